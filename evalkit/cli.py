@@ -13,6 +13,7 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "samples",
     "verify",
     "leaderboard",
     "compare",

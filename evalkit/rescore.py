@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalkit.data import DataSource
 from evalkit.errors import EvalkitError
 from evalkit.jsonlines import LineWriter
-from evalkit.registry import TaskSpec, did_you_mean
+from evalkit.registry import TaskSpec
 from evalkit.report import Report, build_report, write_report
 from evalkit.score import Scorer, grader_name
 from evalkit.store import RunDirectory, score_record
@@ -30,22 +30,16 @@ class Flip:
 
 
 def rescore_run(
-    run: RunDirectory, names: Sequence[str] | None, data_folder: str | None, workers: int | None
+    run: RunDirectory, names: Sequence[str], data_folder: str | None, workers: int | None
 ) -> tuple[list[Flip], list[Report]]:
-    """Grade the tasks of a run again and return what flipped and the new reports.
+    """Grade the tasks `names` of a run again and return what flipped and the new reports.
 
-    Raises EvalkitError if a task or its data is not there, RunIncompleteError if completions are missing.
+    Raises EvalkitError if a task's data is not there, RunIncompleteError if completions are missing.
     """
-    tasks = run.describe()["tasks"]
-    for name in names or ():
-        if name not in tasks:
-            raise EvalkitError(
-                f"{run.path} has no task {name!r}.{did_you_mean(name, list(tasks))}", f"it has: {', '.join(tasks)}."
-            )
     flips: list[Flip] = []
     reports = []
     with run.locked():
-        for name in names or tasks:
+        for name in names:
             asked = run.describe()["tasks"][name]
             spec = TaskSpec(**asked["spec"])
             task = spec.create()

@@ -16,6 +16,7 @@ def command(run: Path, against: str, task_names: str | None, data_folder: str | 
     \b
     evalkit grade-diff results/student/deepseek-r1-1a2b3c4d --against math-verify
     """
+    from evalkit.commands.selection import tasks_of_run
     from evalkit.data import DataSource
     from evalkit.errors import EvalkitError
     from evalkit.grading.external import differences, grader
@@ -25,11 +26,8 @@ def command(run: Path, against: str, task_names: str | None, data_folder: str | 
     grader(against)
     directory = RunDirectory(run)
     tasks = directory.describe()["tasks"]
-    wanted = [name.strip() for name in task_names.split(",")] if task_names else list(tasks)
     graded = 0
-    for name in wanted:
-        if name not in tasks:
-            raise EvalkitError(f"{run} has no task {name!r}.", f"it has: {', '.join(tasks)}.")
+    for name in tasks_of_run(directory, task_names):
         task = TaskSpec(**tasks[name]["spec"]).create()
         if task.kind != "math":
             continue

@@ -19,15 +19,15 @@ def command(runs: tuple[Path, ...], task_names: str | None, data_folder: str | N
     evalkit score results/
     evalkit score results/student/deepseek-r1-1a2b3c4d -t math500
     """
+    from evalkit.commands.selection import tasks_of_run
     from evalkit.commands.summary import print_summary
     from evalkit.rescore import rescore_run
     from evalkit.run import require_no_errors
     from evalkit.store import find_runs
 
-    names = [part.strip() for part in task_names.split(",")] if task_names else None
     for run in [found for path in runs for found in find_runs(path)]:
         click.echo(f"{run.path}", err=True)
-        flips, reports = rescore_run(run, names, data_folder, workers)
+        flips, reports = rescore_run(run, tasks_of_run(run, task_names), data_folder, workers)
         for flip in flips:
             click.echo(
                 f"flipped: {flip.key.task} {flip.key.problem_id} sample {flip.key.sample_index}: "
