@@ -94,7 +94,7 @@ class WorkerPool:
 
     `initializer` ("module:name") is called once in each new worker with `setup`. `memory_mb` limits a worker's
     address space where the system can (not on macOS or Windows). With `spare`, one worker more than are in use is kept
-    started, so that the call after one that ran past its limit need not wait. Thread-safe; survives a fork of the caller.
+    started, so that no call waits for a worker that was killed. Thread-safe; survives a fork of the caller.
     """
 
     def __init__(

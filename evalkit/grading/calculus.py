@@ -142,7 +142,15 @@ def _worked_out(node: Call, bound: Mapping[str, Any]) -> Any:
         value = sympy.integrate(inner, (variable, *ends))
         value = value if definite else value.subs(variable, to_sympy(Sym(name), bound))
     elif node.name == "Limit" and isinstance(lower, Rel) and lower.ops == ("->",):
-        value = sympy.limit(inner, variable, to_sympy(lower.args[1], bound), "+-")
+        point, side = lower.args[1], "+-"
+        if (
+            isinstance(point, Call)
+            and point.name == "^"
+            and isinstance(point.args[1], Sym)
+            and point.args[1].name in "+-"
+        ):
+            point, side = point.args[0], point.args[1].name
+        value = sympy.limit(inner, variable, to_sympy(point, bound), side)
     elif node.name != "Limit" and isinstance(lower, Rel) and lower.ops == ("=",):
         operator = sympy.Sum if node.name == "Sum" else sympy.Product
         value = operator(inner, (variable, to_sympy(lower.args[1], bound), to_sympy(upper, bound))).doit()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from evalkit.grading.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.nodes import (
     Builder,
     Call,
@@ -26,6 +27,7 @@ _ARITHMETIC = frozenset(
 )
 _ORDER = frozenset({"<", ">", "<=", ">="})
 MAX_ITEMS = 500
+_EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
 FEW = 40  # items, up to which every pair is compared
 
 
@@ -34,7 +36,7 @@ def equivalent(gold: Node, answer: Node) -> str | None:
     gold, answer = settle(gold), settle(answer)
     if gold == answer:
         return "the same form"
-    for compare in (_relations, _several, _matrices, _ratios, _tuples, _sets):
+    for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
         applies, rule = compare(gold, answer)
         if applies:
             return rule
@@ -58,13 +60,11 @@ def settle(node: Node) -> Node:
     if isinstance(node, Seq) and not node.open:
         items = [settle(item) for item in node.items]
         first = items[0]
-        if (
-            isinstance(first, Rel)
-            and first.ops == ("=",)
-            and nameable(first.args[0])
-            and not any(isinstance(item, Rel) for item in items[1:])
-        ):
-            items[0] = settle(first.args[1])
+        if isinstance(first, Rel) and nameable(first.args[0]) and not any(isinstance(item, Rel) for item in items[1:]):
+            if first.ops == ("=",):
+                items[0] = settle(first.args[1])
+            elif first.ops == ("!=",):  # x ≠ 1, 2
+                items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
         return Seq("", "", tuple(items))
     return node
 
@@ -166,6 +166,8 @@ def _sum_of_names(node: Node) -> bool:
 def _both_relations(gold: Rel, answer: Rel) -> str | None:
     if gold.ops == ("=",) and answer.ops == ("=",):
         return _equations(gold, answer)
+    if symbols(gold) != symbols(answer) and "=" not in gold.ops + answer.ops and len(symbols(gold)) == 1:
+        return None  # x > 2 says nothing about y
     if len(gold.ops) == len(answer.ops) == 1 and gold.ops[0] in _ORDER and answer.ops[0] in _ORDER:
         if sets_equal(gold, answer):
             return "the same set of numbers"
@@ -235,6 +237,36 @@ def _assignments(node: Node) -> dict[object, Node] | None:
     return None
 
 
+# functions by cases
+
+
+def _cases(gold: Node, answer: Node) -> Verdict:
+    pairs = []
+    for node in (gold, answer):
+        if not (isinstance(node, Call) and node.name == "cases"):
+            return isinstance(gold, Call) and isinstance(answer, Call) and "cases" in (gold.name, answer.name), None
+        pairs.append(_with_conditions(list(zip(node.args[::2], node.args[1::2], strict=True))))
+    rest = pairs[1]
+    for value, condition in pairs[0]:
+        same = (pair for pair in rest if equivalent(condition, pair[1]) and equivalent(value, pair[0]))
+        found = next(same, None)
+        if found is None:
+            return True, None
+        rest.remove(found)
+    return True, None if rest else "the same cases"
+
+
+def _with_conditions(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+    """`otherwise` written as what the other conditions leave."""
+    named = [condition for _, condition in pairs if isinstance(condition, Rel)]
+    if len(named) != len(pairs) - 1:
+        return pairs
+    rest: Node = Sym("RR")
+    for condition in named:
+        rest = SetOp("difference", (rest, condition))
+    return [(value, condition if isinstance(condition, Rel) else rest) for value, condition in pairs]
+
+
 # several values
 
 
@@ -293,9 +325,15 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
         return list({canonical(item): item for item in items}.values())
     kept: list[Node] = []
     for item in items:
-        if not any(equivalent(item, other) for other in kept):
+        if not any(_same_item(item, other) for other in kept):
             kept.append(item)
     return kept
+
+
+def _same_item(gold: Node, answer: Node) -> str | None:
+    """`equivalent` for the members of a set or list, where {1} is not 1."""
+    is_set = [isinstance(node, Seq) and node.open == "{" for node in (gold, answer)]
+    return equivalent(gold, answer) if is_set[0] == is_set[1] else None
 
 
 def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
@@ -309,7 +347,7 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
             return False
     rest = list(right)
     for item in left:
-        at = next((i for i, other in enumerate(rest) if equivalent(item, other)), None)
+        at = next((i for i, other in enumerate(rest) if _same_item(item, other)), None)
         if at is None:
             return False
         rest.pop(at)
@@ -320,9 +358,11 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
 
 
 def _matrices(gold: Node, answer: Node) -> Verdict:
-    from evalkit.grading.matrices import as_matrix, rows_of
-
     first, second = as_matrix(gold), as_matrix(answer)
+    if first is None:
+        first = as_vector(gold, _length(second or answer))
+    if second is None:
+        second = as_vector(answer, _length(first or gold))
     if first is None and second is None:
         return False, None
     rows: Sequence[Sequence[Node]] | None = rows_of(first or gold)
@@ -335,6 +375,12 @@ def _matrices(gold: Node, answer: Node) -> Verdict:
         return True, None
     same = all(equivalent(a, b) for x, y in zip(rows, other, strict=True) for a, b in zip(x, y, strict=True))
     return True, "the same entries" if same else None
+
+
+def _length(node: Node) -> int:
+    """How many entries a column or tuple has; 0 for anything else."""
+    rows = rows_of(node) or ()
+    return len(rows) if all(len(row) == 1 for row in rows) else len(rows[0]) if len(rows) == 1 else 0
 
 
 def _as_column(rows: Sequence[Sequence[Node]]) -> Sequence[Sequence[Node]]:
@@ -386,6 +432,11 @@ def _sets(gold: Node, answer: Node) -> Verdict:
 
 
 def _texts(gold: Node, answer: Node) -> str | None:
+    if Sym("emptyset") in (gold, answer):
+        other = answer if gold == Sym("emptyset") else gold
+        empty = isinstance(other, Text) and other.words.casefold() in _EMPTY
+        return "no solution" if empty else None
+
     def words(node: Node) -> str | None:
         return node.words if isinstance(node, Text) else node.name if isinstance(node, Sym) else None
 

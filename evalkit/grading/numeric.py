@@ -17,7 +17,7 @@ from evalkit.grading.nodes import Base, Call, Matrix, Node, Num, PlusMinus, Quan
 MAX_BITS = 400_000
 DIGITS = 60
 _CONSTANTS = ("pi", "e", "i", "oo")
-_TRIG = {"sin", "cos", "tan", "cot", "sec", "csc"}
+_TRIG = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
 _BOUND_CALLS = {"Sum", "Product", "Integral", "Limit", "Derivative"}
 
 
@@ -324,6 +324,7 @@ _MP: dict[str, Any] = {
     "log": mpmath.log,
     "log10": mpmath.log10,
     "exp": mpmath.exp,
+    "cis": mpmath.expj,
     "Re": mpmath.re,
     "Im": mpmath.im,
     "arg": mpmath.arg,

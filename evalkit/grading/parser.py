@@ -157,7 +157,7 @@ class Parser(AtomParser):
                 self.advance()
                 node = Call("/", (node, self.number(str(PARTS.get(token.value.lower().removesuffix("s"), 2)))))
             elif (unit := self.unit(node)) is not None:
-                node = Quantity(node, unit)
+                node = self.compound(Quantity(node, unit))
             elif self.implicit_factor(token):
                 node = Call("*", (node, self.mixed()))
             else:

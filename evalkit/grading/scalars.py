@@ -6,11 +6,12 @@ from typing import Any
 
 import mpmath
 
-from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym
+from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym, leaves, substituted
 from evalkit.grading.numeric import DIGITS, NotEvaluableError, close, evaluate, exact, points, symbols
-from evalkit.grading.units import measure
+from evalkit.grading.units import measure, temperature
 
 _UNIT_LETTERS = frozenset("mgshLNJWV")
+_PARAMETERS = frozenset("kmn")
 ROUNDED_DIGITS = 6  # significant digits from which a decimal stands for an exact value that it rounds
 
 
@@ -20,6 +21,7 @@ def values_equal(gold: Node, answer: Node) -> str | None:
     if scaled is None:
         return None
     gold, answer, percent = scaled
+    gold, answer = _renamed(gold, answer)
     rule = _plain_equal(gold, answer)
     if rule is None and percent:
         hundredth = Call("/", (gold if percent == "gold" else answer, Num(Fraction(100))))
@@ -31,8 +33,10 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
     """Both values without their units, the answer in the gold's unit; None where the units cannot agree."""
     gold, gold_unit = _split(gold)
     answer, answer_unit = _split(answer)
-    if not gold_unit and not answer_unit and not symbols(gold):
-        answer = _without_unit_letter(answer)
+    if not gold_unit and (answer_unit or not symbols(answer)):
+        gold, gold_unit = _unit_letters(gold)
+    if not answer_unit and (gold_unit or not symbols(gold)):
+        answer, answer_unit = _unit_letters(answer)
     percents = (gold_unit == "percent", answer_unit == "percent")
     if percents[0] != percents[1]:
         return gold, answer, "gold" if percents[0] else "answer"
@@ -40,23 +44,43 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
         return Call("*", (gold, _DEGREE)), answer, ""
     if (gold_unit, answer_unit) == ("", "degree") and "pi" in repr(gold):
         return gold, Call("*", (answer, _DEGREE)), ""
-    if gold_unit and answer_unit and gold_unit != answer_unit:
-        if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
+    if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
+        return _same_residue(gold, gold_unit, answer, answer_unit)
+    if not gold_unit or not answer_unit or gold_unit == answer_unit or _interchangeable(gold_unit, answer_unit):
+        return gold, answer, ""
+    of_gold, of_answer = measure(gold_unit), measure(answer_unit)
+    if of_gold and of_answer:
+        if of_gold[0] != of_answer[0]:
             return None
-        of_gold, of_answer = measure(gold_unit), measure(answer_unit)
-        if of_gold and of_answer:
-            if of_gold[0] != of_answer[0]:
-                return None
-            if of_gold[1] != of_answer[1]:
-                answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
+        if of_gold[1] != of_answer[1]:
+            answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
     return gold, answer, ""
+
+
+def _interchangeable(first: str, second: str) -> bool:
+    """25° and 25 °C; £5 and 5 pounds."""
+    units = {first, second}
+    return ("degree" in units and bool(units & {"celsius", "fahrenheit"})) or (
+        "sterling" in units and any(unit.startswith("pound") for unit in units)
+    )
+
+
+def _same_residue(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> tuple[Node, Node, str] | None:
+    if gold_unit != answer_unit:
+        return None
+    modulus = gold_unit.removeprefix("pmod").strip()
+    if not (modulus.isdigit() and 0 < int(modulus[:50])):
+        return gold, answer, ""
+    by = Num(Fraction(int(modulus[:50])))
+    return Call("mod", (gold, by)), Call("mod", (answer, by)), ""
 
 
 def _split(node: Node) -> tuple[Node, str]:
     units: list[str] = []
     while True:
         if isinstance(node, Quantity):
-            units.insert(0, "percent" if node.unit.strip(" .").lower() in _PERCENT else node.unit)
+            unit = node.unit.strip(" .").lower()
+            units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or node.unit)
             node = node.value
         elif isinstance(node, Call) and node.name == "neg" and isinstance(node.args[0], Quantity):
             node = Quantity(Call("neg", (node.args[0].value,)), node.args[0].unit)
@@ -64,19 +88,45 @@ def _split(node: Node) -> tuple[Node, str]:
             return node, " ".join(units)
 
 
+def _renamed(gold: Node, answer: Node) -> tuple[Node, Node]:
+    """Both with one name for the imaginary unit (i, j, I), and for a whole-number parameter (k, m, n)."""
+    here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
+    names: dict[Sym, Node] = {}
+    if len(here | there) == 1 and here | there <= {"j", "I"} and Sym("i") in leaves((gold, answer)):
+        names = {Sym(name): Sym("i") for name in here | there}
+    elif len(here) == len(there) == 1 and here | there <= _PARAMETERS and Sym("pi") in leaves(gold):
+        names = {Sym(next(iter(there))): Sym(next(iter(here)))}
+    return (substituted(gold, names), substituted(answer, names)) if names else (gold, answer)
+
+
+_ONE = Num(Fraction(1))
 _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
 _PERCENT = {"percent", "percentage", "pct", "percents", "per cent", "percentage points", "%"}
 
 
-def _without_unit_letter(node: Node) -> Node:
-    """`1000.99 m^2` -> `1000.99`, for a gold without variables."""
-    if isinstance(node, Call) and node.name == "*" and not symbols(node.args[0]):
-        unit = node.args[1]
-        if isinstance(unit, Call) and unit.name == "^":
-            unit = unit.args[0]
-        if isinstance(unit, Sym) and unit.name in _UNIT_LETTERS:
-            return node.args[0]
-    return node
+def _unit_letters(node: Node) -> tuple[Node, str]:
+    """`1000.99 m^2`, `5 m/s`: (the number, the unit) where a number times letters of units is all there is."""
+    powers: dict[str, int] = {}
+
+    def number(node: Node, sign: int) -> Node | None:
+        if isinstance(node, Call) and node.name in ("*", "/"):
+            left = number(node.args[0], sign)
+            right = number(node.args[1], -sign if node.name == "/" else sign)
+            if left is None or right is None or (left != _ONE and right != _ONE):
+                return None
+            if node.name == "/" and right != _ONE:
+                return None
+            return left if right == _ONE else right
+        base, exponent = node.args if isinstance(node, Call) and node.name == "^" else (node, _ONE)
+        if isinstance(base, Sym) and base.name in _UNIT_LETTERS and isinstance(exponent, Num):
+            powers[base.name] = powers.get(base.name, 0) + sign * int(exponent.value)
+            return _ONE
+        return None if symbols(node) else node
+
+    value = number(node, 1)
+    if value is None or value == _ONE or not powers:
+        return node, ""
+    return value, " ".join(f"{letter}^{power}" for letter, power in powers.items())
 
 
 def _plain_equal(gold: Node, answer: Node) -> str | None:
