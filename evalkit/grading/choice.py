@@ -21,6 +21,7 @@ _LOOKALIKES = {
     **dict(zip("কখগঘ", "ABCD", strict=True)),
     **dict(zip("กขคง", "ABCD", strict=True)),
 }
+_ENCLOSED = {first + i: letter for first in (0x1F150, 0x1F170) for i, letter in enumerate(_LETTERS)}  # 🅐 and 🅰
 _STANDALONE = re.compile(rf"(?<!\w)([{''.join(_LOOKALIKES)}])(?![\w\u0e30-\u0e4e])")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{([^{}]{0,300})\}"
@@ -33,19 +34,20 @@ _ELEMENT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _IS = (
-    r"(?:(?:is|are|was|be|est|es|ist|lautet|è|é|jest|är|(?:yang benar )?adalah)(?![a-zA-Z])"
+    r"(?:(?:is|are|was|be|est|es|ist|lautet|è|é|jest|är|là|(?:yang benar )?adalah)(?![a-zA-Z])"
     r"|是|为|為|は|은|는|هو|هي|है|คือ)"
 )
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
     rf"|opción|opção|вариант)"
-    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta"
+    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta|correct|đúng|الصحيحة|الصحيح|правильный|jest poprawna"
     rf"|finale?))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
     rf"(?:(?:definitely|clearly|therefore|thus|hence|probably|indeed|actually|simply|likely|option|choice"
-    rf"|letter|answer|number)\b[\s:]{{0,3}}){{0,4}}",
+    rf"|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe|буква|phương án|câu"
+    rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
@@ -66,6 +68,12 @@ _REJECTED = re.compile(
 _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*(?:[\w]+\s+){0,3}?(?:the\s+)?(?:correct"
     r"|right|best|better|true\b|answer|most\s\w+|正确)",
+    re.IGNORECASE,
+)
+# the end of an option's own line: "B. green – correct"
+_VERDICT = re.compile(
+    r"[^\n]{0,200}?(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b|✗|✘|❌|×))"
+    r"|(?:is )?(?:correct|right|true|yes\b|✓|✔|✅))[^\w\n]*(?:\n|$)",
     re.IGNORECASE,
 )
 _LEADS = re.compile(
@@ -156,7 +164,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
 
 def _plain(text: str) -> str:
     """Without markup, look-alike letters replaced."""
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text.translate(_ENCLOSED))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
@@ -188,7 +196,10 @@ def _head(after: str, letters: str) -> str | None:
         return None
     rest = text[1:]
     if rest[:1] and (
-        (rest[0].isalnum() and rest[0].isascii()) or rest[0] in "'’_^" or (rest[0] == "-" and rest[1:2].isalnum())
+        (rest[0].isalnum() and rest[0].isascii())
+        or rest[0] in "_^"
+        or (rest[0] in "'’" and rest[1:2].isalpha())
+        or (rest[0] == "-" and rest[1:2].isalnum())
     ):
         return None
     letter = text[0].upper()
@@ -254,16 +265,19 @@ def _weak(text: str, letters: str) -> tuple[str | None, str]:
         opened = before[-1:] in ("(", "[")
         if _NEGATED.search(before.rstrip("([")) or _REJECTED.search(after):
             continue
-        line = before.rsplit("\n", 1)[-1]
-        alone = not line.strip("([ >-\"'“") and re.match(r"[)\]\"'”]*[.!。]?\s*(?:\n|$)", after)
-        starts: object = not line.strip("([ >-\"'“") and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
+        line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
+        verdict = _VERDICT.match(after) if not line else None
+        if verdict and verdict["wrong"]:
+            continue
+        alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
+        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
         leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
-        affirmed = _AFFIRMED.search(after) is not None
+        affirmed = _AFFIRMED.search(after) is not None or verdict is not None
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in ")]" else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
         more = _MORE.match(after)
-        if not affirmed and (listed or (more and more[1] in letters)):
+        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
             weight = 0  # one of a list of letters is no choice
         if weight and re.match(r"\s*\?", after.lstrip(")]")):
             weight = 0

@@ -92,7 +92,11 @@ def _renamed(gold: Node, answer: Node) -> tuple[Node, Node]:
     """Both with one name for the imaginary unit (i, j, I), and for a whole-number parameter (k, m, n)."""
     here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
     names: dict[Sym, Node] = {}
-    if len(here | there) == 1 and here | there <= {"j", "I"} and Sym("i") in leaves((gold, answer)):
+    if (
+        len(here | there) == 1
+        and here | there <= {"j", "I"}
+        and (Sym("i") in leaves((gold, answer)) or here | there == {"I"})
+    ):
         names = {Sym(name): Sym("i") for name in here | there}
     elif len(here) == len(there) == 1 and here | there <= _PARAMETERS and Sym("pi") in leaves(gold):
         names = {Sym(next(iter(there))): Sym(next(iter(here)))}
@@ -190,9 +194,10 @@ def _rounded(gold: Node, answer: Node, a: Any, b: Any) -> str | None:
         finer = (given.decimals or 0) > places if given is not None else not isinstance(answer, Num)
         if written.digits >= needed and finer and 2 * abs(a - b) <= _unit(written, a):
             return f"equal to the gold's {places} decimals"
-    if given is not None and written is None and given.digits >= ROUNDED_DIGITS and not _whole(a):
+    coarser = given is not None and (written is None or written.digits > given.digits)
+    if given is not None and coarser and given.digits >= ROUNDED_DIGITS and not _whole(a):
         unit = _unit(given, a)
-        if 2 * abs(a - b) <= unit or (abs(b) <= abs(a) < abs(b) + unit):
+        if 2 * abs(a - b) <= unit or (written is None and abs(b) <= abs(a) < abs(b) + unit):
             return f"the gold rounded to {given.digits} significant digits"
     return None
 

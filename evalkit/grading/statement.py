@@ -70,6 +70,9 @@ _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
     r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know)(?![a-z])", re.I
 )
+# "not 5 but 6", "7, not 8"
+_BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
+_RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
@@ -115,7 +118,7 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
 
 
 def _after_cue(text: str) -> str | None:
-    text = text.lstrip(" \t\n*_:：")
+    text = _BUT.sub("", text.lstrip(" \t\n*_:："))
     span = _SPAN.match(text)
     if span:
         return _spans_from(text, span)
@@ -123,6 +126,7 @@ def _after_cue(text: str) -> str | None:
     if not pieces:
         return None
     first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
+    first = _RATHER.split(first)[0] or first
     if is_prose(first):
         return _value(first, strict=False)
     return _number_of(re.sub(r"\s*\((?:not|i\.e|or|which|since|because|approx)[^()]*\)\W*$", "", first)) or None
