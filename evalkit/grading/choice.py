@@ -41,7 +41,7 @@ _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looke
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
     rf"|opción|opção|вариант)"
-    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta|correct|đúng|الصحيحة|الصحيح|правильный|jest poprawna"
+    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta|correct|đúng|الصحيحة|الصحيح"
     rf"|finale?))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"

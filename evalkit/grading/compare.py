@@ -9,7 +9,6 @@ from evalkit.grading.nodes import (
     Call,
     Node,
     Num,
-    Quantity,
     Ratio,
     Rel,
     Seq,
@@ -21,10 +20,8 @@ from evalkit.grading.numeric import symbols
 from evalkit.grading.plusminus import expand
 from evalkit.grading.realsets import sets_equal
 from evalkit.grading.scalars import canonical, difference_ratio, same_solution, values_equal
+from evalkit.grading.settle import is_function, nameable, settle, value_side
 
-_ARITHMETIC = frozenset(
-    {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
-)
 _ORDER = frozenset({"<", ">", "<=", ">="})
 MAX_ITEMS = 500
 _EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
@@ -49,80 +46,6 @@ def equivalent(gold: Node, answer: Node) -> str | None:
 Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and the rule's name where the pair is equal
 
 
-def settle(node: Node) -> Node:
-    """Drop what an answer says beside itself: approximations, steps before it, the set's `x in`, the name of a list."""
-    if isinstance(node, Rel):
-        node = _settled_relation(node)
-    if isinstance(node, Builder) and isinstance(node.condition, Rel) and isinstance(node.element, Sym):
-        return node
-    if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
-        return settle(node.items[0])
-    if isinstance(node, Seq) and not node.open:
-        items = [settle(item) for item in node.items]
-        first = items[0]
-        if isinstance(first, Rel) and nameable(first.args[0]) and not any(isinstance(item, Rel) for item in items[1:]):
-            if first.ops == ("=",):
-                items[0] = settle(first.args[1])
-            elif first.ops == ("!=",):  # x ≠ 1, 2
-                items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
-        return Seq("", "", tuple(items))
-    return node
-
-
-def _settled_relation(node: Rel) -> Node:
-    ops, args = list(node.ops), list(node.args)
-    if "->" in ops:
-        last = len(ops) - 1 - ops[::-1].index("->")
-        ops, args = ops[last + 1 :], args[last + 1 :]
-    if "~" in ops:
-        at = ops.index("~")
-        if at == 0 and nameable(args[0]) and symbols(args[0]):
-            ops[0] = "="
-            at = ops.index("~") if "~" in ops else len(ops)
-        ops, args = ops[:at], args[: at + 1]
-    if len(ops) > 1 and all(op == "=" for op in ops):
-        ops, args = ["="], [args[0], args[-1]]
-    if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
-        ops, args = ops[1:], args[1:]
-    if not ops:
-        return settle(args[0])
-    if ops == ["in"] and not _is_number_family(args[1]):
-        return settle(args[1])
-    if ops == ["equiv"] and isinstance(args[1], Quantity) and args[1].unit.startswith("pmod") and nameable(args[0]):
-        return args[1]
-    return Rel(tuple(ops), tuple(args))
-
-
-def _is_number_family(node: Node) -> bool:
-    return isinstance(node, Sym) and node.name in ("NN",)
-
-
-def nameable(node: Node) -> bool:
-    """Whether the left side of an equation only names what the right side says: x, f(x), |AB|, NO/BO, (p, q)."""
-    if isinstance(node, Sym):
-        return node.name not in ("pi", "e", "oo", "...")
-    if isinstance(node, Text):
-        return True
-    if isinstance(node, Quantity):
-        return nameable(node.value)
-    if isinstance(node, Ratio):
-        return all(nameable(part) for part in node.parts)
-    if isinstance(node, Seq):
-        return bool(node.items) and all(nameable(item) for item in node.items)
-    if isinstance(node, Call):
-        if node.name in ("*", "/"):
-            return all(nameable(argument) or _called(argument) for argument in node.args)
-        if node.name == "^":
-            return isinstance(node.args[0], Sym) and node.args[1] == Call("neg", (Num(Fraction(1)),))
-        return node.name not in _ARITHMETIC and bool(symbols(node) or node.args)
-    return isinstance(node, SetOp)
-
-
-def _called(node: Node) -> bool:
-    """The argument of P(2) or a(n+1), which the parser took for a factor, does not count as a number there."""
-    return isinstance(node, Seq) and len(node.items) > 1
-
-
 # equations and inequalities
 
 
@@ -131,36 +54,16 @@ def _relations(gold: Node, answer: Node) -> Verdict:
     if of_gold and of_answer:
         return True, _both_relations(gold, answer)  # type: ignore[arg-type]
     if isinstance(gold, Rel):
-        side = _value_side(gold, lenient=False)
+        side = value_side(gold, lenient=False)
         if side is not None:
             return True, equivalent(side, answer)
         return True, "the same set of numbers" if sets_equal(gold, answer) else None
     if isinstance(answer, Rel):
-        side = _value_side(answer, lenient=not isinstance(gold, Text))
+        side = value_side(answer, lenient=not isinstance(gold, Text))
         if side is not None:
             return True, equivalent(gold, side)
         return True, "the same set of numbers" if sets_equal(gold, answer) else None
     return False, None
-
-
-def _value_side(relation: Rel, *, lenient: bool) -> Node | None:
-    """What an equation says something is; None where it is an equation between quantities."""
-    if relation.ops != ("=",):
-        return None
-    left, right = relation.args
-    if nameable(left):
-        return right
-    if nameable(right) and not symbols(left):
-        return left
-    if not symbols(left) or (lenient and not symbols(right) and _sum_of_names(left)):
-        return right
-    return None
-
-
-def _sum_of_names(node: Node) -> bool:
-    if isinstance(node, Call) and node.name in ("+", "neg"):
-        return all(_sum_of_names(argument) for argument in node.args)
-    return nameable(node)
 
 
 def _both_relations(gold: Rel, answer: Rel) -> str | None:
@@ -196,7 +99,7 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
             return equivalent(right, other_right)
         if isinstance(left, Seq) and isinstance(other_left, Seq):
             return _by_name(gold, answer)
-        if _is_function(left) != _is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
+        if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
             return equivalent(right, other_right)
     if left == other_right and (rule := equivalent(right, other_left)):
         return rule
@@ -205,10 +108,6 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
     if same_solution(gold, answer):
         return "the same equation, solved"
     return None
-
-
-def _is_function(node: Node) -> bool:
-    return isinstance(node, Call) and node.name not in _ARITHMETIC
 
 
 def _by_name(gold: Node, answer: Node) -> str | None:
@@ -307,10 +206,25 @@ def _several(gold: Node, answer: Node) -> Verdict:
         bool(named[0]) != bool(named[1]) and _unlike(gold)
     )
     left, right = _distinct(first[1]), _distinct(second[1])
+    letters = _letter(left), _letter(right)
+    if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
+        if letters[0] != letters[1]:
+            return True, None
+        left, right = ([item.args[1] for item in items if isinstance(item, Rel)] for items in (left, right))
     if ordered:
         same = len(left) == len(right) and all(equivalent(a, b) for a, b in zip(left, right, strict=True))
         return True, "the same sequence" if same else None
     return True, "the same values in any order" if _matched(left, right) else None
+
+
+def _letter(items: Sequence[Node]) -> str:
+    """The letter x where the items are x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else."""
+    letters = set()
+    for item in items:
+        if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
+            return ""
+        letters.add(name.name.partition("_")[0])
+    return next(iter(letters)) if len(letters) == 1 else ""
 
 
 def _unlike(gold: Node) -> bool:

@@ -19,6 +19,7 @@ _WRAPPER = re.compile(
 _NAMED = re.compile(r"^\s*(?:option|choice|answer(?: is)?|故?选)\s*[:：]?\s*", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)(?<![A-Za-z\\])[^\W\d_]{2,}")
 _OPERATOR = re.compile(r"\\(?:int|lim|sum|prod|[dt]?frac\s*\{?\s*(?:d|\\mathrm))|[∫∑∏]")
+_ROMAN = re.compile(r"[IVX]{2,5}")
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}\s*")
 _SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,!;: ])|[\s$~]+")
 
@@ -51,6 +52,8 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     if times[0] and times[1]:
         alike = same_time(times[0], times[1])
         return alike, "the same time of day" if alike else "different times of day"
+    if _ROMAN.fullmatch(_unwrapped(gold)) and _ROMAN.fullmatch(_unwrapped(answer)):
+        return False, "other Roman numerals"
     if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
         return False, "a date, and another text"
     rule: str | None

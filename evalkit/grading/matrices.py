@@ -16,6 +16,8 @@ def as_matrix(node: Node) -> Matrix | None:
         return as_matrix(node.items[0])
     if not isinstance(node, Call) or not 1 <= len(node.args) <= 2:
         return None
+    if node.name == "^" and node.args[1] in (Sym("T"), Sym("top")) and (rows := rows_of(node.args[0])):
+        return Matrix(tuple(zip(*rows, strict=True))) if len({len(row) for row in rows}) == 1 else None
     parts = [as_matrix(argument) for argument in node.args]
     if not any(parts):
         return None

@@ -132,6 +132,7 @@ _EXACT: dict[str, Any] = {
     "floor": lambda a: Fraction(math.floor(a)),
     "ceil": lambda a: Fraction(math.ceil(a)),
     "factorial": lambda a: Fraction(math.factorial(_small_integer(a, 5000))),
+    "factorial2": lambda a: Fraction(math.prod(range(_small_integer(a, 5000), 0, -2))),
     "binom": lambda n, k: Fraction(math.comb(_small_integer(n, 5000), _small_integer(k, 5000))),
     "gcd": lambda *values: Fraction(math.gcd(*(_integer(value) for value in values))),
     "lcm": _lcm,

@@ -129,6 +129,8 @@ class Parser(AtomParser):
             right = self.product()
             if token.value == "+":
                 node = Call("+", (node, right))
+            elif token.value == "-" and isinstance(right, Seq) and right.open == "{":
+                node = SetOp("difference", (node, right))
             elif token.value == "-":
                 node = Call("+", (node, Call("neg", (right,))))
             else:

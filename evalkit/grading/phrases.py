@@ -16,8 +16,10 @@ _FAMILIES = {
     "positive integers": r"\mathbb{Z}^+",
 }
 _ALL = re.compile(
-    rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?(?:any|all|the set of(?: all)?)(?: the)?\s+"
-    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?\s*(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
+    rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?"
+    r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
+    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?\s*"
+    r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
     rf"(?:[a-z]\s*=\s*)?\}}?\s*(?P<rest>[^a-z]*|.*\d.*)",
     re.IGNORECASE,
 )
@@ -38,18 +40,31 @@ _BRACE = re.compile(
     re.DOTALL,
 )
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
+_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (_OUT_OF, "/"),
+    (_HOURS, r"\1 hours \2 minutes"),
+    (_BRACE, r"\\begin{cases}\1\\end{cases}"),
+    (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned
+    (re.compile(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*"), r"\1 \\setminus "),
+    (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
+    (
+        re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),
+        " ",
+    ),
+    (re.compile(r"\\mu\s*\\(text|mathrm)\s*\{\s*"), r"\\\1{\\mu "),
+    (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
+)
 _HALF_DAY = 12 * 3600
 
 
 def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
-    text = _OUT_OF.sub("/", text)
-    text = _HOURS.sub(r"\1 hours \2 minutes", text)
-    text = _BRACE.sub(r"\\begin{cases}\1\\end{cases}", text)
-    text = re.sub(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)", "", text)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
+        text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
     if "=" in text:
         text = _FOR_ALL.sub("", text)
-    text = re.sub(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*", r"\1 \\setminus ", text)
     text = _INTERVAL.sub(_interval, text)
     match = _ALL.fullmatch(text)
     if match is None:
@@ -70,7 +85,7 @@ def _interval(match: re.Match[str]) -> str:
 
 def time_of_day(text: str) -> tuple[int, bool] | None:
     """(seconds after midnight, whether that is certain) of `5:30 p.m.`, `17:30`, `5 pm`; None for anything else."""
-    match = _TIME.fullmatch(text.strip())
+    match = _TIME.fullmatch(text.replace("{:}", ":").strip())
     if match is None or not (match[2] or match[4]):
         return None
     hours, minutes, seconds = int(match[1]), int(match[2] or 0), int(match[3] or 0)

@@ -44,7 +44,8 @@ class PostfixParser(Cursor):
                 node = self.subscripted(node)
             elif token.value == "!":
                 self.advance()
-                node = Call("factorial", (node,))
+                double = self.token is not None and not self.token.spaced and self.accept("!")
+                node = Call("factorial2" if double else "factorial", (node,))
             elif token.value in ("%", "\\%"):
                 self.advance()
                 node = Quantity(node, "percent")
@@ -148,6 +149,9 @@ class PostfixParser(Cursor):
                 start = self.at
                 self.script()
                 return "pmod " + "".join(part.value for part in self.tokens[start : self.at]).strip("{}()")
+            if token.value == "\\Omega" and not symbols(node):
+                self.advance()
+                return "Ω"
             if token.value in CURRENCIES:
                 self.advance()
                 return CURRENCIES[token.value]
@@ -159,9 +163,10 @@ class PostfixParser(Cursor):
     def unit_fraction(self) -> list[str]:
         """\\frac{\\text{m}}{\\text{s}} behind a value."""
         start, one = self.at, Num(Fraction(1))
-        if self.accept("\\frac") and self.accept("{") and (above := self.unit_words(one)):
-            if self.accept("}") and self.accept("{") and (below := self.unit_words(one)) and self.accept("}"):
-                return [*above, "/", *below]
+        above = self.accept("\\frac") and self.accept("{") and self.unit_words(one)
+        below = above and self.accept("}") and self.accept("{") and self.unit_words(one)
+        if above and below and self.accept("}"):
+            return [*above, "/", *below]
         self.at = start
         return []
 
@@ -169,7 +174,7 @@ class PostfixParser(Cursor):
         """`5 hours 30 minutes`, `5 dollars and 25 cents`: one quantity in the first unit."""
         while True:
             start = self.at
-            if self.token is not None and self.is_connector(self.token):
+            if self.token is not None and (self.token.value == "," or self.is_connector(self.token)):
                 self.advance()
             if self.token is not None and self.token.kind == "num":
                 value = self.mixed()
@@ -192,7 +197,7 @@ class PostfixParser(Cursor):
                 words.append(token.value.strip())
                 self.advance()
             elif token.kind == "word" and (
-                is_unit(token.value, node) or (words and len(token.value) > 1) or _is_remark(token)
+                is_unit(token.value, spaced=token.spaced) or (words and len(token.value) > 1) or _is_remark(token)
             ):
                 if token.value.lower() in CONNECTING_WORDS:
                     break
@@ -202,7 +207,7 @@ class PostfixParser(Cursor):
                 letters = unit_letters(self.tokens, self.at + 1)
                 if letters is None or letters[0] in FUNCTIONS:
                     break
-                known = is_unit(letters[0], node) or len(letters[0]) > 2 or measure(letters[0]) is not None
+                known = is_unit(letters[0], spaced=True) or len(letters[0]) > 2 or measure(letters[0]) is not None
                 if not known or (len(letters[0]) == 1 and symbols(node)):
                     break
                 words.append(letters[0])

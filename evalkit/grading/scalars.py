@@ -40,9 +40,10 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
     percents = (gold_unit == "percent", answer_unit == "percent")
     if percents[0] != percents[1]:
         return gold, answer, "gold" if percents[0] else "answer"
-    if (gold_unit, answer_unit) == ("degree", "") and "pi" in repr(answer):
+    kinds = _angle(gold_unit, gold), _angle(answer_unit, answer)
+    if kinds == ("degree", "radian"):
         return Call("*", (gold, _DEGREE)), answer, ""
-    if (gold_unit, answer_unit) == ("", "degree") and "pi" in repr(gold):
+    if kinds == ("radian", "degree"):
         return gold, Call("*", (answer, _DEGREE)), ""
     if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
         return _same_residue(gold, gold_unit, answer, answer_unit)
@@ -57,9 +58,17 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
     return gold, answer, ""
 
 
+def _angle(unit: str, value: Node) -> str:
+    unit = unit.removesuffix("s")
+    radians = unit in ("radian", "rad") or (not unit and Sym("pi") in leaves(value))
+    return "radian" if radians else "degree" if unit in ("degree", "deg") else ""
+
+
 def _interchangeable(first: str, second: str) -> bool:
-    """25° and 25 °C; £5 and 5 pounds."""
+    """25° and 25 °C; £5 and 5 pounds; `5 mg` and `5mg`, whose letters were read apart."""
     units = {first, second}
+    if first.replace(" ", "").replace("^1", "") == second.replace(" ", "").replace("^1", ""):
+        return True  # mg and m g
     return ("degree" in units and bool(units & {"celsius", "fahrenheit"})) or (
         "sterling" in units and any(unit.startswith("pound") for unit in units)
     )
@@ -69,9 +78,9 @@ def _same_residue(gold: Node, gold_unit: str, answer: Node, answer_unit: str) ->
     if gold_unit != answer_unit:
         return None
     modulus = gold_unit.removeprefix("pmod").strip()
-    if not (modulus.isdigit() and 0 < int(modulus[:50])):
+    if not modulus.isdigit() or len(modulus) > 50 or not int(modulus):
         return gold, answer, ""
-    by = Num(Fraction(int(modulus[:50])))
+    by = Num(Fraction(int(modulus)))
     return Call("mod", (gold, by)), Call("mod", (answer, by)), ""
 
 
@@ -231,6 +240,8 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
     """The constant c with left - right of `gold` = c (left - right) of `answer` everywhere; None without one."""
     first, second = _difference(gold), _difference(answer)
     names = symbols(first) | symbols(second)
+    if not names:
+        return None  # f(2) = 3 and f(3) = 2
     ratio: Any = None
     agreed = 0
     with mpmath.workdps(DIGITS):

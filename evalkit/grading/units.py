@@ -3,7 +3,6 @@
 import re
 from fractions import Fraction
 
-from evalkit.grading.nodes import Node, Num
 from evalkit.grading.tokens import Token
 from evalkit.grading.vocabulary import words
 
@@ -98,7 +97,9 @@ LETTERS = frozenset("mgshLNJWVAKCFT")  # units of one letter
 _OTHER = words(
     "in units unit sq square cubic per each mph kmh kph hz Hz kHz MHz J kJ N kN W kW Pa kPa mol eV keV MeV V A "
     "rpm students people years year yr yrs months month times ways points point euros euro yen rupees percent "
-    "pct percentage USD EUR bits bytes GB MB KB hrs mins secs kmph"
+    "pct percentage USD EUR bits bytes GB MB KB hrs mins secs kmph "
+    "ohm ohms volt volts amp amps ampere amperes newton newtons joule joules watt watts hertz pascal pascals kelvin "
+    "coulomb coulombs mole moles tesla farad farads"
 )  # fmt: skip
 
 
@@ -119,11 +120,15 @@ def ratio(unit: str, smaller: str) -> Fraction | None:
     return second[1] / first[1]
 
 
-def is_unit(word: str, node: Node) -> bool:
-    """Whether a bare word behind `node` is a unit; a single letter may as well be a variable, and is none."""
-    if len(word) == 1:
+def is_unit(word: str, *, spaced: bool) -> bool:
+    """Whether a bare word behind a number is a unit. A single letter may as well be a variable, and is none; `2mg` is
+    a product of variables, `2 mg` a mass.
+    """
+    if len(word) == 1 or word in ("kT", "pm"):
         return False
-    return isinstance(node, Num | object) and (word in _OTHER or _known(word) is not None)
+    if len(word) == 2 and word[1] in LETTERS and word not in ("cm", "km", "mm", "kg"):
+        return spaced and _known(word, written=True) is not None
+    return word in _OTHER or _known(word) is not None
 
 
 def unit_letters(tokens: list[Token], at: int) -> tuple[str, int] | None:
@@ -161,7 +166,10 @@ def measure(unit: str) -> tuple[Dimensions, Fraction] | None:
     dimensions: dict[str, int] = {}
     size = Fraction(1)
     sign, power = 1, 1
-    words = re.findall(r"\^?-?\d|[^\W\d_]+|/|\S", re.sub(r"\\(?!mu)[a-z]+|[{}().]", " ", unit).replace("\\mu ", "μ"))
+    words = re.findall(
+        r"\^?-?\d|[^\W\d_]+|/|\S",
+        re.sub(r"\\(?!mu|Omega)[a-z]+|[{}().]", " ", unit).replace("\\mu ", "μ").replace("\\Omega", "Ω"),
+    )
     for index, word in enumerate(words):
         if word in ("/", "per"):
             sign = -1

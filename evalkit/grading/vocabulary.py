@@ -114,7 +114,8 @@ CONNECTING_WORDS = frozenset({"and", "or"})
 IGNORED = words(
     "about approximately approx roughly exactly around answer is the a an of value are equal to only just "
     "total final result so therefore thus hence we get have solution solutions solution set for all any real "
-    "where if when it its Rs INR USD EUR GBP usd is: answer: equals interval points point matrix vector number"
+    "line plane curve where if when it its Rs INR USD EUR GBP usd is: answer: equals interval points point "
+    "matrix vector number"
 )  # fmt: skip
 
 _UP_TO_TWENTY = (
