@@ -142,9 +142,9 @@ class AtomParser(PostfixParser):
 
     def power_argument(self) -> tuple[Node, ...]:
         """What stands in the brackets of a call."""
-        self.expect("(", "[", "{")
+        self.expect("(", "[", "{", "\\{")
         inner = self.sequence()
-        if not (self.accept(")", "]", "}")):
+        if not (self.accept(")", "]", "}", "\\}")):
             raise ParseError("a bracket is missing")
         return inner.items if isinstance(inner, Seq) and not inner.open else (inner,)
 

@@ -20,7 +20,7 @@ from evalkit.grading.numeric import symbols
 from evalkit.grading.plusminus import expand
 from evalkit.grading.realsets import sets_equal
 from evalkit.grading.scalars import canonical, difference_ratio, same_solution, values_equal
-from evalkit.grading.settle import is_function, nameable, settle, value_side
+from evalkit.grading.settle import is_function, nameable, settle, unchained, value_side
 
 _ORDER = frozenset({"<", ">", "<=", ">="})
 MAX_ITEMS = 500
@@ -31,6 +31,7 @@ FEW = 40  # items, up to which every pair is compared
 def equivalent(gold: Node, answer: Node) -> str | None:
     """The rule by which `answer` means the same as `gold`; None where it does not."""
     gold, answer = settle(gold), settle(answer)
+    gold, answer = unchained(gold, answer), unchained(answer, gold)
     if gold == answer:
         return "the same form"
     for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):

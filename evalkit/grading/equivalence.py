@@ -169,7 +169,8 @@ def _names(text: str) -> list[str]:
         return []
     parts = [part.strip(" .").casefold() for part in re.split(r"[,;]|(?<!\w)and(?!\w)", bare)]
     parts = sorted(part for part in parts if part)
-    return parts if len(parts) > 1 and all(len(part) > 1 for part in parts) else []
+    named = all(len(part) > 1 for part in parts) or all(re.fullmatch(r"[ivx]+", part) for part in parts)
+    return parts if len(parts) > 1 and named else []
 
 
 # without spaces, as they are compared

@@ -46,6 +46,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (_BRACE, r"\\begin{cases}\1\\end{cases}"),
     (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned
     (re.compile(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*"), r"\1 \\setminus "),
+    (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
+    (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
     (
         re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),

@@ -73,9 +73,9 @@ def _sequence(node: Seq) -> list[Interval]:
         )
     if node.open == "{":
         return _union([Interval(value, True, value, True) for value in map(_end, node.items)])
-    if not node.open and node.items and all(isinstance(item, Rel) and item.ops[0] in _FLIP for item in node.items):
-        parts = [_relation(item) for item in node.items if isinstance(item, Rel)]
-        if len(frozenset().union(*(symbols(item) for item in node.items))) != 1:
+    if not node.open and any(isinstance(item, Rel) and item.ops != ("=",) for item in node.items):
+        parts = [real_set(item) for item in node.items]
+        if len(frozenset().union(*(symbols(item) for item in node.items)) - {"RR"}) != 1:
             raise NotEvaluableError("several variables")
         joined = _union([interval for part in parts for interval in part])
         if len(joined) == 1 and mpmath.isinf(joined[0].low) and mpmath.isinf(joined[0].high):
@@ -99,6 +99,9 @@ def _relation(node: Rel) -> list[Interval]:
     variants = list(expand(node)) if node.ops == ("!=",) else [node]
     if len(variants) > 1:  # x ≠ ±1
         return _intersection(*(real_set(variant) for variant in variants))
+    if node.ops == ("=",) and isinstance(node.args[0], Sym):
+        value = _end(node.args[1])
+        return [Interval(value, True, value, True)]
     if not all(op in _FLIP for op in node.ops) or "=" in node.ops:
         raise NotEvaluableError("no inequality")
     result = [Interval(-mpmath.inf, False, mpmath.inf, False)]
@@ -113,6 +116,8 @@ def _relation(node: Rel) -> list[Interval]:
 def _half_line(op: str, left: Node, right: Node, name: str) -> list[Interval]:
     if not symbols(left) and not symbols(right):
         raise NotEvaluableError("an inequality of constants")
+    if isinstance(right, Call) and right.name == "abs" and not symbols(left):
+        return _half_line(_FLIP[op], right, left, name)
     if isinstance(left, Call) and left.name == "abs" and not symbols(right):
         within = _relation(Rel((op, op), (Call("neg", (right,)), left.args[0], right))) if op[0] == "<" else []
         beyond = [Rel((op,), (left.args[0], right)), Rel((_FLIP[op],), (left.args[0], Call("neg", (right,))))]

@@ -34,9 +34,9 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
     gold, gold_unit = _split(gold)
     answer, answer_unit = _split(answer)
     if not gold_unit and (answer_unit or not symbols(answer)):
-        gold, gold_unit = _unit_letters(gold)
+        gold, gold_unit = _unit_letters(gold, product=bool(answer_unit))
     if not answer_unit and (gold_unit or not symbols(gold)):
-        answer, answer_unit = _unit_letters(answer)
+        answer, answer_unit = _unit_letters(answer, product=bool(gold_unit))
     percents = (gold_unit == "percent", answer_unit == "percent")
     if percents[0] != percents[1]:
         return gold, answer, "gold" if percents[0] else "answer"
@@ -117,8 +117,10 @@ _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
 _PERCENT = {"percent", "percentage", "pct", "percents", "per cent", "percentage points", "%"}
 
 
-def _unit_letters(node: Node) -> tuple[Node, str]:
-    """`1000.99 m^2`, `5 m/s`: (the number, the unit) where a number times letters of units is all there is."""
+def _unit_letters(node: Node, *, product: bool) -> tuple[Node, str]:
+    """`1000.99 m^2`, `5 m/s`: (the number, the unit) where a number times letters of units is all there is. `2mg` only
+    where a `product` of units may be meant.
+    """
     powers: dict[str, int] = {}
 
     def number(node: Node, sign: int) -> Node | None:
@@ -137,7 +139,8 @@ def _unit_letters(node: Node) -> tuple[Node, str]:
         return None if symbols(node) else node
 
     value = number(node, 1)
-    if value is None or value == _ONE or not powers:
+    several = not product and sum(power > 0 for power in powers.values()) != 1
+    if value is None or value == _ONE or several:
         return node, ""
     return value, " ".join(f"{letter}^{power}" for letter, power in powers.items())
 

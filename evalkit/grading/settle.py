@@ -16,6 +16,13 @@ def settle(node: Node) -> Node:
         node = _settled_relation(node)
     if isinstance(node, Builder) and isinstance(node.condition, Rel) and isinstance(node.element, Sym):
         return node
+    if (
+        isinstance(node, Call)
+        and node.name == "*"
+        and _is_point(node.args[1])
+        and _POINTS.issuperset(symbols(node.args[0]))
+    ):
+        return Rel(("=",), node.args) if isinstance(node.args[0], Sym) else node
     if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
         return settle(node.items[0])
     if isinstance(node, Seq) and not node.open:
@@ -30,6 +37,23 @@ def settle(node: Node) -> Node:
     return node
 
 
+_POINTS = frozenset("ABCDMPQRSV")
+
+
+def _is_point(node: Node) -> bool:
+    return isinstance(node, Seq) and node.open == "(" and len(node.items) in (2, 3)
+
+
+def unchained(node: Node, other: Node) -> Node:
+    """`a = b = 1` as a = 1, b = 1 where the other is a list or tuple too, else as a = 1."""
+    if not (isinstance(node, Rel) and len(node.ops) > 1 and set(node.ops) == {"="}):
+        return node
+    *names, value = node.args
+    if isinstance(other, Seq) or (isinstance(other, Rel) and len(other.ops) > 1):
+        return Seq("", "", tuple(Rel(("=",), (name, value)) for name in names))
+    return Rel(("=",), (names[0], value))
+
+
 def _settled_relation(node: Rel) -> Node:
     ops, args = list(node.ops), list(node.args)
     if "->" in ops:
@@ -41,7 +65,7 @@ def _settled_relation(node: Rel) -> Node:
             ops[0] = "="
             at = ops.index("~") if "~" in ops else len(ops)
         ops, args = ops[:at], args[: at + 1]
-    if len(ops) > 1 and all(op == "=" for op in ops):
+    if len(ops) > 1 and all(op == "=" for op in ops) and not all(isinstance(name, Sym) for name in args[:-1]):
         ops, args = ["="], [args[0], args[-1]]
     if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
         ops, args = ops[1:], args[1:]

@@ -141,7 +141,7 @@ _TOKEN = re.compile(
 
 # ", k \\in \\mathbb{Z}" behind a family of solutions
 _ANY_INTEGER = re.compile(
-    r"\s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?Z\}?|Z)\s*\)?\s*$"
+    r"\s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZR]\}?|Z)\s*\)?\s*$"
 )
 _REPEATING = re.compile(
     r"(?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))"
