@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import box_contents
-from evalkit.grading.statement import ANSWER_WORDS
+from evalkit.grading.statement import ANSWER_WORDS, RATHER
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
 
@@ -40,12 +40,12 @@ _IS = (
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
-    rf"|opción|opção|вариант)"
+    rf"|opción|opção|alternativa|вариант)"
     rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta|correct|đúng|الصحيحة|الصحيح"
     rf"|finale?))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
-    rf"(?:(?:definitely|clearly|therefore|thus|hence|probably|indeed|actually|simply|likely|option|choice"
+    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
+    rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply|likely|option|choice"
     rf"|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe|буква|phương án|câu"
     rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
@@ -72,19 +72,22 @@ _AFFIRMED = re.compile(
 )
 # the end of an option's own line: "B. green – correct"
 _VERDICT = re.compile(
-    r"[^\n]{0,200}?(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b|✗|✘|❌|×))"
-    r"|(?:is )?(?:correct|right|true|yes\b|✓|✔|✅))[^\w\n]*(?:\n|$)",
+    r"[^\n]{0,200}?(?:(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b))"
+    r"|(?:is )?(?:correct|right|true|yes\b))|(?P<cross>[✗✘❌×])|[✓✔✅])[^\w\n]*(?:\n|$)",
     re.IGNORECASE,
 )
+_HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 _LEADS = re.compile(
-    r"(?:\b(?:options?|choices?|letter|choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
+    r"(?:\b(?:options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
+    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
     r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
     r"answer|opt for|is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒]|=>|->)[\s:(\[\"“]*$",
+    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
-    r"\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?\b(?:it['’]s|it is|should be|must be)\s+"
+    r"(?:(?:\.\.\.|…|—)\s*no\b,?\s+|\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?"
+    r"\b(?:it['’]s|it is|should be|must be)\s+)"
     r"\(?([A-Z])\)?\s*[.!]?\s*\Z",
     re.IGNORECASE,
 )
@@ -138,7 +141,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
             ambiguous = True
             continue
         if letter is None and explicit:
-            letter = _stated(re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0], letters, options)
+            piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
+            letter = _stated(RATHER.split(piece)[0], letters, options)
         if letter is not None and not _REJECTED.search(_after_letter(after)):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
@@ -168,7 +172,7 @@ def _plain(text: str) -> str:
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
-    text = _MARKUP.sub("", text)
+    text = _MARKUP.sub("", re.sub(r"~~[^~\n]{1,100}~~", "", text))
     return _STANDALONE.sub(lambda match: _LOOKALIKES[match[1]], text)
 
 
@@ -198,7 +202,7 @@ def _head(after: str, letters: str) -> str | None:
     if rest[:1] and (
         (rest[0].isalnum() and rest[0].isascii())
         or rest[0] in "_^"
-        or (rest[0] in "'’" and rest[1:2].isalpha())
+        or (rest[0] in "'’" and rest[1:2].isalpha() and not re.match(r"['’][dt][iı]r\b", rest))
         or (rest[0] == "-" and rest[1:2].isalnum())
     ):
         return None
@@ -267,9 +271,10 @@ def _weak(text: str, letters: str) -> tuple[str | None, str]:
             continue
         line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
         verdict = _VERDICT.match(after) if not line else None
-        if verdict and verdict["wrong"]:
+        if verdict and (verdict["wrong"] or verdict["cross"]):
             continue
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
+        alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
         starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
         leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
@@ -283,6 +288,8 @@ def _weak(text: str, letters: str) -> tuple[str | None, str]:
             weight = 0
         if weight and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
+    if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
+        return head[1], head[0].strip()
     if best is None:
         return None, ""
     mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))

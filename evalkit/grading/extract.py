@@ -27,6 +27,7 @@ _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
 _AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
+_BROKEN_OFF = re.compile(r"\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get)\Z", re.IGNORECASE)
 _JOINT = re.compile(r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?(?:\\?[A-Za-z]\w{0,3}(?:_\{?\w+\}?)?=)?")
 
 
@@ -143,10 +144,13 @@ def _from_statement(response: str) -> Extracted | None:
                 return Extracted(value, cue.name)
     if "\\boxed" in response:
         return None  # a box that was never closed
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or _BROKEN_OFF.search(response):
+        return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         return Extracted(response, "whole response")
     if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
         return None  # cut off in the middle of a formula
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
     value = statement_value(prose, concluding=True) if is_prose(prose) or has_words_around(prose) else None
-    return None if value is None else Extracted(value, "conclusion")
+    cut_off = value is not None and value.count("{") > value.count("}")
+    return None if value is None or cut_off else Extracted(value, "conclusion")

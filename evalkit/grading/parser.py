@@ -38,7 +38,7 @@ class Parser(AtomParser):
         groups: list[list[Node]] = [[self.relation()]]
         strong: list[str] = []
         while (separator := self.separator()) is not None:
-            if self.token is None or self.at_closer():
+            if self.token is None or self.at_closer() or self.token.value in ("&", "\\\\"):
                 break  # a trailing comma
             if separator == ",":
                 groups[-1].append(self.relation())

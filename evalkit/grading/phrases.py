@@ -47,6 +47,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned
     (re.compile(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*"), r"\1 \\setminus "),
     (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
+    (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
     (

@@ -37,7 +37,13 @@ CUES = (
             re.IGNORECASE,
         ),
     ),
-    Cue("answer", re.compile(rf"(?<![A-Za-zÀ-ž])(?:{ANSWER_WORDS})(?![a-zà-ž]){_MARK}", re.IGNORECASE)),
+    Cue(
+        "answer",
+        re.compile(
+            rf"(?<![A-Za-zÀ-ž])(?:{ANSWER_WORDS})(?![a-zà-ž])(?:\s+(?:finale?|correcte?|correcta|correta|corretta))?{_MARK}",
+            re.IGNORECASE,
+        ),
+    ),
 )
 
 _SPAN = re.compile(
@@ -72,7 +78,8 @@ _HEDGE = re.compile(
 )
 # "not 5 but 6", "7, not 8"
 _BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
-_RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
+RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
+_YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
@@ -126,7 +133,11 @@ def _after_cue(text: str) -> str | None:
     if not pieces:
         return None
     first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
-    first = _RATHER.split(first)[0] or first
+    first = RATHER.split(first)[0] or first
+    if first.count("{") > first.count("}"):
+        return None  # cut off
+    if word := _YES_NO.match(first):
+        return word[1]
     if is_prose(first):
         return _value(first, strict=False)
     return _number_of(re.sub(r"\s*\((?:not|i\.e|or|which|since|because|approx)[^()]*\)\W*$", "", first)) or None
@@ -161,7 +172,8 @@ def _value(sentence: str, *, strict: bool) -> str | None:
         tail = sentence[anchor:]
         if after and not _NUMBER.search(sentence[anchor : after.start()]):
             return _spans_from(sentence, after)
-        if not is_prose(tail) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
+        worded = _WORD.match(tail.lstrip()) and tail.split()[0].lower() not in _MATH_WORDS
+        if not (worded or is_prose(tail)) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
             return _number_of(_tidy(tail))
         numbers = _NUMBER.findall(tail)
         if numbers and (len(numbers) == 1 or not strict):
@@ -191,10 +203,10 @@ def _spans_from(text: str, span: re.Match[str], *, backward: bool = False) -> st
 
 def _number_of(text: str) -> str:
     """`3页` -> `3`; an expression stays whole."""
-    number = re.match(r"\s*([-−]?[\d.,/]*\d\s?%?)\s*(?:[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])", text)
+    number = re.match(r"\s*([-−]?[\d.,/]*\d\s?%?)\s*(?:(?=[^\W\d_])[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])", text)
     return number[1] if number else _tidy(text)
 
 
 def _tidy(text: str) -> str:
-    text = text.strip().strip("*_").strip()
+    text = text.strip().strip("*_").strip().removesuffix(".").strip('"“”')
     return _DELIMITERS.sub("", text.rstrip(".。।!").strip("*_ "))
