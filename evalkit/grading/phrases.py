@@ -46,6 +46,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (_BRACE, r"\\begin{cases}\1\\end{cases}"),
     (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned
     (re.compile(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*"), r"\1 \\setminus "),
+    (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))"), r"\\times "),
     (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
     (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),

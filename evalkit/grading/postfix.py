@@ -6,7 +6,7 @@ from evalkit.grading.cursor import Cursor
 from evalkit.grading.nodes import Base, Call, Node, Num, ParseError, Quantity, Seq, Sym, Text
 from evalkit.grading.numeric import symbols
 from evalkit.grading.tokens import Token
-from evalkit.grading.units import is_unit, measure, ratio, temperature, unit_letters
+from evalkit.grading.units import LETTERS, is_unit, measure, ratio, temperature, unit_letters
 from evalkit.grading.vocabulary import (
     BASE_WORDS,
     CONNECTING_WORDS,
@@ -178,7 +178,8 @@ class PostfixParser(Cursor):
                 self.advance()
             if self.token is not None and self.token.kind == "num":
                 value = self.mixed()
-                unit = self.unit(value)
+                letter = self.token is not None and self.token.kind == "word" and self.token.value in LETTERS
+                unit = self.advance().value if letter else self.unit(value)
                 size = ratio(quantity.unit, unit) if unit else None
                 if size is not None:
                     both = Call("+", (quantity.value, Call("*", (value, Num(size)))))
@@ -197,7 +198,10 @@ class PostfixParser(Cursor):
                 words.append(token.value.strip())
                 self.advance()
             elif token.kind == "word" and (
-                is_unit(token.value, spaced=token.spaced) or (words and len(token.value) > 1) or _is_remark(token)
+                is_unit(token.value, spaced=token.spaced)
+                or (words and words[-1] == "/" and token.value in LETTERS)
+                or (words and len(token.value) > 1)
+                or _is_remark(token)
             ):
                 if token.value.lower() in CONNECTING_WORDS:
                     break

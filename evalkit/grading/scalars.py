@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath
 
-from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym, leaves, substituted
+from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym, Text, leaves, substituted
 from evalkit.grading.numeric import DIGITS, NotEvaluableError, close, evaluate, exact, points, symbols
 from evalkit.grading.units import measure, temperature
 
@@ -113,6 +113,7 @@ def _renamed(gold: Node, answer: Node) -> tuple[Node, Node]:
 
 
 _ONE = Num(Fraction(1))
+_NOTHING = Text("")  # what is left of a unit's letters
 _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
 _PERCENT = {"percent", "percentage", "pct", "percents", "per cent", "percentage points", "%"}
 
@@ -127,20 +128,20 @@ def _unit_letters(node: Node, *, product: bool) -> tuple[Node, str]:
         if isinstance(node, Call) and node.name in ("*", "/"):
             left = number(node.args[0], sign)
             right = number(node.args[1], -sign if node.name == "/" else sign)
-            if left is None or right is None or (left != _ONE and right != _ONE):
+            if left is None or right is None or (left != _NOTHING and right != _NOTHING):
                 return None
-            if node.name == "/" and right != _ONE:
+            if node.name == "/" and right != _NOTHING:
                 return None
-            return left if right == _ONE else right
+            return left if right == _NOTHING else right
         base, exponent = node.args if isinstance(node, Call) and node.name == "^" else (node, _ONE)
         if isinstance(base, Sym) and base.name in _UNIT_LETTERS and isinstance(exponent, Num):
             powers[base.name] = powers.get(base.name, 0) + sign * int(exponent.value)
-            return _ONE
+            return _NOTHING
         return None if symbols(node) else node
 
     value = number(node, 1)
     several = not product and sum(power > 0 for power in powers.values()) != 1
-    if value is None or value == _ONE or several:
+    if value is None or value == _NOTHING or several:
         return node, ""
     return value, " ".join(f"{letter}^{power}" for letter, power in powers.items())
 

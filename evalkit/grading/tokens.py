@@ -184,7 +184,7 @@ def _cleaned(text: str) -> str:
     text = re.sub(r"^\s*(?:=|\\approx(?![a-z]))\s*", "", text)
     text = re.sub(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=\d)", ":", text)
     text = _ANY_INTEGER.sub("", text)
-    text = re.sub(r"(?:\{\})?_\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
+    text = re.sub(r"(?<![\w})])(?:\{\})?[_^]\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
     text = re.sub(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+", " ", text)
     text = re.sub(r"(?<!\*)\*\*([^*]+)\*\*(?!\*)", r"\1", text) if text.strip().startswith("**") else text
     text = re.sub(r"(?<=\d)\s*(?:\{\s*,\s*\}|,\s*\\!\s*)\s*(?=\d{3}(?!\d))", "", text)

@@ -69,7 +69,7 @@ _define("angle", degree__deg="1", radian__rad="57")
 _define("celsius", celsius="1")
 _define("fahrenheit", fahrenheit="1")
 _define("percent", percent__pct__percentage="1")
-_define("length1 time-1", mph="0.44704", kmh__kph__kmph="0.2777777777777777777777")
+_define("length1 time-1", mph="0.44704", kmh__kph__kmph="5/18")
 _define("time", year__yr="31557600", month="2629800")
 for _dimensions, _size, *_names in (
     ("length", "1", "m", "meter", "metre"),
