@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import box_contents
-from evalkit.grading.statement import ANSWER_WORDS, RATHER
+from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
 
@@ -33,20 +33,17 @@ _ELEMENT = re.compile(
     r"<(answer|final_answer)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
 )
-_IS = (
-    r"(?:(?:is|are|was|be|est|es|ist|lautet|è|é|jest|är|là|(?:yang benar )?adalah)(?![a-zA-Z])"
-    r"|是|为|為|は|은|는|هو|هي|है|คือ)"
-)
+_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
     rf"|opción|opção|alternativa|вариант)"
-    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta|correct|đúng|الصحيحة|الصحيح"
-    rf"|finale?))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
+    rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
-    rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply|likely|option|choice"
-    rf"|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe|буква|phương án|câu"
+    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
+    rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
+    rf"|likely|option|choice|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
+    rf"|буква|phương án|câu"
     rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
 )
@@ -81,7 +78,8 @@ _LEADS = re.compile(
     r"(?:\b(?:options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
     r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
     r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
-    r"answer|opt for|is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
+    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
+    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
     r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
@@ -162,7 +160,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
-    by_text = _by_text(line, options)
+    by_text = _by_exact_text(line, options) or _by_text(line, options)
     return (by_text, "option text", line) if by_text else (None, "", "")
 
 
@@ -242,9 +240,8 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
         letter = _head(text[cue.end() :], letters)
         if letter and letter != "?":
             return letter
-    exact = [key for key, option in options.items() if _squash(option) == _squash(text)]
-    if len(exact) == 1:
-        return exact[0]
+    if exact := _by_exact_text(text, options):
+        return exact
     if not whole:
         letter = _weak(text, letters)[0]
         if letter:
@@ -255,9 +252,9 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
 def _weak(text: str, letters: str) -> tuple[str | None, str]:
     """The last letter that is named as a choice and not to be rejected."""
     best: tuple[int, int, str, str] | None = None  # weight, position
-    small = re.fullmatch(r"\s*[(\[\"'“]?([a-z])[)\].\"'”]*\s*", text)
-    if small and small[1].upper() in letters:
-        return small[1].upper(), small[0]
+    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
+    if bare and bare[1].upper() in letters:
+        return bare[1].upper(), bare[0]
     for match in re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=+*^]\s*\d)", text):
         before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
         if (
@@ -296,6 +293,11 @@ def _weak(text: str, letters: str) -> tuple[str | None, str]:
     if best[0] == 1 and len(mentioned) > 1:
         return None, ""
     return best[2], best[3]
+
+
+def _by_exact_text(text: str, options: dict[str, str]) -> str | None:
+    exact = [letter for letter, option in options.items() if _squash(option) == _squash(text)]
+    return exact[0] if len(exact) == 1 else None
 
 
 def _by_text(text: str, options: dict[str, str]) -> str | None:

@@ -27,7 +27,9 @@ _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
 _AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
-_BROKEN_OFF = re.compile(r"\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get)\Z", re.IGNORECASE)
+_OPEN_END = re.compile(
+    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider)\Z", re.IGNORECASE
+)
 _JOINT = re.compile(r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?(?:\\?[A-Za-z]\w{0,3}(?:_\{?\w+\}?)?=)?")
 
 
@@ -144,7 +146,7 @@ def _from_statement(response: str) -> Extracted | None:
                 return Extracted(value, cue.name)
     if "\\boxed" in response:
         return None  # a box that was never closed
-    if any(cue.pattern.fullmatch(response) for cue in CUES) or _BROKEN_OFF.search(response):
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or _OPEN_END.search(response):
         return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         return Extracted(response, "whole response")

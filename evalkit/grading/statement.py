@@ -17,14 +17,18 @@ class Cue(NamedTuple):
 # "answer" in the languages of the multilingual benchmarks (MGSM, MMMLU, PolyMath)
 ANSWER_WORDS = (
     "answers?|ans|solution is|réponse|reponse|respuesta|antwort|lösung|risposta|resposta|odpowiedź|odpověď|svar|svaret|"
-    "vastaus|cevap|yanıt|jawaban|jibu|đáp án|câu trả lời|trả lời|ответ|відповідь|отговор|одговор|απάντηση|răspuns|"
-    "válasz|תשובה|جواب|الجواب|الإجابة|إجابة|پاسخ|उत्तर|जवाब|উত্তর|సమాధానం|விடை|பதில்|คำตอบ(?:คือ|ที่ถูกต้องคือ)?|"
+    "vastaus|cevap|yanıt|jawaban|jibu|đáp án|câu trả lời|trả lời|ответ|відповідь|отговор|одговор|απάντηση|"
+    "răspuns(?:ul)?|válasz|ה?תשובה|جواب|الجواب|الإجابة|إجابة|پاسخ|उत्तर|जवाब|উত্তর|సమాధానం|விடை|பதில்|คำตอบ(?:คือ|ที่ถูกต้องคือ)?|"
     "答案|正解|答え|答|回答|解答|정답|답"
 )
-_IS = (
-    r"(?:\s*(?:must be|should be|would be|will be|is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|"
-    r"είναι|هو|هي|है|হল|হলো|คือ|是|为|為|は|은|는)(?![a-zA-Z]))?"
+# "is" in those languages
+IS_WORDS = (
+    "is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|है|"
+    "হল|হলো|คือ|是|为|為|は|은|는"
 )
+# "correct" behind a noun
+RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|đúng|الصحيحة|الصحيح|הנכונה"
+_IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
 _DECOR = r"[\s*_\"'’`]*"
 _MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
 
@@ -40,7 +44,7 @@ CUES = (
     Cue(
         "answer",
         re.compile(
-            rf"(?<![A-Za-zÀ-ž])(?:{ANSWER_WORDS})(?![a-zà-ž])(?:\s+(?:finale?|correcte?|correcta|correta|corretta))?{_MARK}",
+            rf"(?<![A-Za-zÀ-ž])(?<!to )(?<!not )(?:{ANSWER_WORDS})(?![a-zà-ž])(?:\s+(?:{RIGHT_WORDS}))?{_MARK}",
             re.IGNORECASE,
         ),
     ),
