@@ -2,7 +2,8 @@
 
 A worker is `python -m evalkit.workers`, spoken to in JSON over its pipes: it needs no `__main__` guard, no fork and
 no signal handler in the caller, so it works in pytest, in a notebook, under Ray, on Linux, macOS and Windows. A call
-that runs past its limit kills the worker, and the next call gets a fresh one.
+that runs past its limit is interrupted within the worker (by its own timer, where the system has one); a worker that
+does not let itself be interrupted is killed, and the next call gets another.
 """
 
 import atexit
@@ -11,6 +12,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 _HEADER = struct.Struct(">Q")
+_GRACE = 0.2  # seconds beyond its limit that a worker has for saying that it stopped
 
 
 class WorkerTimeoutError(Exception):
@@ -43,15 +46,24 @@ class _Worker:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
         )
+        self.ready = False
         self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
         self.send(setup)
+
+    def await_ready(self, timeout: float) -> None:
+        if not self.ready:
+            started = self.receive(timeout)
+            if "error" in started:
+                raise WorkerCallError(started["error"])
+            self.ready = True
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         while (frame := _read_frame(self.process.stdout)) is not None:
             self._frames.put(frame)
         self._frames.put(None)
+        self.process.wait()
 
     def send(self, value: Any) -> None:
         assert self.process.stdin is not None
@@ -70,8 +82,8 @@ class _Worker:
         return json.loads(frame)
 
     def kill(self) -> None:
+        """End the process without waiting for its end, which the reading thread sees to."""
         self.process.kill()
-        self.process.wait()
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -81,7 +93,8 @@ class WorkerPool:
     """At most `workers` processes, each running `function` ("module:name", JSON in, JSON out) on demand.
 
     `initializer` ("module:name") is called once in each new worker with `setup`. `memory_mb` limits a worker's
-    address space where the system can (not on macOS or Windows). Thread-safe; survives a fork of the caller.
+    address space where the system can (not on macOS or Windows). With `spare`, one worker more than are in use is kept
+    started, so that no call waits for a worker that was killed. Thread-safe; survives a fork of the caller.
     """
 
     def __init__(
@@ -93,6 +106,7 @@ class WorkerPool:
         initializer: str | None = None,
         setup: Any = None,
         startup_timeout: float = 120.0,
+        spare: bool = False,
     ) -> None:
         self._setup = {
             "function": function,
@@ -102,6 +116,7 @@ class WorkerPool:
         }
         self._size = workers
         self._startup_timeout = startup_timeout
+        self._spare = spare
         self._reset()
         atexit.register(self.close)
 
@@ -122,32 +137,31 @@ class WorkerPool:
             worker = self._take()
             try:
                 worker.send({"payload": payload, "timeout": timeout})
-                reply = worker.receive(timeout)
+                reply = worker.receive(timeout + _GRACE)
             except BaseException:
                 worker.kill()
                 raise
             with self._lock:
                 self._idle.append(worker)
+        if "timeout" in reply:
+            raise WorkerTimeoutError(f"no answer within {timeout:g} s")
         if "error" in reply:
             raise WorkerCallError(reply["error"])
         return reply["result"]
 
     def _take(self) -> _Worker:
         with self._lock:
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.process.poll() is None:
-                    return worker
-                worker.kill()
-        worker = _Worker(self._setup)
+            self._idle = [worker for worker in self._idle if worker.process.poll() is None]
+            self._idle.sort(key=lambda worker: worker.ready)
+            worker = self._idle.pop() if self._idle else _Worker(self._setup)
         try:
-            ready = worker.receive(self._startup_timeout)
+            worker.await_ready(self._startup_timeout)
         except BaseException:
             worker.kill()
             raise
-        if "error" in ready:
-            worker.kill()
-            raise WorkerCallError(ready["error"])
+        with self._lock:
+            if self._spare and not self._idle:
+                self._idle.append(_Worker(self._setup))
         return worker
 
     def close(self) -> None:
@@ -158,6 +172,7 @@ class WorkerPool:
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.kill()
+            worker.process.wait()
 
 
 def _write_frame(stream: IO[bytes], value: Any) -> None:
@@ -210,6 +225,30 @@ def _attempt(function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"[:2000]}
 
 
+class _LimitReached(BaseException):
+    """The call's time is up. No Exception, so that no library takes it for one of its own."""
+
+
+def _limited(function: Callable[..., Any], payload: Any, seconds: float) -> dict[str, Any]:
+    """`_attempt` for at most so many seconds; {"timeout": True} after that."""
+    if sys.platform == "win32":
+        return _attempt(function, payload)
+
+    def stop(*_: Any) -> None:
+        raise _LimitReached
+
+    signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            return _attempt(function, payload)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except _LimitReached:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return {"timeout": True}
+
+
 def serve() -> None:
     """The child's loop: answer calls until the caller closes the pipe or dies."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -241,4 +280,4 @@ def serve() -> None:
     while function is not None:
         call = json.loads(calls.get())
         _limit_cpu(call["timeout"])
-        _write_frame(replies, _attempt(function, call["payload"]))
+        _write_frame(replies, _limited(function, call["payload"], call["timeout"]))

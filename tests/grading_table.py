@@ -1237,7 +1237,7 @@ LETTERS: tuple[tuple[str, str | None], ...] = (
     ("Answer: $10^{-4}$ eV", "C"),
     ("Answer: 𝐁", "B"),
     ("Answer: Ⓑ", "B"),
-    ("Answer: 🅱", None),
+    ("Answer: 🅱", "B"),
     ("<answer>B</answer>", "B"),
     ("<answer>(B) respiration</answer>", "B"),
     ("FINAL ANSWER: B", "B"),

@@ -21,6 +21,7 @@ LIMIT = 1.5  # seconds a call
 @pytest.fixture(scope="module", autouse=True)
 def _started() -> None:
     assert math_equal("\\sqrt{2}", "2^{1/2}")
+    assert math_equal("1", "\\int_0^1 2x\\,dx")
 
 
 def test_the_corpus_is_large() -> None:

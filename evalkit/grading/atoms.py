@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from evalkit.grading.nodes import Builder, Call, Node, Num, ParseError, Seq, Sym, Text
+from evalkit.grading.numeric import symbols
 from evalkit.grading.postfix import PostfixParser, is_value
 from evalkit.grading.tokens import Token, tokenize
 from evalkit.grading.vocabulary import (
@@ -131,18 +132,19 @@ class AtomParser(PostfixParser):
         return Sym(name)
 
     def chosen(self) -> Node | None:
-        """C(5, 2) with two numbers in the brackets."""
-        ahead = [token.value for token in self.tokens[self.at : self.at + 5]]
-        if len(ahead) == 5 and ahead[2] == "," and ahead[4] == ")" and (ahead[1] + ahead[3]).isdigit():
-            self.at += 5
-            return Call("binom", (self.number(ahead[1]), self.number(ahead[3])))
+        """C(5, 2) or C(2n, n) with two numbers, or the usual letters, in the brackets."""
+        start = self.at
+        arguments = self.power_argument()
+        if len(arguments) == 2 and all(symbols(argument) <= {"n", "k", "m", "r"} for argument in arguments):
+            return Call("binom", arguments)
+        self.at = start
         return None
 
     def power_argument(self) -> tuple[Node, ...]:
         """What stands in the brackets of a call."""
-        self.expect("(", "[", "{")
+        self.expect("(", "[", "{", "\\{")
         inner = self.sequence()
-        if not (self.accept(")", "]", "}")):
+        if not (self.accept(")", "]", "}", "\\}")):
             raise ParseError("a bracket is missing")
         return inner.items if isinstance(inner, Seq) and not inner.open else (inner,)
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import box_contents
-from evalkit.grading.statement import ANSWER_WORDS
+from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
 
@@ -21,6 +21,7 @@ _LOOKALIKES = {
     **dict(zip("কখগঘ", "ABCD", strict=True)),
     **dict(zip("กขคง", "ABCD", strict=True)),
 }
+_ENCLOSED = {first + i: letter for first in (0x1F150, 0x1F170) for i, letter in enumerate(_LETTERS)}  # 🅐 and 🅰
 _STANDALONE = re.compile(rf"(?<!\w)([{''.join(_LOOKALIKES)}])(?![\w\u0e30-\u0e4e])")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{([^{}]{0,300})\}"
@@ -32,20 +33,18 @@ _ELEMENT = re.compile(
     r"<(answer|final_answer)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
 )
-_IS = (
-    r"(?:(?:is|are|was|be|est|es|ist|lautet|è|é|jest|är|(?:yang benar )?adalah)(?![a-zA-Z])"
-    r"|是|为|為|は|은|는|هو|هي|है|คือ)"
-)
+_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
-    rf"|opción|opção|вариант)"
-    rf"(?:\s+(?:choice|option|letter|correcta|correcte|corretta|correta"
-    rf"|finale?))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
+    rf"|opción|opção|alternativa|вариант)"
+    rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
-    rf"(?:(?:definitely|clearly|therefore|thus|hence|probably|indeed|actually|simply|likely|option|choice"
-    rf"|letter|answer|number)\b[\s:]{{0,3}}){{0,4}}",
+    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
+    rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
+    rf"|likely|option|choice|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
+    rf"|буква|phương án|câu"
+    rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
@@ -68,15 +67,25 @@ _AFFIRMED = re.compile(
     r"|right|best|better|true\b|answer|most\s\w+|正确)",
     re.IGNORECASE,
 )
+# the end of an option's own line: "B. green – correct"
+_VERDICT = re.compile(
+    r"[^\n]{0,200}?(?:(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b))"
+    r"|(?:is )?(?:correct|right|true|yes\b))|(?P<cross>[✗✘❌×])|[✓✔✅])[^\w\n]*(?:\n|$)",
+    re.IGNORECASE,
+)
+_HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 _LEADS = re.compile(
-    r"(?:\b(?:options?|choices?|letter|choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
+    r"(?:\b(?:options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
+    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
     r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
-    r"answer|opt for|is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒]|=>|->)[\s:(\[\"“]*$",
+    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
+    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
+    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
-    r"\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?\b(?:it['’]s|it is|should be|must be)\s+"
+    r"(?:(?:\.\.\.|…|—)\s*no\b,?\s+|\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?"
+    r"\b(?:it['’]s|it is|should be|must be)\s+)"
     r"\(?([A-Z])\)?\s*[.!]?\s*\Z",
     re.IGNORECASE,
 )
@@ -130,7 +139,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
             ambiguous = True
             continue
         if letter is None and explicit:
-            letter = _stated(re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0], letters, options)
+            piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
+            letter = _stated(RATHER.split(piece)[0], letters, options)
         if letter is not None and not _REJECTED.search(_after_letter(after)):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
@@ -150,17 +160,17 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
-    by_text = _by_text(line, options)
+    by_text = _by_exact_text(line, options) or _by_text(line, options)
     return (by_text, "option text", line) if by_text else (None, "", "")
 
 
 def _plain(text: str) -> str:
     """Without markup, look-alike letters replaced."""
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text.translate(_ENCLOSED))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
-    text = _MARKUP.sub("", text)
+    text = _MARKUP.sub("", re.sub(r"~~[^~\n]{1,100}~~", "", text))
     return _STANDALONE.sub(lambda match: _LOOKALIKES[match[1]], text)
 
 
@@ -188,7 +198,10 @@ def _head(after: str, letters: str) -> str | None:
         return None
     rest = text[1:]
     if rest[:1] and (
-        (rest[0].isalnum() and rest[0].isascii()) or rest[0] in "'’_^" or (rest[0] == "-" and rest[1:2].isalnum())
+        (rest[0].isalnum() and rest[0].isascii())
+        or rest[0] in "_^"
+        or (rest[0] in "'’" and rest[1:2].isalpha() and not re.match(r"['’][dt][iı]r\b", rest))
+        or (rest[0] == "-" and rest[1:2].isalnum())
     ):
         return None
     letter = text[0].upper()
@@ -227,9 +240,8 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
         letter = _head(text[cue.end() :], letters)
         if letter and letter != "?":
             return letter
-    exact = [key for key, option in options.items() if _squash(option) == _squash(text)]
-    if len(exact) == 1:
-        return exact[0]
+    if exact := _by_exact_text(text, options):
+        return exact
     if not whole:
         letter = _weak(text, letters)[0]
         if letter:
@@ -240,9 +252,9 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
 def _weak(text: str, letters: str) -> tuple[str | None, str]:
     """The last letter that is named as a choice and not to be rejected."""
     best: tuple[int, int, str, str] | None = None  # weight, position
-    small = re.fullmatch(r"\s*[(\[\"'“]?([a-z])[)\].\"'”]*\s*", text)
-    if small and small[1].upper() in letters:
-        return small[1].upper(), small[0]
+    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
+    if bare and bare[1].upper() in letters:
+        return bare[1].upper(), bare[0]
     for match in re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=+*^]\s*\d)", text):
         before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
         if (
@@ -254,27 +266,38 @@ def _weak(text: str, letters: str) -> tuple[str | None, str]:
         opened = before[-1:] in ("(", "[")
         if _NEGATED.search(before.rstrip("([")) or _REJECTED.search(after):
             continue
-        line = before.rsplit("\n", 1)[-1]
-        alone = not line.strip("([ >-\"'“") and re.match(r"[)\]\"'”]*[.!。]?\s*(?:\n|$)", after)
-        starts: object = not line.strip("([ >-\"'“") and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
+        line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
+        verdict = _VERDICT.match(after) if not line else None
+        if verdict and (verdict["wrong"] or verdict["cross"]):
+            continue
+        alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
+        alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
+        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
         leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
-        affirmed = _AFFIRMED.search(after) is not None
+        affirmed = _AFFIRMED.search(after) is not None or verdict is not None
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in ")]" else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
         more = _MORE.match(after)
-        if not affirmed and (listed or (more and more[1] in letters)):
+        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
             weight = 0  # one of a list of letters is no choice
         if weight and re.match(r"\s*\?", after.lstrip(")]")):
             weight = 0
         if weight and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
+    if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
+        return head[1], head[0].strip()
     if best is None:
         return None, ""
     mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
     if best[0] == 1 and len(mentioned) > 1:
         return None, ""
     return best[2], best[3]
+
+
+def _by_exact_text(text: str, options: dict[str, str]) -> str | None:
+    exact = [letter for letter, option in options.items() if _squash(option) == _squash(text)]
+    return exact[0] if len(exact) == 1 else None
 
 
 def _by_text(text: str, options: dict[str, str]) -> str | None:

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from evalkit.grading.differentials import derivative, differential_starts, integral
-from evalkit.grading.nodes import Call, Matrix, Node, Num, ParseError, PlusMinus, Quantity, Seq, Sym, Text
+from evalkit.grading.nodes import Call, Matrix, Node, Num, ParseError, PlusMinus, Quantity, Rel, Seq, Sym, Text
 from evalkit.grading.vocabulary import ACCENTS, CURRENCIES, FONTS, FUNCTIONS, MATRICES, PREFIX_FUNCTIONS, SILENT
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def parse_command(parser: "AtomParser", command: str) -> Node:
     if name in ("overline", "bar"):
         return Call("bar", (argument(parser),))
     if name in ACCENTS:
-        return Sym(f"{plain_letters(parser)}")
+        letters = plain_letters(parser)
+        return parser.number(letters) if letters.isdigit() else Sym(letters)
     if name in FONTS:
         return font(parser)
     if name in SILENT:
@@ -108,7 +109,7 @@ def parse_command(parser: "AtomParser", command: str) -> Node:
         if name.startswith(spacing) and len(name) > len(spacing):
             parser.push_back(name[len(spacing) :])
             return parser.power()
-    return Sym(name.removeprefix("var") if name not in ("varepsilon", "varphi") else name)
+    return Sym(name.removeprefix("var"))
 
 
 def argument(parser: "AtomParser") -> Node:
@@ -279,6 +280,14 @@ def bound(parser: "AtomParser") -> Node:
     return parser.script() or Text("")
 
 
+def _pieces(rows: list[tuple[Node, ...]]) -> tuple[Node, ...]:
+    """value, condition, value, condition, … of a function defined by cases; empty where the rows are something else."""
+    pairs = [row[0].items if len(row) == 1 and isinstance(row[0], Seq) and not row[0].open else row for row in rows]
+    if not all(len(pair) == 2 and not isinstance(pair[0], Rel) and isinstance(pair[1], Rel | Text) for pair in pairs):
+        return ()
+    return tuple(part for pair in pairs for part in pair)
+
+
 def parse_environment(parser: "AtomParser", name: str) -> Node:
     """A matrix; `cases`, `align` and their like as the list of their lines."""
     name = name.rstrip("*")
@@ -306,6 +315,8 @@ def parse_environment(parser: "AtomParser", name: str) -> Node:
     if not filled:
         raise ParseError("an empty environment")
     if name not in MATRICES:
+        if pieces := _pieces(filled):
+            return Call("cases", pieces)
         return Seq("", "", tuple(row[0] for row in filled)) if len(filled) > 1 else filled[0][0]
     if len({len(row) for row in filled}) != 1:
         raise ParseError("rows of unequal length")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from evalkit.grading.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.nodes import (
     Builder,
     Call,
     Node,
     Num,
-    Quantity,
     Ratio,
     Rel,
     Seq,
@@ -20,21 +20,21 @@ from evalkit.grading.numeric import symbols
 from evalkit.grading.plusminus import expand
 from evalkit.grading.realsets import sets_equal
 from evalkit.grading.scalars import canonical, difference_ratio, same_solution, values_equal
+from evalkit.grading.settle import is_function, nameable, settle, unchained, value_side
 
-_ARITHMETIC = frozenset(
-    {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
-)
 _ORDER = frozenset({"<", ">", "<=", ">="})
 MAX_ITEMS = 500
+_EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
 FEW = 40  # items, up to which every pair is compared
 
 
 def equivalent(gold: Node, answer: Node) -> str | None:
     """The rule by which `answer` means the same as `gold`; None where it does not."""
     gold, answer = settle(gold), settle(answer)
+    gold, answer = unchained(gold, answer), unchained(answer, gold)
     if gold == answer:
         return "the same form"
-    for compare in (_relations, _several, _matrices, _ratios, _tuples, _sets):
+    for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
         applies, rule = compare(gold, answer)
         if applies:
             return rule
@@ -47,82 +47,6 @@ def equivalent(gold: Node, answer: Node) -> str | None:
 Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and the rule's name where the pair is equal
 
 
-def settle(node: Node) -> Node:
-    """Drop what an answer says beside itself: approximations, steps before it, the set's `x in`, the name of a list."""
-    if isinstance(node, Rel):
-        node = _settled_relation(node)
-    if isinstance(node, Builder) and isinstance(node.condition, Rel) and isinstance(node.element, Sym):
-        return node
-    if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
-        return settle(node.items[0])
-    if isinstance(node, Seq) and not node.open:
-        items = [settle(item) for item in node.items]
-        first = items[0]
-        if (
-            isinstance(first, Rel)
-            and first.ops == ("=",)
-            and nameable(first.args[0])
-            and not any(isinstance(item, Rel) for item in items[1:])
-        ):
-            items[0] = settle(first.args[1])
-        return Seq("", "", tuple(items))
-    return node
-
-
-def _settled_relation(node: Rel) -> Node:
-    ops, args = list(node.ops), list(node.args)
-    if "->" in ops:
-        last = len(ops) - 1 - ops[::-1].index("->")
-        ops, args = ops[last + 1 :], args[last + 1 :]
-    if "~" in ops:
-        at = ops.index("~")
-        if at == 0 and nameable(args[0]) and symbols(args[0]):
-            ops[0] = "="
-            at = ops.index("~") if "~" in ops else len(ops)
-        ops, args = ops[:at], args[: at + 1]
-    if len(ops) > 1 and all(op == "=" for op in ops):
-        ops, args = ["="], [args[0], args[-1]]
-    if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
-        ops, args = ops[1:], args[1:]
-    if not ops:
-        return settle(args[0])
-    if ops == ["in"] and not _is_number_family(args[1]):
-        return settle(args[1])
-    if ops == ["equiv"] and isinstance(args[1], Quantity) and args[1].unit.startswith("pmod") and nameable(args[0]):
-        return args[1]
-    return Rel(tuple(ops), tuple(args))
-
-
-def _is_number_family(node: Node) -> bool:
-    return isinstance(node, Sym) and node.name in ("NN",)
-
-
-def nameable(node: Node) -> bool:
-    """Whether the left side of an equation only names what the right side says: x, f(x), |AB|, NO/BO, (p, q)."""
-    if isinstance(node, Sym):
-        return node.name not in ("pi", "e", "oo", "...")
-    if isinstance(node, Text):
-        return True
-    if isinstance(node, Quantity):
-        return nameable(node.value)
-    if isinstance(node, Ratio):
-        return all(nameable(part) for part in node.parts)
-    if isinstance(node, Seq):
-        return bool(node.items) and all(nameable(item) for item in node.items)
-    if isinstance(node, Call):
-        if node.name in ("*", "/"):
-            return all(nameable(argument) or _called(argument) for argument in node.args)
-        if node.name == "^":
-            return isinstance(node.args[0], Sym) and node.args[1] == Call("neg", (Num(Fraction(1)),))
-        return node.name not in _ARITHMETIC and bool(symbols(node) or node.args)
-    return isinstance(node, SetOp)
-
-
-def _called(node: Node) -> bool:
-    """The argument of P(2) or a(n+1), which the parser took for a factor, does not count as a number there."""
-    return isinstance(node, Seq) and len(node.items) > 1
-
-
 # equations and inequalities
 
 
@@ -131,41 +55,23 @@ def _relations(gold: Node, answer: Node) -> Verdict:
     if of_gold and of_answer:
         return True, _both_relations(gold, answer)  # type: ignore[arg-type]
     if isinstance(gold, Rel):
-        side = _value_side(gold, lenient=False)
+        side = value_side(gold, lenient=False)
         if side is not None:
             return True, equivalent(side, answer)
         return True, "the same set of numbers" if sets_equal(gold, answer) else None
     if isinstance(answer, Rel):
-        side = _value_side(answer, lenient=not isinstance(gold, Text))
+        side = value_side(answer, lenient=not isinstance(gold, Text))
         if side is not None:
             return True, equivalent(gold, side)
         return True, "the same set of numbers" if sets_equal(gold, answer) else None
     return False, None
 
 
-def _value_side(relation: Rel, *, lenient: bool) -> Node | None:
-    """What an equation says something is; None where it is an equation between quantities."""
-    if relation.ops != ("=",):
-        return None
-    left, right = relation.args
-    if nameable(left):
-        return right
-    if nameable(right) and not symbols(left):
-        return left
-    if not symbols(left) or (lenient and not symbols(right) and _sum_of_names(left)):
-        return right
-    return None
-
-
-def _sum_of_names(node: Node) -> bool:
-    if isinstance(node, Call) and node.name in ("+", "neg"):
-        return all(_sum_of_names(argument) for argument in node.args)
-    return nameable(node)
-
-
 def _both_relations(gold: Rel, answer: Rel) -> str | None:
     if gold.ops == ("=",) and answer.ops == ("=",):
         return _equations(gold, answer)
+    if symbols(gold) != symbols(answer) and "=" not in gold.ops + answer.ops and len(symbols(gold)) == 1:
+        return None  # x > 2 says nothing about y
     if len(gold.ops) == len(answer.ops) == 1 and gold.ops[0] in _ORDER and answer.ops[0] in _ORDER:
         if sets_equal(gold, answer):
             return "the same set of numbers"
@@ -194,7 +100,7 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
             return equivalent(right, other_right)
         if isinstance(left, Seq) and isinstance(other_left, Seq):
             return _by_name(gold, answer)
-        if _is_function(left) != _is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
+        if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
             return equivalent(right, other_right)
     if left == other_right and (rule := equivalent(right, other_left)):
         return rule
@@ -203,10 +109,6 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
     if same_solution(gold, answer):
         return "the same equation, solved"
     return None
-
-
-def _is_function(node: Node) -> bool:
-    return isinstance(node, Call) and node.name not in _ARITHMETIC
 
 
 def _by_name(gold: Node, answer: Node) -> str | None:
@@ -233,6 +135,36 @@ def _assignments(node: Node) -> dict[object, Node] | None:
             found[name] = item.args[1]
         return found
     return None
+
+
+# functions by cases
+
+
+def _cases(gold: Node, answer: Node) -> Verdict:
+    pairs = []
+    for node in (gold, answer):
+        if not (isinstance(node, Call) and node.name == "cases"):
+            return isinstance(gold, Call) and isinstance(answer, Call) and "cases" in (gold.name, answer.name), None
+        pairs.append(_with_conditions(list(zip(node.args[::2], node.args[1::2], strict=True))))
+    rest = pairs[1]
+    for value, condition in pairs[0]:
+        same = (pair for pair in rest if equivalent(condition, pair[1]) and equivalent(value, pair[0]))
+        found = next(same, None)
+        if found is None:
+            return True, None
+        rest.remove(found)
+    return True, None if rest else "the same cases"
+
+
+def _with_conditions(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+    """`otherwise` written as what the other conditions leave."""
+    named = [condition for _, condition in pairs if isinstance(condition, Rel)]
+    if len(named) != len(pairs) - 1:
+        return pairs
+    rest: Node = Sym("RR")
+    for condition in named:
+        rest = SetOp("difference", (rest, condition))
+    return [(value, condition if isinstance(condition, Rel) else rest) for value, condition in pairs]
 
 
 # several values
@@ -275,10 +207,25 @@ def _several(gold: Node, answer: Node) -> Verdict:
         bool(named[0]) != bool(named[1]) and _unlike(gold)
     )
     left, right = _distinct(first[1]), _distinct(second[1])
+    letters = _letter(left), _letter(right)
+    if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
+        if letters[0] != letters[1]:
+            return True, None
+        left, right = ([item.args[1] for item in items if isinstance(item, Rel)] for items in (left, right))
     if ordered:
         same = len(left) == len(right) and all(equivalent(a, b) for a, b in zip(left, right, strict=True))
         return True, "the same sequence" if same else None
     return True, "the same values in any order" if _matched(left, right) else None
+
+
+def _letter(items: Sequence[Node]) -> str:
+    """The letter x where the items are x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else."""
+    letters = set()
+    for item in items:
+        if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
+            return ""
+        letters.add(name.name.partition("_")[0])
+    return next(iter(letters)) if len(letters) == 1 else ""
 
 
 def _unlike(gold: Node) -> bool:
@@ -293,9 +240,15 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
         return list({canonical(item): item for item in items}.values())
     kept: list[Node] = []
     for item in items:
-        if not any(equivalent(item, other) for other in kept):
+        if not any(_same_item(item, other) for other in kept):
             kept.append(item)
     return kept
+
+
+def _same_item(gold: Node, answer: Node) -> str | None:
+    """`equivalent` for the members of a set or list, where {1} is not 1."""
+    is_set = [isinstance(node, Seq) and node.open == "{" for node in (gold, answer)]
+    return equivalent(gold, answer) if is_set[0] == is_set[1] else None
 
 
 def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
@@ -309,7 +262,7 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
             return False
     rest = list(right)
     for item in left:
-        at = next((i for i, other in enumerate(rest) if equivalent(item, other)), None)
+        at = next((i for i, other in enumerate(rest) if _same_item(item, other)), None)
         if at is None:
             return False
         rest.pop(at)
@@ -320,9 +273,11 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
 
 
 def _matrices(gold: Node, answer: Node) -> Verdict:
-    from evalkit.grading.matrices import as_matrix, rows_of
-
     first, second = as_matrix(gold), as_matrix(answer)
+    if first is None:
+        first = as_vector(gold, _length(second or answer))
+    if second is None:
+        second = as_vector(answer, _length(first or gold))
     if first is None and second is None:
         return False, None
     rows: Sequence[Sequence[Node]] | None = rows_of(first or gold)
@@ -335,6 +290,12 @@ def _matrices(gold: Node, answer: Node) -> Verdict:
         return True, None
     same = all(equivalent(a, b) for x, y in zip(rows, other, strict=True) for a, b in zip(x, y, strict=True))
     return True, "the same entries" if same else None
+
+
+def _length(node: Node) -> int:
+    """How many entries a column or tuple has; 0 for anything else."""
+    rows = rows_of(node) or ()
+    return len(rows) if all(len(row) == 1 for row in rows) else len(rows[0]) if len(rows) == 1 else 0
 
 
 def _as_column(rows: Sequence[Sequence[Node]]) -> Sequence[Sequence[Node]]:
@@ -386,6 +347,11 @@ def _sets(gold: Node, answer: Node) -> Verdict:
 
 
 def _texts(gold: Node, answer: Node) -> str | None:
+    if Sym("emptyset") in (gold, answer):
+        other = answer if gold == Sym("emptyset") else gold
+        empty = isinstance(other, Text) and other.words.casefold() in _EMPTY
+        return "no solution" if empty else None
+
     def words(node: Node) -> str | None:
         return node.words if isinstance(node, Text) else node.name if isinstance(node, Sym) else None
 

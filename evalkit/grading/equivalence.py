@@ -7,6 +7,7 @@ from evalkit.grading.compare import equivalent
 from evalkit.grading.extract import box_contents, extract_answer
 from evalkit.grading.nodes import Node, ParseError
 from evalkit.grading.parser import parse
+from evalkit.grading.phrases import as_mathematics, same_time, time_of_day
 from evalkit.grading.statement import is_prose, statement_value
 from evalkit.grading.vocabulary import NUMBER_WORDS
 
@@ -17,8 +18,8 @@ _WRAPPER = re.compile(
 )
 _NAMED = re.compile(r"^\s*(?:option|choice|answer(?: is)?|故?选)\s*[:：]?\s*", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)(?<![A-Za-z\\])[^\W\d_]{2,}")
-_TIME = re.compile(r"\s*(\d{1,2}:\d{2}(?::\d{2})?)\s*(?:\\text\{)?\s*([ap]\.?m\.?)?\s*\}?\s*$", re.IGNORECASE)
 _OPERATOR = re.compile(r"\\(?:int|lim|sum|prod|[dt]?frac\s*\{?\s*(?:d|\\mathrm))|[∫∑∏]")
+_ROMAN = re.compile(r"[IVX]{2,5}")
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}\s*")
 _SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,!;: ])|[\s$~]+")
 
@@ -47,11 +48,12 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     answer = _boxed(answer)
     if same := _texts_equal(gold, answer):
         return True, same
-    times = _TIME.match(gold), _TIME.match(answer)
+    times = time_of_day(_unwrapped(gold)), time_of_day(_unwrapped(answer))
     if times[0] and times[1]:
-        halves = [(time[2] or "").lower().replace(".", "") for time in times if time]
-        alike = times[0][1] == times[1][1] and (not all(halves) or halves[0] == halves[1])
-        return bool(alike), "the same time of day" if alike else "different times of day"
+        alike = same_time(times[0], times[1])
+        return alike, "the same time of day" if alike else "different times of day"
+    if _ROMAN.fullmatch(_unwrapped(gold)) and _ROMAN.fullmatch(_unwrapped(answer)):
+        return False, "other Roman numerals"
     if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
         return False, "a date, and another text"
     rule: str | None
@@ -106,7 +108,7 @@ def readings(text: str) -> list[Node]:
     """The syntax trees that a text can be read as (a comma within brackets may group thousands)."""
     found: list[Node] = []
     inner = re.fullmatch(r"\s*\\(?:text|mbox|textbf|mathrm)\s*\{([^{}]*\d[^{}]*)\}\s*", text)
-    text = inner[1] if inner else text
+    text = as_mathematics(inner[1] if inner else text)
     ways = (False, True) if re.search(r"\d,\d{3}(?!\d)", text) else (False,)
     if re.search(r"(?<!\d)[1-9]\d{0,2},0\d\d(?!\d)", text):
         ways = (True,)  # 1,000 cannot be 1 and 000
@@ -122,7 +124,7 @@ def readings(text: str) -> list[Node]:
 
 def _texts_equal(gold: str, answer: str) -> str:
     first, second = plain_words(gold), plain_words(answer)
-    if first and first == second:
+    if first and first == second and not _other_letter(gold, answer):
         return "the same text"
     if (first in _NUMBERS and _NUMBERS[first] == second) or (second in _NUMBERS and _NUMBERS[second] == first):
         return "a number in words"
@@ -148,6 +150,12 @@ def _texts_equal(gold: str, answer: str) -> str:
     return ""
 
 
+def _other_letter(gold: str, answer: str) -> bool:
+    """Whether both are one letter, x and X; a small letter may stand for the choice A."""
+    letters = _unwrapped(gold), _unwrapped(answer)
+    return len(letters[0]) == len(letters[1]) == 1 and letters[0] != letters[1] and letters[0].islower()
+
+
 def _choices(text: str) -> str:
     """The letters of a question with several right options, in order: "ABD", "A, B and D"."""
     bare = re.sub(r"[\s,;、()]|and", "", _unwrapped(text))
@@ -161,17 +169,15 @@ def _names(text: str) -> list[str]:
         return []
     parts = [part.strip(" .").casefold() for part in re.split(r"[,;]|(?<!\w)and(?!\w)", bare)]
     parts = sorted(part for part in parts if part)
-    return parts if len(parts) > 1 and all(len(part) > 1 for part in parts) else []
+    named = all(len(part) > 1 for part in parts) or all(re.fullmatch(r"[ivx]+", part) for part in parts)
+    return parts if len(parts) > 1 and named else []
 
 
 # without spaces, as they are compared
-_SYNONYMS = {
-    "doesnotexist": "dne",
-    "nosolutions": "nosolution",
-    "norealsolutions": "norealsolution",
-    "norealroots": "norealroot",
-    "allrealnumber": "allrealnumbers",
-}
+_SYNONYMS = {"doesnotexist": "dne"}
+_NONE = re.compile(
+    r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(?:real|integer)?(?:solution|root))s?(?:exists?)?"
+)
 _NUMBERS = {word: str(number) for word, number in NUMBER_WORDS.items()}
 
 
@@ -196,13 +202,10 @@ def plain_words(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    text = (
-        _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", _unwrapped(text)))
-        .replace("dfrac", "frac")
-        .replace("tfrac", "frac")
-    )
+    text = re.sub(r"^(?:an?|the)\s+(?=[^\W\d_]{3})|(?<=\d)(?:st|nd|rd|th)(?![^\W_])", "", _unwrapped(text), flags=re.I)
+    text = _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", text)).replace("dfrac", "frac").replace("tfrac", "frac")
     text = text.rstrip(".,;:").casefold()
-    text = _SYNONYMS.get(text, text)
+    text = _NONE.sub(r"\1", text) if _NONE.fullmatch(text) else _SYNONYMS.get(text, text)
     return text[1:-1] if re.fullmatch(r"\([a-z]\)|\"[^\"]*\"|'[^']*'", text) else text
 
 

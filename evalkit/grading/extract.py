@@ -26,6 +26,10 @@ _GSM8K = re.compile(r"^\s*####\s*(?=[-+$\d\\(.])(.+)$", re.MULTILINE)
 _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
+_AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
+_OPEN_END = re.compile(
+    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider)\Z", re.IGNORECASE
+)
 _JOINT = re.compile(r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?(?:\\?[A-Za-z]\w{0,3}(?:_\{?\w+\}?)?=)?")
 
 
@@ -43,8 +47,9 @@ def extract_answer(response: str) -> Extracted | None:
     boxed = _from_box(response)
     if boxed is None:
         return _from_element(response) or _from_statement(response)
+    found, end = boxed
     # a final answer that is stated after the last box is the later word
-    return _final_statement(response[_last_box_end(response) :]) or boxed
+    return _final_statement(response[end:]) or found
 
 
 def box_contents(text: str) -> list[tuple[int, int, str]]:
@@ -78,34 +83,36 @@ def _visible(response: str) -> str:
     return response
 
 
-def _from_box(response: str) -> Extracted | None:
+def _from_box(response: str) -> tuple[Extracted, int] | None:
+    """The last boxes' answer, and where they end."""
     if "box" not in response and "\x08oxed" not in response:
         return None
     prose = _CODE.sub(lambda match: " " * len(match[0]), response)
-    boxes = box_contents(prose) or box_contents(response)
+    boxes = box_contents(prose)
+    outside_code = bool(boxes)
+    if not boxes and prose != response:
+        boxes = box_contents(response)
     if not boxes:
         bare = _BARE_BOX.findall(prose)
-        return Extracted(bare[-1].rstrip("."), "box") if bare else None
-    if prose.find("\\box", boxes[-1][1]) < 0 or box_contents(prose):
+        return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    end = boxes[-1][1]
+    if outside_code or prose.find("\\box", end) < 0:
         group = [boxes[-1]]
         for box in reversed(boxes[:-1]):
-            if not _joined(prose[box[1] : group[0][0]]):
+            if not _joined(prose[box[1] : group[-1][0]]):
                 break
-            group.insert(0, box)
-        answers = list(dict.fromkeys(box[2].strip() for box in group))
+            group.append(box)
+        answers = list(dict.fromkeys(box[2].strip() for box in reversed(group)))
         if len(answers) > 1:
-            return Extracted(", ".join(answers), "boxes")
-    return Extracted(boxes[-1][2].strip(), "box")
-
-
-def _last_box_end(response: str) -> int:
-    boxes = box_contents(response)
-    return boxes[-1][1] if boxes else len(response)
+            return Extracted(", ".join(answers), "boxes"), end
+    return Extracted(boxes[-1][2].strip(), "box"), end
 
 
 def _final_statement(tail: str) -> Extracted | None:
+    """A final answer that is given at once behind its cue: "Final answer: 9", not "The final answer is in the 3 …"."""
     for match in list(CUES[0].pattern.finditer(tail))[: -_TRIES - 1 : -1]:
-        value = statement_value(tail[match.end() : match.end() + 2000], after_cue=True)
+        after = tail[match.end() : match.end() + 2000]
+        value = statement_value(after, after_cue=True) if _AT_ONCE.match(after) else None
         if value is not None and any(character.isdigit() or character == "\\" for character in value):
             return Extracted(value, CUES[0].name)
     return None
@@ -139,10 +146,13 @@ def _from_statement(response: str) -> Extracted | None:
                 return Extracted(value, cue.name)
     if "\\boxed" in response:
         return None  # a box that was never closed
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or _OPEN_END.search(response):
+        return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         return Extracted(response, "whole response")
     if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
         return None  # cut off in the middle of a formula
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
     value = statement_value(prose, concluding=True) if is_prose(prose) or has_words_around(prose) else None
-    return None if value is None else Extracted(value, "conclusion")
+    cut_off = value is not None and value.count("{") > value.count("}")
+    return None if value is None or cut_off else Extracted(value, "conclusion")

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -67,10 +68,12 @@ def compare_answers(gold: str, answer: str, *, timeout: float = TIMEOUT) -> Verd
     if quick is not None:
         return quick
     pair = {"gold": gold, "answer": answer}
+    start = time.monotonic()
     try:
         result = _pool("equivalence").call(pair, timeout)
         if result.get("calculus"):
-            timeout = min(timeout, CALCULUS_TIMEOUT)
+            left = 1.2 * timeout - (time.monotonic() - start)
+            timeout = min(CALCULUS_TIMEOUT, max(0.3 * timeout, left))
             result = _pool("calculus").call(pair, timeout)
     except WorkerTimeoutError:
         return Verdict(None, f"timeout: the comparison took more than {timeout:g} s")
@@ -122,5 +125,6 @@ def _pool(module: str) -> WorkerPool:
                 workers=max(2, os.cpu_count() or 1),
                 memory_mb=MEMORY_MB,
                 initializer=f"{name}:warm_up" if module == "calculus" else None,
+                spare=True,
             )
     return _shared[module]

@@ -1,6 +1,9 @@
 """Matrices that an answer writes as a product, a sum or a scalar multiple."""
 
-from evalkit.grading.nodes import Call, Matrix, Node, Seq
+from fractions import Fraction
+
+from evalkit.grading.nodes import Call, Matrix, Node, Num, Seq, Sym, substituted
+from evalkit.grading.numeric import symbols
 
 MAX_ENTRIES = 400
 
@@ -13,6 +16,8 @@ def as_matrix(node: Node) -> Matrix | None:
         return as_matrix(node.items[0])
     if not isinstance(node, Call) or not 1 <= len(node.args) <= 2:
         return None
+    if node.name == "^" and node.args[1] in (Sym("T"), Sym("top")) and (rows := rows_of(node.args[0])):
+        return Matrix(tuple(zip(*rows, strict=True))) if len({len(row) for row in rows}) == 1 else None
     parts = [as_matrix(argument) for argument in node.args]
     if not any(parts):
         return None
@@ -47,6 +52,18 @@ def rows_of(node: Node) -> tuple[tuple[Node, ...], ...] | None:
             return tuple(rows)
         return (node.items,)
     return None
+
+
+def as_vector(node: Node, size: int) -> Matrix | None:
+    """`2i - 3j` as a column of `size` entries; None where the node is no sum over at least two of the unit vectors."""
+    units = ("i", "j", "k")[:size]
+    if not (isinstance(node, Call) and 2 <= size <= 3 and "j" in (names := symbols(node)) and names.isdisjoint("xyz")):
+        return None
+    entries = []
+    for unit in units:
+        values = {Sym(name): Num(Fraction(name == unit)) for name in units}
+        entries.append((substituted(node, values),))
+    return Matrix(tuple(entries))
 
 
 def _shape(matrix: Matrix) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """The small syntax tree that answers are compared on."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,30 @@ class Text:
 
 
 Node = Num | Sym | Call | PlusMinus | Seq | Rel | SetOp | Builder | Matrix | Quantity | Base | Ratio | Text
+
+
+def substituted(node: Any, values: Mapping["Sym", "Node"]) -> Any:
+    """The tree with symbols replaced."""
+    if isinstance(node, tuple):
+        return tuple(substituted(item, values) for item in node)
+    if isinstance(node, Sym):
+        return values.get(node, node)
+    if not is_dataclass(node):
+        return node
+    changed = {field.name: substituted(getattr(node, field.name), values) for field in fields(node)}
+    return replace(node, **changed)  # type: ignore[type-var]
+
+
+def leaves(node: Any) -> Iterator[Any]:
+    """The symbols and numbers of a tree."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from leaves(item)
+    elif isinstance(node, Sym | Num):
+        yield node
+    elif is_dataclass(node):
+        for field in fields(node):
+            yield from leaves(getattr(node, field.name))
 
 
 class ParseError(Exception):

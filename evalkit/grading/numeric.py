@@ -17,7 +17,7 @@ from evalkit.grading.nodes import Base, Call, Matrix, Node, Num, PlusMinus, Quan
 MAX_BITS = 400_000
 DIGITS = 60
 _CONSTANTS = ("pi", "e", "i", "oo")
-_TRIG = {"sin", "cos", "tan", "cot", "sec", "csc"}
+_TRIG = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
 _BOUND_CALLS = {"Sum", "Product", "Integral", "Limit", "Derivative"}
 
 
@@ -132,6 +132,7 @@ _EXACT: dict[str, Any] = {
     "floor": lambda a: Fraction(math.floor(a)),
     "ceil": lambda a: Fraction(math.ceil(a)),
     "factorial": lambda a: Fraction(math.factorial(_small_integer(a, 5000))),
+    "factorial2": lambda a: Fraction(math.prod(range(_small_integer(a, 5000), 0, -2))),
     "binom": lambda n, k: Fraction(math.comb(_small_integer(n, 5000), _small_integer(k, 5000))),
     "gcd": lambda *values: Fraction(math.gcd(*(_integer(value) for value in values))),
     "lcm": _lcm,
@@ -324,6 +325,7 @@ _MP: dict[str, Any] = {
     "log": mpmath.log,
     "log10": mpmath.log10,
     "exp": mpmath.exp,
+    "cis": mpmath.expj,
     "Re": mpmath.re,
     "Im": mpmath.im,
     "arg": mpmath.arg,

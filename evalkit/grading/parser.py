@@ -38,7 +38,7 @@ class Parser(AtomParser):
         groups: list[list[Node]] = [[self.relation()]]
         strong: list[str] = []
         while (separator := self.separator()) is not None:
-            if self.token is None or self.at_closer():
+            if self.token is None or self.at_closer() or self.token.value in ("&", "\\\\"):
                 break  # a trailing comma
             if separator == ",":
                 groups[-1].append(self.relation())
@@ -129,6 +129,8 @@ class Parser(AtomParser):
             right = self.product()
             if token.value == "+":
                 node = Call("+", (node, right))
+            elif token.value == "-" and isinstance(right, Seq) and right.open == "{":
+                node = SetOp("difference", (node, right))
             elif token.value == "-":
                 node = Call("+", (node, Call("neg", (right,))))
             else:
@@ -157,7 +159,7 @@ class Parser(AtomParser):
                 self.advance()
                 node = Call("/", (node, self.number(str(PARTS.get(token.value.lower().removesuffix("s"), 2)))))
             elif (unit := self.unit(node)) is not None:
-                node = Quantity(node, unit)
+                node = self.compound(Quantity(node, unit))
             elif self.implicit_factor(token):
                 node = Call("*", (node, self.mixed()))
             else:

@@ -4,8 +4,9 @@ from fractions import Fraction
 
 from evalkit.grading.cursor import Cursor
 from evalkit.grading.nodes import Base, Call, Node, Num, ParseError, Quantity, Seq, Sym, Text
+from evalkit.grading.numeric import symbols
 from evalkit.grading.tokens import Token
-from evalkit.grading.units import is_unit, unit_letters
+from evalkit.grading.units import LETTERS, is_unit, measure, ratio, temperature, unit_letters
 from evalkit.grading.vocabulary import (
     BASE_WORDS,
     CONNECTING_WORDS,
@@ -31,7 +32,7 @@ class PostfixParser(Cursor):
                 if exponent is None:
                     continue
                 if isinstance(exponent, Sym) and exponent.name == "degree":
-                    node = Quantity(node, "degree")
+                    node = Quantity(node, self.temperature())
                 elif isinstance(exponent, Text):
                     node = node if exponent.words in ("th", "st", "nd", "rd") else Quantity(node, "^" + exponent.words)
                 elif isinstance(exponent, Sym) and exponent.name == "prime":
@@ -43,7 +44,8 @@ class PostfixParser(Cursor):
                 node = self.subscripted(node)
             elif token.value == "!":
                 self.advance()
-                node = Call("factorial", (node,))
+                double = self.token is not None and not self.token.spaced and self.accept("!")
+                node = Call("factorial2" if double else "factorial", (node,))
             elif token.value in ("%", "\\%"):
                 self.advance()
                 node = Quantity(node, "percent")
@@ -51,15 +53,23 @@ class PostfixParser(Cursor):
                 token.value == "\\degree" or not self.can_start(self.peek())
             ):
                 self.advance()
-                if self.token is not None and self.token.kind == "word" and self.token.value in ("C", "F", "K"):
-                    self.advance()
-                node = Quantity(node, "degree")
+                node = Quantity(node, self.temperature())
             elif token.value == "'":
                 self.advance()
                 node = Call("prime", (node,))
             else:
                 break
         return node
+
+    def temperature(self) -> str:
+        """The unit that a degree sign begins: °C, °F, or degrees of an angle."""
+        for ahead in (1, 2, 4):  # C, \text{C}, \mathrm{C}
+            written = self.tokens[self.at : self.at + ahead]
+            name = temperature("".join(token.value.removeprefix("\\mathrm").strip("{}") for token in written))
+            if name:
+                self.at += len(written)
+                return name
+        return "degree"
 
     def script(self) -> Node | None:
         """What stands after ^ or _: a group, or one character. None where it is empty."""
@@ -81,17 +91,19 @@ class PostfixParser(Cursor):
                 return Sym(CONSTANTS[token.value]) if token.value in CONSTANTS else Text(token.value)
             self.tokens[self.at] = token._replace(value=token.value[1:], spaced=False)
             return Sym(token.value[0])
-        if token.value in ("-", "+"):
+        if token.value in ("-", "+") and self.can_start(self.peek()):
             return self.signed()
         return self.script_mark() or (self.power() if token.value == "(" else self.atom())
 
     def script_mark(self) -> Node | None:
         token = self.token
-        if token is not None and token.value in ("\\circ", "\\degree", "o") and not self.can_start(self.peek()):
-            if token.value == "o" and not (self.at > 2):
+        if token is not None and token.value in ("\\circ", "\\degree", "o"):
+            if token.value == "o" and (self.can_start(self.peek()) or not (self.at > 2)):
                 return None
             self.advance()
             return Sym("degree")
+        if token is not None and token.value in ("+", "-", "*") and not self.can_start(self.peek()):
+            return Sym(self.advance().value)  # 0^+, \mathbb{R}^*
         if token is not None and token.value in ("\\prime", "'"):
             while self.accept("\\prime", "'"):
                 pass
@@ -137,13 +149,44 @@ class PostfixParser(Cursor):
                 start = self.at
                 self.script()
                 return "pmod " + "".join(part.value for part in self.tokens[start : self.at]).strip("{}()")
+            if token.value == "\\Omega" and not symbols(node):
+                self.advance()
+                return "Ω"
             if token.value in CURRENCIES:
                 self.advance()
                 return CURRENCIES[token.value]
-            if token.value not in ("\\mathrm", "\\operatorname", "\\rm", "\\mathit", "\\mathbf"):
+            if token.value not in ("\\mathrm", "\\operatorname", "\\rm", "\\mathit", "\\mathbf", "\\frac"):
                 return None
-        words = self.unit_words(node)
+        words = self.unit_fraction() if token.value == "\\frac" else self.unit_words(node)
         return " ".join(words) if words else None
+
+    def unit_fraction(self) -> list[str]:
+        """\\frac{\\text{m}}{\\text{s}} behind a value."""
+        start, one = self.at, Num(Fraction(1))
+        above = self.accept("\\frac") and self.accept("{") and self.unit_words(one)
+        below = above and self.accept("}") and self.accept("{") and self.unit_words(one)
+        if above and below and self.accept("}"):
+            return [*above, "/", *below]
+        self.at = start
+        return []
+
+    def compound(self, quantity: Quantity) -> Quantity:
+        """`5 hours 30 minutes`, `5 dollars and 25 cents`: one quantity in the first unit."""
+        while True:
+            start = self.at
+            if self.token is not None and (self.token.value == "," or self.is_connector(self.token)):
+                self.advance()
+            if self.token is not None and self.token.kind == "num":
+                value = self.mixed()
+                letter = self.token is not None and self.token.kind == "word" and self.token.value in LETTERS
+                unit = self.advance().value if letter else self.unit(value)
+                size = ratio(quantity.unit, unit) if unit else None
+                if size is not None:
+                    both = Call("+", (quantity.value, Call("*", (value, Num(size)))))
+                    quantity = Quantity(both, quantity.unit)
+                    continue
+            self.at = start
+            return quantity
 
     def unit_words(self, node: Node) -> list[str]:
         words: list[str] = []
@@ -155,7 +198,10 @@ class PostfixParser(Cursor):
                 words.append(token.value.strip())
                 self.advance()
             elif token.kind == "word" and (
-                is_unit(token.value, node) or (words and len(token.value) > 1) or _is_remark(token)
+                is_unit(token.value, spaced=token.spaced)
+                or (words and words[-1] == "/" and token.value in LETTERS)
+                or (words and len(token.value) > 1)
+                or _is_remark(token)
             ):
                 if token.value.lower() in CONNECTING_WORDS:
                     break
@@ -163,7 +209,10 @@ class PostfixParser(Cursor):
                 self.advance()
             elif token.kind == "cmd" and token.value in ("\\mathrm", "\\operatorname", "\\rm", "\\mathit", "\\mathbf"):
                 letters = unit_letters(self.tokens, self.at + 1)
-                if letters is None or not (is_unit(letters[0], node) or len(letters[0]) > 2) or letters[0] in FUNCTIONS:
+                if letters is None or letters[0] in FUNCTIONS:
+                    break
+                known = is_unit(letters[0], spaced=True) or len(letters[0]) > 2 or measure(letters[0]) is not None
+                if not known or (len(letters[0]) == 1 and symbols(node)):
                     break
                 words.append(letters[0])
                 self.at = letters[1]
@@ -176,7 +225,7 @@ class PostfixParser(Cursor):
                     break
                 words.append(token.value if token.value == "/" else "")
                 self.advance()
-            elif words and token.kind == "num" and token.value in ("2", "3"):
+            elif words and token.kind == "num" and token.value in ("2", "3") and not token.spaced:
                 words.append("^" + self.advance().value)
             else:
                 break

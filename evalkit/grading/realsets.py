@@ -6,6 +6,7 @@ import mpmath
 
 from evalkit.grading.nodes import Builder, Call, Node, Rel, Seq, SetOp, Sym
 from evalkit.grading.numeric import DIGITS, NotEvaluableError, close, evaluate, symbols
+from evalkit.grading.plusminus import expand
 
 _FLIP = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
 
@@ -38,7 +39,7 @@ def real_set(node: Node) -> list[Interval]:
         if node.name == "emptyset":
             return []
     if isinstance(node, SetOp):
-        left, right = real_set(node.args[0]), real_set(node.args[1])
+        left, right = real_set(node.args[0]), real_set(_as_set(node.args[1]))
         if node.op == "union":
             return _union(left + right)
         return _intersection(left, right if node.op == "intersection" else _complement(right))
@@ -46,7 +47,20 @@ def real_set(node: Node) -> list[Interval]:
         return _relation(node)
     if isinstance(node, Builder):
         return real_set(node.condition)
+    if isinstance(node, Call) and node.name == "^" and node.args[0] == Sym("RR") and isinstance(node.args[1], Sym):
+        below, above = (
+            Interval(-mpmath.inf, False, mpmath.mpf(0), False),
+            Interval(mpmath.mpf(0), False, mpmath.inf, False),
+        )
+        parts = {"+": [above], "-": [below], "*": [below, above]}
+        if node.args[1].name in parts:
+            return parts[node.args[1].name]
     raise NotEvaluableError("no set")
+
+
+def _as_set(node: Node) -> Node:
+    """The `{0}` of `\\mathbb{R} \\setminus {0}`, which LaTeX takes for a group."""
+    return node if isinstance(node, Seq | SetOp | Rel | Builder | Sym) else Seq("{", "}", (node,))
 
 
 def _sequence(node: Seq) -> list[Interval]:
@@ -59,9 +73,9 @@ def _sequence(node: Seq) -> list[Interval]:
         )
     if node.open == "{":
         return _union([Interval(value, True, value, True) for value in map(_end, node.items)])
-    if not node.open and node.items and all(isinstance(item, Rel) and item.ops[0] in _FLIP for item in node.items):
-        parts = [_relation(item) for item in node.items if isinstance(item, Rel)]
-        if len(frozenset().union(*(symbols(item) for item in node.items))) != 1:
+    if not node.open and any(isinstance(item, Rel) and item.ops != ("=",) for item in node.items):
+        parts = [real_set(item) for item in node.items]
+        if len(frozenset().union(*(symbols(item) for item in node.items)) - {"RR"}) != 1:
             raise NotEvaluableError("several variables")
         joined = _union([interval for part in parts for interval in part])
         if len(joined) == 1 and mpmath.isinf(joined[0].low) and mpmath.isinf(joined[0].high):
@@ -82,6 +96,12 @@ def _relation(node: Rel) -> list[Interval]:
     """`-2 <= x <= 7`, `5 >= x`, `x != 3`, `-x > -1`: linear in one variable, which may be negated or scaled."""
     if node.ops == ("in",):
         return real_set(node.args[1])
+    variants = list(expand(node)) if node.ops == ("!=",) else [node]
+    if len(variants) > 1:  # x ≠ ±1
+        return _intersection(*(real_set(variant) for variant in variants))
+    if node.ops == ("=",) and isinstance(node.args[0], Sym):
+        value = _end(node.args[1])
+        return [Interval(value, True, value, True)]
     if not all(op in _FLIP for op in node.ops) or "=" in node.ops:
         raise NotEvaluableError("no inequality")
     result = [Interval(-mpmath.inf, False, mpmath.inf, False)]
@@ -96,15 +116,20 @@ def _relation(node: Rel) -> list[Interval]:
 def _half_line(op: str, left: Node, right: Node, name: str) -> list[Interval]:
     if not symbols(left) and not symbols(right):
         raise NotEvaluableError("an inequality of constants")
-    if isinstance(left, Call) and left.name == "abs" and not symbols(right) and op in ("<", "<="):
-        return _relation(Rel((op, op), (Call("neg", (right,)), left.args[0], right)))
+    if isinstance(right, Call) and right.name == "abs" and not symbols(left):
+        return _half_line(_FLIP[op], right, left, name)
+    if isinstance(left, Call) and left.name == "abs" and not symbols(right):
+        within = _relation(Rel((op, op), (Call("neg", (right,)), left.args[0], right))) if op[0] == "<" else []
+        beyond = [Rel((op,), (left.args[0], right)), Rel((_FLIP[op],), (left.args[0], Call("neg", (right,))))]
+        return within or _union([interval for side in beyond for interval in _relation(side)])
     if right == Sym("oo") or (isinstance(right, Call) and right.name == "neg" and right.args == (Sym("oo"),)):
         return [Interval(-mpmath.inf, False, mpmath.inf, False)]
     if left == Sym("oo") or (isinstance(left, Call) and left.name == "neg" and left.args == (Sym("oo"),)):
         return [Interval(-mpmath.inf, False, mpmath.inf, False)]
-    at = [evaluate(left, {name: mpmath.mpf(x)}) - evaluate(right, {name: mpmath.mpf(x)}) for x in (1, 2, 4)]
+    at = [evaluate(left, {name: mpmath.mpf(x)}) - evaluate(right, {name: mpmath.mpf(x)}) for x in (1, 2, 4, -50)]
     slope = at[1] - at[0]
-    if any(isinstance(value, mpmath.mpc) for value in at) or not close(at[2] - at[1], 2 * slope) or abs(slope) < 1e-30:
+    steps = ((at[2] - at[1], 2 * slope), (at[0] - at[3], 51 * slope))
+    if any(isinstance(value, mpmath.mpc) for value in at) or abs(slope) < 1e-30 or not all(close(*s) for s in steps):
         raise NotEvaluableError("not linear")
     zero = 1 - at[0] / slope
     op = op if slope > 0 else _FLIP[op]

@@ -6,11 +6,12 @@ from typing import Any
 
 import mpmath
 
-from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym
+from evalkit.grading.nodes import Base, Call, Node, Num, Quantity, Rel, Seq, Sym, Text, leaves, substituted
 from evalkit.grading.numeric import DIGITS, NotEvaluableError, close, evaluate, exact, points, symbols
-from evalkit.grading.units import measure
+from evalkit.grading.units import measure, temperature
 
 _UNIT_LETTERS = frozenset("mgshLNJWV")
+_PARAMETERS = frozenset("kmn")
 ROUNDED_DIGITS = 6  # significant digits from which a decimal stands for an exact value that it rounds
 
 
@@ -20,6 +21,7 @@ def values_equal(gold: Node, answer: Node) -> str | None:
     if scaled is None:
         return None
     gold, answer, percent = scaled
+    gold, answer = _renamed(gold, answer)
     rule = _plain_equal(gold, answer)
     if rule is None and percent:
         hundredth = Call("/", (gold if percent == "gold" else answer, Num(Fraction(100))))
@@ -31,32 +33,63 @@ def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
     """Both values without their units, the answer in the gold's unit; None where the units cannot agree."""
     gold, gold_unit = _split(gold)
     answer, answer_unit = _split(answer)
-    if not gold_unit and not answer_unit and not symbols(gold):
-        answer = _without_unit_letter(answer)
+    if not gold_unit and (answer_unit or not symbols(answer)):
+        gold, gold_unit = _unit_letters(gold, product=bool(answer_unit))
+    if not answer_unit and (gold_unit or not symbols(gold)):
+        answer, answer_unit = _unit_letters(answer, product=bool(gold_unit))
     percents = (gold_unit == "percent", answer_unit == "percent")
     if percents[0] != percents[1]:
         return gold, answer, "gold" if percents[0] else "answer"
-    if (gold_unit, answer_unit) == ("degree", "") and "pi" in repr(answer):
+    kinds = _angle(gold_unit, gold), _angle(answer_unit, answer)
+    if kinds == ("degree", "radian"):
         return Call("*", (gold, _DEGREE)), answer, ""
-    if (gold_unit, answer_unit) == ("", "degree") and "pi" in repr(gold):
+    if kinds == ("radian", "degree"):
         return gold, Call("*", (answer, _DEGREE)), ""
-    if gold_unit and answer_unit and gold_unit != answer_unit:
-        if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
+    if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
+        return _same_residue(gold, gold_unit, answer, answer_unit)
+    if not gold_unit or not answer_unit or gold_unit == answer_unit or _interchangeable(gold_unit, answer_unit):
+        return gold, answer, ""
+    of_gold, of_answer = measure(gold_unit), measure(answer_unit)
+    if of_gold and of_answer:
+        if of_gold[0] != of_answer[0]:
             return None
-        of_gold, of_answer = measure(gold_unit), measure(answer_unit)
-        if of_gold and of_answer:
-            if of_gold[0] != of_answer[0]:
-                return None
-            if of_gold[1] != of_answer[1]:
-                answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
+        if of_gold[1] != of_answer[1]:
+            answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
     return gold, answer, ""
+
+
+def _angle(unit: str, value: Node) -> str:
+    unit = unit.removesuffix("s")
+    radians = unit in ("radian", "rad") or (not unit and Sym("pi") in leaves(value))
+    return "radian" if radians else "degree" if unit in ("degree", "deg") else ""
+
+
+def _interchangeable(first: str, second: str) -> bool:
+    """25° and 25 °C; £5 and 5 pounds; `5 mg` and `5mg`, whose letters were read apart."""
+    units = {first, second}
+    if first.replace(" ", "").replace("^1", "") == second.replace(" ", "").replace("^1", ""):
+        return True  # mg and m g
+    return ("degree" in units and bool(units & {"celsius", "fahrenheit"})) or (
+        "sterling" in units and any(unit.startswith("pound") for unit in units)
+    )
+
+
+def _same_residue(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> tuple[Node, Node, str] | None:
+    if gold_unit != answer_unit:
+        return None
+    modulus = gold_unit.removeprefix("pmod").strip()
+    if not modulus.isdigit() or len(modulus) > 50 or not int(modulus):
+        return gold, answer, ""
+    by = Num(Fraction(int(modulus)))
+    return Call("mod", (gold, by)), Call("mod", (answer, by)), ""
 
 
 def _split(node: Node) -> tuple[Node, str]:
     units: list[str] = []
     while True:
         if isinstance(node, Quantity):
-            units.insert(0, "percent" if node.unit.strip(" .").lower() in _PERCENT else node.unit)
+            unit = node.unit.strip(" .").lower()
+            units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or node.unit)
             node = node.value
         elif isinstance(node, Call) and node.name == "neg" and isinstance(node.args[0], Quantity):
             node = Quantity(Call("neg", (node.args[0].value,)), node.args[0].unit)
@@ -64,19 +97,53 @@ def _split(node: Node) -> tuple[Node, str]:
             return node, " ".join(units)
 
 
+def _renamed(gold: Node, answer: Node) -> tuple[Node, Node]:
+    """Both with one name for the imaginary unit (i, j, I), and for a whole-number parameter (k, m, n)."""
+    here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
+    names: dict[Sym, Node] = {}
+    if (
+        len(here | there) == 1
+        and here | there <= {"j", "I"}
+        and (Sym("i") in leaves((gold, answer)) or here | there == {"I"})
+    ):
+        names = {Sym(name): Sym("i") for name in here | there}
+    elif len(here) == len(there) == 1 and here | there <= _PARAMETERS and Sym("pi") in leaves(gold):
+        names = {Sym(next(iter(there))): Sym(next(iter(here)))}
+    return (substituted(gold, names), substituted(answer, names)) if names else (gold, answer)
+
+
+_ONE = Num(Fraction(1))
+_NOTHING = Text("")  # what is left of a unit's letters
 _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
 _PERCENT = {"percent", "percentage", "pct", "percents", "per cent", "percentage points", "%"}
 
 
-def _without_unit_letter(node: Node) -> Node:
-    """`1000.99 m^2` -> `1000.99`, for a gold without variables."""
-    if isinstance(node, Call) and node.name == "*" and not symbols(node.args[0]):
-        unit = node.args[1]
-        if isinstance(unit, Call) and unit.name == "^":
-            unit = unit.args[0]
-        if isinstance(unit, Sym) and unit.name in _UNIT_LETTERS:
-            return node.args[0]
-    return node
+def _unit_letters(node: Node, *, product: bool) -> tuple[Node, str]:
+    """`1000.99 m^2`, `5 m/s`: (the number, the unit) where a number times letters of units is all there is. `2mg` only
+    where a `product` of units may be meant.
+    """
+    powers: dict[str, int] = {}
+
+    def number(node: Node, sign: int) -> Node | None:
+        if isinstance(node, Call) and node.name in ("*", "/"):
+            left = number(node.args[0], sign)
+            right = number(node.args[1], -sign if node.name == "/" else sign)
+            if left is None or right is None or (left != _NOTHING and right != _NOTHING):
+                return None
+            if node.name == "/" and right != _NOTHING:
+                return None
+            return left if right == _NOTHING else right
+        base, exponent = node.args if isinstance(node, Call) and node.name == "^" else (node, _ONE)
+        if isinstance(base, Sym) and base.name in _UNIT_LETTERS and isinstance(exponent, Num):
+            powers[base.name] = powers.get(base.name, 0) + sign * int(exponent.value)
+            return _NOTHING
+        return None if symbols(node) else node
+
+    value = number(node, 1)
+    several = not product and sum(power > 0 for power in powers.values()) != 1
+    if value is None or value == _NOTHING or several:
+        return node, ""
+    return value, " ".join(f"{letter}^{power}" for letter, power in powers.items())
 
 
 def _plain_equal(gold: Node, answer: Node) -> str | None:
@@ -140,9 +207,10 @@ def _rounded(gold: Node, answer: Node, a: Any, b: Any) -> str | None:
         finer = (given.decimals or 0) > places if given is not None else not isinstance(answer, Num)
         if written.digits >= needed and finer and 2 * abs(a - b) <= _unit(written, a):
             return f"equal to the gold's {places} decimals"
-    if given is not None and written is None and given.digits >= ROUNDED_DIGITS and not _whole(a):
+    coarser = given is not None and (written is None or written.digits > given.digits)
+    if given is not None and coarser and given.digits >= ROUNDED_DIGITS and not _whole(a):
         unit = _unit(given, a)
-        if 2 * abs(a - b) <= unit or (abs(b) <= abs(a) < abs(b) + unit):
+        if 2 * abs(a - b) <= unit or (written is None and abs(b) <= abs(a) < abs(b) + unit):
             return f"the gold rounded to {given.digits} significant digits"
     return None
 
@@ -176,6 +244,8 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
     """The constant c with left - right of `gold` = c (left - right) of `answer` everywhere; None without one."""
     first, second = _difference(gold), _difference(answer)
     names = symbols(first) | symbols(second)
+    if not names:
+        return None  # f(2) = 3 and f(3) = 2
     ratio: Any = None
     agreed = 0
     with mpmath.workdps(DIGITS):

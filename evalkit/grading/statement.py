@@ -17,14 +17,18 @@ class Cue(NamedTuple):
 # "answer" in the languages of the multilingual benchmarks (MGSM, MMMLU, PolyMath)
 ANSWER_WORDS = (
     "answers?|ans|solution is|réponse|reponse|respuesta|antwort|lösung|risposta|resposta|odpowiedź|odpověď|svar|svaret|"
-    "vastaus|cevap|yanıt|jawaban|jibu|đáp án|câu trả lời|trả lời|ответ|відповідь|отговор|одговор|απάντηση|răspuns|"
-    "válasz|תשובה|جواب|الجواب|الإجابة|إجابة|پاسخ|उत्तर|जवाब|উত্তর|సమాధానం|விடை|பதில்|คำตอบ(?:คือ|ที่ถูกต้องคือ)?|"
+    "vastaus|cevap|yanıt|jawaban|jibu|đáp án|câu trả lời|trả lời|ответ|відповідь|отговор|одговор|απάντηση|"
+    "răspuns(?:ul)?|válasz|ה?תשובה|جواب|الجواب|الإجابة|إجابة|پاسخ|उत्तर|जवाब|উত্তর|సమాధానం|விடை|பதில்|คำตอบ(?:คือ|ที่ถูกต้องคือ)?|"
     "答案|正解|答え|答|回答|解答|정답|답"
 )
-_IS = (
-    r"(?:\s*(?:must be|should be|would be|will be|is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|"
-    r"είναι|هو|هي|है|হল|হলো|คือ|是|为|為|は|은|는)(?![a-zA-Z]))?"
+# "is" in those languages
+IS_WORDS = (
+    "is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|है|"
+    "হল|হলো|คือ|是|为|為|は|은|는"
 )
+# "correct" behind a noun
+RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|đúng|الصحيحة|الصحيح|הנכונה"
+_IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
 _DECOR = r"[\s*_\"'’`]*"
 _MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
 
@@ -37,7 +41,13 @@ CUES = (
             re.IGNORECASE,
         ),
     ),
-    Cue("answer", re.compile(rf"(?<![A-Za-zÀ-ž])(?:{ANSWER_WORDS})(?![a-zà-ž]){_MARK}", re.IGNORECASE)),
+    Cue(
+        "answer",
+        re.compile(
+            rf"(?<![A-Za-zÀ-ž])(?<!to )(?<!not )(?:{ANSWER_WORDS})(?![a-zà-ž])(?:\s+(?:{RIGHT_WORDS}))?{_MARK}",
+            re.IGNORECASE,
+        ),
+    ),
 )
 
 _SPAN = re.compile(
@@ -70,6 +80,10 @@ _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
     r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know)(?![a-z])", re.I
 )
+# "not 5 but 6", "7, not 8"
+_BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
+RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
+_YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
@@ -115,7 +129,7 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
 
 
 def _after_cue(text: str) -> str | None:
-    text = text.lstrip(" \t\n*_:：")
+    text = _BUT.sub("", text.lstrip(" \t\n*_:："))
     span = _SPAN.match(text)
     if span:
         return _spans_from(text, span)
@@ -123,6 +137,11 @@ def _after_cue(text: str) -> str | None:
     if not pieces:
         return None
     first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
+    first = RATHER.split(first)[0] or first
+    if first.count("{") > first.count("}"):
+        return None  # cut off
+    if word := _YES_NO.match(first):
+        return word[1]
     if is_prose(first):
         return _value(first, strict=False)
     return _number_of(re.sub(r"\s*\((?:not|i\.e|or|which|since|because|approx)[^()]*\)\W*$", "", first)) or None
@@ -157,7 +176,8 @@ def _value(sentence: str, *, strict: bool) -> str | None:
         tail = sentence[anchor:]
         if after and not _NUMBER.search(sentence[anchor : after.start()]):
             return _spans_from(sentence, after)
-        if not is_prose(tail) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
+        worded = _WORD.match(tail.lstrip()) and tail.split()[0].lower() not in _MATH_WORDS
+        if not (worded or is_prose(tail)) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
             return _number_of(_tidy(tail))
         numbers = _NUMBER.findall(tail)
         if numbers and (len(numbers) == 1 or not strict):
@@ -187,10 +207,10 @@ def _spans_from(text: str, span: re.Match[str], *, backward: bool = False) -> st
 
 def _number_of(text: str) -> str:
     """`3页` -> `3`; an expression stays whole."""
-    number = re.match(r"\s*([-−]?[\d.,/]*\d\s?%?)\s*(?:[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])", text)
+    number = re.match(r"\s*([-−]?[\d.,/]*\d\s?%?)\s*(?:(?=[^\W\d_])[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])", text)
     return number[1] if number else _tidy(text)
 
 
 def _tidy(text: str) -> str:
-    text = text.strip().strip("*_").strip()
+    text = text.strip().strip("*_").strip().removesuffix(".").strip('"“”')
     return _DELIMITERS.sub("", text.rstrip(".。।!").strip("*_ "))

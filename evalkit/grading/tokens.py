@@ -50,6 +50,7 @@ _UNICODE = {
     "“": '"',
     "”": '"',
     "″": '"',
+    "µ": r"\mu ",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
     "〈": r"\langle ",
@@ -140,7 +141,7 @@ _TOKEN = re.compile(
 
 # ", k \\in \\mathbb{Z}" behind a family of solutions
 _ANY_INTEGER = re.compile(
-    r"\s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?Z\}?|Z)\s*\)?\s*$"
+    r"\s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZR]\}?|Z)\s*\)?\s*$"
 )
 _REPEATING = re.compile(
     r"(?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))"
@@ -183,7 +184,7 @@ def _cleaned(text: str) -> str:
     text = re.sub(r"^\s*(?:=|\\approx(?![a-z]))\s*", "", text)
     text = re.sub(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=\d)", ":", text)
     text = _ANY_INTEGER.sub("", text)
-    text = re.sub(r"(?:\{\})?_\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
+    text = re.sub(r"(?<![\w})])(?:\{\})?[_^]\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
     text = re.sub(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+", " ", text)
     text = re.sub(r"(?<!\*)\*\*([^*]+)\*\*(?!\*)", r"\1", text) if text.strip().startswith("**") else text
     text = re.sub(r"(?<=\d)\s*(?:\{\s*,\s*\}|,\s*\\!\s*)\s*(?=\d{3}(?!\d))", "", text)

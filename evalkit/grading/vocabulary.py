@@ -9,7 +9,7 @@ def words(text: str) -> frozenset[str]:
 FUNCTIONS = words(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech "
     "csch arcsinh arccosh arctanh asinh acosh atanh log ln lg exp sqrt cbrt min max gcd lcm floor ceil abs det "
-    "Re Im arg deg sgn sign erf Gamma mod binom tr rank dim ker"
+    "Re Im arg cis deg sgn sign erf Gamma mod binom tr rank dim ker"
 )  # fmt: skip
 # functions that take one factor without brackets: \sin 2x
 PREFIX_FUNCTIONS = FUNCTIONS - {"min", "max", "gcd", "lcm", "mod", "binom"}
@@ -114,7 +114,8 @@ CONNECTING_WORDS = frozenset({"and", "or"})
 IGNORED = words(
     "about approximately approx roughly exactly around answer is the a an of value are equal to only just "
     "total final result so therefore thus hence we get have solution solutions solution set for all any real "
-    "where it its Rs INR USD EUR GBP usd is: answer: equals interval points point matrix vector number"
+    "line plane curve where if when it its Rs INR USD EUR GBP usd is: answer: equals interval points point "
+    "matrix vector number"
 )  # fmt: skip
 
 _UP_TO_TWENTY = (
@@ -161,4 +162,4 @@ ACCENTS = words(
 )
 # marks in front of a name that only say what kind of thing it is
 SILENT = words("angle measuredangle triangle square parallel perp displaystyle limits rm bf it mathrm operatorname")
-CURRENCIES = {"\\$": "dollar", "\\euro": "euro", "\\pounds": "pound sterling", "\\yen": "yen", "\\rupee": "rupee"}
+CURRENCIES = {"\\$": "dollar", "\\euro": "euro", "\\pounds": "sterling", "\\yen": "yen", "\\rupee": "rupee"}

@@ -1,0 +1,107 @@
+"""Phrases that stand for mathematics: sets of numbers, parts of a whole, times of day; notation of other countries."""
+
+import re
+
+_WRAP = r"(?:\\(?:text|mathrm|mbox|textrm|textbf)\s*\{)?\s*"
+_FAMILIES = {
+    "real numbers": r"\mathbb{R}",
+    "reals": r"\mathbb{R}",
+    "positive real numbers": r"(0, \infty)",
+    "negative real numbers": r"(-\infty, 0)",
+    "nonnegative real numbers": r"[0, \infty)",
+    "integers": r"\mathbb{Z}",
+    "rational numbers": r"\mathbb{Q}",
+    "complex numbers": r"\mathbb{C}",
+    "natural numbers": r"\mathbb{N}",
+    "positive integers": r"\mathbb{Z}^+",
+}
+_ALL = re.compile(
+    rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?"
+    r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
+    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?\s*"
+    r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
+    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?P<rest>[^a-z]*|.*\d.*)",
+    re.IGNORECASE,
+)
+_OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
+_HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
+_FOR_ALL = re.compile(
+    rf"(?<=[\w)}}])[\s,;$]*\\?[\s,]*(?:\\quad\s*)*(?:\\forall|{_WRAP}\(?(?:for|where|with)\s+(?:all|any|every|each)\b)[^=]{{0,60}}$"
+)
+_LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
+_RIGHT = r"(?:\\right\s*|\\[bB]ig+r?\s*)?"
+_INTERVAL = re.compile(
+    rf"(?P<before>^|\\cup|\\in|=|∪|∈|U)\s*{_LEFT}(?P<open>[\[\]])(?P<inner>[^\[\]]+?[,;][^\[\]]+?){_RIGHT}(?P<close>[\[\]])"
+    r"(?=\s*(?:$|\\cup|∪|U|\\setminus|[.$]))"
+)
+_BRACE = re.compile(
+    r"\\left\s*\\(?:\{|lbrace)\s*\\begin\{(?:array|aligned|matrix|gathered)\}(?:\{[^{}]*\})?(.*?)"
+    r"\\end\{(?:array|aligned|matrix|gathered)\}\s*\\right\s*\.",
+    re.DOTALL,
+)
+_TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
+_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (_OUT_OF, "/"),
+    (_HOURS, r"\1 hours \2 minutes"),
+    (_BRACE, r"\\begin{cases}\1\\end{cases}"),
+    (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned
+    (re.compile(r"(\\mathbb\s*\{?R\}?|ℝ)\s*(?:\\(?=\s*\\?\{)|\\backslash)\s*"), r"\1 \\setminus "),
+    (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))"), r"\\times "),
+    (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
+    (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
+    (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
+    (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
+    (
+        re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),
+        " ",
+    ),
+    (re.compile(r"\\mu\s*\\(text|mathrm)\s*\{\s*"), r"\\\1{\\mu "),
+    (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
+)
+_HALF_DAY = 12 * 3600
+
+
+def as_mathematics(text: str) -> str:
+    """The text with such phrases in LaTeX."""
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
+        text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
+    if "=" in text:
+        text = _FOR_ALL.sub("", text)
+    text = _INTERVAL.sub(_interval, text)
+    match = _ALL.fullmatch(text)
+    if match is None:
+        return text
+    family = _FAMILIES[match["family"].lower() + "s"]
+    rest = match["rest"].strip(" .}")
+    if bool(match["but"]) != bool(rest):
+        return text
+    return rf"{family} \setminus \{{{rest}\}}" if rest else family
+
+
+def _interval(match: re.Match[str]) -> str:
+    """]0, 1[ as (0, 1); [0, 1] stays."""
+    opening = "(" if match["open"] == "]" else "["
+    closing = ")" if match["close"] == "[" else "]"
+    return f"{match['before']} {opening}{match['inner']}{closing}"
+
+
+def time_of_day(text: str) -> tuple[int, bool] | None:
+    """(seconds after midnight, whether that is certain) of `5:30 p.m.`, `17:30`, `5 pm`; None for anything else."""
+    match = _TIME.fullmatch(text.replace("{:}", ":").strip())
+    if match is None or not (match[2] or match[4]):
+        return None
+    hours, minutes, seconds = int(match[1]), int(match[2] or 0), int(match[3] or 0)
+    if hours > 24 or minutes > 59 or seconds > 59 or (match[4] and not 1 <= hours <= 12):
+        return None
+    if match[4]:
+        hours = hours % 12 + (12 if match[4].lower() == "p" else 0)
+    return 3600 * hours + 60 * minutes + seconds, bool(match[4]) or hours > 12
+
+
+def same_time(first: tuple[int, bool], second: tuple[int, bool]) -> bool:
+    """Whether two times agree, up to half a day where one does not say which half."""
+    if first[1] and second[1]:
+        return first[0] == second[0]
+    return first[0] % _HALF_DAY == second[0] % _HALF_DAY
