@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.errors import RunIncompleteError
 from evalkit.formats.table import Cell, Column, Row, Table
 from evalkit.published import PAPER, Figure, load_published, model_key, reproduced
-from evalkit.report import Report, load_report, refresh_reports
+from evalkit.report import Report, load_report, refresh_reports, stored_report
 from evalkit.stats import holm, sign_flip_test
 from evalkit.store import RunDirectory, find_runs
 from evalkit.types import Metric
@@ -42,21 +42,26 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
 
     Raises EvalkitError where there is no run, where a run is damaged, or where none is complete.
     """
+    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
+    asked = {
+        (run, name): description
+        for run in sorted(runs, key=lambda run: natural_order(str(run.path)))
+        for description in (run.describe(),)
+        for name in description["tasks"]
+    }
+    reports = {(run, name): stored_report(run, name, d["tasks"][name]) for (run, name), d in asked.items()}
+    refresh_reports([key for key, report in reports.items() if report is None])
     entries: list[Entry] = []
     incomplete: list[str] = []
-    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
-    described = [(run, run.describe()) for run in sorted(runs, key=lambda run: natural_order(str(run.path)))]
-    refresh_reports([(run, name) for run, description in described for name in description["tasks"]])
-    for run, description in described:
-        for name in description["tasks"]:
-            try:
-                report = load_report(run, name)
-            except RunIncompleteError as error:
-                incomplete.append(f"not shown: {error.message}")
-                continue
-            data = description["tasks"][name]["identity"].get("data", [])
-            hub_ids = tuple(d["hub_id"] for d in data)
-            entries.append(Entry(run.path, report, _settings(description, name), hub_ids))
+    for (run, name), description in asked.items():
+        try:
+            report = reports[run, name] or load_report(run, name, description["tasks"][name])
+        except RunIncompleteError as error:
+            incomplete.append(f"not shown: {error.message}")
+            continue
+        data = description["tasks"][name]["identity"].get("data", [])
+        hub_ids = tuple(d["hub_id"] for d in data)
+        entries.append(Entry(run.path, report, _settings(description, name), hub_ids))
     if not entries:
         detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
         raise RunIncompleteError(f"No run is complete. {detail}", "give the command that began it again.")

@@ -18,7 +18,7 @@ LAYERS = [
     {"protocols", "store", "published"},
     {"backends"},
     {"schedule", "generate", "preflight", "score", "progress"},
-    {"contract", "report"},
+    {"contract", "report", "samples"},
     {"run", "rescore", "results"},
     {"tables", "compare", "plots", "plots_samples", "formats", "model_card"},
     {"commands"},
