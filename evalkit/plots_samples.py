@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
 from evalkit.plots import COLOURS, LINES, MARKERS, label, names, new_figure, of_task
 from evalkit.samples import Samples, load_samples
 from evalkit.stats import Estimate, avg_at_n
 from evalkit.store import RunDirectory
-from evalkit.tables import Entry
 from evalkit.types import STATUSES
 
 if TYPE_CHECKING:

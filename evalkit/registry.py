@@ -43,8 +43,7 @@ class TaskSpec:
         """A new task with these options. Raises EvalkitError on an unknown name, option or value."""
         if self.file:
             return _with_options(find_task_class(self.name, load_task_file(Path(self.file))), self.options)
-        exact = next((entry for entry in _entries() if entry.name == self.name), None)  # spares importing the others
-        task_class = _loaded(exact) if exact else find_task_class(self.name, installed_tasks())
+        task_class = installed_task(self.name) or find_task_class(self.name, installed_tasks())
         return _with_options(task_class, self.options)
 
 
@@ -56,6 +55,11 @@ def _entries() -> list[EntryPoint]:
 def installed_tasks() -> dict[str, type[Task]]:
     """Every installed task class by its name. Raises EvalkitError if one of another package cannot be imported."""
     return {entry.name: _loaded(entry) for entry in _entries()}
+
+
+def installed_task(name: str) -> type[Task] | None:
+    """The installed task class of exactly that name, without importing the others; None where there is none."""
+    return next((_loaded(entry) for entry in _entries() if entry.name == name), None)
 
 
 def _loaded(entry: EntryPoint) -> type[Task]:

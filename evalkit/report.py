@@ -34,7 +34,7 @@ from evalkit.task import Task
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
-REPORT_SCHEMA = 1
+REPORT_SCHEMA = 2
 _WORTH_WORKERS = 20_000_000  # bytes to read: for fewer, starting processes costs more than it saves
 _REBUILD_TIMEOUT = 600.0
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"backends"},
     {"schedule", "generate", "preflight", "score", "progress"},
     {"contract", "report", "samples"},
-    {"run", "rescore", "results"},
+    {"run", "rescore", "entries", "reproduction"},
     {"tables", "compare", "plots", "plots_samples", "formats", "model_card"},
     {"commands"},
     {"cli"},

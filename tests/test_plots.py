@@ -6,9 +6,9 @@ import pytest
 from synthetic_runs import solve_rates, write_run
 
 from evalkit import plots, plots_samples
+from evalkit.entries import Entry, load_entries
 from evalkit.errors import EvalkitError
 from evalkit.published import load_published
-from evalkit.tables import Entry, load_entries
 
 DRAW = {
     "tokens": plots.accuracy_against_tokens,

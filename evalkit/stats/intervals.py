@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 _Z = 1.959963984540054
 _PRIOR_COUNT = 2.0  # weight, in successes or failures, of "as variable as independent draws" in the run-to-run share
-_PRIOR_PROBLEMS = 0.75  # weight of "all or nothing" problems, against the squared number that contribute
+_UNSEEN = 0.25  # weight, in problems, of an unseen one that is never solved, and of one that is always solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +81,16 @@ def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
 
     The effective number of problems is their number divided by the share of the largest possible variance that they
     show, value * (1 - value): `floor` (1 / n for independent draws) for equally hard problems, 1 for problems that
-    are always or never solved. Where few problems contribute to the mean, their variance says little, and the share
-    is moved towards 1: by 3 / (4 C^2), C the number that contribute (the participation ratio of the rarer outcome).
+    are always or never solved. What the sample does not hold may exist all the same, so the share is that of the
+    problems and a quarter of one more at either end: the expected variance under a Dirichlet process prior
+    (Ferguson 1973) of that weight. Where the problems lie at the ends themselves it changes nothing.
     """
     problems = len(by_problem)
-    value = float(by_problem.mean())
-    largest = value * (1 - value)
-    rarer = by_problem if value < 0.5 else 1 - by_problem
-    share, contributing = 1.0, 1.0
-    if problems > 1 and largest > 1e-15:
-        share = min(max(float(by_problem.var(ddof=1)) / largest, floor), 1.0)
-        contributing = float(rarer.sum()) ** 2 / float((rarer**2).sum())
-    share += (1 - share) * min(_PRIOR_PROBLEMS / contributing**2, 1.0)
-    return wilson(value, problems / share, student_quantile(problems))
+    total = problems + 2 * _UNSEEN
+    mean = (float(by_problem.sum()) + _UNSEEN) / total
+    square = (float((by_problem**2).sum()) + _UNSEEN) / total
+    share = min(max((square - mean**2) / (mean * (1 - mean)), floor), 1.0)
+    return wilson(float(by_problem.mean()), problems / share, student_quantile(problems))
 
 
 def estimate(by_problem: Floats, variances: Floats | None, samples: int, k: int = 1, binary: bool = True) -> Estimate:
