@@ -146,7 +146,10 @@ def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> di
             continue
         keys = [json.dumps(e.settings, sort_keys=True, default=str) for e in of_task]
         counts = Counter(keys)
-        usual = max(zip(of_task, keys, strict=True), key=lambda ek: (counts[ek[1]], ek[0].report.protocol == PAPER))
+        usual = max(
+            zip(of_task, keys, strict=True),
+            key=lambda pair: (counts[pair[1]], not pair[0].subset, pair[0].report.protocol == PAPER),
+        )
         for entry, key in zip(of_task, keys, strict=True):
             if key != usual[1]:
                 left_out = {"problems"} if entry.subset else set()  # has a note of its own
