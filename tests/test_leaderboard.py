@@ -280,3 +280,14 @@ def test_settings_of_published_figures_are_named_ones() -> None:
             assert figure.protocol in ("", "deepseek-r1", "open-r1", "qwq")
             known = {"temperature", "top_p", "max_tokens", "release", "window"}
             assert figure.settings.keys() <= known
+
+
+def test_latex_sets_any_name_literally() -> None:
+    from evalkit.formats.latex import latex_escape
+
+    escaped = latex_escape("a_b%c&d#e^f~g\\h{i}j$k--,,``''\"<|> –é 数😀ﬁ")
+    assert escaped == (
+        r"a\_b\%c\&d\#e\textasciicircum{}f\textasciitilde{}g\textbackslash{}h\{i\}j\$k-{}-,{},"
+        r"\textasciigrave{}\textasciigrave{}\textquotesingle{}\textquotesingle{}\textquotedbl{}\textless{}\textbar{}"
+        r"\textgreater{} --é U+6570U+1F600fi"
+    )  # compiled by pdfTeX 1.40.24 as it stands
