@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.entries import Entry, setting_differences
 from evalkit.errors import EvalkitError
 from evalkit.stats import Comparison, compare_paired, holm
-from evalkit.tables import Entry, setting_differences
 
 
 @dataclass(frozen=True, slots=True)

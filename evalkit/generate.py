@@ -17,13 +17,17 @@ _CHARACTERS_PER_TOKEN = 4  # roughly, where a server does not count
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """One task of a run: its problems, in the set's order, how each is sampled, and what data it came from."""
+    """One task of a run: its problems, in the set's order, how each is sampled, and what data it came from.
+
+    `available` is the number of problems that the set has, more than `problems` with a --limit.
+    """
 
     task: Task
     problems: Sequence[Problem]
     params: SamplingParams
     spec: TaskSpec
     data: Sequence[LoadedData] = ()
+    available: int | None = None
 
     @property
     def samples(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from evalkit.errors import EvalkitError, RunIncompleteError
 
 _TAIL = len(',"crc":"00000000"}')
+_BUFFER = 1 << 20
 
 
 def encode_line(record: dict[str, Any]) -> bytes:
@@ -22,10 +23,14 @@ def encode_line(record: dict[str, Any]) -> bytes:
     return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
 
 
-def check_line(line: bytes) -> None:
-    """Raises ValueError if a line has a checksum that does not fit it."""
-    if line[-_TAIL:-10] == b',"crc":"' and int(line[-10:-2], 16) != zlib.crc32(line[:-_TAIL] + b"}"):
-        raise ValueError("its checksum does not fit")
+def checksum_fits(line: bytes) -> bool:
+    """Whether a line's checksum is that of what stands before it; a line without one is taken as it is."""
+    if line[-_TAIL:-10] != b',"crc":"':
+        return True
+    try:
+        return int(line[-10:-2], 16) == zlib.crc32(b"}", zlib.crc32(line[:-_TAIL]))
+    except ValueError:  # no hexadecimal digits
+        return False
 
 
 def read_checked(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -35,15 +40,14 @@ def read_checked(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     if not path.exists():
         return
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=_BUFFER) as stream:
         for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
+            if line[-1:] != b"\n":
                 return
-            try:
-                check_line(line[:-1])
-            except ValueError as error:
-                raise damaged(path, number, str(error)) from error
-            yield number, line[:-1]
+            line = line[:-1]
+            if not checksum_fits(line):
+                raise damaged(path, number, "its checksum does not fit")
+            yield number, line
 
 
 def damaged(path: Path, number: int, reason: str) -> EvalkitError:
@@ -107,9 +111,10 @@ class LineWriter:
         self.close()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, durable: bool = True) -> None:
     """Write a derived file so that a reader sees the old content or the new one, never half of it.
 
+    `durable` waits until it is on the disk; what a power cut may cost, because it is worked out again, need not wait.
     Raises EvalkitError where it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -118,7 +123,8 @@ def write_atomically(path: Path, text: str) -> None:
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
 from evalkit.formats.plain import one_line
-from evalkit.tables import Entry
 from evalkit.types import Metric
 
 
@@ -33,7 +33,7 @@ def model_card(entries: Sequence[Entry]) -> str:
                     dataset_type=entry.hub_ids[0] if entry.hub_ids else report.task,
                     dataset_name=report.title,
                     metric_type=metric.name,
-                    metric_name=_metric_name(metric, report.n, report.protocol),
+                    metric_name=_metric_name(metric, entry),
                     metric_value=round(metric.value, 2),
                 )
             )
@@ -46,10 +46,11 @@ def model_card(entries: Sequence[Entry]) -> str:
     return f"---\n{content}\n---\n"
 
 
-def _metric_name(metric: Metric, n: int, protocol: str) -> str:
+def _metric_name(metric: Metric, entry: Entry) -> str:
     """What the figure is, with its n and its error bars, since the card's schema has no field for them."""
+    told = [f"n={entry.report.n}", f"protocol {one_line(entry.report.protocol)}", entry.subset]
     bars = ""
     if metric.interval_run and metric.interval:
         run, over = (f"{low:.1f} to {high:.1f}" for low, high in (metric.interval_run, metric.interval))
         bars = f"; 95% interval run to run {run}, over problems {over}"
-    return f"{metric.name} (n={n}, protocol {one_line(protocol)}{bars})"
+    return f"{metric.name} ({', '.join(filter(None, told))}{bars})"

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
 from evalkit.formats.plain import one_line
 from evalkit.formats.table import Table
 from evalkit.published import Figure as PublishedFigure
 from evalkit.published import model_key
-from evalkit.tables import Entry, build_table
+from evalkit.reproduction import differences
+from evalkit.tables import build_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,11 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
 ERRORS = "95%, run to run (thick) and over problems (thin)"
+_DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the same
+    True: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markeredgecolor": "white", "linestyle": ""},
+    False: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markerfacecolor": "none", "linestyle": ""},
+}
+_DIAMOND_LABELS = {True: "published", False: "published, of other settings or problems"}
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -128,6 +135,7 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
     figure, axes = new_figure(4.2 * across, down * (1.1 + 0.28 * count), down, across)
     from matplotlib.lines import Line2D
 
+    shown: set[bool] = set()
     for i, column in enumerate(table.columns):
         panel: Axes = axes.flat[i]
         basis = []
@@ -140,9 +148,9 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
             _two_bars(panel, y, entry.report.metric(column.metric), COLOURS[7], horizontal=True)
             basis.append(entry)
             if figure_ := theirs.get((model_key(row.model), (column.task, column.metric))):
-                panel.plot(
-                    figure_.value, y, MARKERS[2], color=COLOURS[3], markersize=6, markeredgecolor="white", zorder=5
-                )
+                alike = not any(differences(entry, figure_))
+                shown.add(alike)
+                panel.plot(figure_.value, y, **_DIAMONDS[alike], zorder=5)
         rating = any(c.unit == "rating" for row in table.rows if (c := row.cells[i]))
         panel.set_title(f"{label(column.title)} {label(column.metric)}\n{_basis(basis)}", fontsize=9)
         panel.set_yticks(
@@ -158,8 +166,7 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
         Line2D([], [], color=COLOURS[7], linewidth=3, label="95%, run to run"),
         Line2D([], [], color=COLOURS[7], linewidth=1, label="95%, over problems"),
     ]
-    if theirs:
-        handles.append(Line2D([], [], color=COLOURS[3], marker=MARKERS[2], linestyle="", label="published"))
+    handles += [Line2D([], [], label=_DIAMOND_LABELS[alike], **_DIAMONDS[alike]) for alike in sorted(shown)[::-1]]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 

@@ -1,18 +1,18 @@
 """Plots that need every completion: how long they are, and what a smaller token budget would have scored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
 from evalkit.plots import COLOURS, LINES, MARKERS, label, names, new_figure, of_task
+from evalkit.samples import Samples, load_samples
 from evalkit.stats import Estimate, avg_at_n
 from evalkit.store import RunDirectory
-from evalkit.tables import Entry
-from evalkit.types import STATUSES, SampleKey
+from evalkit.types import STATUSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,39 +23,20 @@ _STATUS_COLOURS = dict(zip(STATUSES, (2, 3, 4, 1, 7), strict=True))
 _STATUS_HATCHES = dict(zip(STATUSES, ("", "//", "..", "xx", "++"), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """The completions of one task of a run, by problem and sample: tokens, values in [0, 1], statuses."""
-
-    tokens: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    statuses: npt.NDArray[np.str_]
-
-
-def load_samples(entry: Entry) -> Samples:
-    """Read the completions' lengths and scores. Raises EvalkitError where the engine counted no tokens."""
-    run = RunDirectory(entry.run)
-    store = run.task(entry.report.task)
-    lengths = {c.key: c.completion_tokens for c in store.completions()}
-    scores = {s.key: s for s, _ in store.scores()}
-    keys = [[SampleKey(entry.report.task, p, i) for i in range(entry.report.n)] for p in entry.report.values]
-    tokens = [[lengths[key] for key in row] for row in keys]
-    if any(count is None for row in tokens for count in row):
+def load_lengths(entry: Entry) -> tuple[Samples, npt.NDArray[np.int64]]:
+    """The samples of an entry and their tokens. Raises EvalkitError where the engine counted none."""
+    samples = load_samples(RunDirectory(entry.run), entry.report.task, list(entry.report.values), entry.report.n)
+    if samples.tokens is None:
         raise EvalkitError(f"{entry.run} does not tell its completion lengths.", "the engine did not count tokens.")
-    found = [[scores[key] for key in row] for row in keys]
-    return Samples(
-        np.array(tokens, dtype=np.int64),
-        np.array([[s.value for s in row] for row in found]),
-        np.array([[s.status for s in row] for row in found]),
-    )
+    return samples, samples.tokens
 
 
-def at_budget(samples: Samples, budget: int) -> Estimate:
+def at_budget(values: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64], budget: int) -> Estimate:
     """avg@n had the run been cut at `budget` tokens: a completion that is longer would not have been answered.
 
     Exact for models that answer at the end of a completion, as reasoning models do.
     """
-    return avg_at_n(np.where(samples.tokens <= budget, samples.values, 0.0))
+    return avg_at_n(np.where(tokens <= budget, values, 0.0))
 
 
 def budget_curve(entries: Sequence[Entry], task: str | None) -> "Figure":
@@ -65,11 +46,11 @@ def budget_curve(entries: Sequence[Entry], task: str | None) -> "Figure":
     panel: Axes = axes[0, 0]
     shown: set[int] = set()
     for i, (entry, name) in enumerate(zip(chosen, names(chosen), strict=True)):
-        samples = load_samples(entry)
+        samples, tokens = load_lengths(entry)
         limit = entry.report.max_tokens
         budgets = [b for b in BUDGETS if b < limit] + [limit]
         shown |= set(budgets)
-        estimates = [at_budget(samples, b) for b in budgets]
+        estimates = [at_budget(samples.values, tokens, b) for b in budgets]
         colour, style = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
         values = [100 * e.value for e in estimates]
         panel.plot(budgets, values, style, marker=MARKERS[i % len(MARKERS)], markersize=4, color=colour,
@@ -97,14 +78,15 @@ def length_distribution(entries: Sequence[Entry], task: str | None) -> "Figure":
     figure, axes = new_figure(5.4 * across, 1.0 + 2.6 * down, down, across)
     handles: dict[str, Any] = {}
     for panel, entry, name in zip(axes.flat, chosen, names(chosen), strict=False):
-        samples = load_samples(entry)
+        samples, tokens = load_lengths(entry)
+        statuses = np.array(samples.statuses)
         limit = entry.report.max_tokens
-        longest = max(int(samples.tokens.max()), 1)
+        longest = max(int(tokens.max()), 1)
         shown = limit if longest > 0.5 * limit else longest
         edges = np.linspace(0, shown, 41)
         bottom = np.zeros(40)
         for status in STATUSES:
-            lengths = samples.tokens[samples.statuses == status]
+            lengths = tokens[statuses == status]
             if not lengths.size:
                 continue
             counts, _ = np.histogram(np.clip(lengths, 0, shown), edges)

@@ -3,19 +3,17 @@
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
 from evalkit.registry import did_you_mean
-from evalkit.types import Metric
 
 PAPER = "deepseek-r1"
-_COLUMNS = ("model", "benchmark", "task", "metric", "value", "sd", "n", "source", "note")
-_FEWEST_SAMPLES = 4  # where a source does not tell n: the fewest that DeepSeek-R1's paper names (section 3: 4 to 64)
-_WIDEST = {"%": 5.0, "rating": 100.0}  # a 95% interval of the difference wider than this on a side says nothing
+_COLUMNS = ("model", "benchmark", "task", "metric", "value", "sd", "n", "protocol", "settings", "source", "note")
+_REQUIRED = ("model", "benchmark", "metric", "value", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,8 @@ class Figure:
 
     `task` is evalkit's name of the benchmark, empty where there is none. `sd` is the standard deviation between runs
     and `n` the number of samples a problem (of runs where there is an `sd`); None where the source does not tell.
+    `protocol` names the preset that has the source's settings, empty where none is known to; `settings` tells others,
+    such as a temperature or an option of the task.
     """
 
     model: str
@@ -33,6 +33,8 @@ class Figure:
     value: float
     sd: float | None
     n: int | None
+    protocol: str
+    settings: Mapping[str, str]
     source: str
     note: str
 
@@ -44,14 +46,6 @@ class Figure:
     def column(self) -> tuple[str, str]:
         """What shares a column with this figure: the task (or the benchmark's own name) and the metric."""
         return self.task or self.benchmark, self.metric
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Ours against a published figure: `z` in standard errors (None: no error bar), `word`: see `reproduced`."""
-
-    z: float | None
-    word: str
 
 
 def published_names() -> list[str]:
@@ -84,20 +78,25 @@ def load_published(name_or_file: str) -> list[Figure]:
 
 def _rows(text: str, where: str) -> Iterator[Figure]:
     reader = csv.DictReader(text.splitlines())
-    if missing := [
-        c for c in ("model", "benchmark", "metric", "value", "source") if c not in (reader.fieldnames or ())
-    ]:
+    if missing := [c for c in _REQUIRED if c not in (reader.fieldnames or ())]:
         raise EvalkitError(f"{where} has no column {missing[0]}.", f"its columns have to be {', '.join(_COLUMNS)}.")
     for number, row in enumerate(reader, start=2):
         try:
             value = float(row["value"])
             sd, n = float(row["sd"]) if row.get("sd") else None, int(row["n"]) if row.get("n") else None
-            wrong = not (math.isfinite(value) and row["model"] and row["source"] and (n is None or n > 0))
+            settings = _settings(row.get("settings") or "")
+            wrong = not (
+                math.isfinite(value)
+                and all(row[c] for c in _REQUIRED)
+                and (n is None or n > 0)
+                and (sd is None or (math.isfinite(sd) and sd >= 0))
+            )
         except (TypeError, ValueError):
             wrong = True
         if wrong:
             raise EvalkitError(
-                f"Line {number} of {where} is no published figure.", "each needs a model, a number and a source."
+                f"Line {number} of {where} is no published figure.",
+                f"each needs {', '.join(_REQUIRED)}; settings are written temperature=0.8; top_p=0.9.",
             )
         yield Figure(
             model=row["model"],
@@ -107,35 +106,19 @@ def _rows(text: str, where: str) -> Iterator[Figure]:
             value=value,
             sd=sd,
             n=n,
+            protocol=row.get("protocol") or "",
+            settings=settings,
             source=row["source"],
             note=row.get("note") or "",
         )
 
 
+def _settings(text: str) -> dict[str, str]:
+    """`temperature=0.8; top_p=0.9` by name. Raises ValueError where a part is not of that form."""
+    pairs = [part.split("=", 1) for part in text.split(";") if part.strip()]
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
 def model_key(name: str) -> str:
     """What two spellings of one model have in common: the last part of its path, in lower case."""
     return re.sub(r"[^a-z0-9.]+", "-", name.rstrip("/").split("/")[-1].lower())
-
-
-def reproduced(ours: Metric, n: int, figure: Figure) -> Verdict:
-    """Whether `ours` (n samples a problem) is the published figure sampled again: run-to-run errors on both sides.
-
-    Words: `within` (|z| < 1.96), `above`, `below`, and `too few samples` where nothing is seen and 1.96 standard
-    errors are more than 5 points (100 of a rating), or where there is no error bar. The published error is sd / sqrt(n)
-    where an sd is told, else ours scaled to its n (4 where it tells none). Rounding (to one decimal) adds its variance.
-    """
-    own = ours.stderr_run if ours.stderr_run is not None else ours.stderr
-    if own is None or ours.unit != figure.unit:
-        return Verdict(None, "too few samples")
-    if figure.sd is not None:
-        theirs = figure.sd / math.sqrt(figure.n or 1)
-    else:
-        theirs = own * math.sqrt(n / (figure.n or _FEWEST_SAMPLES)) if figure.unit == "%" else own
-    step = 0.1 if figure.unit == "%" else 1.0
-    error = math.sqrt(own**2 + theirs**2 + step**2 / 12)
-    z = (ours.value - figure.value) / error
-    if z >= 1.96:
-        return Verdict(z, "above")
-    if z <= -1.96:
-        return Verdict(z, "below")
-    return Verdict(z, "within" if 1.96 * error <= _WIDEST[figure.unit] else "too few samples")

@@ -2,13 +2,14 @@
 
 import dataclasses
 import difflib
+import functools
 import importlib.util
 import re
 import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +41,37 @@ class TaskSpec:
 
     def create(self) -> Task:
         """A new task with these options. Raises EvalkitError on an unknown name, option or value."""
-        classes = load_task_file(Path(self.file)) if self.file else installed_tasks()
-        return _with_options(find_task_class(self.name, classes), self.options)
+        if self.file:
+            return _with_options(find_task_class(self.name, load_task_file(Path(self.file))), self.options)
+        task_class = installed_task(self.name) or find_task_class(self.name, installed_tasks())
+        return _with_options(task_class, self.options)
+
+
+@functools.cache
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda e: e.name)
 
 
 def installed_tasks() -> dict[str, type[Task]]:
     """Every installed task class by its name. Raises EvalkitError if one of another package cannot be imported."""
-    classes = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
-        try:
-            classes[entry.name] = entry.load()
-        except Exception as error:  # a stranger's module raises what it likes on import
-            package = entry.dist.name if entry.dist else entry.value
-            raise EvalkitError(
-                f"The task {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
-                f"repair or uninstall {package}.",
-            ) from error
-    return classes
+    return {entry.name: _loaded(entry) for entry in _entries()}
+
+
+def installed_task(name: str) -> type[Task] | None:
+    """The installed task class of exactly that name, without importing the others; None where there is none."""
+    return next((_loaded(entry) for entry in _entries() if entry.name == name), None)
+
+
+def _loaded(entry: EntryPoint) -> type[Task]:
+    try:
+        task_class: type[Task] = entry.load()
+    except Exception as error:  # a stranger's module raises what it likes on import
+        package = entry.dist.name if entry.dist else entry.value
+        raise EvalkitError(
+            f"The task {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
+            f"repair or uninstall {package}.",
+        ) from error
+    return task_class
 
 
 def load_task_file(path: Path) -> dict[str, type[Task]]:

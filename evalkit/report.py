@@ -1,36 +1,41 @@
 """One task of a run -> Report: every number with its n, its error bars and its truncation rate."""
 
-import json
 import os
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalkit.data import DataSource
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import EvalkitError
 from evalkit.jsonlines import write_atomically
 from evalkit.registry import TaskSpec
+from evalkit.samples import Samples, load_samples
 from evalkit.stats import (
     Estimate,
     TokenSummary,
     avg_at_n,
-    cons_at_k,
+    cons_curve,
     equivalence_classes,
     finished_score,
-    pass_at_k,
+    pass_curve,
     token_summary,
 )
 from evalkit.store import RunDirectory, TaskStore
 from evalkit.task import Task
-from evalkit.types import STATUSES, Metric, Problem, Score
+from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
-REPORT_SCHEMA = 1
-_WORTH_WORKERS = 4  # stale reports: for fewer, starting processes costs more than it saves
+REPORT_SCHEMA = 2
+_WORTH_WORKERS = 20_000_000  # bytes to read: for fewer, starting processes costs more than it saves
 _REBUILD_TIMEOUT = 600.0
 
 
@@ -88,56 +93,50 @@ def powers_of_two(n: int) -> list[int]:
     return sorted({*(1 << i for i in range(n.bit_length()) if 1 << i <= n), n})
 
 
-def standard_metrics(task: Task, scores: Sequence[Sequence[Score]], finished: Sequence[Sequence[bool]]) -> list[Metric]:
-    """avg@n, the score of what finished, pass@k and cons@k, from the scores by problem."""
-    values = [[s.value for s in row] for row in scores]
-    n = len(values[0])
-    metrics = [_percent("pass@1", avg_at_n(values), note=f"mean over n = {n} completions a problem")]
-    share, count = finished_score(values, finished)
+def standard_metrics(task: Task, samples: Samples) -> list[Metric]:
+    """avg@n, the score of what finished, pass@k and cons@k."""
+    n = samples.values.shape[1]
+    metrics = [_percent("pass@1", avg_at_n(samples.values), note=f"mean over n = {n} completions a problem")]
+    share, count = finished_score(samples.values, ~samples.truncated)
     if count:
         metrics.append(Metric("finished", 100 * share, None, count, "%", note="of the completions that were not cut"))
     if n > 1:
-        classes = [_answer_classes(task, row) for row in scores]
-        correct = [[s.status == "correct" for s in row] for row in scores]
-        for k in powers_of_two(n)[1:]:
-            metrics.append(_percent(f"pass@{k}", pass_at_k(values, k)))
-            metrics.append(_percent(f"cons@{k}", cons_at_k(classes, correct, k)))
+        ks = powers_of_two(n)[1:]
+        correct = np.array([[status == "correct" for status in row] for row in samples.statuses], dtype=np.float64)
+        passed = pass_curve(samples.values, ks)
+        elected = cons_curve(_answer_classes(task, samples), correct, ks)
+        for k, one, majority in zip(ks, passed, elected, strict=True):
+            metrics += [_percent(f"pass@{k}", one), _percent(f"cons@{k}", majority)]
     return metrics
 
 
-def _answer_classes(task: Task, scores: Sequence[Score]) -> list[Hashable | None]:
+def _answer_classes(task: Task, samples: Samples) -> list[list[Hashable | None]]:
     """Each answer's equivalence class; what was graded correct is one class, since it equals the right answer."""
-    others = [None if s.status == "correct" else s.answer for s in scores]
-    classes = equivalence_classes(others, task.same_answer)
-    return ["correct" if s.status == "correct" else c for s, c in zip(scores, classes, strict=True)]
+    same = lru_cache(maxsize=65536)(task.same_answer)
+    by_problem: list[list[Hashable | None]] = []
+    for answers, statuses in zip(samples.answers, samples.statuses, strict=True):
+        others = [None if s == "correct" else a for a, s in zip(answers, statuses, strict=True)]
+        classes = equivalence_classes(others, same)
+        by_problem.append(["correct" if s == "correct" else c for s, c in zip(statuses, classes, strict=True)])
+    return by_problem
 
 
 def build_report(run: RunDirectory, name: str, task: Task, problems: Sequence[Problem] | None) -> Report:
     """Read one task's completions and scores and compute its report; `problems` are for the task's own metrics.
 
-    Raises RunIncompleteError where completions or scores that were asked for are missing: a figure over fewer would
-    look like the figure that was asked for.
+    Raises EvalkitError as `load_samples` does, and where one of the task's own metrics is no number.
     """
     description = run.describe()
     asked = description["tasks"][name]
     ids, n = asked["problem_ids"], int(asked["sampling"]["n"])
     store = run.task(name)
-    lengths: dict[tuple[str, int], int | None] = {}
-    truncated: dict[tuple[str, int], bool] = {}
-    for completion in store.completions():
-        key = (completion.problem_id, completion.sample_index)
-        lengths[key], truncated[key] = completion.completion_tokens, completion.truncated
-    scored = {(s.key.problem_id, s.key.sample_index): s for s, _ in store.scores() if s.key is not None}
-    wanted = [[(problem_id, index) for index in range(n)] for problem_id in ids]
-    _require_all(run, name, wanted, truncated, "completions")
-    _require_all(run, name, wanted, scored, "scores")
-    scores = [[scored[key] for key in row] for row in wanted]
-    flat = [score for row in scores for score in row]
-    finished = [[not truncated[key] for key in row] for row in wanted]
-    metrics = standard_metrics(task, scores, finished)
-    counted = [count for row in wanted for key in row if (count := lengths[key]) is not None]
-    if problems is not None:
-        metrics += task.extra_metrics(problems, dict(zip(ids, scores, strict=True)))
+    read = _sizes(store)
+    samples = load_samples(run, name, ids, n)
+    metrics = standard_metrics(task, samples)
+    if problems is not None and has_own_metrics(task):
+        metrics += _own_metrics(store, name, task, problems, ids, n)
+    counts = Counter(chain.from_iterable(samples.statuses))
+    values = samples.values.ravel()
     return Report(
         schema=REPORT_SCHEMA,
         model=description["model"],
@@ -149,33 +148,33 @@ def build_report(run: RunDirectory, name: str, task: Task, problems: Sequence[Pr
         max_tokens=asked["identity"]["sampling"]["max_tokens"],
         n=n,
         problems=len(ids),
-        samples=len(flat),
-        statuses={status: sum(s.status == status for s in flat) for status in STATUSES},
-        truncation_rate=sum(truncated[key] for row in wanted for key in row) / len(flat),
-        tokens=token_summary(counted, [s.value for s in flat]) if len(counted) == len(flat) else None,
+        samples=len(values),
+        statuses={status: counts[status] for status in STATUSES},
+        truncation_rate=int(samples.truncated.sum()) / len(values),
+        tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
         metrics=metrics,
-        values={problem_id: [s.value for s in row] for problem_id, row in zip(ids, scores, strict=True)},
-        bytes_read=_sizes(store),
+        values=dict(zip(ids, samples.values.tolist(), strict=True)),
+        bytes_read=read,
     )
 
 
-def _require_all(
-    run: RunDirectory,
-    name: str,
-    wanted: Sequence[Sequence[tuple[str, int]]],
-    present: Mapping[tuple[str, int], Any],
-    what: str,
-) -> None:
-    asked = sum(map(len, wanted))
-    if not asked:
-        raise EvalkitError(f"{run.path} has no problems for {name}.", "run it with a --limit of at least 1.")
-    missing = sum(key not in present for row in wanted for key in row)
-    if missing:
-        raise RunIncompleteError(
-            f"{run.path} has {asked - missing} of {asked} {what} of {name}.",
-            "give the command that began it again to finish it"
-            + (", or grade what is there with `evalkit score`." if what == "scores" else "."),
-        )
+def has_own_metrics(task: Task) -> bool:
+    """Whether a task has metrics beside the engine's, for which its problems have to be loaded."""
+    return type(task).extra_metrics is not Task.extra_metrics
+
+
+def _own_metrics(
+    store: TaskStore, name: str, task: Task, problems: Sequence[Problem], ids: Sequence[str], n: int
+) -> list[Metric]:
+    scored = {score.key: score for score, _ in store.scores()}
+    by_problem = {p: [scored[SampleKey(name, p, i)] for i in range(n)] for p in ids}
+    metrics = task.extra_metrics(problems, by_problem)
+    for metric in metrics:
+        if not isfinite(metric.value):
+            raise EvalkitError(
+                f"{task.name} gives {metric.value} for its metric {metric.name}.", "repair the task's extra_metrics()."
+            )
+    return metrics
 
 
 def _sizes(store: TaskStore) -> list[int]:
@@ -184,44 +183,50 @@ def _sizes(store: TaskStore) -> list[int]:
 
 def write_report(run: RunDirectory, report: Report) -> None:
     """Write report.json by atomic rename."""
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(run.task(report.task).report_path, text)
+    text = _adapter().dump_json(report, indent=1).decode() + "\n"
+    write_atomically(run.task(report.task).report_path, text, durable=False)
 
 
-def load_report(run: RunDirectory, name: str) -> Report:
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Report)
+
+
+def load_report(run: RunDirectory, name: str, asked: Mapping[str, Any] | None = None) -> Report:
     """The report of one task: report.json if it fits the files, else computed anew and written.
 
+    `asked` is the task's entry in run.json, where it was read already.
     Raises RunIncompleteError if the run is not complete, EvalkitError if it is damaged.
     """
-    if (stored := _stored_report(run, name)) is not None:
+    if (stored := stored_report(run, name, asked or run.describe()["tasks"][name])) is not None:
         return stored
     report = rebuild_report(run, name)
     write_report(run, report)
     return report
 
 
-def _stored_report(run: RunDirectory, name: str) -> Report | None:
+def stored_report(run: RunDirectory, name: str, asked: Mapping[str, Any]) -> Report | None:
     """report.json, None where it is missing, damaged, of another version or older than the files: it is derived."""
-    from pydantic import TypeAdapter
-
     store = run.task(name)
     try:
-        report: Report = TypeAdapter(Report).validate_json(store.report_path.read_bytes())
+        report: Report = _adapter().validate_json(store.report_path.read_bytes())
     except (OSError, ValueError):
         return None
-    fits = report.schema == REPORT_SCHEMA and report.bytes_read == _sizes(store) and _asked_for(run, name, report)
+    fits = report.schema == REPORT_SCHEMA and report.bytes_read == _sizes(store)
+    fits = fits and report.n == asked["sampling"]["n"] and list(report.values) == asked["problem_ids"]
     return report if fits else None
 
 
-def refresh_reports(tasks: Sequence[tuple[RunDirectory, str]]) -> None:
-    """Compute the reports that do not fit their files, in as many worker processes as there are cores.
+def refresh_reports(stale: Sequence[tuple[RunDirectory, str]]) -> None:
+    """Compute reports that do not fit their files, in as many worker processes as there are cores if they are many.
 
     What cannot be computed is left to `load_report`, which says why.
     """
-    stale = [(run, name) for run, name in tasks if _stored_report(run, name) is None]
-    if len(stale) < _WORTH_WORKERS:
+    workers = min(os.cpu_count() or 1, len(stale))
+    if workers < 2 or sum(sum(_sizes(run.task(name))) for run, name in stale) < _WORTH_WORKERS:
         return
-    workers = os.cpu_count() or 1
     pool = WorkerPool("evalkit.report:refresh_in_worker", workers=workers)
 
     def refresh(task: tuple[RunDirectory, str]) -> None:
@@ -237,17 +242,12 @@ def refresh_in_worker(task: list[str]) -> None:
     load_report(RunDirectory(Path(task[0])), task[1])
 
 
-def _asked_for(run: RunDirectory, name: str, report: Report) -> bool:
-    asked = run.describe()["tasks"][name]
-    return bool(report.n == asked["sampling"]["n"] and list(report.values) == asked["problem_ids"])
-
-
 def rebuild_report(run: RunDirectory, name: str) -> Report:
     """Compute a report from the files; the data set is loaded only for a task with metrics of its own."""
     asked = run.describe()["tasks"][name]
     task = TaskSpec(**asked["spec"]).create()
     problems = None
-    if type(task).extra_metrics is not Task.extra_metrics:
+    if has_own_metrics(task):
         wanted = set(asked["problem_ids"])
         source = DataSource.from_option(asked["data_folder"], allow_changed=True)
         problems = [p for p in task.load(source) if p.id in wanted]

@@ -48,7 +48,7 @@ def plan_task(
     chosen = problems[:limit] if limit is not None else problems
     if not chosen:
         raise EvalkitError(f"The task {task.name} has no problems.", "get the whole data set, or raise --limit.")
-    return TaskPlan(task, chosen, protocol.sampling(task, seed, n), spec, source.loaded[before:])
+    return TaskPlan(task, chosen, protocol.sampling(task, seed, n), spec, source.loaded[before:], len(problems))
 
 
 def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, targets_sha256: str | None) -> None:
@@ -85,6 +85,7 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
         "data": [asdict(d) for d in plan.data],
         "data_folder": str(source.root.resolve()) if source.root else None,
         "problem_ids": [p.id for p in plan.problems],
+        "problems_available": plan.available,
     }
 
 

@@ -11,14 +11,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
 from evalkit.jsonlines import damaged, read_checked, write_atomically
-from evalkit.types import Completion, SampleKey, Score, Status
+from evalkit.types import Completion, FinishReason, SampleKey, Score, Status
 
 SCHEMA = 1
 
@@ -57,10 +59,27 @@ class TaskStore:
             completion: Completion = _validated(Completion, line, path, number)
             sample = (completion.problem_id, completion.sample_index)
             if sample in finished:
-                raise damaged(path, number, f"sample {sample[1]} of problem {sample[0]} is there twice")
+                raise _there_twice(path, number, sample)
             if completion.error is None:
                 finished.add(sample)
             yield completion
+
+    def completion_facts(self) -> Iterator["CompletionFacts"]:
+        """As `completions`, but only the fields that figures are made of: the others are not looked at."""
+        path = self.completions_path
+        validate = _validator(CompletionFacts).validate_json
+        finished: set[tuple[str, int]] = set()
+        for number, line in read_checked(path):
+            try:
+                facts: CompletionFacts = validate(line)
+            except ValidationError:
+                facts = _validated(CompletionFacts, line, path, number)
+            sample = (facts["problem_id"], facts["sample_index"])
+            if sample in finished:
+                raise _there_twice(path, number, sample)
+            if "error" not in facts or facts["error"] is None:
+                finished.add(sample)
+            yield facts
 
     def finished(self) -> set[tuple[str, int]]:
         """(problem id, sample index) of every completion that no engine fault spoilt."""
@@ -78,6 +97,17 @@ class TaskStore:
                 raise damaged(path, number, str(error)) from error
             yield score, stored.grader
 
+    def score_facts(self) -> Iterator["ScoreFacts"]:
+        """As `scores`, but only the fields that figures are made of: the others are not looked at."""
+        path = self.scores_path
+        validate = _validator(ScoreFacts).validate_json
+        for number, line in read_checked(path):
+            try:
+                facts: ScoreFacts = validate(line)
+            except ValidationError:
+                facts = _validated(ScoreFacts, line, path, number)
+            yield facts
+
 
 @dataclass(frozen=True, slots=True)
 class _ScoreLine:
@@ -94,6 +124,30 @@ class _ScoreLine:
     grader: str
 
 
+class CompletionFacts(TypedDict):
+    """What the figures need of a line of completions.jsonl."""
+
+    problem_id: str
+    sample_index: int
+    finish_reason: FinishReason
+    completion_tokens: int | None
+    error: NotRequired[str | None]
+
+
+class ScoreFacts(TypedDict):
+    """What the figures need of a line of scores.jsonl."""
+
+    problem_id: str
+    sample_index: int
+    value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    status: Status
+    answer: str | None
+
+
+def _there_twice(path: Path, number: int, sample: tuple[str, int]) -> EvalkitError:
+    return damaged(path, number, f"sample {sample[1]} of problem {sample[0]} is there twice")
+
+
 def completion_record(completion: Completion) -> dict[str, Any]:
     return {name: getattr(completion, name) for name in Completion.__dataclass_fields__}
 
@@ -104,16 +158,18 @@ def score_record(score: Score, grader: str) -> dict[str, Any]:
     return {**score.key._asdict(), **own, "grader": grader}
 
 
-_ADAPTERS: dict[type[Any], Any] = {record_type: TypeAdapter(record_type) for record_type in (Completion, _ScoreLine)}
+@cache
+def _validator(record_type: Any) -> Any:
+    return TypeAdapter(record_type).validator
 
 
-def _validated(record_type: type[Any], line: bytes, path: Path, number: int) -> Any:
-    adapter = _ADAPTERS[record_type]
+def _validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
+    validator = _validator(record_type)
     try:
         try:
-            return adapter.validate_json(line)
+            return validator.validate_json(line)
         except ValidationError:
-            return adapter.validate_python(json.loads(line))  # reads lone surrogates, which the fast way refuses
+            return validator.validate_python(json.loads(line))  # reads lone surrogates, which the fast way refuses
     except ValidationError as error:
         first = error.errors()[0]
         raise damaged(path, number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

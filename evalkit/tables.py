@@ -1,18 +1,16 @@
 """Many reports, and published figures, in one table in the shape of the paper's."""
 
-import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import RunIncompleteError
+from evalkit.entries import Entry, load_entries, natural_order, setting_differences
 from evalkit.formats.table import Cell, Column, Row, Table
-from evalkit.published import PAPER, Figure, load_published, model_key, reproduced
-from evalkit.report import Report, load_report, refresh_reports
+from evalkit.published import PAPER, Figure, load_published, model_key
+from evalkit.reproduction import FEWEST_SAMPLES, verdict
 from evalkit.stats import holm, sign_flip_test
 from evalkit.store import RunDirectory, find_runs
 from evalkit.types import Metric
@@ -25,71 +23,6 @@ CAPTION = (
 BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
 BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample a problem; its upper bound stands there."
 _MARKS = "†‡§¶"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One task of one run: its report, all the settings that change its numbers by name, its data sets' names."""
-
-    run: Path
-    report: Report
-    settings: Mapping[str, Any]
-    hub_ids: tuple[str, ...] = ()
-
-
-def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
-    """Every complete task below `paths`, and a line for each one that is not complete.
-
-    Raises EvalkitError where there is no run, where a run is damaged, or where none is complete.
-    """
-    entries: list[Entry] = []
-    incomplete: list[str] = []
-    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
-    described = [(run, run.describe()) for run in sorted(runs, key=lambda run: natural_order(str(run.path)))]
-    refresh_reports([(run, name) for run, description in described for name in description["tasks"]])
-    for run, description in described:
-        for name in description["tasks"]:
-            try:
-                report = load_report(run, name)
-            except RunIncompleteError as error:
-                incomplete.append(f"not shown: {error.message}")
-                continue
-            data = description["tasks"][name]["identity"].get("data", [])
-            hub_ids = tuple(d["hub_id"] for d in data)
-            entries.append(Entry(run.path, report, _settings(description, name), hub_ids))
-    if not entries:
-        detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
-        raise RunIncompleteError(f"No run is complete. {detail}", "give the command that began it again.")
-    return entries, incomplete
-
-
-def natural_order(text: str) -> list[tuple[int, str]]:
-    """A sort key that puts checkpoint-500 before checkpoint-1000."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
-
-
-def _settings(description: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What two runs have to share for their figures of a task to stand in one column."""
-    asked, shared = description["tasks"][name], description["identity"]["protocol"]
-    settings = {k: v for k, v in shared.items() if k != "name"}
-    settings.update(asked["identity"].get("sampling", {}))
-    settings.update({k: v for k, v in asked["identity"].items() if k not in ("sampling", "data")})
-    settings["data"] = [d.get("fingerprint") for d in asked["identity"].get("data", [])]
-    ids = json.dumps(sorted(asked["problem_ids"])).encode()
-    settings["problems"] = f"{len(asked['problem_ids'])} ({hashlib.sha256(ids).hexdigest()[:8]})"
-    return settings
-
-
-def setting_differences(settings: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
-    """`temperature 0.7 instead of 0.6` for each setting that differs."""
-    told = []
-    for key in sorted(settings.keys() | reference.keys()):
-        ours, theirs = settings.get(key), reference.get(key)
-        if ours == theirs:
-            continue
-        short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
-        told.append(f"{key} {ours} instead of {theirs}" if short else f"another {key}")
-    return told
 
 
 def build_table(
@@ -106,7 +39,15 @@ def build_table(
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
         runs.setdefault(entry.run, []).append(entry)
-    marks, mark_notes = _protocol_marks(entries, columns)
+    unusual = _unusual_settings(entries, columns)
+    marks = _Marks()
+    judged: list[Figure] = []
+    for entry in entries:
+        if entry.subset:
+            marks.add(entry, f"subset of {entry.report.problems} of {entry.available} problems: another benchmark.")
+    for entry in entries:
+        if note := unusual.get((entry.run, entry.report.task)):
+            marks.add(entry, note)
     theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
     names = Counter(tasks[0].report.model for tasks in runs.values())
     ours = []
@@ -114,11 +55,17 @@ def build_table(
         report = tasks[0].report
         label = report.model if names[report.model] == 1 else f"{report.model} ({path.name})"
         by_task = {t.report.task: t for t in tasks}
-        cells = [_cell(by_task.get(c.task), c, theirs, marks) for c in columns]
+        cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
         ours.append(Row(report.model, label, cells, path.name, report.protocol))
-    ours = _with_best(ours, columns, runs)
+    ours = _with_best(ours, columns, runs, unusual)
     caption = CAPTION if ours else "Percent unless it is a rating; published figures."
-    notes = [*_own_notes(ours, published), *mark_notes, *_figure_notes(published), *notes]
+    notes = [
+        *_own_notes(ours, judged),
+        *_consensus_notes(ours, columns),
+        *marks.told(),
+        *_figure_notes(published),
+        *notes,
+    ]
     return Table(columns, _order(ours, _published_rows(published, columns)), caption, notes)
 
 
@@ -139,7 +86,8 @@ def _cell(
     entry: Entry | None,
     column: Column,
     theirs: Mapping[tuple[str, tuple[str, str]], Figure],
-    marks: Mapping[tuple[Path, str], str],
+    marks: "_Marks",
+    judged: list[Figure],
 ) -> Cell | None:
     metric = entry.report.metric(column.metric) if entry is not None else None
     if entry is None or metric is None:
@@ -154,56 +102,86 @@ def _cell(
         problems=report.problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
-        mark=marks.get((entry.run, report.task), ""),
     )
-    figure = theirs.get((model_key(report.model), (column.task, column.metric)))
-    if figure is None:
-        return cell
-    verdict = reproduced(metric, report.n, figure)
-    return replace(cell, z=verdict.z, verdict=verdict.word)
+    if (figure := theirs.get((model_key(report.model), (column.task, column.metric)))) is not None:
+        found = verdict(entry, metric, figure)
+        cell = replace(cell, z=found.z, verdict=found.word, not_compared="; ".join(found.reasons))
+        if found.reasons and found.word != entry.subset:
+            marks.add(entry, f"not compared with the published figure: {'; '.join(found.reasons)}.")
+        elif not found.reasons:
+            judged.append(figure)
+    return replace(cell, mark=marks.of(entry))
+
+
+class _Marks:
+    """A sign for each distinct note, in the order in which the notes come."""
+
+    def __init__(self) -> None:
+        self._signs: dict[str, str] = {}
+        self._of: dict[tuple[Path, str], dict[str, None]] = {}
+
+    def add(self, entry: Entry, note: str) -> None:
+        if note not in self._signs:
+            number = len(self._signs)
+            self._signs[note] = _MARKS[number] if number < len(_MARKS) else f"[{number + 1}]"
+        self._of.setdefault((entry.run, entry.report.task), {})[self._signs[note]] = None
+
+    def of(self, entry: Entry) -> str:
+        return "".join(self._of.get((entry.run, entry.report.task), ()))
+
+    def told(self) -> list[str]:
+        return [f"{sign} {note}" for note, sign in self._signs.items()]
 
 
 def _unit(metric: Metric) -> str:
     return "rating" if metric.name == "rating" else metric.unit
 
 
-def _protocol_marks(
-    entries: Sequence[Entry], columns: Sequence[Column]
-) -> tuple[dict[tuple[Path, str], str], list[str]]:
-    """A mark for each task of a run whose settings are not those that most runs of that task have."""
-    marks: dict[tuple[Path, str], str] = {}
-    notes: dict[str, str] = {}
+def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[tuple[Path, str], str]:
+    """A note for each task of a run whose settings are not those that most runs of that task have."""
+    notes: dict[tuple[Path, str], str] = {}
     for task in dict.fromkeys(c.task for c in columns):
         of_task = [e for e in entries if e.report.task == task]
         if not of_task:
             continue
         keys = [json.dumps(e.settings, sort_keys=True, default=str) for e in of_task]
         counts = Counter(keys)
-        usual = max(zip(of_task, keys, strict=True), key=lambda ek: (counts[ek[1]], ek[0].report.protocol == PAPER))
+        usual = max(
+            zip(of_task, keys, strict=True),
+            key=lambda pair: (counts[pair[1]], not pair[0].subset, pair[0].report.protocol == PAPER),
+        )
         for entry, key in zip(of_task, keys, strict=True):
-            if key == usual[1]:
-                continue
-            told = "; ".join(setting_differences(entry.settings, usual[0].settings))
-            name = entry.report.protocol
-            note = f"protocol {name}, not {usual[0].report.protocol}: {told}" if told else f"protocol {name}"
-            if note not in notes:
-                notes[note] = _MARKS[len(notes)] if len(notes) < len(_MARKS) else f"[{len(notes) + 1}]"
-            marks[entry.run, task] = notes[note]
-    return marks, [f"{mark} {note}." for note, mark in notes.items()]
+            if key != usual[1]:
+                left_out = {"problems"} if entry.subset else set()  # has a note of its own
+                told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
+                note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
+                same = entry.report.protocol == usual[0].report.protocol
+                notes[entry.run, task] = told and (f"{told}." if same else f"{note}: {told}.")
+    return notes
 
 
-def _with_best(rows: list[Row], columns: Sequence[Column], runs: Mapping[Path, Sequence[Entry]]) -> list[Row]:
+def _with_best(
+    rows: list[Row],
+    columns: Sequence[Column],
+    runs: Mapping[Path, Sequence[Entry]],
+    unusual: Mapping[tuple[Path, str], str],
+) -> list[Row]:
     """Mark each column's best figure among runs of the usual protocol, and where it beats the next beyond chance."""
-    values = {(e.run.name, e.report.model, e.report.task): e.report.values for tasks in runs.values() for e in tasks}
+    values = [{e.report.task: e.report.values for e in tasks} for tasks in runs.values()]
+    usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
     best: dict[int, int] = {}
     tests: list[tuple[int, float]] = []
     for i, column in enumerate(columns):
-        ranked = [(cell.value, r) for r, row in enumerate(rows) if (cell := row.cells[i]) is not None and not cell.mark]
+        ranked = [
+            (cell.value, r)
+            for r, row in enumerate(rows)
+            if (cell := row.cells[i]) is not None and column.task in usual[r]
+        ]
         if len(ranked) < 2:
             continue
         ranked.sort(key=lambda pair: -pair[0])
         best[i] = ranked[0][1]
-        first, second = (values[rows[r].run, rows[r].model, column.task] for _, r in ranked[:2])
+        first, second = (values[r][column.task] for _, r in ranked[:2])
         if column.metric == "pass@1" and first.keys() == second.keys():
             tests.append((i, sign_flip_test([second[k] for k in first], list(first.values()))))
     adjusted = dict(zip([i for i, _ in tests], holm([p for _, p in tests]), strict=True))
@@ -233,7 +211,10 @@ def _published_rows(published: Sequence[Figure], columns: Sequence[Column]) -> l
 
 
 def _published_cell(figure: Figure) -> Cell:
-    spread = None if figure.sd is None else (figure.value - 1.96 * figure.sd, figure.value + 1.96 * figure.sd)
+    spread = None
+    if figure.sd is not None:
+        low, high = figure.value - 1.96 * figure.sd, figure.value + 1.96 * figure.sd
+        spread = (low, high) if figure.unit == "rating" else (max(low, 0.0), min(high, 100.0))
     return Cell(figure.value, figure.unit, interval_run=spread, n=figure.n, source=figure.source)
 
 
@@ -251,7 +232,7 @@ def _order(ours: list[Row], published: list[Row]) -> list[Row]:
     return rows + [r for r in ours if model_key(r.model) not in last]
 
 
-def _own_notes(ours: Sequence[Row], published: Sequence[Figure]) -> list[str]:
+def _own_notes(ours: Sequence[Row], judged: Sequence[Figure]) -> list[str]:
     cells = [cell for row in ours for cell in row.cells if cell is not None]
     notes = [BEST_NOTE] if any(c.best for c in cells) else []
     if any(c.n == 1 and c.interval_run for c in cells):
@@ -260,8 +241,37 @@ def _own_notes(ours: Sequence[Row], published: Sequence[Figure]) -> list[str]:
         protocols = ", ".join(sorted({row.protocol for row in ours}))
         notes.append(
             f"[z word]: ours ({protocols}) against the published figure, in run-to-run standard errors of both: "
-            "within, above, below, or too few samples to say."
+            "within, above, below, or too few samples to say; no z where the two are known to be of different problems "
+            "or settings."
         )
+        notes += _judging_notes(judged)
+    return notes
+
+
+def _judging_notes(judged: Sequence[Figure]) -> list[str]:
+    """What had to be assumed of the published figures that have a z."""
+    notes = []
+    if any(f.n is None and f.unit == "%" for f in judged):
+        notes.append(f"Where the source does not tell n, {FEWEST_SAMPLES} is taken in z.")
+    if silent := sorted({f.source for f in judged if not f.protocol and not f.settings}):
+        notes.append(f"The settings of {', '.join(silent)} are not known: taken to be ours in z.")
+    if any(f.unit == "rating" for f in judged):
+        notes.append(
+            "CodeForces: z takes the source's contests to be as hard as ours; the paper does not name its own."
+        )
+    return notes
+
+
+def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Why a run has no figure under cons@k: the majority of fewer samples is another metric."""
+    notes = []
+    for i, column in enumerate(columns):
+        k = column.metric.removeprefix("cons@")
+        own = [j for j, c in enumerate(columns) if c.task == column.task and c.metric == "pass@1"]
+        fewer = {cell.n for row in ours for j in own if row.cells[i] is None and (cell := row.cells[j]) and cell.n}
+        if k != column.metric and (less := sorted(n for n in fewer if n < int(k))):
+            had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
+            notes.append(f"{column.heading} takes {k} samples a problem: runs with n = {had} have no figure there.")
     return notes
 
 

@@ -25,7 +25,7 @@ def write_run(
     length: Length = lambda rng, i: int(rng.integers(200, 9000)),
     limit: int = 32768,
     titles: Mapping[str, str] | None = None,
-    step: int | None = None,
+    available: int | None = None,
 ) -> RunDirectory:
     """A complete run: `tasks` gives for each task name, by problem and sample, whether the sample is right.
 
@@ -56,6 +56,7 @@ def write_run(
             "data": [],
             "data_folder": None,
             "problem_ids": ids,
+            "problems_available": available or len(ids),
         }
         _write_samples(run, name, ids, values, rng, length, limit)
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}

@@ -9,9 +9,9 @@ from helpers import evalkit, told
 from synthetic_runs import solve_rates, write_run
 
 from evalkit.compare import compare
+from evalkit.entries import load_entries
 from evalkit.errors import EvalkitError
 from evalkit.protocols import find_protocol
-from evalkit.tables import load_entries
 
 
 def test_difference_flips_and_json(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ from helpers import told
 from synthetic_runs import solve_rates, write_run
 
 import evalkit
+from evalkit.entries import load_entries
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.formats import FORMATS
 from evalkit.model_card import model_card
 from evalkit.protocols import find_protocol
-from evalkit.published import load_published, published_names, reproduced
+from evalkit.published import Figure, load_published, published_names
+from evalkit.reproduction import differences, reproduced
 from evalkit.stats import avg_at_n
-from evalkit.tables import build_table, load_entries
+from evalkit.tables import build_table
 from evalkit.types import Metric
 
 HOSTILE = "evil/<script>alert(1)</script>|=`x`_$\\input{/etc/passwd}\n# head\x1b[31m"
@@ -192,3 +194,100 @@ def test_model_card_is_what_huggingface_hub_reads(results: Path) -> None:
     }  # fmt: skip
     with pytest.raises(EvalkitError, match="one model"):
         model_card(load_entries([results])[0])
+
+
+def verdicts(folder: Path, table: str) -> dict[str, tuple[str, str, str]]:
+    """By run: the word, the reasons and the mark of its AIME pass@1."""
+    found = build_table(load_entries([folder])[0], load_published(table))
+    at = [(c.task, c.metric) for c in found.columns].index(("aime24", "pass@1"))
+    cells = {row.run: row.cells[at] for row in found.rows if not row.published}
+    return {run: (cell.verdict, cell.not_compared, cell.mark) for run, cell in cells.items() if cell is not None}
+
+
+def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
+    r1, model = find_protocol("deepseek-r1"), "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+    aime = {"aime24": solve_rates(30, 64, 0.289, 4)}
+    for name in ("same", "again"):
+        write_run(tmp_path / "m" / name, model, aime)
+    write_run(tmp_path / "m" / "subset", model, {"aime24": solve_rates(5, 4, 0.3)}, available=30)
+    write_run(tmp_path / "m" / "warm", model, aime, protocol=replace(r1, temperature=1.0))
+    write_run(tmp_path / "m" / "short", model, aime, limit=4096)
+    write_run(tmp_path / "m" / "asked", model, aime, protocol=replace(r1, prompts={"math": "{problem}!"}))
+    quantized = write_run(tmp_path / "m" / "quantized", model, aime)
+    description = quantized.describe()
+    description["identity"]["engine"]["quantization"] = "awq"
+    description["tasks"]["aime24"]["identity"]["data_unchecked"] = True
+    quantized.rewrite(description)
+    found = verdicts(tmp_path, "deepseek-r1")
+    assert found["same"][0] in ("within", "above", "below")
+    assert found["same"][1:] == ("", "")
+    assert found["subset"][0] == "subset of 5 problems"
+    assert found["subset"][2]
+    assert found["warm"][:2] == ("other settings", "temperature 1.0 instead of 0.6")
+    assert "max_tokens 4096 instead of 32768" in found["short"][1]
+    assert found["asked"][1] == "another prompt"
+    assert "quantization awq" in found["quantized"][1]
+    assert "--allow-changed-data" in found["quantized"][1]
+    assert all(mark for run, (_, _, mark) in found.items() if run not in ("same", "again"))
+    assert found.keys() == {"same", "again", "subset", "warm", "short", "asked", "quantized"}
+    sober = verdicts(tmp_path, "sober-reasoning")["same"]
+    assert sober[:2] == ("other settings", "temperature 0.6 instead of 0.8; top_p 0.95 instead of 0.9")
+
+
+def test_a_subset_is_marked_without_a_published_table_too(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "m", {"aime24": solve_rates(5, 4, 0.3)}, available=30)
+    table = build_table(load_entries([tmp_path])[0])
+    cell = table.rows[0].cells[0]
+    assert cell is not None
+    assert cell.mark == "†"
+    assert "† subset of 5 of 30 problems: another benchmark." in table.notes
+    assert "subset of 5 problems" in model_card(load_entries([tmp_path])[0])
+
+
+def test_an_option_of_the_task_that_the_source_did_not_use_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "m", {"aime24": solve_rates(20, 4, 0.2)})
+    found = load_entries([tmp_path])[0][0]
+    entry = replace(found, report=replace(found.report, task="livecodebench"), available=None)
+    paper, theirs = (
+        next(f for f in load_published(name) if f.task == "livecodebench" and f.model.endswith("1.5B"))
+        for name in ("deepseek-r1", "open-r1")
+    )
+
+    def reasons(figure: Figure, options: dict[str, str]) -> list[str]:
+        described = replace(entry, settings={**entry.settings, "options": options})
+        return [reason for reason in differences(described, figure) if reason != "another prompt"]
+
+    window = {"release": "v4_v5", "window": "all"}
+    assert reasons(paper, {}) == reasons(theirs, window) == []
+    assert reasons(paper, window) == [
+        "release v4_v5 instead of release_v5",
+        "window all instead of 2024-08-01:2025-01-31",
+    ]
+    assert [reason.split(" ")[0] for reason in reasons(theirs, {})] == ["release", "window"]
+
+
+def test_consensus_of_fewer_samples_is_not_put_in_its_column(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 16, 0.3)})
+    table = build_table(load_entries([tmp_path])[0], load_published("deepseek-r1"))
+    ours = next(row for row in table.rows if not row.published)
+    assert ours.cells[[(c.task, c.metric) for c in table.columns].index(("aime24", "cons@64"))] is None
+    assert any("takes 64 samples a problem: runs with n = 16" in note for note in table.notes)
+
+
+def test_settings_of_published_figures_are_named_ones() -> None:
+    for name in published_names():
+        for figure in load_published(name):
+            assert figure.protocol in ("", "deepseek-r1", "open-r1", "qwq")
+            known = {"temperature", "top_p", "max_tokens", "release", "window"}
+            assert figure.settings.keys() <= known
+
+
+def test_latex_sets_any_name_literally() -> None:
+    from evalkit.formats.latex import latex_escape
+
+    escaped = latex_escape("a_b%c&d#e^f~g\\h{i}j$k--,,``''\"<|> –é 数😀ﬁ")
+    assert escaped == (
+        r"a\_b\%c\&d\#e\textasciicircum{}f\textasciitilde{}g\textbackslash{}h\{i\}j\$k-{}-,{},"
+        r"\textasciigrave{}\textasciigrave{}\textquotesingle{}\textquotesingle{}\textquotedbl{}\textless{}\textbar{}"
+        r"\textgreater{} --é U+6570U+1F600fi"
+    )  # compiled by pdfTeX 1.40.24 as it stands

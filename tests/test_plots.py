@@ -6,9 +6,9 @@ import pytest
 from synthetic_runs import solve_rates, write_run
 
 from evalkit import plots, plots_samples
+from evalkit.entries import Entry, load_entries
 from evalkit.errors import EvalkitError
 from evalkit.published import load_published
-from evalkit.tables import Entry, load_entries
 
 DRAW = {
     "tokens": plots.accuracy_against_tokens,
@@ -46,10 +46,9 @@ def test_the_budget_curve_is_the_run_cut_shorter(tmp_path: Path) -> None:
     run = write_run(
         tmp_path / "r", "m", {"aime24": [[True, True], [True, False]]}, length=lambda rng, i: 1000 + 4000 * i
     )
-    samples = plots_samples.load_samples(load_entries([run.path])[0][0])
-    assert plots_samples.at_budget(samples, 999).value == 0
-    assert plots_samples.at_budget(samples, 1000).value == 0.5
-    assert plots_samples.at_budget(samples, 5000).value == 0.75
+    samples, tokens = plots_samples.load_lengths(load_entries([run.path])[0][0])
+    found = [plots_samples.at_budget(samples.values, tokens, budget).value for budget in (999, 1000, 5000)]
+    assert found == [0, 0.5, 0.75]
 
 
 def test_pareto_front() -> None:

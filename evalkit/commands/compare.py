@@ -24,9 +24,9 @@ def command(
     evalkit compare results/base/deepseek-r1-1a2b3c4d results/student/deepseek-r1-5e6f7a8b
     """
     from evalkit.compare import compare
+    from evalkit.entries import load_entries
     from evalkit.formats.comparison import comparison_json, comparison_markdown
     from evalkit.jsonlines import write_atomically
-    from evalkit.tables import load_entries
 
     (first, incomplete_a), (second, incomplete_b) = load_entries([a]), load_entries([b])
     for note in incomplete_a + incomplete_b:

@@ -35,10 +35,11 @@ def command(
     evalkit leaderboard results/ --published deepseek-r1
     evalkit leaderboard --published deepseek-r1 -f latex -o table.tex
     """
+    from evalkit.entries import load_entries
     from evalkit.formats import FORMATS
     from evalkit.jsonlines import write_atomically
     from evalkit.published import load_published
-    from evalkit.tables import build_table, load_entries
+    from evalkit.tables import build_table
 
     figures = [figure for table in tables for figure in load_published(table)]
     paths = list(runs) or ([] if tables else [Path("results")])

@@ -33,8 +33,8 @@ def command(kind: str, runs: tuple[Path, ...], output: Path | None, task: str | 
     evalkit plot budget results/ -t aime24
     """
     from evalkit import plots, plots_samples
+    from evalkit.entries import load_entries
     from evalkit.published import load_published
-    from evalkit.tables import load_entries
 
     entries, notes = load_entries(runs)
     for note in notes:

@@ -7,11 +7,11 @@ from evalkit.formats.table import Cell, Row, Table
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; }
 caption { text-align: left; padding-bottom: .8rem; max-width: 60rem; }
-th, td { padding: .35rem .8rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th:first-child { text-align: left; }
 thead { border-top: 2px solid; border-bottom: 1px solid; }
 tbody { border-bottom: 2px solid; }

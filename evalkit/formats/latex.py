@@ -1,10 +1,13 @@
 """LaTeX with booktabs: the best figure in bold, a star where it is better than the next beyond chance."""
 
 import re
+import unicodedata
+from collections.abc import Sequence
 
 from evalkit.formats.plain import one_line
-from evalkit.formats.table import Cell, Table
+from evalkit.formats.table import Cell, Row, Table
 
+_DASH = "\x00"
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -20,20 +23,37 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     "−": r"$-$",
-    "–": "--",
+    "–": _DASH,
     "≤": r"$\leq$",
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
     "§": r"\S{}",
     "¶": r"\P{}",
 }
+# What pdflatex sets beyond ASCII with fontenc T1 and textcomp and nothing else: Latin letters and some signs.
+_KNOWN = set(map(chr, range(0xA1, 0x180))) - set("\u00adĦħĸĿŀŉŦŧſ") | set("‘’“”—…•€™")
 
 
 def latex_escape(text: str) -> str:
-    """`text` as literal text; no character of it is left to mean something to TeX."""
-    return re.sub(r"[\\{}$&#%_~^<>|\"±−–≤†‡§¶]", lambda m: _SPECIAL[m[0]], one_line(text))
+    """`text` as literal text; no character of it is left to mean something to TeX, none stops pdflatex.
+
+    A letter that pdflatex cannot set without another package is written as its nearest ASCII, else as its code point.
+    """
+    text = "".join(map(_latex_character, one_line(text)))
+    return re.sub(r"([-,])(?=\1)", r"\1{}", text).replace(_DASH, "--")  # two of them would make a dash, or a quote
+
+
+def _latex_character(character: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if character.isascii() or character in _KNOWN:
+        return character
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return "".join(map(_latex_character, plain)) or f"U+{ord(character):04X}"
 
 
 def _latex_cell(cell: Cell | None) -> str:
@@ -43,30 +63,46 @@ def _latex_cell(cell: Cell | None) -> str:
     figure = rf"\textbf{{{figure}}}" if cell.best else figure
     parts = [figure + ("$^{*}$" if cell.significant else "") + latex_escape(cell.mark)]
     if bars := cell.bars():
-        parts.append(rf"{{\scriptsize {latex_escape(' / '.join(bars))}}}")
+        parts.append(rf"{{\tiny {latex_escape(' / '.join(bars))}}}")
     if comparison := cell.comparison():
-        parts.append(rf"{{\scriptsize [{latex_escape(comparison)}]}}")
-    return " ".join(parts)
+        parts.append(rf"{{\tiny [{latex_escape(comparison)}]}}")
+    return _stack(parts, "r")
+
+
+def _latex_label(row: Row) -> str:
+    """The model, and below it which run of it."""
+    run = "" if row.published else row.label.removeprefix(row.model).strip()
+    name = latex_escape(row.label.removesuffix(run).strip())
+    return _stack([name, rf"{{\tiny {latex_escape(run)}}}"], "l") if run else name
+
+
+def _stack(lines: Sequence[str], side: str) -> str:
+    if len(lines) == 1:
+        return lines[0]
+    return rf"\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}" + r" \\[-2pt] ".join(lines) + r"\end{tabular}"
 
 
 def to_latex(table: Table) -> str:
-    """A `table*` for \\usepackage{booktabs}; n and truncation are in the caption's notes, not in the cells."""
+    """A `table*`, shrunk where it is wider than the text; n and truncation are in the caption, not in the cells."""
     titles = " & ".join(latex_escape(c.title) for c in table.columns)
     metrics = " & ".join(latex_escape(c.metric) for c in table.columns)
     lines = [
-        "% needs \\usepackage{booktabs}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc}",
+        "% needs \\usepackage{booktabs}, \\usepackage{graphicx}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc}",
         r"\begin{table*}",
-        r"\centering",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{latex_escape(' '.join([table.caption, *table.notes, *_bases(table)]))}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\smallskip",
+        rf"\sbox0{{\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
         rf"Model & {titles} \\",
         rf" & {metrics} \\",
         r"\midrule",
     ]
     for row in table.rows:
-        lines.append(" & ".join([latex_escape(row.label), *map(_latex_cell, row.cells)]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
+        lines.append(" & ".join([_latex_label(row), *map(_latex_cell, row.cells)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}}%"]
+    lines += [r"\ifdim\wd0>\textwidth\resizebox{\textwidth}{!}{\usebox0}\else\usebox0\fi", r"\end{table*}"]
+    return "\n".join(lines) + "\n"
 
 
 def _bases(table: Table) -> list[str]:

@@ -25,7 +25,8 @@ class Cell:
     """One figure: percent or rating points, with its 95% intervals and what it rests on.
 
     `n` samples for each of `problems`; `truncated` is the share in [0, 1] that was cut. `mark` points to a note of
-    the table. `z` and `verdict` compare it with the published figure. A published cell has a `source` instead.
+    the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why there is no z. A
+    published cell has a `source` instead.
     """
 
     value: float
@@ -41,6 +42,7 @@ class Cell:
     significant: bool = False
     z: float | None = None
     verdict: str = ""
+    not_compared: str = ""
     source: str = ""
 
     def figure(self) -> str:
@@ -143,5 +145,6 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "significant": cell.significant,
         "z": cell.z,
         "verdict": cell.verdict,
+        "not_compared": cell.not_compared,
         "source": cell.source,
     }

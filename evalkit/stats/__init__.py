@@ -1,7 +1,15 @@
 """Metrics with their error bars, and paired tests: numpy in, numbers out. docs/statistics.md derives each formula."""
 
 from evalkit.stats.intervals import Estimate, wilson
-from evalkit.stats.metrics import avg_at_n, cons_at_k, equivalence_classes, finished_score, pass_at_k
+from evalkit.stats.metrics import (
+    avg_at_n,
+    cons_at_k,
+    cons_curve,
+    equivalence_classes,
+    finished_score,
+    pass_at_k,
+    pass_curve,
+)
 from evalkit.stats.paired import Comparison, compare_paired, holm, problems_needed, samples_needed, sign_flip_test
 from evalkit.stats.tokens import TokenSummary, token_summary
 
@@ -12,10 +20,12 @@ __all__ = [
     "avg_at_n",
     "compare_paired",
     "cons_at_k",
+    "cons_curve",
     "equivalence_classes",
     "finished_score",
     "holm",
     "pass_at_k",
+    "pass_curve",
     "problems_needed",
     "samples_needed",
     "sign_flip_test",

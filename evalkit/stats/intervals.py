@@ -1,8 +1,8 @@
 """An estimate with two error bars: run to run (the same problems, new samples), and over problems.
 
-Both intervals are Wilson's score interval (Wilson 1927) for a mean in [0, 1], with an effective number of
-observations in place of a count, so that they stay inside [0, 1] and are right near its ends. How they cover is
-measured in tests/test_stats_coverage.py and benchmarks/coverage.py, and stated in docs/statistics.md.
+Both intervals are Wilson's score interval (Wilson 1927) for a mean in [0, 1], widened where little was seen, with an
+effective number of observations in place of a count, so that they stay inside [0, 1] and are right near its ends. How
+they cover is measured in tests/test_stats_coverage.py and benchmarks/coverage.py, and stated in docs/statistics.md.
 """
 
 import math
@@ -14,9 +14,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
+_FEW = 3.001  # successes or failures, up to which Wilson's interval is widened; three, whatever was rounded
 _Z = 1.959963984540054
 _PRIOR_COUNT = 2.0  # weight, in successes or failures, of "as variable as independent draws" in the run-to-run share
-_PRIOR_PROBLEMS = 0.75  # weight of "all or nothing" problems, against the squared number that contribute
+_UNSEEN = 0.25  # weight, in problems, of an unseen one that is never solved, and of one that is always solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,27 @@ def wilson(value: float, count: float, z: float = _Z) -> tuple[float, float]:
     return low, high
 
 
+def score_interval(value: float, count: float, z: float = _Z) -> tuple[float, float]:
+    """Wilson's interval, its end near 0 or 1 moved outward where 3 successes or failures or fewer were seen.
+
+    There Wilson's covers too little: 85% at a rate of 0.006 and 30 observations. The end is then the one-sided 95%
+    limit of a Poisson count (Brown, Cai and DasGupta 2001, "Interval Estimation for a Binomial Proportion", section
+    4.1.1): with it no rate from 0.001 to 0.999 is covered in less than 92%, at 10 to 1,319 observations.
+    """
+    low, high = wilson(value, count, z)
+    if 0 < value * count <= _FEW:
+        low = min(low, _poisson_limit(value * count) / count)
+    if 0 < (1 - value) * count <= _FEW:
+        high = max(high, 1 - _poisson_limit((1 - value) * count) / count)
+    return low, high
+
+
+def _poisson_limit(events: float) -> float:
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(events, 1 - LEVEL))
+
+
 def student_quantile(problems: int) -> float:
     """The 97.5% point of Student's t with `problems` - 1 degrees of freedom; infinite for one problem."""
     if problems < 2:
@@ -73,7 +95,7 @@ def run_interval(value: float, variance: float, count: float) -> tuple[float, fl
     ratio = min(variance / binomial, 1.0) if binomial > 0 else 1.0
     rarer = count * min(value, 1 - value)
     ratio = (ratio * rarer + _PRIOR_COUNT) / (rarer + _PRIOR_COUNT)
-    return wilson(value, count / ratio)
+    return score_interval(value, count / ratio)
 
 
 def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
@@ -81,19 +103,16 @@ def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
 
     The effective number of problems is their number divided by the share of the largest possible variance that they
     show, value * (1 - value): `floor` (1 / n for independent draws) for equally hard problems, 1 for problems that
-    are always or never solved. Where few problems contribute to the mean, their variance says little, and the share
-    is moved towards 1: by 3 / (4 C^2), C the number that contribute (the participation ratio of the rarer outcome).
+    are always or never solved. What the sample does not hold may exist all the same, so the share is that of the
+    problems and a quarter of one more at either end: the expected variance under a Dirichlet process prior
+    (Ferguson 1973) of that weight. Where the problems lie at the ends themselves it changes nothing.
     """
     problems = len(by_problem)
-    value = float(by_problem.mean())
-    largest = value * (1 - value)
-    rarer = by_problem if value < 0.5 else 1 - by_problem
-    share, contributing = 1.0, 1.0
-    if problems > 1 and largest > 1e-15:
-        share = min(max(float(by_problem.var(ddof=1)) / largest, floor), 1.0)
-        contributing = float(rarer.sum()) ** 2 / float((rarer**2).sum())
-    share += (1 - share) * min(_PRIOR_PROBLEMS / contributing**2, 1.0)
-    return wilson(value, problems / share, student_quantile(problems))
+    total = problems + 2 * _UNSEEN
+    mean = (float(by_problem.sum()) + _UNSEEN) / total
+    square = (float((by_problem**2).sum()) + _UNSEEN) / total
+    share = min(max((square - mean**2) / (mean * (1 - mean)), floor), 1.0)
+    return score_interval(float(by_problem.mean()), problems / share, student_quantile(problems))
 
 
 def estimate(by_problem: Floats, variances: Floats | None, samples: int, k: int = 1, binary: bool = True) -> Estimate:

@@ -1,6 +1,7 @@
 """avg@n, pass@k and cons@k with their error bars, from the samples of each problem."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -8,9 +9,9 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate, Floats, estimate
-from evalkit.stats.voting import election_mean, election_variance
+from evalkit.stats.voting import election_mean, election_variances, tally
 
-Answer = TypeVar("Answer")
+Answer = TypeVar("Answer", bound=Hashable)
 
 _ELECTIONS = 10_000  # simulated for the run-to-run error of one cons@k, over all its problems
 
@@ -52,7 +53,7 @@ def avg_at_n(values: Sequence[Sequence[float]] | Floats) -> Estimate:
     return estimate(matrix.mean(axis=1), variances, n, binary=bool(np.isin(matrix, (0.0, 1.0)).all()))
 
 
-def pass_at_k(values: Sequence[Sequence[float]], k: int) -> Estimate:
+def pass_at_k(values: Sequence[Sequence[float]] | Floats, k: int) -> Estimate:
     """The probability that at least one of k samples is right, without bias: 1 - C(n-c, k) / C(n, k).
 
     Chen et al. 2021 (arXiv:2107.03374), equation 1; c counts the samples of value 1. The run-to-run variance is that
@@ -60,16 +61,32 @@ def pass_at_k(values: Sequence[Sequence[float]], k: int) -> Estimate:
     allows each of them (empirical Bayes); at k = 1 it is `avg_at_n`'s.
     Raises EvalkitError as `avg_at_n` does, and on a k that is not in [1, n].
     """
+    return pass_curve(values, [k])[0]
+
+
+def pass_curve(values: Sequence[Sequence[float]] | Floats, ks: Sequence[int]) -> list[Estimate]:
+    """`pass_at_k` for each of several k."""
     matrix = _matrix(values)
     n = matrix.shape[1]
-    _check_k(k, n, "pass")
-    counts = (matrix >= 1).sum(axis=1)
-    by_count = pass_table(n, k)
-    if k == 1:
-        return avg_at_n((matrix >= 1).astype(np.float64))
-    return estimate(by_count[counts], _pass_variances(counts, by_count), n, k)
+    for k in ks:
+        _check_k(k, n, "pass")
+    right = matrix >= 1
+    counts = right.sum(axis=1)
+    posterior = _rates_given_counts(counts, n) if n > 1 and any(k > 1 for k in ks) else None
+    curve = []
+    for k in ks:
+        if k == 1:
+            curve.append(avg_at_n(right.astype(np.float64)))
+            continue
+        by_count = pass_table(n, k)
+        at_rate = np.maximum(_count_weights(n) @ by_count**2 - (_count_weights(n) @ by_count) ** 2, 0.0)
+        assert posterior is not None  # n >= k > 1
+        found, where = posterior
+        curve.append(estimate(by_count[counts], (found @ at_rate)[where], n, k))
+    return curve
 
 
+@lru_cache(maxsize=256)
 def pass_table(n: int, k: int) -> Floats:
     """Chen et al.'s estimate for each count of right samples c = 0 .. n, as the product 1 - prod(1 - k / i)."""
     table = np.ones(n + 1)
@@ -78,25 +95,29 @@ def pass_table(n: int, k: int) -> Floats:
     return table
 
 
-def _pass_variances(counts: npt.NDArray[np.intp], by_count: Floats) -> Floats | None:
-    """The expected sampling variance of each problem's estimate, given its count of right samples.
+_RATE_EDGES = np.sin(np.linspace(0, np.pi / 2, 257)) ** 2
+
+
+@lru_cache(maxsize=64)
+def _count_weights(n: int) -> Floats:
+    """The probability of each count of right samples 0 .. n (columns) at the solve rate of each bin (rows)."""
+    from scipy.special import bdtr
+
+    rates = (_RATE_EDGES[1:] + _RATE_EDGES[:-1]) / 2
+    return np.asarray(np.diff(bdtr(np.arange(n + 1)[None, :], n, rates[:, None]), axis=1, prepend=0.0))
+
+
+def _rates_given_counts(counts: npt.NDArray[np.intp], n: int) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """The probability of each bin of solve rates given a count of right samples, and which row is whose problem.
 
     The solve rates are taken to be beta distributed over the problems, fitted by moments: a problem with no right
     sample among n is not thereby one that is never solved, and the others tell how likely it is solved sometimes.
     """
-    from scipy.special import bdtr, betainc
+    from scipy.special import betainc
 
-    n = len(by_count) - 1
-    if n == 1:
-        return None
-    edges = np.sin(np.linspace(0, np.pi / 2, 257)) ** 2
-    rates = (edges[1:] + edges[:-1]) / 2
-    weights = np.diff(bdtr(np.arange(n + 1)[None, :], n, rates[:, None]), axis=1, prepend=0.0)
-    at_rate = np.maximum(weights @ by_count**2 - (weights @ by_count) ** 2, 0.0)
     a, b = _beta_fit(counts / n, n)
     found, where = np.unique(counts, return_inverse=True)
-    posterior = np.diff(betainc(a + found[:, None], b + n - found[:, None], edges[None, :]), axis=1)
-    return np.asarray((posterior @ at_rate)[where], dtype=np.float64)
+    return np.diff(betainc(a + found[:, None], b + n - found[:, None], _RATE_EDGES[None, :]), axis=1), where
 
 
 def _beta_fit(rates: Floats, n: int) -> tuple[float, float]:
@@ -109,7 +130,9 @@ def _beta_fit(rates: Floats, n: int) -> tuple[float, float]:
     return mean * concentration, (1 - mean) * concentration
 
 
-def cons_at_k(answers: Sequence[Sequence[Hashable | None]], correct: Sequence[Sequence[bool]], k: int) -> Estimate:
+def cons_at_k(
+    answers: Sequence[Sequence[Hashable | None]], correct: Sequence[Sequence[bool]] | Floats, k: int
+) -> Estimate:
     """The score of the majority answer of k samples, averaged exactly over all C(n, k) subsets of the n samples.
 
     `answers` by problem and sample, mapped to equivalence classes (equal objects are one answer); None is no answer
@@ -119,29 +142,28 @@ def cons_at_k(answers: Sequence[Sequence[Hashable | None]], correct: Sequence[Se
     and k = n), times n / (n - 1).
     Raises EvalkitError as `avg_at_n` does, on a k that is not in [1, n] and on answers that do not match `correct`.
     """
-    matrix = _matrix([[float(c) for c in row] for row in correct])
-    if [len(row) for row in answers] != [matrix.shape[1]] * len(matrix):
-        raise EvalkitError("There are not as many answers as scores.", "grade the run again.")
+    return cons_curve(answers, correct, [k])[0]
+
+
+def cons_curve(
+    answers: Sequence[Sequence[Hashable | None]], correct: Sequence[Sequence[bool]] | Floats, ks: Sequence[int]
+) -> list[Estimate]:
+    """`cons_at_k` for each of several k."""
+    matrix = _matrix(correct)
     n = matrix.shape[1]
-    _check_k(k, n, "cons")
-    values, variances = np.empty(len(matrix)), np.empty(len(matrix))
-    rng = np.random.default_rng(0)
+    if [len(row) for row in answers] != [n] * len(matrix):
+        raise EvalkitError("There are not as many answers as scores.", "grade the run again.")
+    ballots = [tally(row, right) for row, right in zip(answers, matrix.tolist(), strict=True)]
     elections = max(_ELECTIONS // len(matrix), 50)
-    for i, (row, right) in enumerate(zip(answers, matrix, strict=True)):
-        counts, worth = _votes(row, right)
-        values[i] = election_mean(counts, worth, n, k)
-        variances[i] = election_variance(counts, worth, n, k, rng, elections)
-    return estimate(values, None if n == 1 else variances * k / (n - 1), n, k)
-
-
-def _votes(row: Sequence[Hashable | None], right: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """How many samples gave each answer, and what that answer is worth."""
-    members: dict[Hashable, list[float]] = {}
-    for answer, value in zip(row, right, strict=True):
-        if answer is not None:
-            members.setdefault(answer, []).append(float(value))
-    counts = np.array([len(m) for m in members.values()], dtype=np.intp)
-    return counts, np.array([sum(m) / len(m) for m in members.values()], dtype=np.float64)
+    curve = []
+    for k in ks:
+        _check_k(k, n, "cons")
+        values = np.array([election_mean(ballot, n, k) for ballot in ballots])
+        variances = None
+        if n > 1:
+            variances = election_variances(ballots, n, k, np.random.default_rng(0), elections) * k / (n - 1)
+        curve.append(estimate(values, variances, n, k))
+    return curve
 
 
 def equivalence_classes(answers: Sequence[Answer | None], equal: Callable[[Answer, Answer], bool]) -> list[int | None]:
@@ -151,29 +173,30 @@ def equivalence_classes(answers: Sequence[Answer | None], equal: Callable[[Answe
     """
     representatives: list[Answer] = []
     classes: list[int | None] = []
-    known: dict[str, int] = {}
+    known: dict[Answer, int] = {}
     for answer in answers:
         if answer is None:
             classes.append(None)
             continue
-        key = repr(answer)
-        if key not in known:
+        if answer not in known:
             same = (i for i, r in enumerate(representatives) if equal(r, answer))
-            known[key] = next(same, len(representatives))
-            if known[key] == len(representatives):
+            known[answer] = next(same, len(representatives))
+            if known[answer] == len(representatives):
                 representatives.append(answer)
-        classes.append(known[key])
+        classes.append(known[answer])
     return classes
 
 
-def finished_score(values: Sequence[Sequence[float]], finished: Sequence[Sequence[bool]]) -> tuple[float, int]:
+def finished_score(
+    values: Sequence[Sequence[float]] | Floats, finished: Sequence[Sequence[bool]] | npt.NDArray[np.bool_]
+) -> tuple[float, int]:
     """The mean value of the samples that were not cut, and their number; NaN and 0 where all were cut.
 
     It stands beside the raw score and never in its place: what finishes is easier than what does not.
     """
     matrix = _matrix(values)
-    mask = np.asarray([list(row) for row in finished], dtype=bool)
-    if mask.shape != matrix.shape:
+    if [len(row) for row in finished] != [matrix.shape[1]] * len(matrix):
         raise EvalkitError("There are not as many finish reasons as scores.", "grade the run again.")
+    mask = np.asarray(finished, dtype=bool)
     count = int(mask.sum())
     return (float(matrix[mask].mean()) if count else float("nan")), count

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
 
@@ -24,7 +25,9 @@ class TokenSummary:
     per_correct: float | None
 
 
-def token_summary(tokens: Sequence[int], values: Sequence[float]) -> TokenSummary:
+def token_summary(
+    tokens: Sequence[int] | npt.NDArray[np.int64], values: Sequence[float] | npt.NDArray[np.float64]
+) -> TokenSummary:
     """The summary of `tokens` (completion tokens of each sample), `values` the samples' scores in [0, 1].
 
     Raises EvalkitError where there is no sample or where the lengths differ.

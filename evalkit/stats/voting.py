@@ -1,14 +1,17 @@
 """Majority votes among k of n samples: the exact mean over all subsets, and the variance of one election."""
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from evalkit.stats.intervals import Floats
 
-Counts = npt.NDArray[np.intp]
+Ballot = tuple[tuple[int, ...], tuple[float, ...]]  # votes for each answer, and what each is worth
+
+_CELLS = 1_000_000  # votes held at a time while elections are simulated
 
 
 @lru_cache(maxsize=65536)
@@ -55,11 +58,11 @@ def _others_below(rivals: tuple[int, ...], quiet: int, a: int, room: int, rate: 
 @lru_cache(maxsize=1024)
 def _step(rival: int, a: int, room: int, rate: float) -> Floats:
     """The matrix that adds a rival's votes, fewer than `a`, to the votes cast."""
-    votes = _binomial(rival, rate)[:a]
-    matrix = np.zeros((room + 1, room + 1))
-    for x, probability in enumerate(votes[: room + 1]):
-        matrix[np.arange(room + 1 - x), np.arange(x, room + 1)] = probability
-    return matrix
+    votes = np.zeros(room + 1)
+    known = _binomial(rival, rate)[: min(a, room + 1)]
+    votes[: len(known)] = known
+    more = np.arange(room + 1)[None, :] - np.arange(room + 1)[:, None]
+    return np.where(more >= 0, votes[more], 0.0)
 
 
 @lru_cache(maxsize=4096)
@@ -71,31 +74,57 @@ def _binomial(n: int, rate: float) -> Floats:
     return weights
 
 
-def election_mean(counts: Counts, worth: Floats, n: int, k: int) -> float:
-    """The mean worth of the winner over all C(n, k) subsets: `counts` votes for each answer, ties shared."""
-    sizes = [int(c) for c in counts]
+def tally(answers: Sequence[Hashable | None], correct: Sequence[float]) -> Ballot:
+    """How many samples gave each answer, in the order of first appearance, and what that answer is worth: the mean of
+    `correct` over its samples. None is no answer.
+    """
+    counts = Counter(answers)
+    counts.pop(None, None)
+    worth: dict[Hashable, float] = {}
+    for answer, value in zip(answers, correct, strict=True):
+        if value:
+            worth[answer] = worth.get(answer, 0.0) + value
+    return tuple(counts.values()), tuple(worth.get(answer, 0.0) / count for answer, count in counts.items())
+
+
+def election_mean(ballot: Ballot, n: int, k: int) -> float:
+    """The mean worth of the winner over all C(n, k) subsets of n samples, ties shared."""
+    sizes, worth = ballot
     total = 0.0
     for i, value in enumerate(worth):
         if value > 0:
             others = tuple(sorted(sizes[:i] + sizes[i + 1 :], reverse=True))
-            total += float(value) * win_probability(sizes[i], others, n, k)
+            total += value * win_probability(sizes[i], others, n, k)
     return min(total, 1.0)
 
 
-def election_variance(counts: Counts, worth: Floats, n: int, k: int, rng: np.random.Generator, elections: int) -> float:
-    """The variance of the winner's worth among k draws with replacement from the observed answers.
+def election_variances(ballots: Sequence[Ballot], n: int, k: int, rng: np.random.Generator, elections: int) -> Floats:
+    """For each problem, the variance of the winner's worth among k draws with replacement from the observed answers.
 
     By simulation unless every sample is worth the same, or k = 1.
     """
-    silent = n - int(counts.sum())
-    if not worth.any() or (silent == 0 and float(np.ptp(worth)) == 0.0):
-        return 0.0
-    shares = np.append(counts, silent) / n
+    variances = np.zeros(len(ballots))
+    varying = [i for i, (sizes, worth) in enumerate(ballots) if any(worth) and (sum(sizes) < n or len(set(worth)) > 1)]
+    if not varying:
+        return variances
+    widest = max(len(ballots[i][0]) for i in varying)
+    # Answers stand at the end of a row: a draw of probability 0 in front of them takes nothing from the generator.
+    shares, worths = np.zeros((len(varying), widest + 1)), np.zeros((len(varying), widest))
+    for row, i in enumerate(varying):
+        sizes, worth = ballots[i]
+        start = widest - len(sizes)
+        shares[row, start:-1], shares[row, -1], worths[row, start:] = sizes, n - sum(sizes), worth
+    shares /= n
     if k == 1:
-        mean = float(shares[:-1] @ worth)
-        return float(shares[:-1] @ worth**2) - mean**2
-    votes = rng.multinomial(k, shares, size=elections)[:, :-1]
-    top = votes.max(axis=1, keepdims=True)
-    winners = (votes == top) & (top > 0)
-    value = (winners @ worth) / np.maximum(winners.sum(axis=1), 1)
-    return float(value.var(ddof=1))
+        mean = (shares[:, :-1] * worths).sum(axis=1)
+        variances[varying] = (shares[:, :-1] * worths**2).sum(axis=1) - mean**2
+        return variances
+    step = max(_CELLS // (elections * (widest + 1)), 1)
+    for first in range(0, len(varying), step):
+        some = slice(first, first + step)
+        votes = rng.multinomial(k, shares[some, None, :], size=(len(shares[some]), elections))[:, :, :-1]
+        top = votes.max(axis=2, keepdims=True)
+        winners = ((votes == top) & (top > 0)).astype(np.float64)
+        value = np.matmul(winners, worths[some, :, None])[:, :, 0] / np.maximum(winners.sum(axis=2), 1)
+        variances[varying[some]] = value.var(axis=1, ddof=1)
+    return variances
