@@ -1,46 +1,84 @@
-"""Completions a second, and peak memory, from the queue through an instant engine to the disk; nothing is graded.
+"""Completions a second, and peak memory, of `evalkit run`'s own loop over an engine that takes no time.
 
     python benchmarks/harness_overhead.py --samples 100000 1000000
 
-Each completion has 2 KB of text. It is drawn from the queue, appended to completions.jsonl with one write, and told to
-the queue and the meter: what the run loop does for each one before it hands it to the graders. Each size runs in a
-process of its own, so that the peaks can be compared.
+Each completion has 2 KB of text and a right or a wrong answer. The whole of a run is measured: queue, append to
+completions.jsonl with one write, meter, progress, grading in worker processes, scores.jsonl, report. The engine is done
+long before the graders are, which is the harshest case for memory: all that waits to be graded waits at once. Each size
+runs in a process of its own, so that the peaks (of the run's process, workers aside) can be compared.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-TEXT = "The sum of the first hundred numbers is 5050. " * 45
+TEXT = "The sum of the first hundred numbers is 5050. " * 44
+PROBLEMS = 1000
+
+
+class InstantEngine:
+    """Answers at once; every third answer is wrong."""
+
+    name = "instant"
+    tokenizer = None
+    seconds = 0.0
+
+    def identity(self) -> dict[str, Any]:
+        return {"backend": self.name}
+
+    def environment(self) -> dict[str, Any]:
+        return {}
+
+    def context_length(self) -> None:
+        return None
+
+    def render(self, request: Any) -> None:
+        return None
+
+    def generate(self, requests: Iterator[Any]) -> Iterator[Any]:
+        from evalkit.types import Completion
+
+        begun = time.perf_counter()
+        for index, request in enumerate(requests):
+            text = f"{TEXT} The answer is \\boxed{{{2 if index % 3 else 3}}}"
+            yield Completion(*request.key, text, "stop", 50, 500, 0.001)
+        self.seconds = time.perf_counter() - begun
+
+    def close(self) -> None:
+        pass
 
 
 def measure(samples: int) -> None:
-    from evalkit.generate import RequestQueue, TaskPlan
-    from evalkit.jsonlines import LineWriter
-    from evalkit.protocols import Protocol
+    from evalkit.data import DataSource
+    from evalkit.generate import TaskPlan
+    from evalkit.protocols import find_protocol
     from evalkit.registry import TaskSpec, find_task_class, installed_tasks
-    from evalkit.store import completion_record
-    from evalkit.throughput import Meter
-    from evalkit.types import Completion, Problem, SamplingParams
+    from evalkit.run import RunSession
+    from evalkit.store import RunDirectory
+    from evalkit.types import Problem, SamplingParams
 
     task = find_task_class("arithmetic", installed_tasks())()
-    problems = [Problem(f"p{i}", "1 + 1", "2") for i in range(1000)]
-    plan = TaskPlan(task, problems, SamplingParams(n=samples // 1000), TaskSpec("arithmetic"))
-    queue, meter = RequestQueue([plan], Protocol("", "")), Meter()
-    begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, LineWriter(Path(folder) / "completions.jsonl") as writer:
-        for request in queue:
-            completion = Completion(*request.key, TEXT, "stop", 50, 500, 0.001)
-            writer.append(completion_record(completion))
-            queue.observe(completion)
-            meter.add(completion)
-    seconds = time.perf_counter() - begun
+    problems = [Problem(f"p{i}", "1 + 1", "2") for i in range(PROBLEMS)]
+    plan = TaskPlan(task, problems, SamplingParams(n=samples // PROBLEMS), TaskSpec("arithmetic"))
+    engine = InstantEngine()
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(Path(folder) / "run")
+        session = RunSession(run, "instant", [plan], engine, find_protocol("deepseek-r1"))
+        begun = time.perf_counter()
+        (report,) = session.execute(DataSource(), 0, None, quiet=True)
+        seconds = time.perf_counter() - begun
+    assert report.samples == samples
+    assert report.statuses["correct"] + report.statuses["wrong"] == samples, report.statuses
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{samples:>10,} completions  {samples / seconds:>9,.0f} /s  peak {peak:6.0f} MB", flush=True)
+    told = {"samples": samples, "to_disk": engine.seconds, "whole": seconds, "peak_mb": peak}
+    print(json.dumps(told), flush=True)
 
 
 def main() -> None:
@@ -48,11 +86,18 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.here:
+        measure(*arguments.samples)
+        return
+    print("| completions | to the disk, a second | graded and reported, a second | peak |\n|-|-|-|-|", flush=True)
     for samples in arguments.samples:
-        if arguments.here:
-            measure(samples)
-        else:
-            subprocess.run([sys.executable, __file__, "--here", "--samples", str(samples)], check=True)
+        command = [sys.executable, __file__, "--here", "--samples", str(samples)]
+        told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        print(
+            f"| {samples:,} | {samples / told['to_disk']:,.0f} | {samples / told['whole']:,.0f} "
+            f"| {told['peak_mb']:.0f} MB |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ class RunSession:
                     self._store_score(score)
         finally:
             self.backend.close()
-            self.throughput = meter.result()
+            self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
 

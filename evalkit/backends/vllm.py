@@ -228,6 +228,7 @@ class VLLMBackend:
             max_tokens=params.max_tokens,
             seed=request.seed,
             stop=list(params.stop) or None,
+            detokenize=bool(params.stop),  # else the text is decoded once, when it is whole
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
             output_kind=kind,
