@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/engine_overhead.py --rounds 3
     … --lm-eval-python /path/to/venv/bin/python --lighteval-python /path/to/another/bin/python
 
-Run it with a Python that has evalkit and vLLM; the peers' need vLLM beside `lm_eval` or `lighteval`. Each side is a process
-of its own that answers the same prompts greedily in float32 with the same engine settings, on the random checkpoint of
-transformers_backend.py, whose texts end by themselves at very different lengths. Two times are taken: the generation
-phase (bare engines: the call; evalkit: from the first request drawn to the last completion on disk, from
+Run it with a Python that has evalkit and vLLM; the peers' need vLLM beside `lm_eval` or `lighteval`. Each side is a
+process of its own that answers the same prompts greedily in float32 with the same engine settings, on the random
+checkpoint of transformers_backend.py, whose texts end by themselves at very different lengths. Two times are taken: the
+generation phase (bare engines: the call; evalkit: from the first request drawn to the last completion on disk, from
 throughput.jsonl; the peers: inside their model's generating method), and the whole process, imports and start-up
 included. Tokens are those of the texts, which have to be equal on all sides: how many are is told.
 
@@ -130,7 +130,7 @@ def timed(owner: Any, name: str) -> list[float]:
     return seconds
 
 
-def lm_eval(folder: Path, limit: int) -> Result:
+def run_lm_eval(folder: Path, limit: int) -> Result:
     import lm_eval
     from lm_eval.models.vllm_causallms import VLLM
     from lm_eval.tasks import TaskManager
@@ -162,8 +162,105 @@ def lm_eval(folder: Path, limit: int) -> Result:
     return sum(seconds), [sample["resps"][0][0] for sample in samples]
 
 
+LIGHTEVAL_TASK = """
+from lighteval.metrics.metrics import Metrics
+from lighteval.tasks.lighteval_task import LightevalTaskConfig
+from lighteval.tasks.requests import Doc
+
+
+def prompt(line, task_name=None):
+    return Doc(task_name=task_name, query=line["text"], choices=[""], gold_index=0)
+
+
+TASKS_TABLE = [
+    LightevalTaskConfig(
+        name="texts",
+        prompt_function=prompt,
+        hf_repo={folder!r},
+        hf_subset="default",
+        hf_avail_splits=["train"],
+        evaluation_splits=["train"],
+        metrics=[Metrics.exact_match],
+        generation_size={limit},
+        stop_sequence=[],
+    )
+]
+"""
+
+
+def adapt_lighteval() -> None:
+    """lighteval 0.13 wants vLLM 0.10: names that have moved since are given back to it, and a file that it would
+    fetch for another task is there, empty. What it does stays as it is."""
+    import types
+
+    import lighteval
+    import vllm
+    from lighteval.utils import imports
+    from vllm.tokenizers import get_tokenizer
+
+    known = imports.is_package_available
+    imports.is_package_available = lambda package: "vllm" in str(package) or known(package)
+    moved = types.ModuleType("vllm.transformers_utils.tokenizer")
+    moved.get_tokenizer = get_tokenizer  # type: ignore[attr-defined]
+    sys.modules[moved.__name__] = moved
+
+    class LLM(vllm.LLM):  # type: ignore[misc]
+        def __init__(self, swap_space: int = 0, **arguments: Any) -> None:
+            super().__init__(**arguments)
+
+        def generate(self, prompt_token_ids: Any, sampling_params: Any, use_tqdm: bool) -> Any:
+            sampling_params.skip_special_tokens = False
+            return super().generate([{"prompt_token_ids": each} for each in prompt_token_ids], sampling_params)
+
+    vllm.LLM = LLM
+    (Path(lighteval.__file__).parent / "tasks" / "tasks" / "tinyBenchmarks.pkl").touch()
+
+
+def run_lighteval(folder: Path, limit: int) -> Result:
+    adapt_lighteval()
+    from lighteval.logging.evaluation_tracker import EvaluationTracker
+    from lighteval.models.model_input import GenerationParameters
+    from lighteval.models.vllm.vllm_model import VLLMModel, VLLMModelConfig
+    from lighteval.pipeline import ParallelismManager, Pipeline, PipelineParameters
+
+    seconds = timed(VLLMModel, "_greedy_until")
+    data = folder / "lighteval"
+    data.mkdir(exist_ok=True)
+    (data / "train.jsonl").write_text((folder / "questions.jsonl").read_text())
+    task = folder / "lighteval_task.py"
+    task.write_text(LIGHTEVAL_TASK.format(folder=str(data), limit=limit))
+    config = VLLMModelConfig(
+        model_name=str(folder / "checkpoint"),
+        dtype="float32",
+        max_model_length=CONTEXT,
+        max_num_seqs=RUNNING,
+        enable_prefix_caching=True,
+        override_chat_template=True,
+        add_special_tokens=False,
+        cache_dir=tempfile.mkdtemp(dir=folder),
+        generation_parameters=GenerationParameters(temperature=0, max_new_tokens=limit),
+    )
+    pipeline = Pipeline(
+        tasks="texts|0",
+        pipeline_parameters=PipelineParameters(
+            launcher_type=ParallelismManager.VLLM, custom_tasks_directory=str(task), bootstrap_iters=0
+        ),
+        evaluation_tracker=EvaluationTracker(output_dir=str(folder / "lighteval-results"), save_details=True),
+        model_config=config,
+    )
+    pipeline.evaluate()
+    pipeline.save_and_push_results()
+    (details,) = pipeline.get_details().values()
+    return sum(seconds), [detail["model_response"]["text"][0] for detail in details]
+
+
 def work(arguments: argparse.Namespace) -> None:
-    sides: dict[str, Callable[[Path, int], Result]] = {"llm": bare_llm, "async": bare_async, "lm_eval": lm_eval}
+    sides: dict[str, Callable[[Path, int], Result]] = {
+        "llm": bare_llm,
+        "async": bare_async,
+        "lm_eval": run_lm_eval,
+        "lighteval": run_lighteval,
+    }
     folder = Path(arguments.folder)
     seconds, texts = sides[arguments.worker](folder, arguments.limit)
     (folder / "out.json").write_text(json.dumps({"seconds": seconds, "texts": texts}))
@@ -171,9 +268,20 @@ def work(arguments: argparse.Namespace) -> None:
 
 def run_evalkit(folder: Path, limit: int, number: int) -> dict[str, Any]:
     path = folder / f"run-{number}"
-    command = [Path(sys.executable).with_name("evalkit"), "run", folder / "checkpoint", "-t", "texts", "--backend", "vllm"]
-    command += ["--task-file", folder / "texts.py", "-o", path, "--dtype", "float32", "--device", "cpu", "-n", 1]
-    command += ["--max-model-len", CONTEXT, "--max-tokens", limit, "--temperature", 0, "--batch-size", RUNNING]
+    command = [Path(sys.executable).with_name("evalkit"), "run", folder / "checkpoint", "-t", "texts"]
+    command += ["--backend", "vllm", "--task-file", folder / "texts.py", "-o", path, "--device", "cpu", "-n", 1]
+    command += [
+        "--dtype",
+        "float32",
+        "--max-model-len",
+        CONTEXT,
+        "--max-tokens",
+        limit,
+        "--temperature",
+        0,
+        "--batch-size",
+        RUNNING,
+    ]
     spawn([*map(str, command), "--response-prefix", ""])
     told = json.loads((path / "throughput.jsonl").read_text().splitlines()[-1])
     made = [json.loads(line) for line in (path / "texts" / "completions.jsonl").read_text().splitlines()]
@@ -195,8 +303,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sides", default="llm,async,evalkit,lm_eval", help="which of them, in this order")
+    parser.add_argument("--sides", default="llm,async,evalkit,lm_eval,lighteval", help="which of them, in this order")
     parser.add_argument("--lm-eval-python", help="the python of a venv with vLLM and lm_eval")
+    parser.add_argument("--lighteval-python", help="the python of a venv with vLLM, ray, more_itertools and lighteval")
     for hidden in ("--worker", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -216,7 +325,13 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     (folder / "questions.json").write_text(json.dumps(questions))
     (folder / "questions.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in questions))
     (folder / "texts.py").write_text(TASK.format(folder=str(folder)))
-    pythons = {"llm": sys.executable, "async": sys.executable, "evalkit": "", "lm_eval": arguments.lm_eval_python}
+    pythons = {
+        "llm": sys.executable,
+        "async": sys.executable,
+        "evalkit": sys.executable,
+        "lm_eval": arguments.lm_eval_python,
+        "lighteval": arguments.lighteval_python,
+    }
     sides = [side for side in arguments.sides.split(",") if pythons[side] is not None]
     results: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for number in range(arguments.rounds):
@@ -239,6 +354,7 @@ NAMES = {
     "async": "bare `AsyncLLM`",
     "evalkit": "`evalkit run`",
     "lm_eval": "lm_eval `vllm`",
+    "lighteval": "lighteval `vllm`",
 }
 
 
@@ -248,7 +364,9 @@ def report(results: dict[str, list[dict[str, Any]]]) -> None:
     tokens = sum(lengths)
     print(f"{len(lengths)} prompts, {tokens} new tokens: mean {tokens / len(lengths):.0f}, median ", end="")
     print(f"{lengths[len(lengths) // 2]}, longest {lengths[-1]}; {len(results['evalkit'])} rounds\n")
-    print("| side | generation, s (each round) | tokens/s (median) | of the bare engine | whole process, s | equal texts |")
+    print(
+        "| side | generation, s (by round) | tokens/s (median) | of the bare engine | whole process, s | equal texts |"
+    )
     print("|-|-|-|-|-|-|")
     for side, rounds in results.items():
         each = [result["seconds"] for result in rounds]

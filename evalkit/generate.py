@@ -92,6 +92,11 @@ class RequestQueue:
         plan, problem = self._problems[number]
         return make_request(plan, self._protocol, problem, sample)
 
+    def seconds_left(self) -> float | None:
+        """Until the last completion, at the engine's pace of now; None before one has ended."""
+        with self._lock:
+            return self._schedule.seconds_left()
+
     def observe(self, completion: Completion) -> None:
         """Learn from a finished completion, of this run or an earlier one, how long the ones still to come may be."""
         number = self._numbers.get((completion.task, completion.problem_id))

@@ -218,6 +218,7 @@ class RunSession:
         if not len(requests):
             return
         meter = Meter(self._gpus, self.prices)
+        self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
         completions: Iterator[Completion] = self.backend.generate(requests)
         try:
             for completion in completions:

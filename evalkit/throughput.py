@@ -13,9 +13,9 @@ class Throughput:
 
     Tokens are those that the engine counted; `uncounted` completions had no count. `tokens_per_second` is of wall-clock
     time from the first draw to the last completion (`seconds`); `load_seconds` went by before, until the engine was
-    there. `mean_running` is how many requests were under way on average (Little's law: the sum of their seconds over the
-    wall-clock time). `idle_seconds` is the time in which none was. `gpu_hours` is all of that time, loading included, on
-    every GPU; `cost` in the currency of the prices given.
+    there. `mean_running` is how many requests were under way on average (Little's law: the sum of their seconds over
+    the wall-clock time). `idle_seconds` is the time in which none was. `gpu_hours` is all of that time, loading
+    included, on every GPU; `cost` in the currency of the prices given.
     """
 
     completions: int
