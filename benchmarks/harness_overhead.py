@@ -1,11 +1,13 @@
 """Completions a second, and peak memory, of `evalkit run`'s own loop over an engine that takes no time.
 
     python benchmarks/harness_overhead.py --samples 100000 1000000
+    python benchmarks/harness_overhead.py --samples 100000 --grade
 
-Each completion has 2 KB of text and a right or a wrong answer. The whole of a run is measured: queue, append to
-completions.jsonl with one write, meter, progress, grading in worker processes, scores.jsonl, report. The engine is done
-long before the graders are, which is the harshest case for memory: all that waits to be graded waits at once. Each size
-runs in a process of its own, so that the peaks (of the run's process, workers aside) can be compared.
+Each completion has 2 KB of text. The whole of a run is measured: queue, append to completions.jsonl with one write,
+meter, progress, scores.jsonl, report. Graders take no time either, so that the loop's own time is seen; with --grade
+the real ones run in their processes. The engine is done long before those are, which is the harshest case for memory:
+all that waits to be graded waits at once. Each size runs in a process of its own, so that the peaks (of the run's
+process, workers aside) can be compared.
 """
 
 import argparse
@@ -55,12 +57,35 @@ class InstantEngine:
         pass
 
 
-def measure(samples: int) -> None:
+class InstantScorer:
+    """Grades in the moment of `submit`."""
+
+    pending = 0
+
+    def __init__(self, *_: Any) -> None:
+        self._scores: list[Any] = []
+
+    def submit(self, problem: Any, completion: Any) -> None:
+        from evalkit.types import Score
+
+        right = completion.text.endswith("\\boxed{2}")
+        score = Score(float(right), "correct" if right else "wrong", completion.text[-2:-1], key=completion.key)
+        self._scores.append(score)
+
+    def results(self, wait: bool) -> list[Any]:
+        scores, self._scores = self._scores, []
+        return scores
+
+    def close(self) -> None:
+        pass
+
+
+def measure(samples: int, grade: bool) -> None:
+    import evalkit.run
     from evalkit.data import DataSource
     from evalkit.generate import TaskPlan
     from evalkit.protocols import find_protocol
     from evalkit.registry import TaskSpec, find_task_class, installed_tasks
-    from evalkit.run import RunSession
     from evalkit.store import RunDirectory
     from evalkit.types import Problem, SamplingParams
 
@@ -68,9 +93,11 @@ def measure(samples: int) -> None:
     problems = [Problem(f"p{i}", "1 + 1", "2") for i in range(PROBLEMS)]
     plan = TaskPlan(task, problems, SamplingParams(n=samples // PROBLEMS), TaskSpec("arithmetic"))
     engine = InstantEngine()
+    if not grade:
+        evalkit.run.Scorer = InstantScorer  # type: ignore[assignment, misc]
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder) / "run")
-        session = RunSession(run, "instant", [plan], engine, find_protocol("deepseek-r1"))
+        session = evalkit.run.RunSession(run, "instant", [plan], engine, find_protocol("deepseek-r1"))
         begun = time.perf_counter()
         (report,) = session.execute(DataSource(), 0, None, quiet=True)
         seconds = time.perf_counter() - begun
@@ -84,14 +111,15 @@ def measure(samples: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--grade", action="store_true", help="by the task's grader, in worker processes")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
-        measure(*arguments.samples)
+        measure(*arguments.samples, arguments.grade)
         return
     print("| completions | to the disk, a second | graded and reported, a second | peak |\n|-|-|-|-|", flush=True)
     for samples in arguments.samples:
-        command = [sys.executable, __file__, "--here", "--samples", str(samples)]
+        command = [sys.executable, __file__, "--here", "--samples", str(samples), *["--grade"] * arguments.grade]
         told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         print(
             f"| {samples:,} | {samples / told['to_disk']:,.0f} | {samples / told['whole']:,.0f} "
