@@ -25,6 +25,7 @@ _FIRST_GUESS = 0.25  # of the limit: a completion's length before anything was s
 _MARGIN = 1.5  # standard errors above the mean at which a problem is placed: one that may be long is tried early
 _MOST_RUNNING = 8  # of a problem's running samples, the oldest, are looked at
 _MEMORY = 0.98  # of the speed: what a completion that has ended weighs after each later one
+_LONG = 1.5  # standard deviations above the mean: about as long as a problem's samples get
 _REFRESHES = 8  # of all priorities, while as many requests are drawn as there are problems
 
 
@@ -111,7 +112,8 @@ class Schedule:
         """Until the last sample will have ended, at the pace of now; None before one has.
 
         By Little's law the engine makes (samples running) x (tokens of one a second) tokens a second. What is to come
-        is expected from the beliefs that give the order; no run is shorter than its longest sample.
+        is expected from the beliefs that give the order. Near the end it is the longest sample that counts: the most
+        that any one may still take, with all but a small chance.
         """
         if not self._recent[1]:
             return None
@@ -124,10 +126,13 @@ class Schedule:
             mean, variance = self._belief(problem, now)
             spread, limit = math.sqrt(variance + WITHIN_PROBLEM**2), self._limits[problem.task]
             total += left * _expected_length(mean, spread, 0.0, limit)
+            most = min(limit, math.exp(min(mean + _LONG * spread, 700.0)))
+            if left:
+                longest = max(longest, most)
             for start in (problem.running or {}).values():
                 made = (now - start) * pace
                 rest = max(_expected_length(mean, spread, made, limit) - made, 0.0)
-                total, longest = total + rest, max(longest, rest)
+                total, longest = total + rest, max(longest, most - made, rest)
         return max(total / max(self._running, 1), longest) / pace
 
     def _push(self, number: int, now: float) -> None:

@@ -15,7 +15,7 @@ class Throughput:
     time from the first draw to the last completion (`seconds`); `load_seconds` went by before, until the engine was
     there. `mean_running` is how many requests were under way on average (Little's law: the sum of their seconds over
     the wall-clock time). `idle_seconds` is the time in which none was. `gpu_hours` is all of that time, loading
-    included, on every GPU; `cost` in the currency of the prices given.
+    included, on every GPU; `cost` is in the currency of `prices`, those of a million prompt and generated tokens.
     """
 
     completions: int
@@ -30,6 +30,7 @@ class Throughput:
     idle_seconds: float
     repetitions: int
     gpu_hours: float | None
+    prices: tuple[float, float] | None
     cost: float | None
 
 
@@ -98,5 +99,6 @@ class Meter:
             idle_seconds=max(seconds - busy, 0.0),
             repetitions=self._repetitions,
             gpu_hours=self._gpus * (load + seconds) / 3600 if self._gpus else None,
+            prices=self._prices,
             cost=cost,
         )

@@ -49,7 +49,9 @@ def throughput_line(done: Throughput) -> str:
     if done.gpu_hours is not None:
         parts.append(f"{done.gpu_hours:.2f} GPU hours")
     if done.cost is not None:
-        parts.append(f"cost {done.cost:.2f}")
+        assert done.prices is not None
+        prompt, generated = done.prices
+        parts.append(f"cost {done.cost:.4g} at {prompt:g} and {generated:g} for a million prompt and generated tokens")
     return ", ".join(parts)
 
 
