@@ -210,7 +210,7 @@ class RunSession:
         requests = RequestQueue(list(self.plans.values()), self.protocol, done)
         for completion in lengths:
             requests.observe(completion)
-        counts = ", ".join(f"{plan.samples} of {name}" for name, plan in self.plans.items())
+        counts = ", ".join(f"{name} {len(p.problems)} x {p.params.n}" for name, p in self.plans.items())
         logger.info("%s: %d completions to make, %d are on disk already", counts, len(requests), len(done))
         return requests
 

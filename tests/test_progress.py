@@ -72,7 +72,7 @@ def test_the_command_tells_plan_progress_and_what_it_cost(tmp_path: Path) -> Non
         *("run", checkpoint, "-t", "arithmetic", "--limit", 8, "-n", 2, "--max-tokens", 32, "-o", tmp_path / "run"),
         *("--device", "cpu", "--price", 0.5, 2),
     )
-    assert "16 of arithmetic: 16 completions to make, 0 are on disk already" in done.stderr
+    assert "arithmetic 8 x 2: 16 completions to make, 0 are on disk already" in done.stderr
     assert re.search(r"arithmetic 16/16, score [\d.]+ ± [\d.]+, truncated [\d.]+% \| done", done.stderr)
     assert re.search(
         r"16 completions in \d+ s after \d+ s of loading, [\d,]+ generated and [\d,]+ prompt tokens/s, \d+ requests "
