@@ -120,8 +120,7 @@ def test_a_dead_server_ends_the_command_with_1_and_the_way_to_resume(
     assert "very-secret" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("login", ["", "someone:pass%2Dword@"])
-@pytest.mark.parametrize("rate", [0.3, 1.0])
+@pytest.mark.parametrize(("login", "rate"), [("someone:pass%2Dword@", 1.0), ("", 0.3)])
 def test_a_secret_that_a_server_echoes_is_told_nowhere(
     checkpoint: Path, server: str, tmp_path: Path, login: str, rate: float
 ) -> None:

@@ -3,11 +3,11 @@
 Needs a Python that has vLLM: `make test-vllm`.
 """
 
+import dataclasses
 import json
 import os
 import shutil
 import signal
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_pat
         lora=str(tmp_path),
     )
     passed = open_backend("vllm", str(checkpoint), options).engine_arguments()  # type: ignore[attr-defined]
-    types = typing.get_type_hints(AsyncEngineArgs)
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(AsyncEngineArgs)}
     for name, value in passed.items():
         TypeAdapter(types[name], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
     arguments = AsyncEngineArgs(**passed)
