@@ -49,7 +49,11 @@ def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_engine_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    """Its chat template does not open the thinking, so that a request may begin the response."""
+    folder = make_engine_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<think>\\n", ""))
+    return folder
 
 
 @pytest.fixture(scope="module")
