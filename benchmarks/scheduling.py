@@ -16,7 +16,7 @@ import argparse
 import heapq
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -92,8 +92,10 @@ def known_problem_means(lengths: dict[str, np.ndarray], slots: int) -> float:
     return in_order(np.concatenate(problems), slots)
 
 
-def evalkit_queue(lengths: dict[str, np.ndarray], slots: int) -> float:
-    """The queue that `evalkit run` draws from, told of each completion when it ends."""
+def evalkit_queue(
+    lengths: dict[str, np.ndarray], slots: int, watch: Callable[[float, RequestQueue], None] | None = None
+) -> float:
+    """The queue that `evalkit run` draws from, told of each completion when it ends; `watch` is called after each."""
     now = 0.0
     plans = [
         TaskPlan(
@@ -119,6 +121,8 @@ def evalkit_queue(lengths: dict[str, np.ndarray], slots: int) -> float:
         now, _, completion = heapq.heappop(running)
         queue.observe(completion)
         list(draw(1))
+        if watch is not None:
+            watch(now, queue)
     return now
 
 

@@ -28,8 +28,11 @@ SPECIAL = ("<|user|>", "<|assistant|>", "<|pad|>", "<|end|>", "<|end-2|>", "<|en
 TEMPLATE = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}<|assistant|>"
 
 
-def make_checkpoint(folder: str) -> None:
-    """Random weights, and a tokenizer whose tokens are the 128 ASCII characters and the special ones."""
+def make_checkpoint(folder: str, ends: Sequence[int] = (131, 132, 133), layers: int = 3, width: int = 128) -> None:
+    """Random weights, and a tokenizer whose tokens are the 128 ASCII characters and the special ones.
+
+    `ends` are the tokens that end a text: the fewer, the longer it gets. Heads are 32 wide.
+    """
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -46,16 +49,16 @@ def make_checkpoint(folder: str) -> None:
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=128 + len(SPECIAL),
-        hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        hidden_size=width,
+        intermediate_size=width * 11 // 4,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 64,
         max_position_embeddings=1024,
         initializer_range=0.3,
     )
     model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=[131, 132, 133], pad_token_id=130)
+    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=130)
     model.save_pretrained(folder)
 
 

@@ -74,7 +74,10 @@ class RequestQueue:
                 there = present.get(number)
                 wanted.append((i, [s for s in every if s not in there] if there else every))
         self._schedule = Schedule([plan.params.max_tokens for plan in plans], wanted, clock)
+        self._clock = clock
         self._lock = threading.Lock()
+        self.first_draw: float | None = None
+        """When the engine took its first request, by `clock`: it was loaded by then. None before that."""
 
     def __len__(self) -> int:
         """How many requests have not been drawn yet."""
@@ -87,9 +90,16 @@ class RequestQueue:
         with self._lock:
             if not len(self._schedule):
                 raise StopIteration
+            if self.first_draw is None:
+                self.first_draw = self._clock()
             number, sample = self._schedule.draw()
         plan, problem = self._problems[number]
         return make_request(plan, self._protocol, problem, sample)
+
+    def seconds_left(self) -> float | None:
+        """Until the last completion, at the engine's pace of now; None before one has ended."""
+        with self._lock:
+            return self._schedule.seconds_left()
 
     def observe(self, completion: Completion) -> None:
         """Learn from a finished completion, of this run or an earlier one, how long the ones still to come may be."""

@@ -1,8 +1,10 @@
 """Shows a long run: a live table on a terminal, one line every 30 s on a pipe. Always on stderr."""
 
 import sys
+import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import sqrt
@@ -21,6 +23,7 @@ class TaskProgress:
 
     total: int
     done: int = 0
+    graded: int = 0
     truncated: int = 0
     errors: int = 0
     _values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
@@ -30,6 +33,7 @@ class TaskProgress:
         sums = self._values[score.key.problem_id]
         sums[0] += score.value
         sums[1] += 1
+        self.graded += 1
         self.errors += score.status == "error"
 
     def estimate(self) -> tuple[float, float] | None:
@@ -46,24 +50,31 @@ class TaskProgress:
 
 
 class Progress:
-    """`update` is called for each completion and score; drawing happens at most a few times a second."""
+    """Counts completions and scores; draws twice a second on a terminal, every 30 s on a pipe, whatever has ended."""
 
-    def __init__(self, totals: dict[str, int], quiet: bool = False) -> None:
+    def __init__(self, totals: dict[str, int], quiet: bool = False, interval: float = PIPE_INTERVAL) -> None:
         self.tasks = {name: TaskProgress(total) for name, total in totals.items()}
         self._quiet = quiet
-        self._start = self._last = time.monotonic()
-        self._generated = 0
+        self._interval = interval
         self._tokens = 0
-        self._recent: list[tuple[float, int]] = [(self._start, 0)]
+        self._recent: list[tuple[float, int]] = []
+        self._seconds_left: Callable[[], float | None] | None = None
+        self._first_draw: Callable[[], float | None] = lambda: None
         self._live: Any = None
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> "Progress":
-        if not self._quiet and sys.stderr.isatty():
+        if self._quiet:
+            return self
+        if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
 
             self._live = Live(console=Console(stderr=True), get_renderable=self._table, refresh_per_second=2)
             self._live.start()
+        else:
+            self._ticker.start()
         return self
 
     def __exit__(
@@ -72,7 +83,17 @@ class Progress:
         if self._live:
             self._live.stop()
         elif not self._quiet:
+            self._ended.set()
+            self._ticker.join()
             self._print_line()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._print_line()
+
+    def follow(self, first_draw: Callable[[], float | None], seconds_left: Callable[[], float | None]) -> None:
+        """Generation begins: when the engine took its first request (None before), and what it still needs."""
+        self._first_draw, self._seconds_left = first_draw, seconds_left
 
     def add_finished(self, task: str, completion: Completion) -> None:
         """Count a completion that an earlier run had made."""
@@ -81,30 +102,25 @@ class Progress:
 
     def add_completion(self, completion: Completion) -> None:
         self.add_finished(completion.task, completion)
-        self._generated += 1
         self._tokens += completion.completion_tokens or 0
         now = time.monotonic()
-        if now - self._recent[-1][0] >= 1:
+        if not self._recent or now - self._recent[-1][0] >= 1:
             self._recent.append((now, self._tokens))
             while now - self._recent[0][0] > _SPEED_WINDOW:
                 self._recent.pop(0)
-        if not self._live and not self._quiet and now - self._last >= PIPE_INTERVAL:
-            self._last = now
-            self._print_line()
 
     def add_score(self, score: Score) -> None:
         assert score.key is not None
         self.tasks[score.key.task].add_score(score)
 
-    def speed(self) -> float:
-        """Generated tokens a second over the last minute."""
-        then, tokens = self._recent[0]
-        return (self._tokens - tokens) / max(time.monotonic() - then, 1e-9)
-
-    def seconds_left(self) -> float | None:
-        """Seconds until the last completion at the pace since the start; None before the first one."""
-        left = sum(task.total - task.done for task in self.tasks.values())
-        return left * (time.monotonic() - self._start) / self._generated if self._generated else None
+    def speed(self) -> float | None:
+        """Tokens a second of what has ended in the last minute; None before anything has."""
+        begun = self._first_draw()
+        if not self._recent or begun is None:
+            return None
+        now = time.monotonic()
+        then, tokens = self._recent[0] if now - begun > _SPEED_WINDOW else (begun, 0)
+        return (self._tokens - tokens) / max(now - then, 1e-9)
 
     def _cells(self, name: str) -> tuple[str, str, str, str]:
         task = self.tasks[name]
@@ -113,23 +129,31 @@ class Progress:
         truncated = f"{100 * task.truncated / task.done:.1f}%" if task.done else "–"
         return f"{task.done}/{task.total}", score, truncated, str(task.errors)
 
-    def _speed_and_eta(self) -> str:
-        left = self.seconds_left()
-        eta = str(timedelta(seconds=round(left))) if left is not None else "–"
-        return f"{self.speed():,.0f} tokens/s, ETA {eta}"
+    def _state(self) -> str:
+        """What goes on: loading, generating with speed and time left, grading what is left, done."""
+        done = sum(task.done for task in self.tasks.values())
+        ungraded = done - sum(task.graded for task in self.tasks.values())
+        if done < sum(task.total for task in self.tasks.values()):
+            if self._seconds_left is None or self._first_draw() is None:
+                return "the engine is loading"
+            speed, left = self.speed(), self._seconds_left()
+            if speed is None or left is None:
+                return "nothing has ended yet"
+            return f"{speed:,.0f} tokens/s, ETA {timedelta(seconds=round(left))}"
+        return f"{ungraded} left to grade" if ungraded else "done"
 
     def _print_line(self) -> None:
         parts = []
         for name in self.tasks:
             done, score, truncated, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
-            parts.append(f"{name} {done} score {score} truncated {truncated}{failed}")
-        print(f"{' | '.join(parts)} | {self._speed_and_eta()}", file=sys.stderr, flush=True)
+            parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
+        print(f"{' | '.join(parts)} | {self._state()}", file=sys.stderr, flush=True)
 
     def _table(self) -> Any:
         from rich.table import Table
 
-        table = Table(caption=self._speed_and_eta())
+        table = Table(caption=self._state())
         for heading in ("task", "done", "score ± se", "truncated", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:

@@ -211,7 +211,7 @@ class RunSession:
         requests = RequestQueue(list(self.plans.values()), self.protocol, done)
         for completion in lengths:
             requests.observe(completion)
-        counts = ", ".join(f"{plan.samples} of {name}" for name, plan in self.plans.items())
+        counts = ", ".join(f"{name} {len(p.problems)} x {p.params.n}" for name, p in self.plans.items())
         logger.info("%s: %d completions to make, %d are on disk already", counts, len(requests), len(done))
         return requests
 
@@ -219,6 +219,7 @@ class RunSession:
         if not len(requests):
             return
         meter = Meter(self._gpus, self.prices)
+        self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
         completions: Iterator[Completion] = self.backend.generate(requests)
         try:
             for completion in completions:
@@ -231,7 +232,7 @@ class RunSession:
                     self._store_score(score)
         finally:
             self.backend.close()
-            self.throughput = meter.result()
+            self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
 

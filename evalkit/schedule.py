@@ -24,6 +24,8 @@ WITHIN_PROBLEM = 0.5
 _FIRST_GUESS = 0.25  # of the limit: a completion's length before anything was seen of its task
 _MARGIN = 1.5  # standard errors above the mean at which a problem is placed: one that may be long is tried early
 _MOST_RUNNING = 8  # of a problem's running samples, the oldest, are looked at
+_MEMORY = 0.98  # of the speed: what a completion that has ended weighs after each later one
+_LONG = 1.5  # standard deviations above the mean: about as long as a problem's samples get
 _REFRESHES = 8  # of all priorities, while as many requests are drawn as there are problems
 
 
@@ -54,10 +56,12 @@ class Schedule:
         problems: Sequence[tuple[int, "range | list[int]"]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._limits = limits
         self._log_means = [math.log(max(1.0, _FIRST_GUESS * limit)) for limit in limits]
         self._problems = [_Problem(task, left) for task, left in problems]
         self._clock = clock
         self._pace = 0.0
+        self._recent = (0.0, 0.0)  # tokens and seconds of what has ended, the latest weighing most
         self._left = sum(len(problem.left) for problem in self._problems)
         self._running = 0
         self._draws_left = 0
@@ -101,7 +105,35 @@ class Schedule:
             if tokens and now > start:
                 pace = tokens / (now - start)
                 self._pace += (pace - self._pace) * (0.05 if self._pace else 1.0)
+                self._recent = (_MEMORY * self._recent[0] + tokens, _MEMORY * self._recent[1] + now - start)
         self._push(number, now)
+
+    def seconds_left(self) -> float | None:
+        """Until the last sample will have ended, at the pace of now; None before one has.
+
+        By Little's law the engine makes (samples running) x (tokens of one a second) tokens a second. What is to come
+        is expected from the beliefs that give the order. Near the end it is the longest sample that counts: the most
+        that any one may still take, with all but a small chance.
+        """
+        if not self._recent[1]:
+            return None
+        now, pace = self._clock(), self._recent[0] / self._recent[1]
+        total = longest = 0.0
+        for problem in self._problems:
+            left = len(problem.left) - problem.drawn
+            if not left and not problem.running:
+                continue
+            mean, variance = self._belief(problem, now)
+            spread, limit = math.sqrt(variance + WITHIN_PROBLEM**2), self._limits[problem.task]
+            total += left * _expected_length(mean, spread, 0.0, limit)
+            most = min(limit, math.exp(min(mean + _LONG * spread, 700.0)))
+            if left:
+                longest = max(longest, most)
+            for start in (problem.running or {}).values():
+                made = (now - start) * pace
+                rest = max(_expected_length(mean, spread, made, limit) - made, 0.0)
+                total, longest = total + rest, max(longest, most - made, rest)
+        return max(total / max(self._running, 1), longest) / pace
 
     def _push(self, number: int, now: float) -> None:
         problem = self._problems[number]
@@ -158,3 +190,14 @@ def _mean_above(threshold: float) -> float:
         return threshold + 1 / threshold
     density = math.exp(-threshold * threshold / 2) / math.sqrt(2 * math.pi)
     return density / (0.5 * math.erfc(threshold / math.sqrt(2)))
+
+
+def _expected_length(mean: float, spread: float, above: float, limit: float) -> float:
+    """The mean of a log-normal length that is known to lie above `above`, at most `limit`."""
+    whole = mean + spread * spread / 2
+    if above >= 1:
+        z = (math.log(above) - mean) / spread
+        if z > 5:
+            return min(limit, above * (1 + spread / z))
+        whole += math.log(math.erfc((z - spread) / math.sqrt(2)) / math.erfc(z / math.sqrt(2)))
+    return min(limit, math.exp(min(whole, 700.0)))

@@ -12,15 +12,17 @@ class Throughput:
     """Of this execution of a run, not of earlier ones that it resumed.
 
     Tokens are those that the engine counted; `uncounted` completions had no count. `tokens_per_second` is of wall-clock
-    time from the first draw to the last completion. `mean_running` is how many requests were under way on average
-    (Little's law: the sum of their seconds over the wall-clock time). `idle_seconds` is the time in which none was.
-    `gpu_hours` is that time on every GPU; `cost` in the currency of the prices given.
+    time from the first draw to the last completion (`seconds`); `load_seconds` went by before, until the engine was
+    there. `mean_running` is how many requests were under way on average (Little's law: the sum of their seconds over
+    the wall-clock time). `idle_seconds` is the time in which none was. `gpu_hours` is all of that time, loading
+    included, on every GPU; `cost` is in the currency of `prices`, those of a million prompt and generated tokens.
     """
 
     completions: int
     uncounted: int
     prompt_tokens: int
     generated_tokens: int
+    load_seconds: float
     seconds: float
     prompt_tokens_per_second: float
     generated_tokens_per_second: float
@@ -28,6 +30,7 @@ class Throughput:
     idle_seconds: float
     repetitions: int
     gpu_hours: float | None
+    prices: tuple[float, float] | None
     cost: float | None
 
 
@@ -72,9 +75,12 @@ class Meter:
                 merged.append((start, end))
         self._spans = merged
 
-    def result(self) -> Throughput:
+    def result(self, first_draw: float | None = None) -> Throughput:
+        """The figures so far; `first_draw` (by the clock) is when the engine took its first request."""
         self._merge()
-        seconds = max(self._last - self._begun, 0.0)
+        began = self._begun if first_draw is None else first_draw
+        load = max(began - self._begun, 0.0)
+        seconds = max(self._last - began, 0.0)
         busy = sum(end - start for start, end in self._spans)
         per = 1 / seconds if seconds else 0.0
         cost = None
@@ -85,12 +91,14 @@ class Meter:
             uncounted=self._uncounted,
             prompt_tokens=self._prompt,
             generated_tokens=self._generated,
+            load_seconds=load,
             seconds=seconds,
             prompt_tokens_per_second=self._prompt * per,
             generated_tokens_per_second=self._generated * per,
             mean_running=self._request_seconds * per,
             idle_seconds=max(seconds - busy, 0.0),
             repetitions=self._repetitions,
-            gpu_hours=self._gpus * seconds / 3600 if self._gpus else None,
+            gpu_hours=self._gpus * (load + seconds) / 3600 if self._gpus else None,
+            prices=self._prices,
             cost=cost,
         )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -27,25 +28,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def transformers_serve(checkpoint: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`transformers serve` with continuous batching on the CPU: its URL and its process."""
+def serving(command: list[object], log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server's command line, with a free port at its end: its URL, once it answers, and its process."""
     port = free_port()
-    command = [
-        Path(sys.executable).with_name("transformers"),
-        "serve",
-        checkpoint,
-        "--device",
-        "cpu",
-        "--port",
-        str(port),
-    ]
-    batching = ["--continuous-batching", "--cb-num-blocks", "512", "--cb-max-batch-tokens", "128"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
     with log.open("wb") as out:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        process = subprocess.Popen([*command, *batching], stdout=out, stderr=out, env=environment)
+        process = subprocess.Popen(
+            [*map(str, command), "--port", str(port)], stdout=out, stderr=out, env=environment, start_new_session=True
+        )
     url = f"http://localhost:{port}"
     try:
-        for _ in range(240):
+        for _ in range(720):
             assert process.poll() is None, log.read_text()
             try:
                 if httpx.get(f"{url}/health").status_code == 200:
@@ -54,8 +47,24 @@ def transformers_serve(checkpoint: Path, log: Path) -> Iterator[tuple[str, subpr
                 time.sleep(0.25)
         yield url, process
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
         process.wait()
+
+
+def transformers_serve(checkpoint: Path, log: Path) -> AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]:
+    """`transformers serve` with continuous batching on the CPU."""
+    command = [Path(sys.executable).with_name("transformers"), "serve", checkpoint, "--device", "cpu"]
+    batching = ["--continuous-batching", "--cb-num-blocks", "512", "--cb-max-batch-tokens", "128"]
+    return serving([*command, *batching], log)
+
+
+VLLM_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "OMP_NUM_THREADS": "1"}
+
+
+def vllm_serve(checkpoint: Path, log: Path) -> AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]:
+    """vLLM's own server on the CPU; what `vllm serve` starts."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", checkpoint, "--dtype", "float32"]
+    return serving([*command, "--enforce-eager", "--max-model-len", "32768"], log, **VLLM_CPU)
 
 
 class FaultProxy:
@@ -106,7 +115,12 @@ class FaultProxy:
             if method == "POST" and self._random.random() < self.rate:
                 fault = self._random.choice(self._faults)
             self.seen[fault] += 1
-            await self._answer(writer, method, path, body, fault)
+            if fault == "echo":
+                told = json.dumps({"error": {"message": f"not with {headers['authorization']} to {path}"}})
+                _reply(writer, 400, told.encode())
+                await writer.drain()
+            else:
+                await self._answer(writer, method, path, body, fault)
         except (asyncio.IncompleteReadError, ConnectionError, httpx.TransportError):
             pass
         finally:

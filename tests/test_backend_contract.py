@@ -1,6 +1,7 @@
 """One contract for every engine: what a user may rely on, whichever makes the completions.
 
-vLLM's part needs a Python that has it (`make test-vllm`); elsewhere it is deselected by its marker.
+vLLM's part, in process and over HTTP, needs a Python that has it (`make test-vllm` runs all four engines there);
+elsewhere it is deselected by its marker.
 """
 
 import json
@@ -12,14 +13,19 @@ from typing import Any
 
 import pytest
 from engine_checkpoint import make_engine_checkpoint
-from servers import transformers_serve
+from servers import VLLM_CPU, transformers_serve, vllm_serve
 
 from evalkit.backends import EngineOptions, open_backend
 from evalkit.types import Completion, Request, SamplingParams
 
 Run = Callable[[list[Request]], list[Completion]]
-ENGINES = ["transformers", "openai", pytest.param("vllm", marks=pytest.mark.vllm)]
-CPU_SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "OMP_NUM_THREADS": "1"}
+SERVERS = {"transformers serve": transformers_serve, "vllm serve": vllm_serve}
+ENGINES = [
+    "transformers",
+    "transformers serve",
+    pytest.param("vllm", marks=pytest.mark.vllm),
+    pytest.param("vllm serve", marks=pytest.mark.vllm),
+]
 
 
 def greedy_request(text: str, index: int = 0, **sampling: Any) -> Request:
@@ -48,13 +54,13 @@ def ordered(backend: Any, requests: Sequence[Request]) -> list[Completion]:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def run(request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    if request.param == "openai":
-        with transformers_serve(checkpoint, tmp_path_factory.mktemp("log") / "serve.log") as (url, _):
+    if serve := SERVERS.get(request.param):
+        with serve(checkpoint, tmp_path_factory.mktemp("log") / "serve.log") as (url, _):
             options = EngineOptions(base_urls=[url], api="completions", patience=20)
             backend = open_backend("openai", str(checkpoint), options)
             yield lambda requests: ordered(backend, requests)
     else:
-        os.environ.update(CPU_SETTINGS)
+        os.environ.update(VLLM_CPU)
         options = EngineOptions(dtype="float32", device="cpu", max_model_len=32768)
         backend = open_backend(request.param, str(checkpoint), options)
         yield lambda requests: ordered(backend, requests)
@@ -100,7 +106,7 @@ def test_odd_prompts_are_answered(run: Run, text: str) -> None:
 
 
 def test_a_seed_gives_the_same_text_again_and_another_sample_another(run: Run, request: pytest.FixtureRequest) -> None:
-    if "openai" in request.node.name:
+    if "transformers serve" in request.node.name:
         pytest.xfail("`transformers serve` with continuous batching samples all by its first request's settings")
     drawn = [greedy_request("12 + 13", i, temperature=1.0, seed=3) for i in range(8)]
     first = run(drawn)
@@ -111,7 +117,7 @@ def test_a_seed_gives_the_same_text_again_and_another_sample_another(run: Run, r
 
 @pytest.mark.vllm
 def test_a_replica_that_is_killed_changes_nothing(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
-    os.environ.update(CPU_SETTINGS)
+    os.environ.update(VLLM_CPU)
     drawn = [greedy_request("12 + 13", i, temperature=1.0, max_tokens=64) for i in range(300)]
     options = EngineOptions(dtype="float32", device="cpu", max_model_len=2048, data_parallel=2, batch_size=8)
 

@@ -120,6 +120,25 @@ def test_a_dead_server_ends_the_command_with_1_and_the_way_to_resume(
     assert "very-secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("login", "rate"), [("someone:pass%2Dword@", 1.0), ("", 0.3)])
+def test_a_secret_that_a_server_echoes_is_told_nowhere(
+    checkpoint: Path, server: str, tmp_path: Path, login: str, rate: float
+) -> None:
+    command = ["run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--api", "completions", "--limit", 30]
+    with FaultProxy(server, rate=rate, faults=("echo",)) as proxy:
+        url = f"http://{login}127.0.0.1:{proxy.port}/v1?api-version=1&code=query-secret"
+        done = evalkit(
+            *command, "--base-url", url, "-o", tmp_path / "run", "--max-tokens", 8, code=1, EVALKIT_API_KEY="sk-key"
+        )
+        sent = {header["authorization"] for header in proxy.headers}
+    assert sent == {"Basic c29tZW9uZTpwYXNzLXdvcmQ=" if login else "Bearer sk-key"}
+    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert "not with" in "".join([*texts, done.stderr])
+    for text in (*texts, done.stdout, done.stderr):
+        for secret in ("sk-key", "pass-word", "pass%2Dword", "c29tZW9uZTpwYXNzLXdvcmQ", "query-secret"):
+            assert secret not in text
+
+
 def test_over_long_is_told_before_the_run(checkpoint: Path, server: str, tmp_path: Path) -> None:
     done = evalkit(
         *("run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server),

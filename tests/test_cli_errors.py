@@ -52,6 +52,14 @@ def data(tmp_path: Path) -> Path:
             "The device cuda:9 is not one that torch can use",
         ),
         (["run", CHECKPOINT, "-t", "arithmetic", "--dtype", "float3"], "The dtype float3 is not one to compute in."),
+        (
+            ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--lora", "tests"],
+            "The transformers backend has no --lora.",
+        ),
+        (
+            ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--base-url", "http://localhost:1"],
+            "The transformers backend has no --base-url.",
+        ),
         (["run", CHECKPOINT], "Missing option '-t' / '--tasks'."),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "-n", "many"],
@@ -150,3 +158,33 @@ def test_a_run_file_that_is_damaged(tmp_path: Path) -> None:
         done = evalkit("run", "o/m", "-t", "arithmetic", *REPLAY, recorded, "-o", tmp_path / "run", code=2)
         assert "run.json" in told(done)
         assert "run.json" in told(evalkit("score", tmp_path / "run", code=2))
+
+
+@pytest.mark.parametrize(
+    ("package", "backend", "sentence", "install"),
+    [
+        ("vllm", ["--backend", "vllm"], "needs vLLM, which is not installed", '"evalkit[vllm]"'),
+        ("torch", [], "needs the package torch, which is not installed", '"evalkit[transformers]"'),
+        (
+            "transformers",
+            ["--backend", "openai", "--api", "completions", "--base-url", "http://127.0.0.1:9"],
+            "needs the package transformers, which is not installed",
+            "transformers",
+        ),
+    ],
+)
+def test_an_engine_that_is_not_installed(
+    tmp_path: Path, package: str, backend: list[str], sentence: str, install: str
+) -> None:
+    """A `sitecustomize` hides the package from the command."""
+    hook = f"""
+from importlib.machinery import PathFinder
+original = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] == {package!r} else original(name, *rest)
+"""
+    (tmp_path / "sitecustomize.py").write_text(hook)
+    done = evalkit(
+        "run", CHECKPOINT, "-t", "arithmetic", *backend, "-o", tmp_path / "run", code=2, PYTHONPATH=str(tmp_path)
+    )
+    assert sentence in told(done)
+    assert f"pip install {install}" in done.stderr

@@ -53,6 +53,10 @@ def test_tokens_idle_seconds_and_cost() -> None:
     assert result.idle_seconds == 10.0
     assert result.mean_running == pytest.approx(35 / 40)
     assert result.gpu_hours == pytest.approx(80 / 3600)
+    assert (result.load_seconds, result.prices) == (0.0, (1.0, 10.0))
+    loaded = meter.result(first_draw=120.0)
+    assert (loaded.load_seconds, loaded.seconds, loaded.generated_tokens_per_second) == (20.0, 20.0, 30.0)
+    assert loaded.gpu_hours == result.gpu_hours  # they are paid for while it loads
     assert result.cost == pytest.approx((60 + 6000) / 1e6)
 
 

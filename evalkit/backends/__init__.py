@@ -42,6 +42,20 @@ BACKENDS: dict[str, Callable[[str, EngineOptions], Backend]] = {
 }
 
 
+_TAKEN_BY = {
+    "base_urls": ("openai",),
+    "served_model": ("openai",),
+    "recorded": ("replay",),
+    "dtype": ("transformers", "vllm"),
+    "stop_repetition": ("transformers", "vllm"),
+    "quantization": ("vllm",),
+    "lora": ("vllm",),
+    "tensor_parallel": ("vllm",),
+    "data_parallel": ("vllm",),
+}
+"""Options that change what is evaluated or on how many GPUs: an engine that ignored one would give a wrong number."""
+
+
 def default_backend() -> str:
     """vllm where it is installed and there is a CUDA device, else transformers."""
     if "vllm" in BACKENDS and find_spec("vllm") and find_spec("torch"):
@@ -59,4 +73,8 @@ def open_backend(name: str | None, model: str, options: EngineOptions) -> Backen
         raise EvalkitError(
             f"There is no backend {name!r}.{did_you_mean(name, list(BACKENDS))}", f"available: {', '.join(BACKENDS)}."
         )
+    for option, engines in _TAKEN_BY.items():
+        if name not in engines and getattr(options, option) != getattr(EngineOptions(), option):
+            flag = {"base_urls": "base-url"}.get(option, option.replace("_", "-"))
+            raise EvalkitError(f"The {name} backend has no --{flag}.", f"it is for --backend {' or '.join(engines)}.")
     return BACKENDS[name](model, options)

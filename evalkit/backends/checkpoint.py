@@ -38,19 +38,22 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> Any:
-        from transformers import AutoConfig
-
-        return self._load(AutoConfig)
+        return self._load("AutoConfig")
 
     @cached_property
     def tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+        return self._load("AutoTokenizer")
 
-        return self._load(AutoTokenizer)
-
-    def _load(self, auto: Any) -> Any:
+    def _load(self, auto: str) -> Any:
         try:
-            return auto.from_pretrained(self.model, **self.loading)
+            import transformers
+        except ImportError as error:
+            raise EvalkitError(
+                f"Reading the checkpoint {self.model} needs the package transformers, which is not installed.",
+                "run `pip install transformers`.",
+            ) from error
+        try:
+            return getattr(transformers, auto).from_pretrained(self.model, **self.loading)
         except (OSError, ValueError) as error:
             raise EvalkitError(
                 f"The checkpoint {self.model} could not be loaded: {str(error).splitlines()[0]}",

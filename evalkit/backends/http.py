@@ -5,11 +5,12 @@ import json
 import os
 import random
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from evalkit.backends.concurrency import Level
 from evalkit.errors import EvalkitError, RunIncompleteError
@@ -27,6 +28,7 @@ _FIRST_TIMEOUT = 7200.0  # seconds, until it is known how long completions take
 _LEAST_TIMEOUT = 600.0
 _OVERLOADED = (429, 500, 502, 503, 504, 529)
 _GIVEN_UP_IN_A_ROW = 8
+_SECRET_LENGTH = 12  # of a query's value: a version is shorter, a key is longer
 _FAILURES_BEFORE_REST = 20  # in a row, of one server; one that cannot be reached rests at once
 
 
@@ -69,6 +71,16 @@ def api_root(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", parts.query, ""))
 
 
+def url_secrets(url: str) -> list[str]:
+    """What a URL holds that must not be told: its password and query values, as they stand and as they are sent."""
+    parts = urlsplit(url)
+    found = [value for _, value in parse_qsl(parts.query) if len(value) >= _SECRET_LENGTH]
+    if parts.password:
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+        found += [parts.password, unquote(parts.password), b64encode(login.encode()).decode()]
+    return found
+
+
 def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header asks for: a number or a date (RFC 9110, section 10.2.3)."""
     if not value:
@@ -107,7 +119,7 @@ class Servers:
     most: int = 1024
     _servers: list[_Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
-    _key: str | None = None
+    _secrets: list[str] = field(default_factory=list)
     _failing_since: float | None = None
     _given_up: int = 0
     _succeeded: bool = False
@@ -121,9 +133,11 @@ class Servers:
         fixed = self.concurrency is not None
         most = self.concurrency or self.most
         self._servers = [_Server(root, Level(most, fixed)) for root in self.urls]
-        self._key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+        secrets = {*([key] if key else []), *(secret for root in self.urls for secret in url_secrets(root))}
+        self._secrets = sorted(secrets, key=len, reverse=True)
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             timeout=httpx.Timeout(None, connect=20.0),
         )
@@ -298,8 +312,10 @@ class Servers:
         )
 
     def redacted(self, text: str) -> str:
-        """The text without the key, should a server or a library have repeated it."""
-        return text.replace(self._key, "***") if self._key else text
+        """The text without the key and the URLs' secrets, should a server or a library have repeated them."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _told(self, body: bytes) -> str:
         """What a server says of an error, in one short line."""

@@ -53,11 +53,6 @@ class OpenAIBackend:
             )
         if options.api not in ("chat", "completions"):
             raise EvalkitError(f"There is no API {options.api!r}.", "use --api chat or --api completions.")
-        if options.stop_repetition:
-            raise EvalkitError(
-                "A server cannot be told to end a loop.",
-                "leave out --stop-repetition, or run the checkpoint with vllm.",
-            )
         if options.concurrency is not None and options.concurrency < 1:
             raise EvalkitError(f"The concurrency is {options.concurrency}, it has to be 1 or more.", "leave it out.")
         self._roots = [api_root(url) for url in options.base_urls]

