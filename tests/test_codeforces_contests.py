@@ -276,7 +276,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
     assert found["contest_set"]["sha256"] == load_set(str(tmp_path / "home" / "two.json")).sha256
     assert found["solved_by_index"]["B"] == {"share": 0.5, "problems": 2}
     codeelo = evalkit("codeforces", "rate", solves, "--contests", "two", "--json", "--rule", "codeelo", **home).stdout
-    assert json.loads(codeelo)["rating"] == found["by_rule"]["codeelo"]
+    assert json.loads(codeelo)["rating"] == found["by_rule"]["codeelo"]["rating"]
 
 
 def test_commands_import_and_say_what_is_wrong(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
 from evalkit_tasks.codeforces.elo import NEWCOMER_BONUS
-from evalkit_tasks.codeforces.field import Entry
+from evalkit_tasks.codeforces.field import Entry, people_curves
 from evalkit_tasks.codeforces.newcomers import hidden_ratings
 from evalkit_tasks.codeforces.places import codeelo_performance
 from evalkit_tasks.codeforces.rating import (
@@ -236,19 +237,51 @@ def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
         assert ties["middle"] < ties["upper-quartile"] < ties["fastest"]
 
 
-def test_a_person_gets_their_own_rating() -> None:
-    """Who solves as people rated R do is rated R by the default rule, and not by the bare formula at its ends."""
-    contests = simulated(6000, contests=10)
-    rows = []
-    for c in contests.contests:
-        for p in c.problems:
-            assert p.rating is not None
-            # a model's own error widens the logistic: its mean solve rate over many problems
-            chance = 1 / (1 + 10 ** ((p.rating + np.random.default_rng(p.rating).normal(0, 250, 4000) - 900) / 400))
-            rows.append(Solve(c.id, p.index, round(1000 * float(chance.mean())), 1000))
-    found = rate(rows, contests, draws=50)
-    assert abs(found.by_rule["humans"] - 900) < 25
-    assert found.by_rule["elo"] - 900 > 60
+def test_a_model_gets_the_rating_of_people_who_solve_as_much() -> None:
+    """Not so by the bare formula: contests separate people less than its scale of 400 says."""
+    contests, rng = simulated(3000, contests=10), np.random.default_rng(0)
+    people, elo, covered = [], [], []
+    for _ in range(30):
+        rows = []
+        for c in contests.contests:
+            for p in c.problems:
+                assert p.rating is not None
+                chance = 1 / (1 + 10 ** ((p.rating + rng.normal(0, 250) - 900) / 400))
+                rows.append(Solve(c.id, p.index, int(rng.binomial(8, chance)), 8))
+        found = rate(rows, contests, draws=20)
+        people.append(found.by_rule["humans"].rating)
+        elo.append(found.by_rule["elo"].rating)
+        covered.append(found.low <= 900 <= found.high)
+    assert abs(np.mean(people) - 900) < 25
+    assert np.mean(elo) - 900 > 60
+    assert np.mean(covered) > 0.8
+
+
+def test_difficulties_and_slopes_are_read_off_the_people() -> None:
+    rng = np.random.default_rng(0)
+    ratings = rng.normal(1400, 300, 20000)
+    d, slopes = np.array([900.0, 1500.0, 2100.0]), np.array([0.6, 1.0, 1.8])
+    solved = rng.random((ratings.size, 3)) < 1 / (1 + 10 ** (slopes * (d - ratings[:, None]) / 400))
+    found, steep = people_curves(ratings, solved, [1200, None, 2500])
+    np.testing.assert_allclose(found, d, atol=40)
+    np.testing.assert_allclose(steep, slopes, rtol=0.06)
+    nobody = np.zeros((40, 2), dtype=bool)
+    found, steep = people_curves(ratings[:40], nobody, [3500, None])
+    assert 2500 < found[0] < 4500
+    assert 2000 < found[1] < 4000
+    np.testing.assert_allclose(steep, 1, atol=0.2)
+
+
+def test_only_one_contest_with_standings_keeps_the_others_by_their_ratings() -> None:
+    full = simulated(contests=4)
+    bare = ContestSet("bare", (full.contests[0], *(replace(c, standings=None) for c in full.contests[1:])))
+    found = rate(table_of(bare, "AB"), bare, draws=50)
+    assert found.method == "standings"
+    assert [c.id for c in found.contests] == [1]
+    assert sum("only its problems' ratings count" in e for e in found.excluded) == 3
+    everything = rate(table_of(full, "AB"), full, draws=50)
+    assert abs(found.rating - everything.rating) < 40
+    assert found.high - found.low < 1.2 * (everything.high - everything.low)
 
 
 def test_what_is_left_out_is_said() -> None:

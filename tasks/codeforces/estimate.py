@@ -18,6 +18,8 @@ from .table import Solve
 Rule = Literal["humans", "elo", "codeelo"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["standings", "problem ratings"]
+Curves = dict[str, tuple[float, float]]
+"""Difficulty (a rating) and slope (1: the Elo formula's) by the name of the problem."""
 
 COMPARISONS = 10.0
 """How many independent comparisons one contest is worth: the over-dispersion of its thousands of pairs of people."""
@@ -26,11 +28,20 @@ _STEP = 5.0
 _GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rating and its interval, in rating points."""
+
+    rating: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Rating:
     """A rating and the interval that holds it with probability `level`, in rating points.
 
-    `by_rule` and `by_tie_rule` (under the Elo rule) hold what other choices would have given, empty without standings.
+    `by_rule` and `by_tie_rule` (under the Elo rule) hold what each choice gives, empty without standings.
     `problem_model` is the estimate from problem ratings alone, None where none is known. `excluded` names every problem
     and contest left out, with the reason.
     """
@@ -42,7 +53,7 @@ class Rating:
     method: Method
     rule: Rule
     tie_rule: TieRule
-    by_rule: dict[Rule, float]
+    by_rule: dict[Rule, Estimate]
     by_tie_rule: dict[TieRule, float]
     contests: list[ContestResult]
     problem_model: Posterior | None
@@ -50,17 +61,6 @@ class Rating:
     solved_share: float
     excluded: list[str]
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """The part of a rating that rests on standings."""
-
-    rating: float
-    low: float
-    high: float
-    by_rule: dict[Rule, float]
-    by_tie_rule: dict[TieRule, float]
 
 
 def rate(
@@ -81,11 +81,31 @@ def rate(
     excluded: list[str] = []
     notes: list[str] = []
     rows = [row for row in table if _in_set(row, contests, excluded)]
-    model = _problem_model(rows, contests, excluded, level)
-    by_contest = [(c, [r for r in rows if r.contest == c.id]) for c in contests.contests]
-    places = [p for c, theirs in by_contest if (p := place(c, theirs, excluded, notes)) is not None]
+    by_rating = {r.name: (d, 1.0) for r in rows if (d := difficulty(r, contests)) is not None}
+    excluded += [
+        f"{r.name}: no rating (left out of the estimate from problem ratings)" for r in rows if r.name not in by_rating
+    ]
+    model = _fit(rows, by_rating, level)
+    places, unplaced = _places(rows, contests, notes)
     if places:
-        found = _rate_by_standings(places, model, rule, tie_rule, level, draws, np.random.default_rng(seed))
+        unplaced = [
+            f"{reason}: only its problems' ratings count, and not by the rules elo and codeelo" for reason in unplaced
+        ]
+    excluded += unplaced
+    by_rule: dict[Rule, Estimate] = {}
+    by_tie_rule: dict[TieRule, float] = {}
+    if places:
+        people = _fit(rows, by_rating | _measured(places), level)
+        assert people is not None
+        elo, by_tie_rule = _by_places(places, people.rating, tie_rule, level, draws, np.random.default_rng(seed))
+        codeelo = float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))
+        moved = codeelo - elo.rating
+        by_rule = {
+            "humans": Estimate(people.rating, people.low, people.high),
+            "elo": elo,
+            "codeelo": Estimate(codeelo, elo.low + moved, elo.high + moved),
+        }
+        found = by_rule[rule]
     elif model is None:
         raise EvalkitError(
             "Nothing can be rated: " + ("; ".join(excluded[:5]) or "no problem is in the contest set") + ".",
@@ -98,7 +118,7 @@ def rate(
         )
     else:
         notes.append("no standings at hand: the rating comes from problem ratings (the fallback)")
-        found = _Standing(model.rating, model.low, model.high, {}, {})
+        found = Estimate(model.rating, model.low, model.high)
     return Rating(
         rating=found.rating,
         low=found.low,
@@ -107,8 +127,8 @@ def rate(
         method="standings" if places else "problem ratings",
         rule=rule,
         tie_rule=tie_rule,
-        by_rule=found.by_rule,
-        by_tie_rule=found.by_tie_rule,
+        by_rule=by_rule,
+        by_tie_rule=by_tie_rule,
         contests=[p.result(found.rating) for p in places],
         problem_model=model,
         problems=len(rows),
@@ -136,16 +156,37 @@ def difficulty(row: Solve, contests: ContestSet) -> float | None:
     return row.rating if problem is None or problem.rating is None else float(problem.rating)
 
 
-def _problem_model(rows: Sequence[Solve], contests: ContestSet, excluded: list[str], level: float) -> Posterior | None:
-    difficulties = [difficulty(row, contests) for row in rows]
-    rated = [(d, row) for d, row in zip(difficulties, rows, strict=True) if d is not None]
-    unrated = [row.name for d, row in zip(difficulties, rows, strict=True) if d is None]
-    excluded += [f"{name}: no rating (left out of the estimate from problem ratings)" for name in unrated]
-    if not rated:
+def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tuple[list[Place], list[str]]:
+    """Where the model stands in each contest with usable standings, and why it stands nowhere in the others."""
+    places, reasons = [], []
+    for contest in contests.contests:
+        theirs = [r for r in rows if r.contest == contest.id]
+        if theirs:
+            found = place(contest, theirs, notes)
+            if isinstance(found, Place):
+                places.append(found)
+            else:
+                reasons.append(f"contest {contest.id}: {found}")
+    return places, reasons
+
+
+def _measured(places: Sequence[Place]) -> Curves:
+    """What the people of these contests did with each problem."""
+    return {
+        row.name: (float(d), float(slope))
+        for p in places
+        for row, d, slope in zip(p.rows, p.field.difficulties, p.field.slopes, strict=True)
+    }
+
+
+def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> Posterior | None:
+    """The rating of who solves as much where problems are as hard as `curves` says; None where no problem is there."""
+    used = [r for r in rows if r.name in curves]
+    if not used:
         return None
-    return fit_solve_model(
-        [d for d, _ in rated], [r.solved for _, r in rated], [r.samples for _, r in rated], level=level
-    )
+    difficulties, slopes = np.array([curves[r.name] for r in used]).T
+    solved, samples = [r.solved for r in used], [r.samples for r in used]
+    return fit_solve_model(difficulties, solved, samples, slopes=slopes, level=level)
 
 
 def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
@@ -164,31 +205,16 @@ def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
     return np.asarray(_GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
 
 
-def _rate_by_standings(
-    places: Sequence[Place],
-    model: Posterior | None,
-    rule: Rule,
-    tie_rule: TieRule,
-    level: float,
-    draws: int,
-    rng: np.random.Generator,
-) -> _Standing:
-    once = np.ones((1, len(places)))
-    elo = np.array([p.curve(_GRID, False, tie_rule) for p in places])
-    humans = np.array([p.curve(_GRID, True, tie_rule) for p in places])
+def _by_places(
+    places: Sequence[Place], rating: float, tie_rule: TieRule, level: float, draws: int, rng: np.random.Generator
+) -> tuple[Estimate, dict[TieRule, float]]:
+    """The rating by the Elo formula under `tie_rule`, and its value under each; `rating` is one to redraw around."""
+    curves = np.array([p.field.elo_curve(_GRID) for p in places])
     shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
-    by_tie_rule = {t: float(pooled_ratings(shares[t], elo, once)[0]) for t in TIE_RULES}
-    by_rule: dict[Rule, float] = {
-        "humans": float(pooled_ratings(shares[tie_rule], humans, once)[0]),
-        "elo": by_tie_rule[tie_rule],
-        "codeelo": float(np.mean([codeelo_performance(p.contest, p.rows) for p in places])),
-    }
-    curves, centre = (humans, by_rule["humans"]) if rule == "humans" else (elo, by_rule["elo"])
-    anchor = model.rating if model else None
-    redrawn = np.stack([p.redrawn_shares(anchor, tie_rule, draws, rng) for p in places], axis=1)
-    low, high = _interval(centre, shares[tie_rule], curves, redrawn, level, rng)
-    moved = by_rule[rule] - centre
-    return _Standing(by_rule[rule], low + moved, high + moved, by_rule, by_tie_rule)
+    by_tie_rule = {t: float(pooled_ratings(shares[t], curves, np.ones((1, len(places))))[0]) for t in TIE_RULES}
+    redrawn = np.stack([p.redrawn_shares(rating, tie_rule, draws, rng) for p in places], axis=1)
+    centre = by_tie_rule[tie_rule]
+    return Estimate(centre, *_interval(centre, shares[tie_rule], curves, redrawn, level, rng)), by_tie_rule
 
 
 def _interval(

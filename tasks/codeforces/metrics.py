@@ -43,10 +43,11 @@ def rating_metrics(
         metrics.append(Metric("percentile", shares[0], None, n, "%", (shares[1], shares[2]), note=note))
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
-            metrics.append(Metric(f"rating, {rule}", value, None, n, "Elo", note=RULE_TITLES[rule]))
-    for tie_rule, value in rating.by_tie_rule.items():
+            interval = (value.low, value.high)
+            metrics.append(Metric(f"rating, {rule}", value.rating, None, n, "Elo", interval, note=RULE_TITLES[rule]))
+    for tie_rule, moved in rating.by_tie_rule.items():
         note = f"Elo formula, {tie_rule} of those with the same score"
-        metrics.append(Metric(f"rating, elo, {tie_rule}", value, None, n, "Elo", note=note))
+        metrics.append(Metric(f"rating, elo, {tie_rule}", moved, None, n, "Elo", note=note))
     if standings and rating.problem_model is not None:
         model = rating.problem_model
         metrics.append(Metric("rating, problems", model.rating, None, n, "Elo", (model.low, model.high)))

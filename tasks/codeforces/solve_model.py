@@ -1,8 +1,9 @@
-"""The rating from solved problems alone: P(solve) = 1 / (1 + 10^((d - R) / 400)) with noisy difficulties d.
+"""The rating from solved problems: P(solve) = 1 / (1 + 10^(slope (d - R) / 400)) with noisy difficulties d.
 
-A problem's rating says how hard it was for people in a contest; how hard it is for one model differs from that by a
-normal error of sd 250 (the over-dispersion), which all samples of the problem share. The error is integrated out for
-each problem, so 64 samples of one problem never count as 64 problems. What the sd is, is itself uncertain (`NOISE`).
+How hard a problem was for people (its rating, or what its contest's people did with it) is not how hard it is for one
+model: the two differ by a normal error of sd about 250 (the over-dispersion), which all samples of the problem share.
+The error is integrated out for each problem, so 64 samples of one problem never count as 64 problems. What the sd is,
+is itself uncertain (`NOISE`).
 """
 
 import math
@@ -20,9 +21,9 @@ NOISE: tuple[tuple[float, float], ...] = ((175.0, 0.2), (250.0, 0.5), (350.0, 0.
 PRIOR_MEAN, PRIOR_SD = 1500.0, 1000.0
 """The weak prior: it moves a rating of 800 by under 10 points, and keeps 0 solved and all solved finite."""
 
-_STEP = 5.0
+_STEP = 10.0
 _GRID = np.arange(-2500.0, 6000.0 + _STEP, _STEP)
-_OFFSETS = np.arange(-10000.0, 10000.0 + _STEP, _STEP)
+_OFFSETS = np.arange(-12000.0, 12000.0 + _STEP, _STEP)
 _NODES = np.linspace(-4.5, 4.5, 61)
 
 
@@ -43,7 +44,7 @@ class Posterior:
         return np.asarray(np.interp(np.asarray(q, dtype=np.float64), cumulative, self.grid))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _logs(noise_sd: float) -> tuple[Floats, Floats, Floats]:
     logits = ELO_SCALE * (_OFFSETS[:, None] + noise_sd * _NODES[None, :])
     weights = np.exp(-(_NODES**2) / 2)
@@ -64,31 +65,39 @@ def fit_solve_model(
     solved: npt.ArrayLike,
     samples: npt.ArrayLike,
     *,
+    slopes: npt.ArrayLike | None = None,
     noise: tuple[tuple[float, float], ...] = NOISE,
     prior_mean: float = PRIOR_MEAN,
     prior_sd: float = PRIOR_SD,
     level: float = 0.95,
 ) -> Posterior:
-    """The posterior of a rating from `solved` of `samples` on problems of known ratings; three arrays of one length.
+    """The posterior of a rating from `solved` of `samples` on problems of known difficulty; arrays of one length.
 
+    `slopes` says how steeply the chance of each problem rises with the rating, 1 (the default) being the Elo formula's.
     Maximum a posteriori with a normal prior; over-dispersion as in generalised linear mixed models.
     Raises ValueError where the arrays do not fit, are empty, hold a missing rating or more solved than samples.
     """
     d, s, n = np.asarray(difficulties, dtype=np.float64), np.asarray(solved), np.asarray(samples)
-    if d.ndim != 1 or d.shape != s.shape or d.shape != n.shape:
-        raise ValueError(f"difficulties, solved and samples have shapes {d.shape}, {s.shape} and {n.shape}")
+    steep = np.ones_like(d) if slopes is None else np.asarray(slopes, dtype=np.float64)
+    if d.ndim != 1 or not d.shape == s.shape == n.shape == steep.shape:
+        raise ValueError(
+            f"difficulties, solved, samples and slopes have shapes {d.shape}, {s.shape}, {n.shape} and {steep.shape}"
+        )
     if d.size == 0:
         raise ValueError("there is no problem with a rating")
     if not np.isfinite(d).all():
         raise ValueError("a problem's rating is missing")
+    if not (np.isfinite(steep) & (steep > 0)).all():
+        raise ValueError("a slope has to be above 0")
     if (n < 1).any() or (s < 0).any() or (s > n).any():
         raise ValueError("solved has to lie between 0 and samples, and samples to be 1 or more")
     log_prior = -(((_GRID - prior_mean) / prior_sd) ** 2) / 2
+    gaps = steep[:, None] * (_GRID - d[:, None])
     parts = []
     for noise_sd, weight in noise:
         total = log_prior + math.log(weight)
-        for difficulty, yes, count in zip(d.tolist(), s.tolist(), n.tolist(), strict=True):
-            total = total + np.interp(_GRID - difficulty, _OFFSETS, _curve(int(yes), int(count), noise_sd))
+        for gap, yes, count in zip(gaps, s.tolist(), n.tolist(), strict=True):
+            total += np.interp(gap, _OFFSETS, _curve(int(yes), int(count), noise_sd))
         parts.append(total)
     log_density = np.logaddexp.reduce(parts)
     density = np.exp(log_density - log_density.max())
@@ -99,11 +108,13 @@ def fit_solve_model(
     return Posterior(_peak(log_density), float(low), float(high), level, _GRID, density)
 
 
-def marginal_chances(ratings: npt.ArrayLike, difficulties: npt.ArrayLike, noise_sd: float) -> Floats:
+def marginal_chances(
+    ratings: npt.ArrayLike, difficulties: npt.ArrayLike, noise_sd: float, *, slopes: npt.ArrayLike = 1.0
+) -> Floats:
     """P(solve) of each rating (rows) on each problem (columns), the problem's own error integrated out."""
-    nodes, weights = (_NODES * noise_sd, np.exp(-(_NODES**2) / 2)) if noise_sd else (np.zeros(1), np.ones(1))
+    weights = np.exp(-(_NODES**2) / 2)
     gap = np.asarray(ratings, dtype=np.float64)[:, None] - np.asarray(difficulties, dtype=np.float64)[None, :]
-    logits = ELO_SCALE * (gap[..., None] + nodes)
+    logits = ELO_SCALE * ((np.asarray(slopes, dtype=np.float64) * gap)[..., None] + noise_sd * _NODES)
     return np.asarray((1 / (1 + np.exp(-logits))) @ (weights / weights.sum()))
 
 

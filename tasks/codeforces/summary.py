@@ -66,7 +66,8 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
     else:
         lines.append("percentile: no histogram of users at hand; `evalkit codeforces histogram` fetches one")
     if rating.by_rule:
-        lines.append("by rule: " + ", ".join(f"{name} {value:.0f}" for name, value in rating.by_rule.items()))
+        rules = (f"{name} {e.rating:.0f} [{e.low:.0f}, {e.high:.0f}]" for name, e in rating.by_rule.items())
+        lines.append(f"by rule: {', '.join(rules)}")
         ties = ", ".join(f"{name} {value:.0f}" for name, value in rating.by_tie_rule.items())
         lines.append(f"by place among those with the same score (Elo formula): {ties}")
     if rating.problem_model is not None and rating.contests:
@@ -110,7 +111,7 @@ def to_json(
         "method": rating.method,
         "rule": rating.rule,
         "tie_rule": rating.tie_rule,
-        "by_rule": rating.by_rule,
+        "by_rule": {n: {"rating": e.rating, "interval": [e.low, e.high]} for n, e in rating.by_rule.items()},
         "by_tie_rule": rating.by_tie_rule,
         "from_problem_ratings": None
         if model is None
