@@ -12,7 +12,7 @@ from .contests import ContestSet
 from .elo import ELO_SCALE, Floats
 from .field import TIE_RULES, TieRule
 from .places import ContestResult, Place, codeelo_performance, place
-from .solve_model import PRIOR_MEAN, PRIOR_SD, Posterior, fit_solve_model
+from .solve_model import SolveFit, fit_solve_model, t_over_normal
 from .table import Solve
 
 Rule = Literal["humans", "elo", "codeelo"]
@@ -24,8 +24,11 @@ Curves = dict[str, tuple[float, float]]
 COMPARISONS = 10.0
 """How many independent comparisons one contest is worth: the over-dispersion of its thousands of pairs of people."""
 
+PRIOR_MEAN, PRIOR_SD = 1500.0, 1000.0
+"""The weak prior of the Elo rule, which keeps 0 solved and all solved finite."""
+
 _STEP = 5.0
-_GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
+GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Rating:
     by_rule: dict[Rule, Estimate]
     by_tie_rule: dict[TieRule, float]
     contests: list[ContestResult]
-    problem_model: Posterior | None
+    problem_model: SolveFit | None
     problems: int
     solved_share: float
     excluded: list[str]
@@ -179,7 +182,7 @@ def _measured(places: Sequence[Place]) -> Curves:
     }
 
 
-def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> Posterior | None:
+def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> SolveFit | None:
     """The rating of who solves as much where problems are as hard as `curves` says; None where no problem is there."""
     used = [r for r in rows if r.name in curves]
     if not used:
@@ -197,19 +200,19 @@ def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
     log likelihood is a weighted sum of expected minus observed shares.
     """
     observed = (weights * shares).sum(axis=-1)
-    slope = COMPARISONS * ELO_SCALE * (weights @ curves - observed[:, None]) - (_GRID - PRIOR_MEAN) / PRIOR_SD**2
-    after = np.clip((slope > 0).sum(axis=1), 1, _GRID.size - 1)
+    slope = COMPARISONS * ELO_SCALE * (weights @ curves - observed[:, None]) - (GRID - PRIOR_MEAN) / PRIOR_SD**2
+    after = np.clip((slope > 0).sum(axis=1), 1, GRID.size - 1)
     rows = np.arange(slope.shape[0])
     left, right = slope[rows, after - 1], slope[rows, after]
     drop = np.where(left > right, left - right, 1.0)
-    return np.asarray(_GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
+    return np.asarray(GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
 
 
 def _by_places(
     places: Sequence[Place], rating: float, tie_rule: TieRule, level: float, draws: int, rng: np.random.Generator
 ) -> tuple[Estimate, dict[TieRule, float]]:
     """The rating by the Elo formula under `tie_rule`, and its value under each; `rating` is one to redraw around."""
-    curves = np.array([p.field.elo_curve(_GRID) for p in places])
+    curves = np.array([p.field.elo_curve(GRID) for p in places])
     shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
     by_tie_rule = {t: float(pooled_ratings(shares[t], curves, np.ones((1, len(places))))[0]) for t in TIE_RULES}
     redrawn = np.stack([p.redrawn_shares(rating, tie_rule, draws, rng) for p in places], axis=1)
@@ -224,15 +227,13 @@ def _interval(
 
     The first is widened for few contests: Student's t, and the factor by which a bootstrap of few clusters is narrow.
     """
-    from scipy import stats  # half a second of imports that only a rating by standings needs
-
     tail, count, draws = (1 - level) / 2, shares.size, redrawn.shape[0]
     again = pooled_ratings(redrawn, curves, np.ones_like(redrawn))
     low, high = np.quantile(again + (centre - np.median(again)), [tail, 1 - tail])
     if count >= 3:
         weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
         resampled = np.quantile(pooled_ratings(shares, curves, weights), [tail, 1 - tail])
-        wider = stats.t.isf(tail, count - 1) / stats.norm.isf(tail) * np.sqrt(count / (count - 1))
+        wider = t_over_normal(count - 1, level) * np.sqrt(count / (count - 1))
         a, b = centre + wider * (resampled - centre)
         low, high = min(low, a), max(high, b)
     return float(low), float(high)

@@ -10,13 +10,10 @@ import numpy as np
 from .contests import Contest, Standings
 from .elo import ELO_SCALE, Floats, codeelo_rating, virtual_change
 from .field import MIN_PARTICIPANTS, TIE_RULES, Entry, Field, TieRule, worth
-from .solve_model import marginal_chances
+from .solve_model import NOISE_SD, marginal_chances
 from .table import Solve
 
 NO_STANDINGS = "no standings at hand"
-
-NOISE_SD = 250.0
-"""How far a problem's difficulty for one model lies from its rating, sd in rating points."""
 
 
 @dataclass(frozen=True)

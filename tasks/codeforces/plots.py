@@ -8,8 +8,7 @@ import numpy as np
 
 from .contests import ContestSet
 from .estimate import Rating, difficulty
-from .places import NOISE_SD
-from .solve_model import marginal_chances
+from .solve_model import NOISE_SD, marginal_chances
 from .table import Solve
 
 _INK, _ACCENT, _PALE = "#1f2933", "#2563eb", "#93c5fd"

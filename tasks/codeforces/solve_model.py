@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from .elo import ELO_SCALE, Floats
 
-NOISE: tuple[tuple[float, float], ...] = ((175.0, 0.2), (250.0, 0.5), (350.0, 0.2), (500.0, 0.1))
+NOISE_SD = 250.0
+"""How far a problem's difficulty for one model typically lies from that for people, sd in rating points."""
+
+NOISE: tuple[tuple[float, float], ...] = ((100.0, 0.1), (175.0, 0.15), (NOISE_SD, 0.3), (350.0, 0.25), (500.0, 0.2))
 """(sd in rating points, prior weight) of a problem's own error."""
 
-PRIOR_MEAN, PRIOR_SD = 1500.0, 1000.0
-"""The weak prior: it moves a rating of 800 by under 10 points, and keeps 0 solved and all solved finite."""
-
+_LEAST_FREEDOM = 5
 _STEP = 10.0
 _GRID = np.arange(-2500.0, 6000.0 + _STEP, _STEP)
 _OFFSETS = np.arange(-12000.0, 12000.0 + _STEP, _STEP)
@@ -28,20 +29,13 @@ _NODES = np.linspace(-4.5, 4.5, 61)
 
 
 @dataclass(frozen=True, slots=True)
-class Posterior:
-    """What is known of a rating: `rating` is the mode, [low, high] holds `level` of the mass, the tails being equal."""
+class SolveFit:
+    """What is known of a rating: the posterior's mode, and the interval [low, high] that holds it with P = `level`."""
 
     rating: float
     low: float
     high: float
     level: float
-    grid: Floats
-    density: Floats
-
-    def quantile(self, q: npt.ArrayLike) -> Floats:
-        """Ratings below which a share q of the mass lies."""
-        cumulative = np.cumsum(self.density) - self.density / 2
-        return np.asarray(np.interp(np.asarray(q, dtype=np.float64), cumulative, self.grid))
 
 
 @lru_cache(maxsize=8)
@@ -67,15 +61,15 @@ def fit_solve_model(
     *,
     slopes: npt.ArrayLike | None = None,
     noise: tuple[tuple[float, float], ...] = NOISE,
-    prior_mean: float = PRIOR_MEAN,
-    prior_sd: float = PRIOR_SD,
     level: float = 0.95,
-) -> Posterior:
-    """The posterior of a rating from `solved` of `samples` on problems of known difficulty; arrays of one length.
+) -> SolveFit:
+    """The rating of who has `solved` of `samples` programs right on problems of known difficulty; arrays of one length.
 
     `slopes` says how steeply the chance of each problem rises with the rating, 1 (the default) being the Elo formula's.
-    Maximum a posteriori with a normal prior; over-dispersion as in generalised linear mixed models.
-    Raises ValueError where the arrays do not fit, are empty, hold a missing rating or more solved than samples.
+    Over-dispersion as in generalised linear mixed models; Jeffreys' prior, which keeps 0 solved and all solved finite
+    and removes the bias of first order (Firth 1993). The interval has equal tails of the posterior, widened about the
+    mode by Student's t for the number of problems, as a normal interval would be. Raises ValueError where the arrays do
+    not fit, are empty, hold a missing rating or more solved than samples.
     """
     d, s, n = np.asarray(difficulties, dtype=np.float64), np.asarray(solved), np.asarray(samples)
     steep = np.ones_like(d) if slopes is None else np.asarray(slopes, dtype=np.float64)
@@ -91,8 +85,8 @@ def fit_solve_model(
         raise ValueError("a slope has to be above 0")
     if (n < 1).any() or (s < 0).any() or (s > n).any():
         raise ValueError("solved has to lie between 0 and samples, and samples to be 1 or more")
-    log_prior = -(((_GRID - prior_mean) / prior_sd) ** 2) / 2
     gaps = steep[:, None] * (_GRID - d[:, None])
+    log_prior = _jeffreys(gaps, steep)
     parts = []
     for noise_sd, weight in noise:
         total = log_prior + math.log(weight)
@@ -102,10 +96,23 @@ def fit_solve_model(
     log_density = np.logaddexp.reduce(parts)
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
-    tail = (1 - level) / 2
-    cumulative = np.cumsum(density) - density / 2
-    low, high = np.interp([tail, 1 - tail], cumulative, _GRID)
-    return Posterior(_peak(log_density), float(low), float(high), level, _GRID, density)
+    mode, tail = _peak(log_density), (1 - level) / 2
+    low, high = np.interp([tail, 1 - tail], np.cumsum(density) - density / 2, _GRID)
+    wider = t_over_normal(max(d.size - 1, _LEAST_FREEDOM), level)
+    return SolveFit(mode, mode + wider * (float(low) - mode), mode + wider * (float(high) - mode), level)
+
+
+def _jeffreys(gaps: Floats, slopes: Floats) -> Floats:
+    """log of the root of one sample's Fisher information at each rating; `gaps` (problems, ratings) from difficulty."""
+    chances = np.exp([np.interp(gap, _OFFSETS, _curve(1, 1, NOISE_SD)) for gap in gaps])
+    return np.asarray(np.log(np.maximum(slopes**2 @ (chances * (1 - chances)), 1e-300)) / 2)
+
+
+def t_over_normal(freedom: int, level: float) -> float:
+    """How much wider an interval by Student's t is than one by the normal distribution."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, (1 + level) / 2) / special.ndtri((1 + level) / 2))
 
 
 def marginal_chances(
