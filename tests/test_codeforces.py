@@ -170,15 +170,21 @@ def test_failures_of_the_engine_do_not_count_as_unsolved() -> None:
 def rating_by_hand(difficulties: np.ndarray, solved: np.ndarray, samples: int) -> float:
     """The documented fallback, written again: direct sums over errors and a fine grid of ratings."""
     grid = np.arange(0, 2500, 2.0)
-    total = np.zeros(grid.size)
-    for sd, weight in ((175, 0.2), (250, 0.5), (350, 0.2), (500, 0.1)):
+
+    def with_error(sd: float, yes: float, no: float, d: float) -> np.ndarray:
         errors = np.arange(-5 * sd, 5 * sd + 1, sd / 10)
         mass = np.exp(-(errors**2) / (2 * sd**2))
-        log = np.log(weight) - (grid - 1500) ** 2 / (2 * 1000**2)
+        chance = 1 / (1 + 10 ** ((d - grid[:, None] + errors) / 400))
+        return np.asarray((chance**yes * (1 - chance) ** no) @ mass / mass.sum())
+
+    typical = [with_error(250, 1, 0, d) for d in difficulties]
+    information = np.sum([p * (1 - p) for p in typical], axis=0)
+    total = np.zeros(grid.size)
+    for sd, weight in ((100, 0.1), (175, 0.15), (250, 0.3), (350, 0.25), (500, 0.2)):
+        log = np.log(weight)
         for d, s in zip(difficulties, solved, strict=True):
-            chance = 1 / (1 + 10 ** ((d - grid[:, None] + errors) / 400))
-            log = log + np.log((chance**s * (1 - chance) ** (samples - s)) @ mass / mass.sum())
-        total += np.exp(log)
+            log = log + np.log(with_error(sd, s, samples - s, d))
+        total += np.exp(log) * np.sqrt(information)
     return float(grid[total.argmax()])
 
 

@@ -133,6 +133,24 @@ def test_ratings_that_give_no_number(ratings: list[object], says: str) -> None:
         rating_changes([1], np.array(ratings, dtype=np.float64))
 
 
+@pytest.mark.parametrize("rank", [0, 3.5, -1, np.nan, np.inf, None])
+def test_ranks_that_nobody_has(rank: float | None) -> None:
+    with pytest.raises(InvalidStandingsError, match="ranks go from 1 to 3, 1 of 1 do not"):
+        performance(rank, [1500, 1400])
+    with pytest.raises(InvalidStandingsError, match="ranks"):
+        performances([1, rank], [1500, 1400])
+    with pytest.raises(InvalidStandingsError, match="ranks"):
+        rating_changes([1, rank if rank != 3.5 else None], [1500, 1400])
+
+
+def test_changes_do_not_depend_on_the_order_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    ratings, ranks = rng.integers(900, 1000, 500), np.sort(rng.integers(1, 400, 500))
+    ranks = np.searchsorted(ranks, ranks) + 1
+    changes, order = rating_changes(ranks, ratings), rng.permutation(500)
+    np.testing.assert_array_equal(rating_changes(ranks[order], ratings[order]), changes[order])
+
+
 def test_performances_need_somebody_else() -> None:
     with pytest.raises(InvalidStandingsError, match="at least one other"):
         performances([1], [1500])
@@ -140,8 +158,9 @@ def test_performances_need_somebody_else() -> None:
 
 def test_calculation_ratings() -> None:
     assert calculation_rating(0, np.arange(8)).tolist() == [1400, 900, 550, 300, 150, 50, 0, 0]
-    with pytest.raises(InvalidStandingsError):
-        calculation_rating(0, -1)
+    for displayed, contests in ((0, -1), (0, 1.5), (np.nan, 1), (1500, np.inf)):
+        with pytest.raises(InvalidStandingsError):
+            calculation_rating(displayed, contests)
 
 
 def test_hidden_ratings_are_read_off_the_changes() -> None:
