@@ -229,3 +229,27 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     said = evalkit("codeforces", "rate", tmp_path / "run", "--plots", tmp_path / "plots", **home).stdout
     assert said.startswith(f"rating {rating['value']:.0f}  [{rating['interval'][0]:.0f}, ")
     assert (tmp_path / "plots" / "solve_rate.svg").stat().st_size > 5000
+
+
+def test_a_branch_of_the_hub_is_recorded_as_the_commit_that_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The loader keeps what it fetched in a folder named by its commit."""
+    import datasets
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def load_dataset(*_: object, **asked: object) -> datasets.Dataset:
+        assert asked["revision"] == "main"
+        path = tmp_path / commit / f"codeforces-{asked['split']}.arrow"
+        path.parent.mkdir(exist_ok=True)
+        columns = {name: [HUB_ROW[name]] for name in ("contest_id", "index", "description", "official_tests")}
+        with datasets.arrow_writer.ArrowWriter(path=str(path)) as writer:
+            writer.write_table(datasets.Dataset.from_dict(columns).data.table)
+            writer.finalize()
+        return datasets.Dataset.from_file(str(path))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    source = DataSource()
+    CodeForces(contests="all").load(source)
+    assert [(d.hub_id, d.revision) for d in source.loaded[:2]] == [("open-r1/codeforces", commit)] * 2
