@@ -123,7 +123,7 @@ def main() -> None:
         f"error of sd {options.noise_sd:g}, {options.reading}"
     )
     found: dict[tuple[str, int, int], list[tuple[float, float, float]]] = {}
-    for _ in range(options.fields):
+    for number in range(options.fields):
         field, difficulties = simulated_set(contests, shared, PEOPLE, rng)
         fields = [Field(c, range(len(c.problems))) for c in field.contests]
         measured, slopes = (np.concatenate([getattr(f, name) for f in fields]) for name in ("difficulties", "slopes"))
@@ -136,7 +136,7 @@ def main() -> None:
                     people = fit_solve_model(measured, solved, samples, slopes=slopes)
                     for name, fit in (("ratings", by_rating), ("people", people)):
                         found.setdefault((name, rating, n), []).append((fit.rating, fit.low, fit.high))
-                    if repetition == 0:
+                    if repetition == 0 and number < 100:
                         whole = rate(table, field, draws=300)
                         assert abs(whole.rating - people.rating) < 1e-6
                         elo = whole.by_rule["elo"]

@@ -267,7 +267,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
     ]
     solves.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "index": "Z"}]))
     said = evalkit("codeforces", "rate", solves, "--contests", "two", "--plots", tmp_path / "plots", **home).stdout
-    for part in ("rating ", "95% interval", "percentile ", "by rule: humans", "upper-quartile", "left out: 101Z"):
+    for part in ("rating ", "95% interval", "percentile ", "by rule elo: ", "upper-quartile", "left out: 101Z"):
         assert part in said
     assert {p.name for p in (tmp_path / "plots").iterdir()} >= {"solve_rate.png", "performances.svg"}
     found = json.loads(evalkit("codeforces", "rate", solves, "--contests", "two", "--json", **home).stdout)

@@ -232,10 +232,10 @@ def break_even_ratings(ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> Floats:
 def virtual_change(rank: float, rating: int, ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> int:
     """The official change of a participant of `rating` who had come in at place `rank` of these standings.
 
-    A whole `rank` ties with whoever stands there, a fractional one stands between places; those below move down.
+    It stands before whoever has that place (a fractional rank stands between places); they move down.
     """
     places, field = np.asarray(ranks, dtype=np.float64), _integers(ratings)
-    moved = np.where(places > rank, places + 1, places)
+    moved = np.where(places >= rank, places + 1, places)
     return int(rating_changes([*moved, rank], [*field, rating])[-1])
 
 

@@ -11,7 +11,7 @@ from evalkit.errors import EvalkitError
 from .contests import ContestSet
 from .elo import ELO_SCALE, Floats
 from .field import TIE_RULES, TieRule
-from .places import ContestResult, Place, codeelo_performance, place
+from .places import NO_STANDINGS, ContestResult, Place, codeelo_performance, place
 from .solve_model import SolveFit, fit_solve_model, t_over_normal
 from .table import Solve
 
@@ -85,22 +85,22 @@ def rate(
     notes: list[str] = []
     rows = [row for row in table if _in_set(row, contests, excluded)]
     by_rating = {r.name: (d, 1.0) for r in rows if (d := difficulty(r, contests)) is not None}
-    excluded += [
-        f"{r.name}: no rating (left out of the estimate from problem ratings)" for r in rows if r.name not in by_rating
-    ]
+    if unrated := [r.name for r in rows if r.name not in by_rating]:
+        excluded.append(f"{', '.join(unrated)}: no rating, left out of the estimate from problem ratings")
     model = _fit(rows, by_rating, level)
     places, unplaced = _places(rows, contests, notes)
-    if places:
-        unplaced = [
-            f"{reason}: only its problems' ratings count, and not by the rules elo and codeelo" for reason in unplaced
-        ]
-    excluded += unplaced
+    for reason, ids in unplaced.items():
+        if places or reason != NO_STANDINGS:
+            what = "only problem ratings count, and not by the rules elo and codeelo" if places else "left out"
+            excluded.append(f"contest {', '.join(map(str, ids))}: {reason} ({what})")
     by_rule: dict[Rule, Estimate] = {}
     by_tie_rule: dict[TieRule, float] = {}
     if places:
-        people = _fit(rows, by_rating | _measured(places), level)
+        measured = _measured(places)
+        people, placed = _fit(rows, by_rating | measured, level), _fit(rows, measured, level)
         assert people is not None
-        elo, by_tie_rule = _by_places(places, people.rating, tie_rule, level, draws, np.random.default_rng(seed))
+        assert placed is not None
+        elo, by_tie_rule = _by_places(places, placed, tie_rule, draws, np.random.default_rng(seed))
         codeelo = float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))
         moved = codeelo - elo.rating
         by_rule = {
@@ -110,9 +110,10 @@ def rate(
         }
         found = by_rule[rule]
     elif model is None:
+        why = "its problems have no ratings and its contests no usable standings" if rows else "; ".join(excluded[:3])
         raise EvalkitError(
-            "Nothing can be rated: " + ("; ".join(excluded[:5]) or "no problem is in the contest set") + ".",
-            "use problems with ratings, or fetch the standings with `evalkit codeforces contest fetch ID…`.",
+            f"Nothing can be rated: {why}.",
+            'add "rating" to the rows, or fetch the standings with `evalkit codeforces contest fetch ID…`.',
         )
     elif rule == "codeelo":
         raise EvalkitError(
@@ -120,8 +121,13 @@ def rate(
             "fetch them with `evalkit codeforces contest fetch ID…`.",
         )
     else:
-        notes.append("no standings at hand: the rating comes from problem ratings (the fallback)")
+        notes.append("no standings at hand: the rating comes from problem ratings; `contest fetch` gets standings")
         found = Estimate(model.rating, model.low, model.high)
+    if all(r.solved == 0 for r in rows) or all(r.solved == r.samples for r in rows):
+        notes.append(
+            "everything was solved: the rating is a lower bound" if rows[0].solved
+            else "nothing was solved: the rating is an upper bound"
+        )  # fmt: skip
     return Rating(
         rating=found.rating,
         low=found.low,
@@ -132,7 +138,7 @@ def rate(
         tie_rule=tie_rule,
         by_rule=by_rule,
         by_tie_rule=by_tie_rule,
-        contests=[p.result(found.rating) for p in places],
+        contests=[p.result(found.rating, tie_rule) for p in places],
         problem_model=model,
         problems=len(rows),
         solved_share=float(np.mean([r.solved / r.samples for r in rows])),
@@ -159,9 +165,10 @@ def difficulty(row: Solve, contests: ContestSet) -> float | None:
     return row.rating if problem is None or problem.rating is None else float(problem.rating)
 
 
-def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tuple[list[Place], list[str]]:
-    """Where the model stands in each contest with usable standings, and why it stands nowhere in the others."""
-    places, reasons = [], []
+def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tuple[list[Place], dict[str, list[int]]]:
+    """Where the model stands in each contest with usable standings, and the others by why it stands nowhere there."""
+    places: list[Place] = []
+    reasons: dict[str, list[int]] = {}
     for contest in contests.contests:
         theirs = [r for r in rows if r.contest == contest.id]
         if theirs:
@@ -169,7 +176,7 @@ def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tu
             if isinstance(found, Place):
                 places.append(found)
             else:
-                reasons.append(f"contest {contest.id}: {found}")
+                reasons.setdefault(found, []).append(contest.id)
     return places, reasons
 
 
@@ -209,31 +216,24 @@ def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
 
 
 def _by_places(
-    places: Sequence[Place], rating: float, tie_rule: TieRule, level: float, draws: int, rng: np.random.Generator
+    places: Sequence[Place], solved: SolveFit, tie_rule: TieRule, draws: int, rng: np.random.Generator
 ) -> tuple[Estimate, dict[TieRule, float]]:
-    """The rating by the Elo formula under `tie_rule`, and its value under each; `rating` is one to redraw around."""
+    """The rating by the Elo formula under `tie_rule`, and its value under each.
+
+    The interval is the wider of two on each side: contests drawn with replacement, widened for few contests (Student's
+    t, and the factor by which a bootstrap of few clusters is narrow), and that of the `solved` problems of the same
+    contests, moved, since places say less of a model than its solved problems do.
+    """
     curves = np.array([p.field.elo_curve(GRID) for p in places])
     shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
     by_tie_rule = {t: float(pooled_ratings(shares[t], curves, np.ones((1, len(places))))[0]) for t in TIE_RULES}
-    redrawn = np.stack([p.redrawn_shares(rating, tie_rule, draws, rng) for p in places], axis=1)
-    centre = by_tie_rule[tie_rule]
-    return Estimate(centre, *_interval(centre, shares[tie_rule], curves, redrawn, level, rng)), by_tie_rule
-
-
-def _interval(
-    centre: float, shares: Floats, curves: Floats, redrawn: Floats, level: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """The wider of two on each side: contests drawn with replacement, and problems and samples drawn again.
-
-    The first is widened for few contests: Student's t, and the factor by which a bootstrap of few clusters is narrow.
-    """
-    tail, count, draws = (1 - level) / 2, shares.size, redrawn.shape[0]
-    again = pooled_ratings(redrawn, curves, np.ones_like(redrawn))
-    low, high = np.quantile(again + (centre - np.median(again)), [tail, 1 - tail])
+    centre, count = by_tie_rule[tie_rule], len(places)
+    low, high = solved.low - solved.rating, solved.high - solved.rating
     if count >= 3:
         weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-        resampled = np.quantile(pooled_ratings(shares, curves, weights), [tail, 1 - tail])
-        wider = t_over_normal(count - 1, level) * np.sqrt(count / (count - 1))
-        a, b = centre + wider * (resampled - centre)
+        again = pooled_ratings(shares[tie_rule], curves, weights)
+        ends = np.quantile(again, [(1 - solved.level) / 2, (1 + solved.level) / 2])
+        wider = t_over_normal(count - 1, solved.level) * np.sqrt(count / (count - 1))
+        a, b = (wider * (ends - centre)).tolist()
         low, high = min(low, a), max(high, b)
-    return float(low), float(high)
+    return Estimate(centre, centre + low, centre + high), by_tie_rule

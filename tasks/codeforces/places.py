@@ -1,4 +1,4 @@
-"""What one contest says of a virtual participant: its place, its performance, what another draw would have given."""
+"""What one contest says of a virtual participant: its place and its performance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 
 from .contests import Contest, Standings
-from .elo import ELO_SCALE, Floats, codeelo_rating, virtual_change
+from .elo import Floats, codeelo_rating, virtual_change
 from .field import MIN_PARTICIPANTS, TIE_RULES, Entry, Field, TieRule, worth
-from .solve_model import NOISE_SD, marginal_chances
 from .table import Solve
 
 NO_STANDINGS = "no standings at hand"
@@ -58,27 +57,12 @@ class Place:
         """The expected share of the field above, in [0, 1]."""
         return (self.rank(tie_rule) - 1) / self.field.size
 
-    def redrawn_shares(self, rating: float, tie_rule: TieRule, draws: int, rng: np.random.Generator) -> Floats:
-        """Shares above (draws) as other samples, and other problems of the same kind, would have given them.
-
-        Each problem's chance is drawn around its observed share (with one sample's weight on what is expected of a
-        model of this `rating`), with the problem's own error; then its samples are drawn.
-        """
-        entry, field = self.entry, self.field
-        expected = marginal_chances([rating], field.difficulties, NOISE_SD, slopes=field.slopes)[0]
-        centre = (entry.solved + expected) / (entry.samples + 1)
-        error = ELO_SCALE * rng.normal(0, NOISE_SD, (draws, entry.worth.size))
-        chances = 1 / (1 + np.exp(-(np.log(centre / (1 - centre)) + error)))
-        redrawn = rng.binomial(entry.samples, chances) / entry.samples
-        ranks = entry.distribution(redrawn) @ field.ranks(entry.scores, tie_rule)
-        return np.asarray((ranks - 1) / field.size)
-
-    def result(self, rating: float) -> ContestResult:
-        """For the report; `rating` is the final one, for the official change."""
+    def result(self, rating: float, tie_rule: TieRule) -> ContestResult:
+        """For the report; `rating` and `tie_rule` are the final ones, for the official change."""
         entry = self.entry
         ranks = {t: self.rank(t) for t in TIE_RULES}
         full, none = bool((entry.solved == entry.samples).all()), bool((entry.solved == 0).all())
-        change = virtual_change(ranks["middle"], round(rating), official_ranks(self.standings), self.standings.rating)
+        change = virtual_change(ranks[tie_rule], round(rating), official_ranks(self.standings), self.standings.rating)
         return ContestResult(
             id=self.contest.id,
             name=self.contest.name,

@@ -115,13 +115,11 @@ def t_over_normal(freedom: int, level: float) -> float:
     return float(special.stdtrit(freedom, (1 + level) / 2) / special.ndtri((1 + level) / 2))
 
 
-def marginal_chances(
-    ratings: npt.ArrayLike, difficulties: npt.ArrayLike, noise_sd: float, *, slopes: npt.ArrayLike = 1.0
-) -> Floats:
+def marginal_chances(ratings: npt.ArrayLike, difficulties: npt.ArrayLike, noise_sd: float) -> Floats:
     """P(solve) of each rating (rows) on each problem (columns), the problem's own error integrated out."""
     weights = np.exp(-(_NODES**2) / 2)
     gap = np.asarray(ratings, dtype=np.float64)[:, None] - np.asarray(difficulties, dtype=np.float64)[None, :]
-    logits = ELO_SCALE * ((np.asarray(slopes, dtype=np.float64) * gap)[..., None] + noise_sd * _NODES)
+    logits = ELO_SCALE * (gap[..., None] + noise_sd * _NODES)
     return np.asarray((1 / (1 + np.exp(-logits))) @ (weights / weights.sum()))
 
 
