@@ -22,6 +22,9 @@ NEWCOMER_BONUS = (1400, 900, 550, 300, 150, 50)
 LEGACY_NEWCOMER = 1500
 """The rating of an account without a rated contest before May 2020."""
 
+MOST_RATING = 100_000
+"""No rating lies further from 0 than this."""
+
 _MARGIN = 4000
 
 
@@ -52,6 +55,8 @@ def _checked(ratings: npt.ArrayLike) -> Floats:
         raise InvalidStandingsError("there is no rated participant")
     if not np.isfinite(values).all():
         raise InvalidStandingsError(f"{int((~np.isfinite(values)).sum())} of {values.size} ratings are missing")
+    if np.abs(values).max() > MOST_RATING:
+        raise InvalidStandingsError(f"a rating is {values[np.abs(values).argmax()]:g}, beyond {MOST_RATING}")
     return values
 
 

@@ -151,7 +151,7 @@ def _in_set(row: Solve, contests: ContestSet, excluded: list[str]) -> bool:
     contest = contests.contest(row.contest)
     if contest is None:
         excluded.append(f"{row.name}: contest {row.contest} is not in the set {contests.name}")
-    elif contest.problems and contest.problem(row.index) is None:
+    elif (contest.problems or contest.standings) and contest.problem(row.index) is None:
         excluded.append(f"{row.name}: contest {row.contest} has no problem {row.index} in the set {contests.name}")
     else:
         return True

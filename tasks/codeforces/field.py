@@ -90,6 +90,8 @@ def people_curves(
     with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 500) (not rated: N(2500, 1500)), so that problems
     which everybody or nobody solved stay finite. Slopes lie in [0.2, 3].
     """
+    from scipy import special
+
     bins, inverse = np.unique(np.floor(np.asarray(ratings, dtype=np.float64) / _BIN), return_inverse=True)
     people = np.bincount(inverse).astype(np.float64)[:, None]
     right = np.stack([np.bincount(inverse, weights=column, minlength=bins.size) for column in solved.T], axis=1)
@@ -99,7 +101,7 @@ def people_curves(
     prior, precision = ELO_SCALE * (_CENTRE - expected), (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
     level, slope = prior.copy(), np.ones_like(prior)
     for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-(level + slope * x)))
+        chance = special.expit(level + slope * x)
         missed, weight = right - people * chance, people * chance * (1 - chance)
         g0 = missed.sum(axis=0) - precision * (level - prior)
         g1 = (missed * x).sum(axis=0) - (slope - 1) / _SLOPE_SD**2
