@@ -1,141 +1,29 @@
-"""How good the CodeForces rating is: recorded rating changes, leave-one-out, simulation, speed.
+"""How good the CodeForces rating is on real contests, and how fast: recorded changes, leave-one-out, crowds, speed.
 
-    EVALKIT_DATA=DIR python benchmarks/codeforces_rating.py [real] [simulation] [standings] [speed] [--repetitions N]
+    EVALKIT_DATA=DIR python benchmarks/codeforces_rating.py [real] [people] [speed]
 
-The simulation draws a model of a known rating on the problems of the default contest set (their ratings from
-EVALKIT_DATA, else a typical Div. 2 ladder): every problem's difficulty for the model is its rating plus a normal error
-of sd 250, and samples are independent given that. "simulation" rates it from problem ratings, "standings" among 8,000
-simulated people of each contest, who meet the problems as they are rated.
+codeforces_simulation.py measures errors and coverage, codeforces_bounds.py what they can be.
 """
 
 import argparse
-import json
-import math
+import csv
 import os
+import re
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings, load_set
-from evalkit_tasks.codeforces.elo import ELO_SCALE, Floats, break_even_ratings, performances, rating_changes
-from evalkit_tasks.codeforces.estimate import rate
-from evalkit_tasks.codeforces.solve_model import fit_solve_model
+import pandas as pd
+from codeforces_bounds import LADDER
+from codeforces_simulation import drawn_table, simulated_set
+from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
+from evalkit_tasks.codeforces.elo import Floats, Seeds, break_even_ratings, performances, rating_changes
+from evalkit_tasks.codeforces.estimate import GRID, pooled_ratings, rate
+from evalkit_tasks.codeforces.field import solved_by_people
 from evalkit_tasks.codeforces.table import Solve
-
-RATINGS, SAMPLES, NOISE_SD = (800, 1500, 2000), (1, 8, 64), 250.0
-TARGET = {800: (115, 70, 73), 1500: (94, 49, 40), 2000: (86, 55, 42)}
-LADDER = [
-    ("A", 800, 500), ("B", 1100, 1000), ("C", 1500, 1250), ("D", 1900, 1750), ("E", 2300, 2250), ("F", 2700, 2750),
-    ("G", 3000, 3250),
-]  # fmt: skip
-NODES = np.linspace(-4.5, 4.5, 61)
-
-
-def problems() -> dict[int, list[tuple[str, float, float]]]:
-    """(index, rating, points) of the rated, non-interactive problems of the default set, by contest."""
-    ids = [c.id for c in load_set("div2-2024").contests]
-    folder = os.environ.get("EVALKIT_DATA")
-    if folder is None:
-        return dict.fromkeys(ids, LADDER)
-    rows = [json.loads(line) for line in (Path(folder) / "codeforces" / "problems.jsonl").read_text().splitlines()]
-    found: dict[int, list[tuple[str, float, float]]] = {i: [] for i in ids}
-    for row in rows:
-        if int(row["contest_id"]) in found and row["rating"] and not row["interactive"]:
-            found[int(row["contest_id"])].append((row["index"], row["rating"], row["points"] or 1000))
-    return found
-
-
-def solve(gap: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-ELO_SCALE * gap)))
-
-
-def report(name: str, rating: int, n: int, found: Sequence[tuple[float, float, float]], extra: str = "") -> None:
-    values, low, high = np.array(found).T
-    rmse, bias = np.sqrt(((values - rating) ** 2).mean()), values.mean() - rating
-    covered, width = ((low <= rating) & (rating <= high)).mean(), (high - low).mean()
-    print(
-        f"{name:<16} {rating:>5} {n:>3}  RMSE {rmse:>4.0f} (asked {TARGET[rating][SAMPLES.index(n)]:>3}){extra}  "
-        f"bias {bias:>+4.0f} ± {values.std() / np.sqrt(values.size):.0f}  coverage {covered:.3f}  width {width:.0f}",
-        flush=True,
-    )
-
-
-def simulation(repetitions: int, noise_sd: float) -> None:
-    rng = np.random.default_rng(0)
-    d = np.array([rating for rows in problems().values() for _, rating, _ in rows], dtype=np.float64)
-    print(f"from problem ratings: {d.size} problems, error of sd {noise_sd:g}, {repetitions} repetitions")
-    for rating in RATINGS:
-        for n in SAMPLES:
-            found = []
-            for _ in range(repetitions):
-                solved = rng.binomial(n, solve(rating - d - rng.normal(0, noise_sd, d.size)))
-                fit = fit_solve_model(d, solved, np.full(d.size, n))
-                found.append((fit.rating, fit.low, fit.high))
-            report("problem ratings", rating, n, found, f" bound {bound(rating, n, d, noise_sd):>3.0f}")
-
-
-def curve_chances(gap: float, samples: int, noise_sd: float) -> Floats:
-    """P(0, 1, ... `samples` solved), `gap` points above the problem's rating, its own error integrated out."""
-    logits = ELO_SCALE * (gap + noise_sd * NODES)
-    weights = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-    ways = np.array([math.comb(samples, k) for k in range(samples + 1)], dtype=np.float64)
-    solved = np.arange(samples + 1)[:, None]
-    logs = -solved * np.logaddexp(0, -logits) - (samples - solved) * np.logaddexp(0, logits)
-    return np.asarray(ways * (np.exp(logs) @ weights))
-
-
-def bound(rating: float, n: int, d: Floats, noise_sd: float) -> float:
-    """The Cramér-Rao bound on the sd of an unbiased estimate that knows the error's sd."""
-    step, information = 1.0, 0.0
-    for difficulty in d:
-        before, at, after = (curve_chances(rating + h - difficulty, n, noise_sd) for h in (-step, 0, step))
-        information += float((((after - before) / (2 * step)) ** 2 / np.maximum(at, 1e-300)).sum())
-    return float(1 / np.sqrt(information))
-
-
-def simulated_set(rng: np.random.Generator, people: int) -> ContestSet:
-    contests = []
-    for contest_id, rows in problems().items():
-        d, points = np.array([r for _, r, _ in rows]), np.array([p for _, _, p in rows], dtype=np.float64)
-        ratings = np.clip(rng.normal(1400, 300, people), 0, 2100).round().astype(np.int64)
-        solved = rng.random((people, d.size)) < solve(ratings[:, None] - d)
-        masks = (solved @ (1 << np.arange(d.size))).astype(np.int64)
-        people_there = Standings(
-            ratings, ratings, np.zeros(people, np.int64), solved @ points, rng.random(people).round(4), masks
-        )
-        listed = tuple(ContestProblem(i, p, int(r)) for i, r, p in rows)
-        contests.append(Contest(contest_id, str(contest_id), "2", "points", listed, None, people_there))
-    return ContestSet("simulated", tuple(contests))
-
-
-def drawn_table(contests: ContestSet, rating: int, n: int, rng: np.random.Generator) -> Iterator[Solve]:
-    for contest in contests.contests:
-        for problem in contest.problems:
-            assert problem.rating is not None
-            chance = solve(np.array(rating - problem.rating - rng.normal(0, NOISE_SD)))
-            yield Solve(contest.id, problem.index, int(rng.binomial(n, chance)), n)
-
-
-def standings(repetitions: int) -> None:
-    rng = np.random.default_rng(0)
-    contests = simulated_set(rng, 8000)
-    print(f"from standings: {repetitions} repetitions")
-    for rating in RATINGS:
-        for n in SAMPLES:
-            humans, elo = [], []
-            for _ in range(repetitions):
-                one = rate(list(drawn_table(contests, rating, n, rng)), contests, draws=300)
-                humans.append((one.rating, one.low, one.high))
-                shift = one.by_rule["elo"] - one.rating
-                elo.append((one.by_rule["elo"], one.low + shift, one.high + shift))
-            report("rule humans", rating, n, humans)
-            report("rule elo", rating, n, elo)
 
 
 def real() -> None:
-    import pandas as pd
-
     folder = Path(os.environ["EVALKIT_DATA"]) / "codeforces"
     for contest in (908, 917):
         table = pd.read_csv(folder / f"rating_changes_{contest}.csv.gz")
@@ -158,16 +46,94 @@ def real() -> None:
         )
 
 
+def people() -> None:
+    """People as virtual participants. No file holds handles, so nobody can be followed over contests: somebody rated r
+    is put together from people rated nearly r, one of each contest. What makes a person differ from the others of the
+    same rating in every contest is lost, so the errors are smaller than those of people who are followed.
+    """
+    rng, folder = np.random.default_rng(0), Path(os.environ["EVALKIT_DATA"]) / "codeforces"
+    ratings: dict[int, Floats] = {}
+    ranks: dict[int, Floats] = {}
+    table = pd.read_csv(folder / "rating_changes_908.csv.gz")
+    ratings[908], ranks[908] = table["old_rating"].to_numpy(float), table["rank"].rank().to_numpy()
+    contests = []
+    with (folder / "problem_ratings.csv").open() as stream:
+        listed = {row["id"]: row for row in csv.DictReader(stream)}
+    for path in sorted((folder / "standings").glob("*.csv.gz")):
+        contest, table = int(path.name[:4]), pd.read_csv(path)
+        ratings[contest] = table["old_rating"].to_numpy(float)
+        ranks[contest] = (-(table["points"] * 1e6 - table["penalty"])).rank().to_numpy()
+        found = [row for name, row in listed.items() if re.fullmatch(rf"{contest}[A-Z]", name)]
+        problems = tuple(
+            ContestProblem(row["id"][4:], float(row["points"] or 1), int(float(row["rating"]))) for row in found
+        )
+        if contest != 1350:  # the points of its C, D and E are not in the data
+            old = ratings[contest].astype(np.int64)
+            shown = Standings(
+                old,
+                old,
+                (old == 1500).astype(np.int64),
+                table["points"].to_numpy(float),
+                table["penalty"].to_numpy(float),
+            )
+            scoring = "icpc" if contest == 1342 else "points"
+            contests.append(Contest(contest, "", "", scoring, problems, None, shown))
+
+    def somebody(contest: int, rating: float) -> int:
+        near = np.flatnonzero((np.abs(ratings[contest] - rating) <= 10) & (ratings[contest] != 1500))
+        return int(rng.choice(near)) if near.size else -1
+
+    print("places of four contests (908, 1305, 1342, 1350), Elo formula:")
+    shares, curves, truth = (
+        [],
+        np.array([(Seeds(ratings[c]).at(GRID) - 1) / ratings[c].size for c in sorted(ratings)]),
+        [],
+    )
+    for rating in rng.choice(ratings[1305][(ratings[1305] != 1500) & (ratings[1305] < 2080)], 5000):
+        who = [(c, somebody(c, rating)) for c in sorted(ratings)]
+        if all(i >= 0 for _, i in who):
+            shares.append([(ranks[c][i] - 1) / ratings[c].size for c, i in who])
+            truth.append(rating)
+    pooled = np.concatenate([pooled_ratings(np.array([s]), curves, np.ones((1, 4))) for s in shares])
+    error = pooled - np.array(truth)
+    print(
+        f"    {error.size} people put together: MAE {np.abs(error).mean():.0f}, bias {error.mean():+.0f}, "
+        f"Pearson {np.corrcoef(pooled, truth)[0, 1]:.3f}"
+    )
+
+    print(
+        "solved problems of 1305 and 1342 (read off the totals), 300 people put together for each band, mean - rating:"
+    )
+    chosen = ContestSet("real", tuple(contests))
+    solved = {c.id: solved_by_people(c, c.standings) for c in contests if c.standings is not None}
+    for low in range(800, 2100, 200):
+        errors: dict[str, list[float]] = {}
+        inside = 0
+        for _ in range(300):
+            rating = float(rng.integers(low, low + 200))
+            who = {c.id: somebody(c.id, rating) for c in contests}
+            if min(who.values()) < 0:
+                continue
+            rows = [
+                Solve(c.id, p.index, int(solved[c.id][who[c.id], j]), 1)
+                for c in contests
+                for j, p in enumerate(c.problems)
+            ]
+            one = rate(rows, chosen, draws=2)
+            for rule, estimate in one.by_rule.items():
+                errors.setdefault(rule, []).append(estimate.rating - rating)
+            assert one.problem_model is not None
+            errors.setdefault("problem ratings", []).append(one.problem_model.rating - rating)
+            inside += one.low <= rating <= one.high
+        said = ", ".join(f"{k} {np.mean(v):+.0f} (MAE {np.abs(v).mean():.0f})" for k, v in errors.items())
+        count = len(errors["humans"])
+        print(f"    {low} to {low + 200}, {count}: {said}; interval of humans holds {inside / count:.3f}", flush=True)
+
+
 def speed() -> None:
     rng = np.random.default_rng(0)
-    base = simulated_set(rng, 15000)
-    contests = ContestSet(
-        "50",
-        tuple(
-            Contest(i, str(i), "2", "points", c.problems, None, c.standings) for i, c in enumerate(base.contests * 5)
-        ),
-    )
-    table = list(drawn_table(contests, 1500, 16, rng))
+    contests, difficulties = simulated_set(dict.fromkeys(range(1, 51), LADDER), 0.0, 15000, rng)
+    table = drawn_table(contests, difficulties, 1500, 250.0, 16, rng)
     for _ in range(2):
         started, cpu = time.perf_counter(), time.process_time()
         rate(table, contests, draws=1000)
@@ -177,19 +143,7 @@ def speed() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["simulation", "speed"])
-    parser.add_argument("--repetitions", type=int, default=2000)
-    parser.add_argument("--noise-sd", type=float, default=NOISE_SD)
-    options = parser.parse_args()
-    for part in options.parts:
-        match part:
-            case "real":
-                real()
-            case "simulation":
-                simulation(options.repetitions, options.noise_sd)
-            case "standings":
-                standings(max(options.repetitions // 10, 1))
-            case "speed":
-                speed()
-            case _:
-                parser.error(f"there is no part {part!r}")
+    parts = {"real": real, "people": people, "speed": speed}
+    parser.add_argument("parts", nargs="*", default=list(parts))
+    for part in parser.parse_args().parts:
+        parts[part]()

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ class DataSource:
     def rows(self, spec: DatasetSpec) -> list[Row]:
         """All rows of the split, in order. Raises EvalkitError: not there, gated, torn, of another schema or count."""
         if self.root is None:
-            rows, source, revision = _hub_rows(spec), f"hub:{spec.hub_id}", spec.revision
+            rows, revision = _hub_rows(spec)
+            source = f"hub:{spec.hub_id}"
         else:
             paths = self._local_files(spec)
             rows = [row for path in paths for row in _read_file(path, spec.zip_password)]
@@ -194,13 +196,16 @@ def _hub_problem(spec: DatasetSpec, error: Exception) -> EvalkitError:
     )
 
 
-def _hub_rows(spec: DatasetSpec) -> list[Row]:
+def _hub_rows(spec: DatasetSpec) -> tuple[list[Row], str]:
+    """The rows, and the commit that the spec's revision stands for (the revision itself where the cache names none)."""
     import datasets
 
     datasets.utils.logging.set_verbosity_error()
     try:
         loaded = datasets.load_dataset(spec.hub_id, spec.config, split=spec.split, revision=spec.revision)
-        return [dict(row) for row in loaded]
+        commits = {Path(f["filename"]).parent.name for f in loaded.cache_files}
+        commit = commits.pop() if len(commits) == 1 else ""
+        return [dict(row) for row in loaded], commit if re.fullmatch("[0-9a-f]{40}", commit) else spec.revision
     except Exception as error:  # the hub's client raises a dozen unrelated types
         raise _hub_problem(spec, error) from error
 

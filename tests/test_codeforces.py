@@ -170,15 +170,21 @@ def test_failures_of_the_engine_do_not_count_as_unsolved() -> None:
 def rating_by_hand(difficulties: np.ndarray, solved: np.ndarray, samples: int) -> float:
     """The documented fallback, written again: direct sums over errors and a fine grid of ratings."""
     grid = np.arange(0, 2500, 2.0)
-    total = np.zeros(grid.size)
-    for sd, weight in ((175, 0.2), (250, 0.5), (350, 0.2), (500, 0.1)):
+
+    def with_error(sd: float, yes: float, no: float, d: float) -> np.ndarray:
         errors = np.arange(-5 * sd, 5 * sd + 1, sd / 10)
         mass = np.exp(-(errors**2) / (2 * sd**2))
-        log = np.log(weight) - (grid - 1500) ** 2 / (2 * 1000**2)
+        chance = 1 / (1 + 10 ** ((d - grid[:, None] + errors) / 400))
+        return np.asarray((chance**yes * (1 - chance) ** no) @ mass / mass.sum())
+
+    typical = [with_error(250, 1, 0, d) for d in difficulties]
+    information = np.sum([p * (1 - p) for p in typical], axis=0)
+    total = np.zeros(grid.size)
+    for sd, weight in ((100, 0.1), (175, 0.15), (250, 0.3), (350, 0.25), (500, 0.2)):
+        log = np.log(weight)
         for d, s in zip(difficulties, solved, strict=True):
-            chance = 1 / (1 + 10 ** ((d - grid[:, None] + errors) / 400))
-            log = log + np.log((chance**s * (1 - chance) ** (samples - s)) @ mass / mass.sum())
-        total += np.exp(log)
+            log = log + np.log(with_error(sd, s, samples - s, d))
+        total += np.exp(log) * np.sqrt(information)
     return float(grid[total.argmax()])
 
 
@@ -223,3 +229,27 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     said = evalkit("codeforces", "rate", tmp_path / "run", "--plots", tmp_path / "plots", **home).stdout
     assert said.startswith(f"rating {rating['value']:.0f}  [{rating['interval'][0]:.0f}, ")
     assert (tmp_path / "plots" / "solve_rate.svg").stat().st_size > 5000
+
+
+def test_a_branch_of_the_hub_is_recorded_as_the_commit_that_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The loader keeps what it fetched in a folder named by its commit."""
+    import datasets
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def load_dataset(*_: object, **asked: object) -> datasets.Dataset:
+        assert asked["revision"] == "main"
+        path = tmp_path / commit / f"codeforces-{asked['split']}.arrow"
+        path.parent.mkdir(exist_ok=True)
+        columns = {name: [HUB_ROW[name]] for name in ("contest_id", "index", "description", "official_tests")}
+        with datasets.arrow_writer.ArrowWriter(path=str(path)) as writer:
+            writer.write_table(datasets.Dataset.from_dict(columns).data.table)
+            writer.finalize()
+        return datasets.Dataset.from_file(str(path))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    source = DataSource()
+    CodeForces(contests="all").load(source)
+    assert [(d.hub_id, d.revision) for d in source.loaded[:2]] == [("open-r1/codeforces", commit)] * 2

@@ -1,8 +1,11 @@
 """Contest sets: the API replayed by a local server, saved responses, torn files; the commands as a user gives them."""
 
+import base64
 import gzip
 import json
+import re
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -215,6 +218,36 @@ def test_truncated_responses_are_named(tmp_path: Path) -> None:
         Responses().add_file(path)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "value", "says"),
+    [
+        ("contest.ratingChanges", ["*", "oldRating"], None, "oldRating 'None', which is no such number"),
+        ("contest.ratingChanges", [0, "newRating"], "1500", "newRating '1500', which is no such number"),
+        ("contest.ratingChanges", [0, "oldRating"], 10**30, "oldRating '1000"),
+        ("contest.ratingChanges", [0, "rank"], 0, "rank 0, ranks go from 1"),
+        ("contest.standings", ["contest", "type"], [], "type"),
+        ("contest.standings", ["contest", "startTimeSeconds"], "now", "startTimeSeconds 'now'"),
+        ("contest.standings", ["rows"], None, "rows 'None', which is no list"),
+        ("contest.standings", ["rows", 0, "party", "members"], {}, "members"),
+        ("contest.standings", ["rows", 0, "points"], float("nan"), "points 'nan'"),
+        ("contest.standings", ["rows", 0, "penalty"], None, "penalty 'None'"),
+        ("contest.standings", ["rows", 0, "problemResults", 0, "points"], None, "points 'None'"),
+        ("contest.standings", ["problems", 0, "points"], -(10**30), "points '-1000"),
+        ("problemset.problems", ["problems"], None, "problems 'None', which is no list"),
+        ("problemset.problems", ["problems", 0, "rating"], "hard", "rating 'hard'"),
+    ],
+)
+def test_values_that_are_none_are_named(tmp_path: Path, method: str, path: list[Any], value: Any, says: str) -> None:
+    record = responses_of(101)[method]
+    places = [record]
+    for step in path[:-1]:
+        places = [inner for place in places for inner in (place if step == "*" else [place[step]])]
+    for place in places:
+        place[path[-1]] = value
+    with pytest.raises(EvalkitError, match=re.escape(says)):
+        imported(saved(tmp_path, **{method: record}))
+
+
 def test_icpc_contests_and_divisions(tmp_path: Path) -> None:
     responses = Responses()
     for path in saved(tmp_path, 103, "ICPC"):
@@ -224,6 +257,12 @@ def test_icpc_contests_and_divisions(tmp_path: Path) -> None:
     assert [p.points for p in contest.problems] == [None] * 3
     names = ["Codeforces Round 944 (Div. 4)", "Pinely Round 4 (Div. 1 + Div. 2)", "Educational Codeforces Round 168"]
     assert [division(n) for n in [*names, "Good Bye 2023"]] == ["4", "1+2", "edu", ""]
+
+
+def with_column(people: dict[str, Any], name: str, values: list[Any]) -> dict[str, Any]:
+    columns = json.loads(zlib.decompress(base64.b64decode(people["columns"])))
+    packed = zlib.compress(json.dumps({**columns, name: values}).encode())
+    return {**people, "columns": base64.b64encode(packed).decode()}
 
 
 def test_torn_sets_are_refused(tmp_path: Path) -> None:
@@ -244,6 +283,8 @@ def test_torn_sets_are_refused(tmp_path: Path) -> None:
         (broken(problems=[{"points": 3}]), "has no index"),
         (broken(problems=[{"index": "A", "rating": "hard"}]), "is no number"),
         (broken(participants={**people, "count": 3}), "cannot be read"),
+        (broken(participants=with_column(people, "rating", [None] * PEOPLE)), "cannot be read"),
+        (broken(participants=with_column(people, "points", [float("nan")] * PEOPLE)), "column points holds"),
         (broken(participants={**people, "columns": people["columns"][:80]}), "cannot be read"),
         ({**good, "contests": good["contests"] * 2}, "there twice"),
     ):
@@ -267,7 +308,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
     ]
     solves.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "index": "Z"}]))
     said = evalkit("codeforces", "rate", solves, "--contests", "two", "--plots", tmp_path / "plots", **home).stdout
-    for part in ("rating ", "95% interval", "percentile ", "by rule: humans", "upper-quartile", "left out: 101Z"):
+    for part in ("rating ", "95% interval", "percentile ", "by rule elo: ", "upper-quartile", "left out: 101Z"):
         assert part in said
     assert {p.name for p in (tmp_path / "plots").iterdir()} >= {"solve_rate.png", "performances.svg"}
     found = json.loads(evalkit("codeforces", "rate", solves, "--contests", "two", "--json", **home).stdout)
@@ -276,7 +317,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
     assert found["contest_set"]["sha256"] == load_set(str(tmp_path / "home" / "two.json")).sha256
     assert found["solved_by_index"]["B"] == {"share": 0.5, "problems": 2}
     codeelo = evalkit("codeforces", "rate", solves, "--contests", "two", "--json", "--rule", "codeelo", **home).stdout
-    assert json.loads(codeelo)["rating"] == found["by_rule"]["codeelo"]
+    assert json.loads(codeelo)["rating"] == found["by_rule"]["codeelo"]["rating"]
 
 
 def test_commands_import_and_say_what_is_wrong(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
 from evalkit_tasks.codeforces.elo import NEWCOMER_BONUS
-from evalkit_tasks.codeforces.field import Entry
+from evalkit_tasks.codeforces.field import Entry, people_curves
 from evalkit_tasks.codeforces.newcomers import hidden_ratings
 from evalkit_tasks.codeforces.places import codeelo_performance
 from evalkit_tasks.codeforces.rating import (
@@ -132,6 +133,24 @@ def test_ratings_that_give_no_number(ratings: list[object], says: str) -> None:
         rating_changes([1], np.array(ratings, dtype=np.float64))
 
 
+@pytest.mark.parametrize("rank", [0, 3.5, -1, np.nan, np.inf, None])
+def test_ranks_that_nobody_has(rank: float | None) -> None:
+    with pytest.raises(InvalidStandingsError, match="ranks go from 1 to 3, 1 of 1 do not"):
+        performance(rank, [1500, 1400])
+    with pytest.raises(InvalidStandingsError, match="ranks"):
+        performances([1, rank], [1500, 1400])
+    with pytest.raises(InvalidStandingsError, match="ranks"):
+        rating_changes([1, rank if rank != 3.5 else None], [1500, 1400])
+
+
+def test_changes_do_not_depend_on_the_order_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    ratings, ranks = rng.integers(900, 1000, 500), np.sort(rng.integers(1, 400, 500))
+    ranks = np.searchsorted(ranks, ranks) + 1
+    changes, order = rating_changes(ranks, ratings), rng.permutation(500)
+    np.testing.assert_array_equal(rating_changes(ranks[order], ratings[order]), changes[order])
+
+
 def test_performances_need_somebody_else() -> None:
     with pytest.raises(InvalidStandingsError, match="at least one other"):
         performances([1], [1500])
@@ -139,8 +158,9 @@ def test_performances_need_somebody_else() -> None:
 
 def test_calculation_ratings() -> None:
     assert calculation_rating(0, np.arange(8)).tolist() == [1400, 900, 550, 300, 150, 50, 0, 0]
-    with pytest.raises(InvalidStandingsError):
-        calculation_rating(0, -1)
+    for displayed, contests in ((0, -1), (0, 1.5), (np.nan, 1), (1500, np.inf)):
+        with pytest.raises(InvalidStandingsError):
+            calculation_rating(displayed, contests)
 
 
 def test_hidden_ratings_are_read_off_the_changes() -> None:
@@ -224,6 +244,8 @@ def test_nothing_and_everything_solved_stay_finite() -> None:
     top = rate(table_of(contests, "ABCDE"), contests, draws=50)
     assert top.rating > 2000
     assert {c.saturated for c in top.contests} == {"top"}
+    assert "everything was solved: the rating is a lower bound" in top.notes
+    assert top.by_rule["elo"].high - top.by_rule["elo"].rating > 300
 
 
 def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
@@ -236,19 +258,53 @@ def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
         assert ties["middle"] < ties["upper-quartile"] < ties["fastest"]
 
 
-def test_a_person_gets_their_own_rating() -> None:
-    """Who solves as people rated R do is rated R by the default rule, and not by the bare formula at its ends."""
-    contests = simulated(6000, contests=10)
-    rows = []
-    for c in contests.contests:
-        for p in c.problems:
-            assert p.rating is not None
-            # a model's own error widens the logistic: its mean solve rate over many problems
-            chance = 1 / (1 + 10 ** ((p.rating + np.random.default_rng(p.rating).normal(0, 250, 4000) - 900) / 400))
-            rows.append(Solve(c.id, p.index, round(1000 * float(chance.mean())), 1000))
-    found = rate(rows, contests, draws=50)
-    assert abs(found.by_rule["humans"] - 900) < 25
-    assert found.by_rule["elo"] - 900 > 60
+def test_a_model_gets_the_rating_of_people_who_solve_as_much() -> None:
+    """Not so by the bare formula: contests separate people less than its scale of 400 says."""
+    contests, rng = simulated(3000, contests=10), np.random.default_rng(0)
+    people, elo, covered = [], [], []
+    for _ in range(30):
+        rows = []
+        for c in contests.contests:
+            for p in c.problems:
+                assert p.rating is not None
+                chance = 1 / (1 + 10 ** ((p.rating + rng.normal(0, 250) - 900) / 400))
+                rows.append(Solve(c.id, p.index, int(rng.binomial(8, chance)), 8))
+        found = rate(rows, contests, draws=20)
+        people.append(found.by_rule["humans"].rating)
+        elo.append(found.by_rule["elo"].rating)
+        covered.append(found.low <= 900 <= found.high)
+    assert abs(np.mean(people) - 900) < 25
+    assert np.mean(elo) - 900 > 60
+    assert np.mean(covered) > 0.8
+
+
+def test_difficulties_and_slopes_are_read_off_the_people() -> None:
+    rng = np.random.default_rng(0)
+    ratings = rng.normal(1400, 300, 20000)
+    d, slopes = np.array([900.0, 1500.0, 2100.0]), np.array([0.6, 1.0, 1.8])
+    solved = rng.random((ratings.size, 3)) < 1 / (1 + 10 ** (slopes * (d - ratings[:, None]) / 400))
+    found, steep = people_curves(ratings, solved, [1200, None, 2500])
+    np.testing.assert_allclose(found, d, atol=40)
+    np.testing.assert_allclose(steep, slopes, rtol=0.06)
+    nobody = np.zeros((40, 2), dtype=bool)
+    found, steep = people_curves(ratings[:40], nobody, [3500, None])
+    assert 2500 < found[0] < 4500
+    assert 2000 < found[1] < 4000
+    np.testing.assert_allclose(steep, 1, atol=0.2)
+
+
+def test_only_one_contest_with_standings_keeps_the_others_by_their_ratings() -> None:
+    full = simulated(contests=4)
+    bare = ContestSet("bare", (full.contests[0], *(replace(c, standings=None) for c in full.contests[1:])))
+    found = rate(table_of(bare, "AB"), bare, draws=50)
+    assert found.method == "standings"
+    assert [c.id for c in found.contests] == [1]
+    assert found.excluded == [
+        "contest 2, 3, 4: no standings at hand (only problem ratings count, and not by the rules elo and codeelo)"
+    ]
+    everything = rate(table_of(full, "AB"), full, draws=50)
+    assert abs(found.rating - everything.rating) < 40
+    assert found.high - found.low < 1.2 * (everything.high - everything.low)
 
 
 def test_what_is_left_out_is_said() -> None:

@@ -13,6 +13,7 @@ from evalkit.errors import EvalkitError
 
 from .api import Api, read_response
 from .contests import Contest, ContestProblem, Scoring, Standings
+from .elo import MOST_RATING
 from .newcomers import hidden_ratings
 
 _SCORING: dict[str, Scoring] = {"CF": "points", "ICPC": "icpc"}
@@ -31,11 +32,11 @@ class Responses:
         """Take up a saved response of one of the three methods. Raises EvalkitError where it is none of them."""
         result = read_response(path)
         if isinstance(result, Mapping) and "rows" in result and "contest" in result:
-            self.standings[int(_get(result["contest"], "id", str(path)))] = result
+            self.standings[_whole(result["contest"], "id", str(path))] = result
         elif isinstance(result, Mapping) and "problems" in result:
-            self.add_problems(result["problems"])
+            self.add_problems(_list(result, "problems", str(path)))
         elif isinstance(result, list) and result and all(isinstance(r, Mapping) and "oldRating" in r for r in result):
-            ids = {int(_get(r, "contestId", str(path))) for r in result}
+            ids = {_whole(r, "contestId", str(path)) for r in result}
             if len(ids) != 1:
                 raise EvalkitError(f"{path} holds rating changes of {len(ids)} contests.", "one contest a file.")
             self.changes[ids.pop()] = result
@@ -45,10 +46,10 @@ class Responses:
                 "an empty list of rating changes means that the contest was not rated.",
             )
 
-    def add_problems(self, problems: Iterable[Mapping[str, Any]]) -> None:
-        self.problems.update(
-            {(int(p["contestId"]), str(p["index"])): p for p in problems if "contestId" in p and "index" in p}
-        )
+    def add_problems(self, problems: Iterable[Any]) -> None:
+        """Take up problem facts; gym problems and the like, which name no contest, are passed over."""
+        named = (p for p in problems if isinstance(p, Mapping) and isinstance(p.get("contestId"), int) and "index" in p)
+        self.problems.update({(p["contestId"], str(p["index"])): p for p in named})
 
 
 def fetch(api: Api, contest_ids: Sequence[int]) -> Responses:
@@ -57,17 +58,35 @@ def fetch(api: Api, contest_ids: Sequence[int]) -> Responses:
     for contest_id in contest_ids:
         responses.standings[contest_id] = api.get("contest.standings", contestId=contest_id, showUnofficial="false")
         responses.changes[contest_id] = api.get("contest.ratingChanges", contestId=contest_id)
-    found = api.get("problemset.problems")
-    if not isinstance(found, Mapping) or not isinstance(found.get("problems"), list):
-        raise EvalkitError("The answer to problemset.problems holds no problems: it is truncated.", _AGAIN)
-    responses.add_problems(found["problems"])
+    responses.add_problems(_list(api.get("problemset.problems"), "problems", "The answer to problemset.problems"))
     return responses
 
 
-def _get(record: Any, name: str, where: str) -> Any:
+def _get(record: Any, name: str | int, where: str) -> Any:
     if not isinstance(record, Mapping) or name not in record:
         raise EvalkitError(f"{where} has an entry without {name}: it is truncated or no such response.", _AGAIN)
     return record[name]
+
+
+def _list(record: Any, name: str | int, where: str) -> list[Any]:
+    value = _get(record, name, where)
+    if not isinstance(value, list):
+        raise EvalkitError(f"{where} has {name} {str(value)[:40]!r}, which is no list: it is truncated.", _AGAIN)
+    return value
+
+
+def _number(record: Any, name: str, where: str, at_most: float = 1e9) -> float:
+    value = _get(record, name, where)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= at_most:
+        raise EvalkitError(f"{where} has an entry with {name} {str(value)[:40]!r}, which is no such number.", _AGAIN)
+    return value
+
+
+def _whole(record: Any, name: str, where: str, at_most: float = 1e9) -> int:
+    value = _number(record, name, where, at_most)
+    if value != int(value):
+        raise EvalkitError(f"{where} has an entry with {name} {value}, which is no whole number.", _AGAIN)
+    return int(value)
 
 
 def build_contest(responses: Responses, contest_id: int) -> tuple[Contest, list[str]]:
@@ -78,12 +97,12 @@ def build_contest(responses: Responses, contest_id: int) -> tuple[Contest, list[
     standings = responses.standings[contest_id]
     about = _get(standings, "contest", where)
     kind = _get(about, "type", where)
-    if kind not in _SCORING:
+    if not isinstance(kind, str) or kind not in _SCORING:
         raise EvalkitError(f"{where} is of the type {kind}, which gives no rating.", "take a CF or ICPC contest.")
-    problems = tuple(_problem(p, contest_id, responses, where) for p in _get(standings, "problems", where))
+    problems = tuple(_problem(p, contest_id, responses, where) for p in _list(standings, "problems", where))
     if not problems:
         raise EvalkitError(f"{where} has no problems in its standings.", _AGAIN)
-    started = about.get("startTimeSeconds")
+    started = None if about.get("startTimeSeconds") is None else _number(about, "startTimeSeconds", where, 1e11)
     name = str(about.get("name") or where)
     people, notes = _standings(responses, contest_id, len(problems), where)
     contest = Contest(
@@ -92,7 +111,7 @@ def build_contest(responses: Responses, contest_id: int) -> tuple[Contest, list[
         division=division(name),
         scoring=_SCORING[kind],
         problems=problems,
-        date=None if started is None else datetime.fromtimestamp(int(started), UTC).date().isoformat(),
+        date=None if started is None else datetime.fromtimestamp(started, UTC).date().isoformat(),
         standings=people,
     )
     return contest, notes
@@ -107,38 +126,41 @@ def division(name: str) -> str:
 
 def _problem(record: Any, contest_id: int, responses: Responses, where: str) -> ContestProblem:
     index = str(_get(record, "index", where))
-    known = responses.problems.get((contest_id, index), {})
-    points, rating = record.get("points", known.get("points")), record.get("rating", known.get("rating"))
+    facts = {**responses.problems.get((contest_id, index), {}), **record}
+    points = None if facts.get("points") is None else _number(facts, "points", where)
+    rating = None if facts.get("rating") is None else _whole(facts, "rating", where, MOST_RATING)
     return ContestProblem(index, points, rating)
 
 
 def _standings(responses: Responses, contest_id: int, problems: int, where: str) -> tuple[Standings, list[str]]:
-    changes = responses.changes.get(contest_id)
-    if not changes:
+    if not responses.changes.get(contest_id):
         raise EvalkitError(
             f"There are no rating changes of {where}.",
             "it was not rated, or the response of contest.ratingChanges is missing.",
         )
-    by_handle = {str(_get(c, "handle", where)): c for c in changes}
-    rows = _get(responses.standings[contest_id], "rows", where)
+    by_handle = {str(_get(c, "handle", where)): c for c in _list(responses.changes, contest_id, where)}
+    rows = _list(responses.standings[contest_id], "rows", where)
     if not rows:
         raise EvalkitError(f"The standings of {where} have no rows.", _AGAIN)
     columns: list[tuple[int, int, int, float, float, int]] = []
     seen: set[str] = set()
     for row in rows:
-        members = _get(_get(row, "party", where), "members", where)
+        members = _list(_get(row, "party", where), "members", where)
         handle = str(_get(members[0], "handle", where)) if len(members) == 1 else ""
         change = by_handle.get(handle)
         if change is None or handle in seen:
             continue
         seen.add(handle)
-        results = _get(row, "problemResults", where)
+        results = _list(row, "problemResults", where)
         if len(results) != problems:
             raise EvalkitError(f"A row of {where} has {len(results)} results for {problems} problems.", _AGAIN)
-        solved = sum(1 << j for j, result in enumerate(results) if _get(result, "points", where) > 0)
-        old, new = int(_get(change, "oldRating", where)), int(_get(change, "newRating", where))
-        points, penalty = float(_get(row, "points", where)), float(row.get("penalty", 0))
-        columns.append((int(_get(change, "rank", where)), old, new - old, points, penalty, solved))
+        solved = sum(1 << j for j, result in enumerate(results) if _number(result, "points", where) > 0)
+        old, new = (_whole(change, name, where, MOST_RATING) for name in ("oldRating", "newRating"))
+        rank, points = _whole(change, "rank", where), _number(row, "points", where)
+        if rank < 1:
+            raise EvalkitError(f"{where} has an entry with rank {rank}, ranks go from 1.", _AGAIN)
+        penalty = _number({"penalty": 0, **row}, "penalty", where)
+        columns.append((rank, old, new - old, points, penalty, solved))
     if len(columns) < 0.98 * len(by_handle):
         raise EvalkitError(
             f"The standings of {where} hold {len(columns)} of its {len(by_handle)} rated participants"
@@ -146,8 +168,8 @@ def _standings(responses: Responses, contest_id: int, problems: int, where: str)
             _AGAIN,
         )
     table = np.array(columns, dtype=np.float64)
-    rank, displayed, change_ = table[:, 0], table[:, 1].astype(np.int64), table[:, 2].astype(np.int64)
-    hidden = hidden_ratings(rank, displayed, change_)
+    ranks, displayed, moved = table[:, 0], table[:, 1].astype(np.int64), table[:, 2].astype(np.int64)
+    hidden = hidden_ratings(ranks, displayed, moved)
     notes = [f"{len(columns)} rated participants, {int(hidden.newcomer.sum())} of them in their first rated contest"]
     notes.append(f"the formula gives {100 * hidden.explained:.1f}% of the recorded rating changes exactly")
     people = Standings(

@@ -45,7 +45,7 @@ def _with_api(function: _Command) -> _Command:
 def fetch_command(
     ids: tuple[int, ...], name: str | None, output: Path | None, api_url: str, refresh: bool, interval: float
 ) -> None:
-    """Fetch the contests IDS (none: all of the set) and write them into the set.
+    """Fetch the contests IDS (their numbers; none: all of the set) and write them into the set.
 
     Two requests a contest, one every 2 seconds. What was fetched is kept: a broken run takes up where it was.
     """
@@ -151,14 +151,16 @@ def histogram_command(output: Path | None, api_url: str, refresh: bool, interval
 @click.option("--contests", "set_name", metavar="SET", help="A name or a file; default: the run's own, or div2-2024.")
 @click.option(
     "--rule", type=click.Choice(["humans", "elo", "codeelo"]), default="humans", show_default=True,
-    help="How places become a rating.",
+    help="humans: as people who solve as much are rated; elo: the rating formula on places; codeelo: CodeElo's script.",
 )  # fmt: skip
 @click.option(
     "--tie-rule", type=click.Choice(["middle", "upper-quartile", "fastest"]), default="middle", show_default=True,
-    help="Where the model stands among those with its score.",
+    help="Where the model stands among those with its score (places, performances, rule elo).",
 )  # fmt: skip
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of the interval.")
-@click.option("--histogram", "histogram_path", metavar="FILE", help="Users by rating, CSV; default: the fetched one.")
+@click.option(
+    "--histogram", "histogram_path", metavar="FILE", help="CSV of rating,users; default: fetched, or of EVALKIT_DATA."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the interval's draws.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Write the plots there.")
@@ -182,6 +184,8 @@ def rate_command(
     import json
     from typing import cast
 
+    from evalkit.data import DataSource
+
     from .contests import load_set
     from .estimate import Rule, rate
     from .field import TieRule
@@ -195,7 +199,7 @@ def rate_command(
     else:
         table, contests = read_table(source), load_set(set_name or "div2-2024")
     rating = rate(table, contests, rule=cast(Rule, rule), tie_rule=cast(TieRule, tie_rule), level=level, seed=seed)
-    histogram = find_histogram(histogram_path)
+    histogram = find_histogram(histogram_path, DataSource.from_option(None).root)
     if as_json:
         click.echo(json.dumps(to_json(rating, table, contests, histogram), indent=1, allow_nan=False))
     else:

@@ -23,7 +23,7 @@ import numpy as np
 
 from evalkit.errors import EvalkitError
 
-from .elo import Floats, Ints
+from .elo import MOST_RATING, Floats, Ints
 
 Scoring = Literal["points", "icpc"]
 FORMAT, VERSION = "evalkit-contests", 1
@@ -112,7 +112,7 @@ def _unpack(value: Mapping[str, Any], contest_id: int) -> Standings:
         solved = columns["solved"]
         if len(lengths | ({len(solved)} if solved is not None else set())) != 1:
             raise ValueError(f"its columns have the lengths {sorted(lengths)}")
-        return Standings(
+        standings = Standings(
             rating=np.array(columns["rating"], dtype=np.int64),
             displayed=np.array(columns["displayed"], dtype=np.int64),
             newcomer=np.array(columns["newcomer"], dtype=np.int64),
@@ -120,7 +120,12 @@ def _unpack(value: Mapping[str, Any], contest_id: int) -> Standings:
             penalty=np.array(columns["penalty"], dtype=np.float64),
             solved=None if solved is None else np.array(solved, dtype=np.int64),
         )
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+        for name in _COLUMNS:
+            values = getattr(standings, name)
+            if values.ndim != 1 or not (np.abs(values) <= (MOST_RATING if values.dtype == np.int64 else 1e12)).all():
+                raise ValueError(f"its column {name} holds what is no such number")
+        return standings
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
         raise EvalkitError(
             f"The participants of contest {contest_id} cannot be read: {error}.",
             "the contest set is torn; build it again with `evalkit codeforces contest fetch`.",
@@ -162,7 +167,7 @@ def _number(record: Mapping[str, Any], name: str, where: str) -> float | None:
     value = record.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e9:
         raise EvalkitError(f"{where} has {name} {value!r}, which is no number.", "give a number, or null if unknown.")
     return value
 

@@ -22,6 +22,9 @@ NEWCOMER_BONUS = (1400, 900, 550, 300, 150, 50)
 LEGACY_NEWCOMER = 1500
 """The rating of an account without a rated contest before May 2020."""
 
+MOST_RATING = 100_000
+"""No rating lies further from 0 than this."""
+
 _MARGIN = 4000
 
 
@@ -34,11 +37,14 @@ def calculation_rating(displayed: npt.ArrayLike, contests: npt.ArrayLike) -> Int
 
     Both arguments broadcast; the result has their shape.
     """
-    bonus = np.array([*NEWCOMER_BONUS, 0])
-    played = np.asarray(contests, dtype=np.int64)
+    shown, played = np.asarray(displayed, dtype=np.float64), np.asarray(contests, dtype=np.float64)
+    for values in (shown, played):
+        if not np.array_equal(values, np.rint(values)) or np.isinf(values).any():
+            raise InvalidStandingsError("displayed ratings and numbers of contests have to be integers")
     if (played < 0).any():
         raise InvalidStandingsError("a number of rated contests is negative")
-    return np.asarray(np.asarray(displayed, dtype=np.int64) + bonus[np.minimum(played, len(NEWCOMER_BONUS))])
+    bonus = np.array([*NEWCOMER_BONUS, 0])
+    return np.asarray(shown.astype(np.int64) + bonus[np.minimum(played, len(NEWCOMER_BONUS)).astype(np.int64)])
 
 
 def _checked(ratings: npt.ArrayLike) -> Floats:
@@ -49,7 +55,17 @@ def _checked(ratings: npt.ArrayLike) -> Floats:
         raise InvalidStandingsError("there is no rated participant")
     if not np.isfinite(values).all():
         raise InvalidStandingsError(f"{int((~np.isfinite(values)).sum())} of {values.size} ratings are missing")
+    if np.abs(values).max() > MOST_RATING:
+        raise InvalidStandingsError(f"a rating is {values[np.abs(values).argmax()]:g}, beyond {MOST_RATING}")
     return values
+
+
+def _checked_ranks(ranks: npt.ArrayLike, last: int) -> Floats:
+    places = np.asarray(ranks, dtype=np.float64)
+    wrong = ~((places >= 1) & (places <= last))
+    if wrong.any():
+        raise InvalidStandingsError(f"ranks go from 1 to {last}, {int(wrong.sum())} of {places.size} do not")
+    return places
 
 
 def win_probability(rating: npt.ArrayLike, opponent: npt.ArrayLike) -> Floats:
@@ -93,35 +109,40 @@ class Seeds:
         return np.asarray(np.interp(np.asarray(rating, dtype=np.float64), self.grid, self.values))
 
     def performance(self, rank: npt.ArrayLike) -> Floats:
-        """The rating whose expected rank is `rank`: inf at rank 1 and better, -inf at len(ratings) + 1 and worse."""
-        wanted = np.asarray(rank, dtype=np.float64)
-        if np.isnan(wanted).any():
-            raise InvalidStandingsError("a rank is missing")
+        """The rating whose expected rank is `rank`: inf at rank 1, -inf at rank len(ratings) + 1."""
         last = self.ratings.size + 1
+        wanted = _checked_ranks(rank, last)
         inside = np.interp(-wanted, -self.values, self.grid)
         with np.errstate(divide="ignore", invalid="ignore"):
             # far outside the field the logistic is an exponential, which has a closed inverse
             above = (np.logaddexp.reduce(self.ratings * ELO_SCALE) - np.log(wanted - 1)) / ELO_SCALE
             below = (np.log(last - wanted) - np.logaddexp.reduce(-self.ratings * ELO_SCALE)) / ELO_SCALE
         result = np.where(wanted < self.values[-1], above, np.where(wanted > self.values[0], below, inside))
-        return np.where(wanted <= 1, np.inf, np.where(wanted >= last, -np.inf, result))
+        return np.where(wanted == 1, np.inf, np.where(wanted == last, -np.inf, result))
 
 
 def performance(rank: npt.ArrayLike, ratings: npt.ArrayLike) -> Floats:
     """The Elo performance R of a rank among `ratings`: rank = 1 + sum_i 1 / (1 + 10^((R - r_i)/400)).
 
     `rank` counts from 1 and may be fractional: a participant tied with t others gets 1 + better + t / 2. Any shape; the
-    result has the same. `ratings` are the field's without the participant. Rank 1 gives inf, last gives -inf.
-    Raises InvalidStandingsError (a ValueError) where there is no rating or one is missing.
+    result has the same. `ratings` are the field's without the participant. Rank 1 gives inf, the last place -inf.
+    Raises InvalidStandingsError (a ValueError) where there is no rating, one is not finite, or a rank is outside
+    [1, len(ratings) + 1].
     """
     return Seeds(ratings).performance(rank)
 
 
 def performances(ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> Floats:
-    """Leave-one-out: each participant's performance among all the others. Ranks and ratings are of the same length."""
+    """Leave-one-out: each participant's performance among all the others. Ranks and ratings are of the same length.
+
+    Ranks count from 1; those tied share their mean rank. Raises InvalidStandingsError as `performance` does.
+    """
     field = Seeds(ratings)
-    places = np.asarray(ranks, dtype=np.float64)
-    if field.ratings.size < 2:
+    count = field.ratings.size
+    places = _checked_ranks(ranks, count)
+    if places.shape != (count,):
+        raise InvalidStandingsError(f"there are {count} ratings but ranks of shape {places.shape}")
+    if count < 2:
         raise InvalidStandingsError("a performance needs at least one other rated participant")
 
     def seed_without_self(assumed: Floats) -> Floats:
@@ -133,7 +154,7 @@ def performances(ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> Floats:
         too_high = seed_without_self(middle) < places
         low, high = np.where(too_high, low, middle), np.where(too_high, middle, high)
     result = (low + high) / 2
-    return np.where(places <= 1, np.inf, np.where(places >= field.ratings.size, -np.inf, result))
+    return np.where(places == 1, np.inf, np.where(places == count, -np.inf, result))
 
 
 def worst_ranks(ranks: npt.ArrayLike, count: int) -> Floats:
@@ -171,7 +192,8 @@ def deflation(raw: Ints, ratings: Ints) -> int:
     """What is added to every change against inflation: the sum of all below 0, that of the top about 0."""
     count = raw.size
     shift = math.trunc(-int(raw.sum()) / count) - 1
-    strongest = np.argsort(-ratings, kind="stable")[: min(int(4 * math.floor(math.sqrt(count) + 0.5)), count)]
+    # of equal ratings the better place is the first, as in standings; its change is the higher one
+    strongest = np.lexsort((-raw, -ratings))[: min(int(4 * math.floor(math.sqrt(count) + 0.5)), count)]
     top_sum = int((raw[strongest] + shift).sum())
     return shift + min(max(math.trunc(-top_sum / strongest.size), -10), 0)
 
@@ -215,10 +237,10 @@ def break_even_ratings(ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> Floats:
 def virtual_change(rank: float, rating: int, ranks: npt.ArrayLike, ratings: npt.ArrayLike) -> int:
     """The official change of a participant of `rating` who had come in at place `rank` of these standings.
 
-    A whole `rank` ties with whoever stands there, a fractional one stands between places; those below move down.
+    It stands before whoever has that place (a fractional rank stands between places); they move down.
     """
     places, field = np.asarray(ranks, dtype=np.float64), _integers(ratings)
-    moved = np.where(places > rank, places + 1, places)
+    moved = np.where(places >= rank, places + 1, places)
     return int(rating_changes([*moved, rank], [*field, rating])[-1])
 
 

@@ -11,26 +11,40 @@ from evalkit.errors import EvalkitError
 from .contests import ContestSet
 from .elo import ELO_SCALE, Floats
 from .field import TIE_RULES, TieRule
-from .places import ContestResult, Place, codeelo_performance, place
-from .solve_model import PRIOR_MEAN, PRIOR_SD, Posterior, fit_solve_model
+from .places import NO_STANDINGS, ContestResult, Place, codeelo_performance, place
+from .solve_model import SolveFit, fit_solve_model, t_over_normal
 from .table import Solve
 
 Rule = Literal["humans", "elo", "codeelo"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["standings", "problem ratings"]
+Curves = dict[str, tuple[float, float]]
+"""Difficulty (a rating) and slope (1: the Elo formula's) by the name of the problem."""
 
 COMPARISONS = 10.0
 """How many independent comparisons one contest is worth: the over-dispersion of its thousands of pairs of people."""
 
+PRIOR_MEAN, PRIOR_SD = 1500.0, 1000.0
+"""The weak prior of the Elo rule, which keeps 0 solved and all solved finite."""
+
 _STEP = 5.0
-_GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
+GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rating and its interval, in rating points."""
+
+    rating: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Rating:
     """A rating and the interval that holds it with probability `level`, in rating points.
 
-    `by_rule` and `by_tie_rule` (under the Elo rule) hold what other choices would have given, empty without standings.
+    `by_rule` and `by_tie_rule` (under the Elo rule) hold what each choice gives, empty without standings.
     `problem_model` is the estimate from problem ratings alone, None where none is known. `excluded` names every problem
     and contest left out, with the reason.
     """
@@ -42,25 +56,14 @@ class Rating:
     method: Method
     rule: Rule
     tie_rule: TieRule
-    by_rule: dict[Rule, float]
+    by_rule: dict[Rule, Estimate]
     by_tie_rule: dict[TieRule, float]
     contests: list[ContestResult]
-    problem_model: Posterior | None
+    problem_model: SolveFit | None
     problems: int
     solved_share: float
     excluded: list[str]
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """The part of a rating that rests on standings."""
-
-    rating: float
-    low: float
-    high: float
-    by_rule: dict[Rule, float]
-    by_tie_rule: dict[TieRule, float]
 
 
 def rate(
@@ -81,15 +84,36 @@ def rate(
     excluded: list[str] = []
     notes: list[str] = []
     rows = [row for row in table if _in_set(row, contests, excluded)]
-    model = _problem_model(rows, contests, excluded, level)
-    by_contest = [(c, [r for r in rows if r.contest == c.id]) for c in contests.contests]
-    places = [p for c, theirs in by_contest if (p := place(c, theirs, excluded, notes)) is not None]
+    by_rating = {r.name: (d, 1.0) for r in rows if (d := difficulty(r, contests)) is not None}
+    if unrated := [r.name for r in rows if r.name not in by_rating]:
+        excluded.append(f"{', '.join(unrated)}: no rating, left out of the estimate from problem ratings")
+    model = _fit(rows, by_rating, level)
+    places, unplaced = _places(rows, contests, notes)
+    for reason, ids in unplaced.items():
+        if places or reason != NO_STANDINGS:
+            what = "only problem ratings count, and not by the rules elo and codeelo" if places else "left out"
+            excluded.append(f"contest {', '.join(map(str, ids))}: {reason} ({what})")
+    by_rule: dict[Rule, Estimate] = {}
+    by_tie_rule: dict[TieRule, float] = {}
     if places:
-        found = _rate_by_standings(places, model, rule, tie_rule, level, draws, np.random.default_rng(seed))
+        measured = _measured(places)
+        people, placed = _fit(rows, by_rating | measured, level), _fit(rows, measured, level)
+        assert people is not None
+        assert placed is not None
+        elo, by_tie_rule = _by_places(places, placed, tie_rule, draws, np.random.default_rng(seed))
+        codeelo = float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))
+        moved = codeelo - elo.rating
+        by_rule = {
+            "humans": Estimate(people.rating, people.low, people.high),
+            "elo": elo,
+            "codeelo": Estimate(codeelo, elo.low + moved, elo.high + moved),
+        }
+        found = by_rule[rule]
     elif model is None:
+        why = "its problems have no ratings and its contests no usable standings" if rows else "; ".join(excluded[:3])
         raise EvalkitError(
-            "Nothing can be rated: " + ("; ".join(excluded[:5]) or "no problem is in the contest set") + ".",
-            "use problems with ratings, or fetch the standings with `evalkit codeforces contest fetch ID…`.",
+            f"Nothing can be rated: {why}.",
+            'add "rating" to the rows, or fetch the standings with `evalkit codeforces contest fetch ID…`.',
         )
     elif rule == "codeelo":
         raise EvalkitError(
@@ -97,8 +121,13 @@ def rate(
             "fetch them with `evalkit codeforces contest fetch ID…`.",
         )
     else:
-        notes.append("no standings at hand: the rating comes from problem ratings (the fallback)")
-        found = _Standing(model.rating, model.low, model.high, {}, {})
+        notes.append("no standings at hand: the rating comes from problem ratings; `contest fetch` gets standings")
+        found = Estimate(model.rating, model.low, model.high)
+    if all(r.solved == 0 for r in rows) or all(r.solved == r.samples for r in rows):
+        notes.append(
+            "everything was solved: the rating is a lower bound" if rows[0].solved
+            else "nothing was solved: the rating is an upper bound"
+        )  # fmt: skip
     return Rating(
         rating=found.rating,
         low=found.low,
@@ -107,9 +136,9 @@ def rate(
         method="standings" if places else "problem ratings",
         rule=rule,
         tie_rule=tie_rule,
-        by_rule=found.by_rule,
-        by_tie_rule=found.by_tie_rule,
-        contests=[p.result(found.rating) for p in places],
+        by_rule=by_rule,
+        by_tie_rule=by_tie_rule,
+        contests=[p.result(found.rating, tie_rule) for p in places],
         problem_model=model,
         problems=len(rows),
         solved_share=float(np.mean([r.solved / r.samples for r in rows])),
@@ -122,7 +151,7 @@ def _in_set(row: Solve, contests: ContestSet, excluded: list[str]) -> bool:
     contest = contests.contest(row.contest)
     if contest is None:
         excluded.append(f"{row.name}: contest {row.contest} is not in the set {contests.name}")
-    elif contest.problems and contest.problem(row.index) is None:
+    elif (contest.problems or contest.standings) and contest.problem(row.index) is None:
         excluded.append(f"{row.name}: contest {row.contest} has no problem {row.index} in the set {contests.name}")
     else:
         return True
@@ -136,16 +165,38 @@ def difficulty(row: Solve, contests: ContestSet) -> float | None:
     return row.rating if problem is None or problem.rating is None else float(problem.rating)
 
 
-def _problem_model(rows: Sequence[Solve], contests: ContestSet, excluded: list[str], level: float) -> Posterior | None:
-    difficulties = [difficulty(row, contests) for row in rows]
-    rated = [(d, row) for d, row in zip(difficulties, rows, strict=True) if d is not None]
-    unrated = [row.name for d, row in zip(difficulties, rows, strict=True) if d is None]
-    excluded += [f"{name}: no rating (left out of the estimate from problem ratings)" for name in unrated]
-    if not rated:
+def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tuple[list[Place], dict[str, list[int]]]:
+    """Where the model stands in each contest with usable standings, and the others by why it stands nowhere there."""
+    places: list[Place] = []
+    reasons: dict[str, list[int]] = {}
+    for contest in contests.contests:
+        theirs = [r for r in rows if r.contest == contest.id]
+        if theirs:
+            found = place(contest, theirs, notes)
+            if isinstance(found, Place):
+                places.append(found)
+            else:
+                reasons.setdefault(found, []).append(contest.id)
+    return places, reasons
+
+
+def _measured(places: Sequence[Place]) -> Curves:
+    """What the people of these contests did with each problem."""
+    return {
+        row.name: (float(d), float(slope))
+        for p in places
+        for row, d, slope in zip(p.rows, p.field.difficulties, p.field.slopes, strict=True)
+    }
+
+
+def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> SolveFit | None:
+    """The rating of who solves as much where problems are as hard as `curves` says; None where no problem is there."""
+    used = [r for r in rows if r.name in curves]
+    if not used:
         return None
-    return fit_solve_model(
-        [d for d, _ in rated], [r.solved for _, r in rated], [r.samples for _, r in rated], level=level
-    )
+    difficulties, slopes = np.array([curves[r.name] for r in used]).T
+    solved, samples = [r.solved for r in used], [r.samples for r in used]
+    return fit_solve_model(difficulties, solved, samples, slopes=slopes, level=level)
 
 
 def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
@@ -156,57 +207,33 @@ def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
     log likelihood is a weighted sum of expected minus observed shares.
     """
     observed = (weights * shares).sum(axis=-1)
-    slope = COMPARISONS * ELO_SCALE * (weights @ curves - observed[:, None]) - (_GRID - PRIOR_MEAN) / PRIOR_SD**2
-    after = np.clip((slope > 0).sum(axis=1), 1, _GRID.size - 1)
+    slope = COMPARISONS * ELO_SCALE * (weights @ curves - observed[:, None]) - (GRID - PRIOR_MEAN) / PRIOR_SD**2
+    after = np.clip((slope > 0).sum(axis=1), 1, GRID.size - 1)
     rows = np.arange(slope.shape[0])
     left, right = slope[rows, after - 1], slope[rows, after]
     drop = np.where(left > right, left - right, 1.0)
-    return np.asarray(_GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
+    return np.asarray(GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
 
 
-def _rate_by_standings(
-    places: Sequence[Place],
-    model: Posterior | None,
-    rule: Rule,
-    tie_rule: TieRule,
-    level: float,
-    draws: int,
-    rng: np.random.Generator,
-) -> _Standing:
-    once = np.ones((1, len(places)))
-    elo = np.array([p.curve(_GRID, False, tie_rule) for p in places])
-    humans = np.array([p.curve(_GRID, True, tie_rule) for p in places])
-    shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
-    by_tie_rule = {t: float(pooled_ratings(shares[t], elo, once)[0]) for t in TIE_RULES}
-    by_rule: dict[Rule, float] = {
-        "humans": float(pooled_ratings(shares[tie_rule], humans, once)[0]),
-        "elo": by_tie_rule[tie_rule],
-        "codeelo": float(np.mean([codeelo_performance(p.contest, p.rows) for p in places])),
-    }
-    curves, centre = (humans, by_rule["humans"]) if rule == "humans" else (elo, by_rule["elo"])
-    anchor = model.rating if model else None
-    redrawn = np.stack([p.redrawn_shares(anchor, tie_rule, draws, rng) for p in places], axis=1)
-    low, high = _interval(centre, shares[tie_rule], curves, redrawn, level, rng)
-    moved = by_rule[rule] - centre
-    return _Standing(by_rule[rule], low + moved, high + moved, by_rule, by_tie_rule)
+def _by_places(
+    places: Sequence[Place], solved: SolveFit, tie_rule: TieRule, draws: int, rng: np.random.Generator
+) -> tuple[Estimate, dict[TieRule, float]]:
+    """The rating by the Elo formula under `tie_rule`, and its value under each.
 
-
-def _interval(
-    centre: float, shares: Floats, curves: Floats, redrawn: Floats, level: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """The wider of two on each side: contests drawn with replacement, and problems and samples drawn again.
-
-    The first is widened for few contests: Student's t, and the factor by which a bootstrap of few clusters is narrow.
+    The interval is the wider of two on each side: contests drawn with replacement, widened for few contests (Student's
+    t, and the factor by which a bootstrap of few clusters is narrow), and that of the `solved` problems of the same
+    contests, moved, since places say less of a model than its solved problems do.
     """
-    from scipy import stats  # half a second of imports that only a rating by standings needs
-
-    tail, count, draws = (1 - level) / 2, shares.size, redrawn.shape[0]
-    again = pooled_ratings(redrawn, curves, np.ones_like(redrawn))
-    low, high = np.quantile(again + (centre - np.median(again)), [tail, 1 - tail])
+    curves = np.array([p.field.elo_curve(GRID) for p in places])
+    shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
+    by_tie_rule = {t: float(pooled_ratings(shares[t], curves, np.ones((1, len(places))))[0]) for t in TIE_RULES}
+    centre, count = by_tie_rule[tie_rule], len(places)
+    low, high = solved.low - solved.rating, solved.high - solved.rating
     if count >= 3:
         weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-        resampled = np.quantile(pooled_ratings(shares, curves, weights), [tail, 1 - tail])
-        wider = stats.t.isf(tail, count - 1) / stats.norm.isf(tail) * np.sqrt(count / (count - 1))
-        a, b = centre + wider * (resampled - centre)
+        again = pooled_ratings(shares[tie_rule], curves, weights)
+        ends = np.quantile(again, [(1 - solved.level) / 2, (1 + solved.level) / 2])
+        wider = t_over_normal(count - 1, solved.level) * np.sqrt(count / (count - 1))
+        a, b = (wider * (ends - centre)).tolist()
         low, high = min(low, a), max(high, b)
-    return float(low), float(high)
+    return Estimate(centre, centre + low, centre + high), by_tie_rule

@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from .contests import Contest, Standings
-from .elo import Floats, Ints, Seeds
+from .elo import ELO_SCALE, Floats, Ints, Seeds
 
 TieRule = Literal["middle", "upper-quartile", "fastest"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
@@ -18,7 +19,9 @@ TIE_SHARE: dict[TieRule, float] = {"middle": 0.5, "upper-quartile": 0.25, "faste
 MIN_PARTICIPANTS = 30
 """Below this a contest says too little to be rated by its standings."""
 
-_BIN, _BANDWIDTH, _HUMAN_SD, _TILT_SD = 50.0, 150.0, 300.0, 200.0
+_CENTRE, _BIN = 1500.0, 25.0
+_SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 500.0, 2500.0, 1500.0
+_STEPS, _LONGEST_STEP = 40, 1.0
 
 
 @dataclass(frozen=True)
@@ -62,36 +65,81 @@ class Entry:
         return mass
 
 
-def nominal_scores(contest: Contest, standings: Standings, tried: Sequence[int]) -> tuple[Floats, bool]:
-    """What people's solved problems are worth without time or wrong attempts, and whether that is known exactly.
+def worth(contest: Contest) -> Floats:
+    """What each problem of the contest is worth: its points, 1 under ICPC scoring, 0 where it is not known."""
+    return np.array([1.0 if contest.scoring == "icpc" else (p.points or 0.0) for p in contest.problems])
 
-    `tried` are the positions of the problems that count. Where only totals are known, a points contest's are read as
-    the shortest prefix A, B, C... that is worth at least as much.
+
+def solved_by_people(contest: Contest, standings: Standings) -> npt.NDArray[np.bool_]:
+    """Who solved what, (people, problems). Where only totals are known, they are read as the shortest prefix A, B, C...
+    that is worth at least as much (points shrink with time and wrong attempts).
     """
-    worth = np.array([1.0 if contest.scoring == "icpc" else (p.points or 0.0) for p in contest.problems])
+    positions = np.arange(len(contest.problems))
     if standings.solved is not None:
-        masks = standings.solved
-        return np.asarray(sum(((masks >> j) & 1) * worth[j] for j in tried), dtype=np.float64), True
-    if contest.scoring == "icpc":
-        return np.maximum(standings.points, 0.0), len(tried) == len(contest.problems)
-    prefixes = np.concatenate([[0.0], np.cumsum(worth)])
-    at = np.searchsorted(prefixes, standings.points, side="left")
-    return prefixes[np.minimum(at, prefixes.size - 1)], False
+        return np.asarray((standings.solved[:, None] >> positions) & 1, dtype=np.bool_)
+    prefixes = np.concatenate([[0.0], np.cumsum(worth(contest))])
+    return np.asarray(np.searchsorted(prefixes, standings.points, side="left")[:, None] > positions)
+
+
+def people_curves(
+    ratings: npt.ArrayLike, solved: npt.NDArray[np.bool_], problem_ratings: Sequence[float | None]
+) -> tuple[Floats, Floats]:
+    """Difficulty and slope of each problem, from who of the people (of these `ratings`) `solved` it (people, problems).
+
+    Logistic regressions P(solve) = 1 / (1 + 10^(slope (d - r) / 400)) by Newton's method over people binned by rating,
+    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 500) (not rated: N(2500, 1500)), so that problems
+    which everybody or nobody solved stay finite. Slopes lie in [0.2, 3].
+    """
+    from scipy import special
+
+    bins, inverse = np.unique(np.floor(np.asarray(ratings, dtype=np.float64) / _BIN), return_inverse=True)
+    people = np.bincount(inverse).astype(np.float64)[:, None]
+    right = np.stack([np.bincount(inverse, weights=column, minlength=bins.size) for column in solved.T], axis=1)
+    x = ELO_SCALE * (bins * _BIN + _BIN / 2 - _CENTRE)[:, None]
+    known = np.array([r is not None for r in problem_ratings])
+    expected = np.array([_UNRATED if r is None else float(r) for r in problem_ratings])
+    prior, precision = ELO_SCALE * (_CENTRE - expected), (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
+    level, slope = prior.copy(), np.ones_like(prior)
+    for _ in range(_STEPS):
+        chance = special.expit(level + slope * x)
+        missed, weight = right - people * chance, people * chance * (1 - chance)
+        g0 = missed.sum(axis=0) - precision * (level - prior)
+        g1 = (missed * x).sum(axis=0) - (slope - 1) / _SLOPE_SD**2
+        h00, h01 = weight.sum(axis=0) + precision, (weight * x).sum(axis=0)
+        h11 = (weight * x * x).sum(axis=0) + _SLOPE_SD**-2
+        determinant = h00 * h11 - h01**2
+        steps = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0]) / determinant
+        steps *= np.minimum(1, _LONGEST_STEP / np.maximum(np.abs(steps).max(axis=0), 1e-12))
+        level, slope = level + steps[0], slope + steps[1]
+        if np.abs(steps).max() < 1e-8:
+            break
+    slope = np.clip(slope, 0.2, 3.0)
+    return _CENTRE - level / (slope * ELO_SCALE), slope
 
 
 class Field:
-    """The people of one contest as a virtual participant meets them."""
+    """The people of one contest as a virtual participant who tried the problems at `tried` meets them.
+
+    `difficulties` and `slopes` of those problems are what people did with them (`people_curves`; those in their first
+    rated contest left out, since their rating says nothing).
+    """
 
     def __init__(self, contest: Contest, tried: Sequence[int]) -> None:
         standings = contest.standings
         if standings is None:
             raise ValueError(f"contest {contest.id} has no standings")
-        self.standings = standings
+        positions = list(tried)
         self.seeds = Seeds(standings.rating)
         self.size = int(standings.rating.size)
-        scores, self.exact = nominal_scores(contest, standings, tried)
-        self._scores = scores
-        self._sorted = np.sort(scores)
+        solved = solved_by_people(contest, standings)[:, positions]
+        self.scores = solved @ worth(contest)[positions]
+        self._sorted = np.sort(self.scores)
+        known = standings.newcomer == 0
+        if known.sum() < MIN_PARTICIPANTS:
+            known = np.ones_like(known)
+        self.difficulties, self.slopes = people_curves(
+            standings.rating[known], solved[known], [contest.problems[j].rating for j in positions]
+        )
 
     def ranks(self, scores: Floats, tie_rule: TieRule) -> Floats:
         """The place (from 1, fractional) of each score: 1 + those above + the tie rule's share of those equal."""
@@ -102,34 +150,3 @@ class Field:
     def elo_curve(self, grid: Floats) -> Floats:
         """The share of the field expected above a participant of each rating, by the Elo formula."""
         return (self.seeds.at(grid) - 1) / self.size
-
-    def human_curve(self, grid: Floats, tie_rule: TieRule) -> Floats:
-        """The same, as the people of this contest did: the Elo formula at the rating that explains their ranks.
-
-        People are binned by rating (those without a rated contest left out); the mean rank of a bin has a performance,
-        whose difference from the bin's rating is smoothed (local linear, bandwidth 150, shrunk towards 0). Beyond the
-        people's ratings the difference stays what it is at the edge.
-        """
-        known = self.standings.newcomer == 0
-        ratings, ranks = self.standings.rating[known], self.ranks(self._scores[known], tie_rule)
-        if ratings.size < MIN_PARTICIPANTS:
-            return self.elo_curve(grid)
-        _, inverse = np.unique(np.floor(ratings / _BIN), return_inverse=True)
-        counts = np.bincount(inverse).astype(np.float64)
-        centre = np.bincount(inverse, weights=ratings) / counts
-        mean_rank = np.clip(np.bincount(inverse, weights=ranks) / counts, 1.5, self.size + 0.5)
-        tilt = self.seeds.performance(mean_rank) - centre
-        low, high = np.quantile(ratings, [0.005, 0.995])
-        at = np.clip(np.arange(np.floor(low), np.ceil(high) + 1, 10.0), low, high)
-        smooth = _local_linear(at, centre, tilt, counts / _HUMAN_SD**2)
-        shifted = grid + np.interp(grid, at, smooth)
-        return self.elo_curve(np.maximum.accumulate(shifted))
-
-
-def _local_linear(at: Floats, centre: Floats, value: Floats, precision: Floats) -> Floats:
-    """The local-linear fit at each point, with a normal prior on its level (and a weak one on its slope)."""
-    away = centre[None, :] - at[:, None]
-    weight = precision * np.exp(-((away / _BANDWIDTH) ** 2) / 2)
-    s0, s1, s2 = weight.sum(1) + 1 / _TILT_SD**2, (weight * away).sum(1), (weight * away**2).sum(1) + 1.0
-    t0, t1 = (weight * value).sum(1), (weight * away * value).sum(1)
-    return np.asarray((s2 * t0 - s1 * t1) / (s0 * s2 - s1**2))

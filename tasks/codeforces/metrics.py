@@ -7,7 +7,7 @@ from evalkit.types import Metric, Problem, Score
 from .contests import ContestSet
 from .estimate import Rating
 from .percentile import Histogram
-from .summary import RULE_TITLES, by_index, by_rating, percentiles
+from .summary import RULE_TITLES, basis, by_index, by_rating, percentiles
 from .table import Solve
 
 
@@ -25,15 +25,11 @@ def rating_metrics(
     n = sum(row.samples for row in table)
     standings = rating.method == "standings"
     bound = _bound(problems)
-    basis = (
-        f"{len(rating.contests)} contests' standings, {RULE_TITLES[rating.rule]}, ties: {rating.tie_rule}"
-        if standings
-        else "from problem ratings (no standings at hand; `evalkit codeforces contest fetch` gets them)"
-    )
+    fetch = "" if standings else "; `evalkit codeforces contest fetch` gets standings"
     metrics = [
         Metric(
             "rating", rating.rating, (rating.high - rating.low) / 3.92, n, "Elo", (rating.low, rating.high),
-            note="; ".join([basis, f"contest set {contests.name}", *bound]),
+            note="; ".join([f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
         )
     ]  # fmt: skip
     shares = percentiles(rating, histogram)
@@ -43,10 +39,11 @@ def rating_metrics(
         metrics.append(Metric("percentile", shares[0], None, n, "%", (shares[1], shares[2]), note=note))
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
-            metrics.append(Metric(f"rating, {rule}", value, None, n, "Elo", note=RULE_TITLES[rule]))
-    for tie_rule, value in rating.by_tie_rule.items():
+            interval = (value.low, value.high)
+            metrics.append(Metric(f"rating, {rule}", value.rating, None, n, "Elo", interval, note=RULE_TITLES[rule]))
+    for tie_rule, moved in rating.by_tie_rule.items():
         note = f"Elo formula, {tie_rule} of those with the same score"
-        metrics.append(Metric(f"rating, elo, {tie_rule}", value, None, n, "Elo", note=note))
+        metrics.append(Metric(f"rating, elo, {tie_rule}", moved, None, n, "Elo", note=note))
     if standings and rating.problem_model is not None:
         model = rating.problem_model
         metrics.append(Metric("rating, problems", model.rating, None, n, "Elo", (model.low, model.high)))

@@ -1,4 +1,4 @@
-"""What one contest says of a virtual participant: its place, its performance, what another draw would have given."""
+"""What one contest says of a virtual participant: its place and its performance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ from typing import Literal
 import numpy as np
 
 from .contests import Contest, Standings
-from .elo import ELO_SCALE, Floats, codeelo_rating, virtual_change
-from .field import MIN_PARTICIPANTS, TIE_RULES, Entry, Field, TieRule
-from .solve_model import marginal_chances
+from .elo import Floats, codeelo_rating, virtual_change
+from .field import MIN_PARTICIPANTS, TIE_RULES, Entry, Field, TieRule, worth
 from .table import Solve
 
-NOISE_SD = 250.0
-"""How far a problem's difficulty for one model lies from its rating, sd in rating points."""
+NO_STANDINGS = "no standings at hand"
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,6 @@ class Place:
     field: Field
 
     @cached_property
-    def difficulties(self) -> list[float | None]:
-        """The ratings of the problems that were tried."""
-        known = [(p.rating if (p := self.contest.problem(r.index)) else None, r.rating) for r in self.rows]
-        return [float(ours) if ours is not None else theirs for ours, theirs in known]
-
-    @cached_property
     def score_mass(self) -> Floats:
         return self.entry.distribution()
 
@@ -65,52 +57,12 @@ class Place:
         """The expected share of the field above, in [0, 1]."""
         return (self.rank(tie_rule) - 1) / self.field.size
 
-    def curve(self, grid: Floats, by_humans: bool, tie_rule: TieRule) -> Floats:
-        """The share expected above a participant of each rating, by the Elo formula or as people did."""
-        if not by_humans:
-            return self.field.elo_curve(grid)
-        return self.field.human_curve(grid, tie_rule) + self._unevenness(grid, tie_rule)
-
-    def _unevenness(self, grid: Floats, tie_rule: TieRule) -> Floats:
-        """How the share above moves when each problem has an error of its own that people's mean does not have.
-
-        The difference of two solve models over the same standings; 0 where a problem's rating is not known.
-        """
-        difficulties = [d for d in self.difficulties if d is not None]
-        if len(difficulties) < len(self.rows):
-            return np.zeros_like(grid)
-        coarse = np.arange(grid[0], grid[-1] + 25, 25.0)
-        ranks = self.field.ranks(self.entry.scores, tie_rule)
-        uneven, even = (
-            self.entry.distribution(marginal_chances(coarse, difficulties, sd)) @ ranks for sd in (NOISE_SD, 0.0)
-        )
-        return np.interp(grid, coarse, (uneven - even) / self.field.size)
-
-    def redrawn_shares(self, anchor: float | None, tie_rule: TieRule, draws: int, rng: np.random.Generator) -> Floats:
-        """Shares above (draws) as other samples, and other problems of the same kind, would have given them.
-
-        Each problem's chance is drawn around its observed share (with one sample's weight on what the problem's rating
-        predicts of a model rated `anchor`), with the problem's own error; then its samples are drawn.
-        """
-        entry = self.entry
-        expected = np.full(entry.worth.size, 0.5)
-        if anchor is not None:
-            known = np.array([d is not None for d in self.difficulties])
-            predicted = marginal_chances([anchor], [d or 0.0 for d in self.difficulties], NOISE_SD)[0]
-            expected = np.where(known, predicted, expected)
-        centre = (entry.solved + expected) / (entry.samples + 1)
-        error = ELO_SCALE * rng.normal(0, NOISE_SD, (draws, entry.worth.size))
-        chances = 1 / (1 + np.exp(-(np.log(centre / (1 - centre)) + error)))
-        redrawn = rng.binomial(entry.samples, chances) / entry.samples
-        ranks = entry.distribution(redrawn) @ self.field.ranks(entry.scores, tie_rule)
-        return np.asarray((ranks - 1) / self.field.size)
-
-    def result(self, rating: float) -> ContestResult:
-        """For the report; `rating` is the final one, for the official change."""
+    def result(self, rating: float, tie_rule: TieRule) -> ContestResult:
+        """For the report; `rating` and `tie_rule` are the final ones, for the official change."""
         entry = self.entry
         ranks = {t: self.rank(t) for t in TIE_RULES}
         full, none = bool((entry.solved == entry.samples).all()), bool((entry.solved == 0).all())
-        change = virtual_change(ranks["middle"], round(rating), official_ranks(self.standings), self.standings.rating)
+        change = virtual_change(ranks[tie_rule], round(rating), official_ranks(self.standings), self.standings.rating)
         return ContestResult(
             id=self.contest.id,
             name=self.contest.name,
@@ -124,35 +76,30 @@ class Place:
         )
 
 
-def place(contest: Contest, rows: Sequence[Solve], excluded: list[str], notes: list[str]) -> Place | None:
-    """What the standings of one contest say, None (and the reason added to `excluded`) where they say nothing."""
+def place(contest: Contest, rows: Sequence[Solve], notes: list[str]) -> Place | str:
+    """What the standings of one contest say of the problems that were tried, or the reason why they say nothing."""
     standings = contest.standings
-    if not rows or standings is None:
-        if rows:
-            excluded.append(f"contest {contest.id}: no standings at hand (left out of the rating by standings)")
-        return None
+    if standings is None:
+        return NO_STANDINGS
     if standings.rating.size < MIN_PARTICIPANTS:
-        excluded.append(f"contest {contest.id}: {standings.rating.size} rated participants, {MIN_PARTICIPANTS} needed")
-        return None
-    worth = {p.index: 1.0 if contest.scoring == "icpc" else float(p.points or 0) for p in contest.problems}
+        return f"{standings.rating.size} rated participants, {MIN_PARTICIPANTS} needed"
+    each = dict(zip((p.index for p in contest.problems), worth(contest).tolist(), strict=True))
     tried = {r.index for r in rows}
-    pointless = [i for i, w in worth.items() if w <= 0 and (standings.solved is None or i in tried)]
+    pointless = [i for i, w in each.items() if w <= 0 and (standings.solved is None or i in tried)]
     if pointless:
-        excluded.append(f"contest {contest.id}: no points known for {', '.join(pointless)}")
-        return None
-    missing = [i for i in worth if i not in tried]
+        return f"no points known for {', '.join(pointless)}"
+    missing = [i for i in each if i not in tried]
     if missing:
-        how = "left out for people too" if standings.solved is not None else "counted as not solved"
-        notes.append(f"contest {contest.id}: {', '.join(missing)} not tried, {how}")
+        notes.append(f"contest {contest.id}: {', '.join(missing)} not tried, left out for people too")
     order = {p.index: j for j, p in enumerate(contest.problems)}
     ordered = sorted(rows, key=lambda r: order[r.index])
     entry = Entry(
-        np.array([worth[r.index] for r in ordered]),
+        np.array([each[r.index] for r in ordered]),
         np.array([r.solved for r in ordered], dtype=np.int64),
         np.array([r.samples for r in ordered], dtype=np.int64),
     )
     field = Field(contest, [order[r.index] for r in ordered])
-    if not field.exact:
+    if standings.solved is None:
         notes.append(f"contest {contest.id}: people's solved problems inferred from their totals")
     return Place(contest, standings, ordered, entry, field)
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from .contests import ContestSet
 from .estimate import Rating, difficulty
-from .places import NOISE_SD
-from .solve_model import marginal_chances
+from .solve_model import NOISE_SD, marginal_chances
 from .table import Solve
 
 _INK, _ACCENT, _PALE = "#1f2933", "#2563eb", "#93c5fd"
@@ -44,16 +43,21 @@ def _solve_rate(axes: Any, rated: "np.ndarray[Any, np.dtype[np.float64]]", ratin
     model = rating.problem_model
     assert model is not None
     spread = np.random.default_rng(0).uniform(-25, 25, rated.shape[0])
-    axes.scatter(rated[:, 0] + spread, rated[:, 1], s=14, color=_PALE, label="a problem", zorder=2)
+    axes.scatter(rated[:, 0] + spread, rated[:, 1], s=14, color=_PALE, alpha=0.7, label="a problem", zorder=2)
     levels = np.unique(rated[:, 0] // 200 * 200)
     groups = [rated[rated[:, 0] // 200 * 200 == level] for level in levels]
     axes.plot(
-        [g[:, 0].mean() for g in groups], [g[:, 1].mean() for g in groups], "o", color=_INK, label="mean of 200 points"
+        [g[:, 0].mean() for g in groups],
+        [g[:, 1].mean() for g in groups],
+        "o",
+        color=_INK,
+        label="mean by 200 points of rating",
     )
     x = np.linspace(rated[:, 0].min() - 100, rated[:, 0].max() + 100, 200)
     ends = marginal_chances([model.low, model.rating, model.high], x, NOISE_SD)
     axes.fill_between(x, ends[0], ends[2], color=_ACCENT, alpha=0.15, linewidth=0)
-    axes.plot(x, ends[1], color=_ACCENT, label=f"fit: {model.rating:.0f} [{model.low:.0f}, {model.high:.0f}]")
+    interval = f"[{model.low:.0f}, {model.high:.0f}]"
+    axes.plot(x, ends[1], color=_ACCENT, label=f"fit to problem ratings: {model.rating:.0f} {interval}")
     axes.set(xlabel="problem rating", ylabel="share of programs accepted", ylim=(-0.04, 1.04))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -69,8 +73,12 @@ def _performances(axes: Any, rating: Rating) -> None:
         marker = "o" if np.isfinite(at) and not contest.saturated else ">" if at > 0 else "<"
         axes.plot(np.clip(at, low, high), row, marker, color=_INK, zorder=2)
     axes.axvspan(rating.low, rating.high, color=_ACCENT, alpha=0.15, linewidth=0)
-    axes.axvline(rating.rating, color=_ACCENT, label=f"rating {rating.rating:.0f}")
+    axes.axvline(
+        rating.rating, color=_ACCENT, label=f"rating {rating.rating:.0f} [{rating.low:.0f}, {rating.high:.0f}]"
+    )
     axes.set_yticks(range(len(rating.contests)), [str(c.id) for c in reversed(rating.contests)])
-    axes.set(xlabel=f"performance (point: {rating.tie_rule} of its score; line: up to fastest)", ylabel="contest")
-    axes.legend(frameon=False, loc="upper left")
+    axes.set(
+        xlabel="Elo performance of the place (line: from the middle to the fastest of its score)", ylabel="contest"
+    )
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)

@@ -13,15 +13,16 @@ from .elo import (
     rating_changes,
     virtual_change,
 )
-from .estimate import Rating, rate
+from .estimate import Estimate, Rating, rate
 from .places import ContestResult, codeelo_performance
-from .solve_model import Posterior, fit_solve_model
+from .solve_model import SolveFit, fit_solve_model
 
 __all__ = [
     "ContestResult",
+    "Estimate",
     "InvalidStandingsError",
-    "Posterior",
     "Rating",
+    "SolveFit",
     "break_even_ratings",
     "calculation_rating",
     "codeelo_performance",

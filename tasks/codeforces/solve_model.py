@@ -1,8 +1,9 @@
-"""The rating from solved problems alone: P(solve) = 1 / (1 + 10^((d - R) / 400)) with noisy difficulties d.
+"""The rating from solved problems: P(solve) = 1 / (1 + 10^(slope (d - R) / 400)) with noisy difficulties d.
 
-A problem's rating says how hard it was for people in a contest; how hard it is for one model differs from that by a
-normal error of sd 250 (the over-dispersion), which all samples of the problem share. The error is integrated out for
-each problem, so 64 samples of one problem never count as 64 problems. What the sd is, is itself uncertain (`NOISE`).
+How hard a problem was for people (its rating, or what its contest's people did with it) is not how hard it is for one
+model: the two differ by a normal error of sd about 250 (the over-dispersion), which all samples of the problem share.
+The error is integrated out for each problem, so 64 samples of one problem never count as 64 problems. What the sd is,
+is itself uncertain (`NOISE`).
 """
 
 import math
@@ -14,36 +15,30 @@ import numpy.typing as npt
 
 from .elo import ELO_SCALE, Floats
 
-NOISE: tuple[tuple[float, float], ...] = ((175.0, 0.2), (250.0, 0.5), (350.0, 0.2), (500.0, 0.1))
+NOISE_SD = 250.0
+"""How far a problem's difficulty for one model typically lies from that for people, sd in rating points."""
+
+NOISE: tuple[tuple[float, float], ...] = ((100.0, 0.1), (175.0, 0.15), (NOISE_SD, 0.3), (350.0, 0.25), (500.0, 0.2))
 """(sd in rating points, prior weight) of a problem's own error."""
 
-PRIOR_MEAN, PRIOR_SD = 1500.0, 1000.0
-"""The weak prior: it moves a rating of 800 by under 10 points, and keeps 0 solved and all solved finite."""
-
-_STEP = 5.0
+_LEAST_FREEDOM = 5
+_STEP = 10.0
 _GRID = np.arange(-2500.0, 6000.0 + _STEP, _STEP)
-_OFFSETS = np.arange(-10000.0, 10000.0 + _STEP, _STEP)
+_OFFSETS = np.arange(-12000.0, 12000.0 + _STEP, _STEP)
 _NODES = np.linspace(-4.5, 4.5, 61)
 
 
 @dataclass(frozen=True, slots=True)
-class Posterior:
-    """What is known of a rating: `rating` is the mode, [low, high] holds `level` of the mass, the tails being equal."""
+class SolveFit:
+    """What is known of a rating: the posterior's mode, and the interval [low, high] that holds it with P = `level`."""
 
     rating: float
     low: float
     high: float
     level: float
-    grid: Floats
-    density: Floats
-
-    def quantile(self, q: npt.ArrayLike) -> Floats:
-        """Ratings below which a share q of the mass lies."""
-        cumulative = np.cumsum(self.density) - self.density / 2
-        return np.asarray(np.interp(np.asarray(q, dtype=np.float64), cumulative, self.grid))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _logs(noise_sd: float) -> tuple[Floats, Floats, Floats]:
     logits = ELO_SCALE * (_OFFSETS[:, None] + noise_sd * _NODES[None, :])
     weights = np.exp(-(_NODES**2) / 2)
@@ -64,46 +59,67 @@ def fit_solve_model(
     solved: npt.ArrayLike,
     samples: npt.ArrayLike,
     *,
+    slopes: npt.ArrayLike | None = None,
     noise: tuple[tuple[float, float], ...] = NOISE,
-    prior_mean: float = PRIOR_MEAN,
-    prior_sd: float = PRIOR_SD,
     level: float = 0.95,
-) -> Posterior:
-    """The posterior of a rating from `solved` of `samples` on problems of known ratings; three arrays of one length.
+) -> SolveFit:
+    """The rating of who has `solved` of `samples` programs right on problems of known difficulty; arrays of one length.
 
-    Maximum a posteriori with a normal prior; over-dispersion as in generalised linear mixed models.
-    Raises ValueError where the arrays do not fit, are empty, hold a missing rating or more solved than samples.
+    `slopes` says how steeply the chance of each problem rises with the rating, 1 (the default) being the Elo formula's.
+    Over-dispersion as in generalised linear mixed models; Jeffreys' prior, which keeps 0 solved and all solved finite
+    and removes the bias of first order (Firth 1993). The interval has equal tails of the posterior, widened about the
+    mode by Student's t for the number of problems, as a normal interval would be. Raises ValueError where the arrays do
+    not fit, are empty, hold a missing rating or more solved than samples.
     """
     d, s, n = np.asarray(difficulties, dtype=np.float64), np.asarray(solved), np.asarray(samples)
-    if d.ndim != 1 or d.shape != s.shape or d.shape != n.shape:
-        raise ValueError(f"difficulties, solved and samples have shapes {d.shape}, {s.shape} and {n.shape}")
+    steep = np.ones_like(d) if slopes is None else np.asarray(slopes, dtype=np.float64)
+    if d.ndim != 1 or not d.shape == s.shape == n.shape == steep.shape:
+        raise ValueError(
+            f"difficulties, solved, samples and slopes have shapes {d.shape}, {s.shape}, {n.shape} and {steep.shape}"
+        )
     if d.size == 0:
         raise ValueError("there is no problem with a rating")
     if not np.isfinite(d).all():
         raise ValueError("a problem's rating is missing")
+    if not (np.isfinite(steep) & (steep > 0)).all():
+        raise ValueError("a slope has to be above 0")
     if (n < 1).any() or (s < 0).any() or (s > n).any():
         raise ValueError("solved has to lie between 0 and samples, and samples to be 1 or more")
-    log_prior = -(((_GRID - prior_mean) / prior_sd) ** 2) / 2
+    gaps = steep[:, None] * (_GRID - d[:, None])
+    log_prior = _jeffreys(gaps, steep)
     parts = []
     for noise_sd, weight in noise:
         total = log_prior + math.log(weight)
-        for difficulty, yes, count in zip(d.tolist(), s.tolist(), n.tolist(), strict=True):
-            total = total + np.interp(_GRID - difficulty, _OFFSETS, _curve(int(yes), int(count), noise_sd))
+        for gap, yes, count in zip(gaps, s.tolist(), n.tolist(), strict=True):
+            total += np.interp(gap, _OFFSETS, _curve(int(yes), int(count), noise_sd))
         parts.append(total)
     log_density = np.logaddexp.reduce(parts)
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
-    tail = (1 - level) / 2
-    cumulative = np.cumsum(density) - density / 2
-    low, high = np.interp([tail, 1 - tail], cumulative, _GRID)
-    return Posterior(_peak(log_density), float(low), float(high), level, _GRID, density)
+    mode, tail = _peak(log_density), (1 - level) / 2
+    low, high = np.interp([tail, 1 - tail], np.cumsum(density) - density / 2, _GRID)
+    wider = t_over_normal(max(d.size - 1, _LEAST_FREEDOM), level)
+    return SolveFit(mode, mode + wider * (float(low) - mode), mode + wider * (float(high) - mode), level)
+
+
+def _jeffreys(gaps: Floats, slopes: Floats) -> Floats:
+    """log of the root of one sample's Fisher information at each rating; `gaps` (problems, ratings) from difficulty."""
+    chances = np.exp([np.interp(gap, _OFFSETS, _curve(1, 1, NOISE_SD)) for gap in gaps])
+    return np.asarray(np.log(np.maximum(slopes**2 @ (chances * (1 - chances)), 1e-300)) / 2)
+
+
+def t_over_normal(freedom: int, level: float) -> float:
+    """How much wider an interval by Student's t is than one by the normal distribution."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, (1 + level) / 2) / special.ndtri((1 + level) / 2))
 
 
 def marginal_chances(ratings: npt.ArrayLike, difficulties: npt.ArrayLike, noise_sd: float) -> Floats:
     """P(solve) of each rating (rows) on each problem (columns), the problem's own error integrated out."""
-    nodes, weights = (_NODES * noise_sd, np.exp(-(_NODES**2) / 2)) if noise_sd else (np.zeros(1), np.ones(1))
+    weights = np.exp(-(_NODES**2) / 2)
     gap = np.asarray(ratings, dtype=np.float64)[:, None] - np.asarray(difficulties, dtype=np.float64)[None, :]
-    logits = ELO_SCALE * (gap[..., None] + nodes)
+    logits = ELO_SCALE * (gap[..., None] + noise_sd * _NODES)
     return np.asarray((1 / (1 + np.exp(-logits))) @ (weights / weights.sum()))
 
 

@@ -10,7 +10,11 @@ from .field import TIE_RULES
 from .percentile import Histogram
 from .table import Solve
 
-RULE_TITLES = {"humans": "as the people of these contests scored", "elo": "Elo formula", "codeelo": "CodeElo's script"}
+RULE_TITLES = {
+    "humans": "as people who solve as much are rated",
+    "elo": "Elo formula on places",
+    "codeelo": "CodeElo's script",
+}
 
 
 def percentiles(rating: Rating, histogram: Histogram | None) -> tuple[float, float, float] | None:
@@ -19,6 +23,14 @@ def percentiles(rating: Rating, histogram: Histogram | None) -> tuple[float, flo
         return None
     low, middle, high = (histogram.percentile(r) for r in (rating.low, rating.rating, rating.high))
     return middle, low, high
+
+
+def basis(rating: Rating) -> str:
+    """What the rating rests on."""
+    if rating.method == "problem ratings":
+        return "problem ratings (no standings at hand)"
+    ties = f", ties: {rating.tie_rule}" if rating.rule == "elo" else ""
+    return f"the standings of {len(rating.contests)} contests, {RULE_TITLES[rating.rule]}{ties}"
 
 
 def solved_by(table: Sequence[Solve], key: Callable[[Solve], str | None]) -> dict[str, tuple[float, int]]:
@@ -52,11 +64,8 @@ def by_rating(table: Sequence[Solve], contests: ContestSet) -> dict[str, tuple[f
 
 def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histogram: Histogram | None) -> str:
     """What `evalkit codeforces rate` prints."""
-    lines = [
-        f"rating {rating.rating:.0f}  [{rating.low:.0f}, {rating.high:.0f}] ({100 * rating.level:g}% interval)",
-        f"from {rating.method}"
-        + (f", rule {rating.rule} ({RULE_TITLES[rating.rule]}), ties: {rating.tie_rule}" if rating.contests else ""),
-    ]
+    interval = f"[{rating.low:.0f}, {rating.high:.0f}] ({100 * rating.level:g}% interval)"
+    lines = [f"rating {rating.rating:.0f}  {interval}", f"from {basis(rating)}"]
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         of = f" ({histogram.date})" if histogram.date else ""
@@ -65,10 +74,13 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
         )
     else:
         lines.append("percentile: no histogram of users at hand; `evalkit codeforces histogram` fetches one")
+    for name, one in rating.by_rule.items():
+        if name == rating.rule:
+            continue
+        lines.append(f"by rule {name}: {one.rating:.0f} [{one.low:.0f}, {one.high:.0f}] ({RULE_TITLES[name]})")
     if rating.by_rule:
-        lines.append("by rule: " + ", ".join(f"{name} {value:.0f}" for name, value in rating.by_rule.items()))
         ties = ", ".join(f"{name} {value:.0f}" for name, value in rating.by_tie_rule.items())
-        lines.append(f"by place among those with the same score (Elo formula): {ties}")
+        lines.append(f"by rule elo, by place among those with the same score: {ties}")
     if rating.problem_model is not None and rating.contests:
         model = rating.problem_model
         lines.append(f"from problem ratings alone: {model.rating:.0f} [{model.low:.0f}, {model.high:.0f}]")
@@ -110,7 +122,7 @@ def to_json(
         "method": rating.method,
         "rule": rating.rule,
         "tie_rule": rating.tie_rule,
-        "by_rule": rating.by_rule,
+        "by_rule": {n: {"rating": e.rating, "interval": [e.low, e.high]} for n, e in rating.by_rule.items()},
         "by_tie_rule": rating.by_tie_rule,
         "from_problem_ratings": None
         if model is None
