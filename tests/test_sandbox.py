@@ -270,7 +270,7 @@ class _SlowOnce:
                     answer = ask(message, *rest)  # type: ignore[arg-type]
                     if isinstance(message, dict) and "fresh" in message and not told:
                         told.append(1)
-                        answer["status"] = "time limit"
+                        answer["tests"][0]["status"] = "time limit"
                     return answer
 
                 jail.ask = slow  # type: ignore[method-assign]

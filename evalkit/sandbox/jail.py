@@ -9,14 +9,14 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.errors import EvalkitError
 from evalkit.sandbox.child import wire
-from evalkit.sandbox.child.python_programs import STAR_MODULES
+from evalkit.sandbox.child.python_programs import STAR_MODULES, write_all
 from evalkit.sandbox.records import Limits
 
 Flavour = Literal["python", "numpy", "toolchain"]
@@ -77,31 +77,52 @@ class Job:
 
 
 class Session:
-    """A program that is ready in a jail. `run` is one test."""
+    """A program that is ready in a jail. `run` is one test, `run_many` several."""
 
-    def __init__(self, jail: "Jail", limits: Limits, files: tuple[int, int, int]) -> None:
+    def __init__(self, jail: "Jail", limits: Limits, files: Sequence[int]) -> None:
         self._jail, self._limits = jail, limits
-        self._stdin, self._stdout, self._stderr = files
+        _, _, self._stderr, self._inputs, self._outputs = files
+        self._running = False
 
     def run(self, text: bytes, fresh: bool = False) -> dict[str, Any]:
-        """The supervisor's reply on one test: status, detail, cpu, wall (seconds), new, and output and errors as bytes.
+        """The supervisor's reply on one test: status, detail, cpu, wall (seconds), new, full, and the output as bytes.
 
         `fresh` asks for a new process. Raises JailBrokenError.
         """
-        os.ftruncate(self._stdin, 0)
-        _write(self._stdin, text)
-        os.ftruncate(self._stdout, 0)
-        os.ftruncate(self._stderr, 0)
-        reply = self._jail.ask({"fresh": fresh}, 4 * self._limits.wall + _GRACE_SECONDS)
-        if "ended" in reply:
-            raise JailBrokenError("the supervisor ended in a test")
-        limit = self._limits.output_mb << 20
-        reply["output"] = _read(self._stdout, limit)
-        reply["full"] = len(reply["output"]) >= limit
+        (reply,) = self.run_many([text], fresh)
         return reply
 
+    def run_many(self, texts: Sequence[bytes], fresh: bool = False) -> Iterator[dict[str, Any]]:
+        """The replies on these tests, one after another, up to one that did not end well (others may follow what the
+        host finds wrong: it calls `stop` before it asks for anything else). Raises JailBrokenError.
+        """
+        os.ftruncate(self._inputs, 0)
+        write_all(self._inputs, b"".join(texts))
+        os.ftruncate(self._outputs, 0)
+        message: dict[str, Any] | None = {"sizes": [len(text) for text in texts], "fresh": fresh}
+        self._running = True
+        while self._running:
+            answer = self._receive(message)
+            message = None
+            # all outputs are read at once: another run may follow before the second reply is asked for
+            yield from [reply | {"output": _read(self._outputs, *reply["output"])} for reply in answer["tests"]]
+
+    def stop(self) -> None:
+        """End the tests that were asked for and still run. Raises JailBrokenError."""
+        message: dict[str, Any] | None = {"stop": True}
+        while self._running:
+            self._receive(message)
+            message = None
+
+    def _receive(self, message: dict[str, Any] | None) -> dict[str, Any]:
+        answer = self._jail.ask(message, 4 * self._limits.wall + _GRACE_SECONDS)
+        if "ended" in answer:
+            raise JailBrokenError("the supervisor ended in a test")
+        self._running = answer["more"]
+        return answer
+
     def errors(self, limit: int = 4000) -> bytes:
-        """The first bytes that the program wrote on its standard error in the last test."""
+        """The first bytes that the program wrote on its standard error in the test that ran last."""
         return os.pread(self._stderr, limit, 0)
 
 
@@ -173,7 +194,7 @@ class Jail:
         """
         ended = False
         with contextlib.ExitStack() as stack:
-            files = (_anonymous_file(), _anonymous_file(), _anonymous_file())
+            files = [_anonymous_file() for _ in range(5)]
             for descriptor in files:
                 stack.callback(os.close, descriptor)
             try:
@@ -194,8 +215,8 @@ class Jail:
 
     def _leave(self, ready: bool) -> None:
         answer = self.ask({"end": True} if ready else None, _GRACE_SECONDS)
-        if "ended" not in answer:
-            raise JailBrokenError("it does not end")
+        while "ended" not in answer:  # what was still on its way when the last test was found wrong
+            answer = self.ask(None, _GRACE_SECONDS)
 
     def close(self) -> None:
         """End everything in it."""
@@ -278,16 +299,9 @@ def _anonymous_file() -> int:
         return os.dup(stream.fileno())
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    view, offset = memoryview(data), 0
-    while offset < len(view):
-        offset += os.pwrite(descriptor, view[offset:], offset)
-
-
-def _read(descriptor: int, limit: int) -> bytes:
-    size = min(os.fstat(descriptor).st_size, limit)
-    chunks, offset = [], 0
-    while offset < size and (chunk := os.pread(descriptor, size - offset, offset)):
+def _read(descriptor: int, begin: int, size: int) -> bytes:
+    chunks = []
+    while size and (chunk := os.pread(descriptor, size, begin)):
         chunks.append(chunk)
-        offset += len(chunk)
+        begin, size = begin + len(chunk), size - len(chunk)
     return b"".join(chunks)

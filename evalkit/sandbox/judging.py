@@ -1,7 +1,7 @@
 """Judges one program: every test in the sandbox, every comparison out here."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from evalkit.sandbox.records import CODES, MODES, Checker, Judgement, Mode, Prog
 _ATTEMPTS = 3
 _YES = ("1", "ok", "yes", "true", "accepted")
 _NATIVE_OVERHEAD_MB = 64
+# so many tests are asked for at once, then so many times more, with at most so many bytes of input
+_FIRST_TESTS, _GROWTH, _MOST_INPUT = 2, 4, 8 << 20
 
 
 def judge(
@@ -127,31 +129,43 @@ class _Judging:
 
     def _run_tests(self, session: Session) -> Judgement:
         with _Room() as room:
-            for number, (text, expected) in enumerate(self.program.tests, start=1):
-                verdict, explanation, cpu, wall = self._run_test(session, room, text, expected)
-                code: bool | int = True if verdict == "accepted" else CODES[verdict]
-                if verdict == "wrong answer" and self.program.fn_name:
-                    code = False
-                explanation = f"test {number}: {explanation}" if explanation else ""
-                if verdict == "sandbox error":
-                    return Judgement(verdict, tuple(self.tests), explanation, self.reruns, self.changed)
-                self.tests.append(TestResult(verdict, code, cpu, wall, explanation))
-                if explanation.endswith(_DIED) and self.mode == "lcb-compat":
-                    self.tests = [replace(self.tests[-1], result=-2)]
+            for result in self._results(session, room):
+                if result.verdict == "sandbox error":
+                    return Judgement("sandbox error", tuple(self.tests), result.explanation, self.reruns, self.changed)
+                self.tests.append(result)
+                if result.explanation.endswith(_DIED) and self.mode == "lcb-compat":
+                    self.tests = [replace(result, result=-2)]
                     break
-                if verdict != "accepted" and not self.all_tests:
+                if result.verdict != "accepted" and not self.all_tests:
                     break
         failed = next((test for test in self.tests if test.verdict != "accepted"), None)
         verdict, explanation = (failed.verdict, failed.explanation) if failed else ("accepted", "")
         return Judgement(verdict, tuple(self.tests), explanation, self.reruns, self.changed)
 
-    def _run_test(self, session: Session, room: "_Room", text: str, expected: str) -> tuple[Verdict, str, float, float]:
-        data = text.encode("utf-8", "surrogatepass")
-        reply = session.run(data)
+    def _results(self, session: Session, room: "_Room") -> Iterator[TestResult]:
+        """One result a test. Few tests are asked for at first, for most programs that fail do so at once."""
+        tests = [(text.encode("utf-8", "surrogatepass"), text, expected) for text, expected in self.program.tests]
+        number, count = 0, _FIRST_TESTS
+        while number < len(tests):
+            batch = list(_up_to(tests[number : number + count], _MOST_INPUT))
+            for reply in session.run_many([data for data, _, _ in batch]):
+                result = self._settle(session, room, reply, *tests[number], number + 1)
+                number += 1
+                yield result
+                if result.verdict != "accepted":
+                    session.stop()
+                    break
+            count *= _GROWTH
+
+    def _settle(
+        self, session: Session, room: "_Room", reply: dict[str, Any], data: bytes, text: str, expected: str, number: int
+    ) -> TestResult:
+        """The result of one test; where its first run was not fair to it, that of another."""
         verdict, explanation = self._grade(session, reply, text, expected)
         isolated = self.mode == "script" and not self.program.fn_name
         if verdict not in ("accepted", "time limit") and isolated and not reply["new"]:
             # the script has shared its process with earlier tests: only a process of its own counts against it
+            session.stop()
             reply = session.run(data, fresh=True)
             verdict, explanation = self._grade(session, reply, text, expected)
         if verdict == "time limit":
@@ -160,7 +174,11 @@ class _Judging:
                 reply = session.run(data, fresh=True)
             verdict, explanation = self._grade(session, reply, text, expected)
             self.changed += verdict != "time limit"
-        return verdict, explanation, reply["cpu"], reply["wall"]
+        code: bool | int = True if verdict == "accepted" else CODES[verdict]
+        if verdict == "wrong answer" and self.program.fn_name:
+            code = False
+        explanation = f"test {number}: {explanation}" if explanation else ""
+        return TestResult(verdict, code, reply["cpu"], reply["wall"], explanation)
 
     def _grade(self, session: Session, reply: dict[str, Any], text: str, expected: str) -> tuple[Verdict, str]:
         status, detail = reply["status"], reply["detail"]
@@ -205,6 +223,15 @@ class _Judging:
 
 
 _DIED = "(its process ended)"
+
+
+def _up_to(tests: Sequence[tuple[bytes, str, str]], size: int) -> Iterator[tuple[bytes, str, str]]:
+    """The first tests, at least one, whose inputs have at most `size` bytes together."""
+    for number, test in enumerate(tests):
+        size -= len(test[0])
+        if number and size < 0:
+            return
+        yield test
 
 
 def run_checker(checker: Checker, sandbox: Sandbox, text: str, output: str, expected: str) -> tuple[bool | None, str]:

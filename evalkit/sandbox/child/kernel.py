@@ -71,10 +71,14 @@ def make_read_only(target: str, recursive: bool) -> None:
     )
 
 
-def drop_capabilities() -> None:
-    """No capability is left, and none comes back with an exec."""
+def bound_capabilities() -> None:
+    """No capability comes back with an exec: in this process and in those that it forks."""
     for capability in range(64):
         _libc.prctl(24, ctypes.c_ulong(capability), 0, 0, 0)  # PR_CAPBSET_DROP; fails above the last one
+
+
+def drop_capabilities() -> None:
+    """No capability is left to this process."""
     header = struct.pack("Ii", 0x20080522, 0)
     _syscall("capset", _CAPSET[platform.machine()], header, bytes(24))
 

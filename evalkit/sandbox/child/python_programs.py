@@ -206,7 +206,8 @@ def read_all(descriptor: int) -> bytes:
     return b"".join(chunks)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    view, offset = memoryview(data), 0
-    while offset < len(view):
-        offset += os.pwrite(descriptor, view[offset:], offset)
+def write_all(descriptor: int, data: bytes, at: int = 0) -> None:
+    """Write `data` at the place `at`, wherever the file's offset is."""
+    view, written = memoryview(data), 0
+    while written < len(view):
+        written += os.pwrite(descriptor, view[written:], at + written)

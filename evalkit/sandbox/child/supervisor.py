@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 from . import compat, kernel, python_programs, seccomp, wire
 
 _REPLY_LIMIT = 4096
+_TELL_SECONDS = 0.02
+_MOST_OUTPUT = 8 << 20
 _MB = 1 << 20
 # past the limit on wall time a program that has had at least 1/8 of a processor goes on until 4 times that limit
 _BUSY_FACTOR, _IDLE_SHARE = 4, 8
@@ -80,12 +82,24 @@ def _limit(wanted: dict[int, int]) -> None:
             resource.setrlimit(kind, (value, value))
 
 
+class Interrupted(Exception):  # noqa: N818
+    """The host wants no more of the tests that it asked for."""
+
+
+def _copy(source: int, begin: int, target: int, at: int, size: int) -> None:
+    while size and (chunk := os.pread(source, min(size, _MB), begin)):
+        python_programs.write_all(target, chunk, at)
+        begin, at, size = begin + len(chunk), at + len(chunk), size - len(chunk)
+
+
 class Supervisor:
     def __init__(self, channel: socket.socket, request: dict[str, Any], descriptors: list[int], jailed: bool) -> None:
         self.channel, self.request, self.jailed = channel, request, jailed
-        self.stdin, self.stdout, self.stderr = descriptors[:3]
-        self.executable = descriptors[3] if len(descriptors) > 3 else None
+        self.stdin, self.stdout, self.stderr, self.inputs, self.outputs = descriptors[:5]
+        self.executable = descriptors[5] if len(descriptors) > 5 else None
         self.limits = request["limits"]
+        self.done: list[dict[str, Any]] = []
+        self.told = 0.0
         self.prepared: Any = None
         self.process: Process | None = None
 
@@ -100,22 +114,65 @@ class Supervisor:
         while True:
             message, _ = wire.receive(self.channel)
             if message.get("end"):
+                self.stop_process()
                 return
-            wire.send(self.channel, self.test(message["fresh"]))
+            if message.get("sizes"):
+                self.batch(message["sizes"], message["fresh"])
 
-    def test(self, fresh: bool) -> dict[str, Any]:
-        """Run one test. The reply: status, detail, cpu and wall in seconds, whether the process was new."""
-        if fresh and self.process is not None:
+    def batch(self, sizes: list[int], fresh: bool) -> None:
+        """Run tests one after another, until one fails or the host speaks; their inputs lie in `inputs`, one by one.
+
+        A reply is told as soon as the next test takes longer than `_TELL_SECONDS`, so that the host need not wait for
+        a test that it may not want.
+        """
+        position = written = 0
+        self.told = time.monotonic()
+        try:
+            for size in sizes:
+                os.ftruncate(self.stdin, 0)
+                _copy(self.inputs, position, self.stdin, 0, size)
+                position += size
+                os.ftruncate(self.stdout, 0)
+                os.ftruncate(self.stderr, 0)
+                reply = self.test(fresh)
+                limit = self.limits["output_mb"] * _MB
+                output = min(os.fstat(self.stdout).st_size, limit)
+                _copy(self.stdout, 0, self.outputs, written, output)
+                self.done.append(reply | {"output": [written, output], "full": output >= limit})
+                written += output
+                if reply["status"] not in ("ok", "exited") or written >= _MOST_OUTPUT:
+                    break
+                self.tell(more=True)
+        except Interrupted:
+            self.stop_process()
+        self.tell(more=False)
+
+    def tell(self, *, more: bool) -> None:
+        """What is done goes to the host: at the end, and before it where that is long ago."""
+        if not more or (self.done and time.monotonic() - self.told > _TELL_SECONDS):
+            wire.send(self.channel, {"tests": self.done, "more": more})
+            self.done = []
+            self.told = time.monotonic()
+
+    def stop_process(self) -> None:
+        if self.process is not None:
             self.process.kill()
             self.process = None
+
+    def test(self, fresh: bool) -> dict[str, Any]:
+        """Run one test. The reply: status, detail, cpu and wall in seconds, whether the process was new.
+
+        Raises Interrupted where the host speaks meanwhile or is gone.
+        """
+        if fresh:
+            self.stop_process()
         is_new = self.process is None
         if self.process is None:
             self.process = Process(self)
         process = self.process
         reply = process.test()
         if process.ended or not self.keeps_process:
-            process.kill()
-            self.process = None
+            self.stop_process()
         return {**reply, "new": is_new}
 
     @property
@@ -243,23 +300,25 @@ class Process:
         return {"status": "exited", "detail": ""}
 
     def _wait(self, begin: float, cpu_limit: float, wall_limit: float) -> str:
-        """ended, replied, or time limit. Raises wire.Closed where the host has gone meanwhile."""
+        """ended, replied, or time limit. Raises Interrupted where the host speaks or is gone."""
         poll = select.poll()
         poll.register(self.reply, select.POLLIN)
-        poll.register(self.owner.channel, select.POLLRDHUP if hasattr(select, "POLLRDHUP") else 0)
+        poll.register(self.owner.channel, select.POLLIN | getattr(select, "POLLRDHUP", 0))
         if self.handle is not None:
             poll.register(self.handle, select.POLLIN)
         pause = min(cpu_limit, wall_limit)
         while True:
-            ready = dict(poll.poll(max(1.0, math.ceil(pause * 1000))))
+            first = min(pause, _TELL_SECONDS) if self.owner.done else pause
+            ready = dict(poll.poll(max(1.0, math.ceil(first * 1000))))
             if self.owner.channel.fileno() in ready:
-                raise wire.Closed
+                raise Interrupted
             if ready.get(self.reply, 0) & select.POLLIN:
                 return "replied"
             if self.handle in ready or (self.handle is None and ready):
                 return "ended"
             if self.reply in ready:  # the program closed its end: only its exit can tell now
                 poll.unregister(self.reply)
+            self.owner.tell(more=True)
             used = self._cpu() - self.cpu_before
             wall = time.monotonic() - begin
             if used >= cpu_limit or wall >= _BUSY_FACTOR * wall_limit:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import warnings
+from collections import deque
 from typing import Any, NoReturn
 
 from . import kernel, seccomp, wire
@@ -19,6 +20,7 @@ from .supervisor import supervise
 JAIL_UID = 1000
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _NOBODY = 65534
+_MOST_LEAVING = 1
 _NAMESPACES = (
     kernel.CLONE_NEWNS
     | kernel.CLONE_NEWPID
@@ -58,6 +60,9 @@ def main(config_text: str) -> NoReturn:
         if not seccomp.supported():
             raise OSError(f"no system-call table for {os.uname().machine}")
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.bound_capabilities()
+        for _ in (seccomp.jail_filter(), seccomp.program_filter(False), seccomp.program_filter(True)):
+            pass  # made once, and inherited by those that install them
         layers |= {"seccomp": "an allow-list of system calls", "no new privileges": "yes"}
     except OSError as error:
         _refuse(channel, str(error))
@@ -189,7 +194,11 @@ def _landlock_state() -> str:
 
 
 def _serve(channel: socket.socket, own_pids: int | None, config: dict[str, Any]) -> NoReturn:
-    """Fork one supervisor for each request; what it says goes straight to the host, its end is told from here."""
+    """Fork one supervisor for each request; what it says goes straight to the host, its end is told from here.
+
+    A supervisor that closes its files is told as ended: the kernel takes its namespaces down while the next one starts.
+    """
+    leaving: deque[int] = deque()
     while True:
         try:
             request, descriptors = wire.receive(channel)
@@ -199,15 +208,22 @@ def _serve(channel: socket.socket, own_pids: int | None, config: dict[str, Any])
             if own_pids is not None:
                 kernel.setns(own_pids, kernel.CLONE_NEWPID)
                 kernel.unshare(kernel.CLONE_NEWPID)
+            alive, held = os.pipe()
             child = os.fork()
         except OSError as error:
             _refuse(channel, f"no new process: {error}")
         if child == 0:
+            os.close(alive)
             supervise(channel, request, descriptors, jailed=own_pids is not None, uid=JAIL_UID, devices=DEVICES)
         for descriptor in descriptors:
             os.close(descriptor)
-        _, status = os.waitpid(child, 0)
+        os.close(held)
+        os.read(alive, 1)
+        os.close(alive)
+        leaving.append(child)
+        while len(leaving) > _MOST_LEAVING:
+            os.waitpid(leaving.popleft(), 0)
         try:
-            wire.send(channel, {"ended": status})
+            wire.send(channel, {"ended": True})
         except wire.Closed:
             os._exit(0)
