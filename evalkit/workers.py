@@ -258,6 +258,7 @@ def _reply(stream: IO[bytes], value: Any) -> None:
 
 def serve() -> None:
     """The child's loop: answer calls until the caller closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, whose end closes the pipe
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a print() in a grader must not end up among the replies
     first = _read_frame(requests)
