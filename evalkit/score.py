@@ -12,7 +12,7 @@ from evalkit.task import Task
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
-GRADER_VERSION = 1
+GRADER_VERSION = 2
 
 
 def grader_name(task: Task) -> str:

@@ -249,8 +249,16 @@ def _limited(function: Callable[..., Any], payload: Any, seconds: float) -> dict
         return {"timeout": True}
 
 
+def _reply(stream: IO[bytes], value: Any) -> None:
+    try:
+        _write_frame(stream, value)
+    except OSError:
+        os._exit(0)  # the caller is gone
+
+
 def serve() -> None:
     """The child's loop: answer calls until the caller closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, whose end closes the pipe
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a print() in a grader must not end up among the replies
     first = _read_frame(requests)
@@ -267,7 +275,7 @@ def serve() -> None:
 
     started = _attempt(start)
     function = started.get("result")
-    _write_frame(replies, {"error": started["error"]} if function is None else {"result": None})
+    _reply(replies, {"error": started["error"]} if function is None else {"result": None})
 
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -280,4 +288,4 @@ def serve() -> None:
     while function is not None:
         call = json.loads(calls.get())
         _limit_cpu(call["timeout"])
-        _write_frame(replies, _limited(function, call["payload"], call["timeout"]))
+        _reply(replies, _limited(function, call["payload"], call["timeout"]))

@@ -26,6 +26,8 @@ def test_responses() -> None:
 
 def test_letters() -> None:
     wrong = [
-        row for row in rows("letters.jsonl") if grade_choice(row["response"], "A", row["choices"]).answer != row["letter"]
+        row
+        for row in rows("letters.jsonl")
+        if grade_choice(row["response"], "A", row["choices"]).answer != row["letter"]
     ]
     assert not wrong

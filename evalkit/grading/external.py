@@ -18,7 +18,7 @@ _GRADERS: dict[str, tuple[str, str, str]] = {
     "math-verify": ("math_verify", "pip install math-verify", "evalkit.grading.external:run_math_verify"),
     "prm800k": (
         "prm800k",
-        "pip install git+https://github.com/openai/prm800k (with pylatexenc and sympy)",
+        "git clone https://github.com/openai/prm800k, PYTHONPATH=prm800k, pip install pylatexenc sympy",
         "evalkit.grading.external:run_prm800k",
     ),
 }
@@ -71,7 +71,13 @@ def run_math_verify(payload: dict[str, str]) -> dict[str, object]:
 
 def run_prm800k(payload: dict[str, str]) -> dict[str, object]:
     """Comparison by prm800k's grader; it has no extraction of its own, so the answer is found by evalkit's."""
-    from prm800k.grading.grader import grade_answer  # type: ignore[import-not-found]
+    import sys
+
+    import prm800k  # type: ignore[import-not-found]
+
+    if (folder := next(iter(prm800k.__path__))) not in sys.path:
+        sys.path.append(folder)  # its modules import each other as `grading`
+    from grading.grader import grade_answer  # type: ignore[import-not-found]
 
     found = extract_answer(payload["response"])
     if found is None:
