@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
 from evalkit.formats.plain import one_line
-from evalkit.formats.table import Table
+from evalkit.formats.table import Row, Table
 from evalkit.published import Figure as PublishedFigure
 from evalkit.published import model_key
 from evalkit.reproduction import differences
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by people with any of the common colour blindnesses; black last.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+# Okabe and Ito's palette, told apart by people with any of the common colour blindnesses; black last, and grey in place
+# of its yellow, which white paper swallows.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999", "#000000")
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
+_CURVES: dict[str, Any] = {"pass@k": "-", "cons@k": "--"}
 ERRORS = "95%, run to run (thick) and over problems (thin)"
 _DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the same
     True: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markeredgecolor": "white", "linestyle": ""},
@@ -62,6 +65,11 @@ def label(text: str, longest: int = 44) -> str:
     return text.replace("$", r"\$")
 
 
+def marker(i: int) -> str:
+    """The marker of the i-th line: with its colour it is one of 64."""
+    return MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write a PNG or an SVG by atomic rename. Raises EvalkitError on another ending or where it cannot be written."""
     import io
@@ -84,8 +92,12 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def names(entries: Sequence[Entry]) -> list[str]:
-    """A label for each entry: the model, with the run where one model has several."""
+    """A label for each entry: the model, without the folders that all share, with the run where one has several."""
     models = [e.report.model for e in entries]
+    if len(set(models)) > 1:
+        folders = zip(*(m.split("/")[:-1] for m in models), strict=False)
+        shared = len(list(takewhile(lambda names: len(set(names)) == 1, folders)))
+        models = ["/".join(m.split("/")[shared:]) for m in models]
     twice = {m for m in models if models.count(m) > 1}
     return [label(f"{m} ({e.run.name})" if m in twice else m) for e, m in zip(entries, models, strict=True)]
 
@@ -132,7 +144,7 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
     panels = len(table.columns)
     across = min(panels, 3)
     down = -(-panels // across)
-    figure, axes = new_figure(4.2 * across, down * (1.1 + 0.28 * count), down, across)
+    figure, axes = new_figure(max(4.2 * across, 6.8), 0.7 + down * (1.1 + 0.34 * count), down, across)
     from matplotlib.lines import Line2D
 
     shown: set[bool] = set()
@@ -154,7 +166,7 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
         rating = any(c.unit == "rating" for row in table.rows if (c := row.cells[i]))
         panel.set_title(f"{label(column.title)} {label(column.metric)}\n{_basis(basis)}", fontsize=9)
         panel.set_yticks(
-            range(count), [label(row.label, 30) for row in table.rows] if i % across == 0 else [""] * count
+            range(count), [_bar_label(row) for row in table.rows] if i % across == 0 else [""] * count, fontsize=8
         )
         panel.set_ylim(count - 0.4, -0.6)
         panel.set_xlabel("rating" if rating else "percent")
@@ -167,8 +179,14 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
         Line2D([], [], color=COLOURS[7], linewidth=1, label="95%, over problems"),
     ]
     handles += [Line2D([], [], label=_DIAMOND_LABELS[alike], **_DIAMONDS[alike]) for alike in sorted(shown)[::-1]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), frameon=False)
     return figure
+
+
+def _bar_label(row: Row) -> str:
+    """The model's own name, and which run of it on a second line."""
+    run = row.label.removeprefix(row.model).strip()
+    return label(row.model.rstrip("/").split("/")[-1], 36) + (f"\n{label(run, 36)}" if run else "")
 
 
 def accuracy_against_tokens(entries: Sequence[Entry], task: str | None) -> "Figure":
@@ -185,19 +203,11 @@ def accuracy_against_tokens(entries: Sequence[Entry], task: str | None) -> "Figu
         assert metric is not None
         assert tokens is not None
         points.append((tokens.mean, metric.value))
-        colour = COLOURS[i % len(COLOURS)] if len(told) <= len(COLOURS) else COLOURS[0]
+        colour = COLOURS[i % len(COLOURS)]
         _two_bars(panel, tokens.mean, metric, colour, horizontal=False)
-        shown, marker = (name if len(told) <= 24 else None), MARKERS[i % len(MARKERS)]
-        panel.plot(
-            tokens.mean,
-            metric.value,
-            marker,
-            color=colour,
-            markeredgecolor="white",
-            zorder=5,
-            linestyle="",
-            label=shown,
-        )
+        shown = name if len(told) <= 24 else None
+        panel.plot(tokens.mean, metric.value, marker(i), color=colour, markersize=8, markeredgecolor="white", zorder=5,
+                   linestyle="", label=shown)  # fmt: skip
     front = pareto_front(points)
     panel.step(*zip(*front, strict=True), where="post", color="0.5", linestyle="--", zorder=1, label="Pareto front")
     panel.set_xlabel("mean tokens a completion")
@@ -219,24 +229,27 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def score_against_k(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """pass@k and cons@k against k, with the run-to-run error as a band."""
+    """pass@k and cons@k against k, with the run-to-run error as a band where there are few enough runs to see it."""
+    from matplotlib.lines import Line2D
+
     chosen = of_task(entries, task)
-    figure, axes = new_figure(6.4, 4.2)
+    figure, axes = new_figure(8.4, 4.2)
     panel: Axes = axes[0, 0]
+    handles = [Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in _CURVES.items()]
+    banded = len(chosen) <= 4
     for i, (entry, name) in enumerate(zip(chosen, names(chosen), strict=True)):
-        colour = COLOURS[i % len(COLOURS)]
+        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": marker(i), "markersize": 5}
+        handles.append(Line2D([], [], label=name, **style))
         first = [m for m in entry.report.metrics if m.name == "pass@1"]
-        for kind, line in (("pass", "-"), ("cons", "--")):
+        for kind, line in _CURVES.items():
             curve = first + [
-                m for m in entry.report.metrics if re.fullmatch(rf"{kind}@\d+", m.name) and m.name != "pass@1"
+                m for m in entry.report.metrics if re.fullmatch(rf"{kind[:-1]}\d+", m.name) and m.name != "pass@1"
             ]
             ks = [int(m.name.split("@")[1]) for m in curve]
-            marker = MARKERS[i % len(MARKERS)]
-            values = [m.value for m in curve]
-            panel.plot(ks, values, line, marker=marker, markersize=4, color=colour, label=f"{name}: {kind}@k")
-            intervals = [m.interval_run or (m.value, m.value) for m in curve]
-            low, high = zip(*intervals, strict=True)
-            panel.fill_between(ks, low, high, color=colour, alpha=0.15, linewidth=0)
+            panel.plot(ks, [m.value for m in curve], line, **style)
+            if banded:
+                low, high = zip(*(m.interval_run or (m.value, m.value) for m in curve), strict=True)
+                panel.fill_between(ks, low, high, color=style["color"], alpha=0.15, linewidth=0)
     top = max(e.report.n for e in chosen)
     panel.set_xscale("log", base=2)
     ticks = [1 << i for i in range(top.bit_length())]
@@ -244,8 +257,8 @@ def score_against_k(entries: Sequence[Entry], task: str | None) -> "Figure":
     panel.set_xlabel("k (samples a problem)")
     panel.set_ylabel(f"{label(chosen[0].report.title)} (percent)")
     panel.set_ylim(0, 100)
-    panel.set_title(f"{_basis(chosen)}; bands: 95%, run to run", fontsize=8)
-    panel.legend(frameon=False, fontsize=7, loc="best", handlelength=4)
+    panel.set_title(_basis(chosen) + ("; bands: 95%, run to run" if banded else ""), fontsize=8)
+    figure.legend(handles=handles, frameon=False, fontsize=7, loc="outside right upper", handlelength=4)
     return figure
 
 
@@ -295,7 +308,7 @@ def checkpoint_sweep(entries: Sequence[Entry], task: str | None) -> "Figure":
         colour = COLOURS[i % len(COLOURS)]
         metrics = [m for _, e in line if (m := e.report.metric("pass@1"))]
         title = f"{label(line[0][1].report.title)} ({_basis([e for _, e in line])})"
-        style = f"{MARKERS[i % len(MARKERS)]}{LINES[i % len(LINES)]}"
+        style = f"{marker(i)}{LINES[i % len(LINES)]}"
         panel.plot([s for s, _ in line], [m.value for m in metrics], style, color=colour, markersize=4, label=title)
         for (step, _), metric in zip(line, metrics, strict=True):
             _two_bars(panel, step, metric, colour, horizontal=False)

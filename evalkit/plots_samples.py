@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from evalkit.entries import Entry
 from evalkit.errors import EvalkitError
-from evalkit.plots import COLOURS, LINES, MARKERS, label, names, new_figure, of_task
+from evalkit.plots import COLOURS, LINES, label, marker, names, new_figure, of_task
 from evalkit.samples import Samples, load_samples
 from evalkit.stats import Estimate, avg_at_n
 from evalkit.store import RunDirectory
@@ -53,7 +53,7 @@ def budget_curve(entries: Sequence[Entry], task: str | None) -> "Figure":
         estimates = [at_budget(samples.values, tokens, b) for b in budgets]
         colour, style = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
         values = [100 * e.value for e in estimates]
-        panel.plot(budgets, values, style, marker=MARKERS[i % len(MARKERS)], markersize=4, color=colour,
+        panel.plot(budgets, values, style, marker=marker(i), markersize=4, color=colour,
                    label=f"{name} (n = {entry.report.n})")  # fmt: skip
         low, high = zip(*(e.interval_run for e in estimates), strict=True)
         panel.fill_between(budgets, 100 * np.array(low), 100 * np.array(high), color=colour, alpha=0.15, linewidth=0)
@@ -98,12 +98,14 @@ def length_distribution(entries: Sequence[Entry], task: str | None) -> "Figure":
         if shown == limit:
             handles["token limit"] = panel.axvline(limit, color="black", linestyle="--", linewidth=1)
         report = entry.report
-        told = f"{report.samples} completions, {100 * report.truncation_rate:.1f}% cut at {limit}"
+        drawn = f"{report.samples} completion{'s' if report.samples > 1 else ''}"
+        told = f"{drawn}, {100 * report.truncation_rate:.1f}% cut at {limit}"
         panel.set_title(f"{name}\n{told}", fontsize=8)
         panel.set_xlabel("tokens a completion")
         panel.set_ylabel("completions")
+        panel.yaxis.get_major_locator().set_params(integer=True)
     for panel in list(axes.flat)[len(chosen) :]:
         panel.set_axis_off()
     figure.suptitle(label(chosen[0].report.title), fontsize=9)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, frameon=False)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3 * across, frameon=False)
     return figure

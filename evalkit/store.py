@@ -144,6 +144,43 @@ class ScoreFacts(TypedDict):
     answer: str | None
 
 
+class _Named(TypedDict):
+    name: str
+
+
+class _Limit(TypedDict):
+    max_tokens: int
+
+
+class _TaskIdentity(TypedDict):
+    version: int
+    sampling: _Limit
+
+
+class _Count(TypedDict):
+    n: Annotated[int, Field(ge=1)]
+
+
+class _DescribedTask(TypedDict):
+    title: str
+    spec: _Named
+    identity: _TaskIdentity
+    sampling: _Count
+    problem_ids: list[str]
+
+
+class _Identity(TypedDict):
+    protocol: _Named
+
+
+class _Description(TypedDict):
+    """What readers take for granted of run.json; what else it holds is not looked at."""
+
+    model: str
+    identity: _Identity
+    tasks: dict[str, _DescribedTask]
+
+
 def _there_twice(path: Path, number: int, sample: tuple[str, int]) -> EvalkitError:
     return damaged(path, number, f"sample {sample[1]} of problem {sample[0]} is there twice")
 
@@ -213,6 +250,14 @@ class RunDirectory:
                 f"{self.description_path} is not of schema {SCHEMA}, the one that this evalkit reads.",
                 "read it with the version of evalkit that wrote it.",
             )
+        try:
+            _validator(_Description).validate_python(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise EvalkitError(
+                f"{self.description_path} is damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+                "restore it, or give the run another folder with -o.",
+            ) from error
         return content
 
     @contextmanager
@@ -279,7 +324,8 @@ def _differences(name: str, present: Any, wanted: Any) -> Iterator[tuple[str, An
 def find_runs(path: Path) -> list[RunDirectory]:
     """The run directories at or below `path`, sorted. Raises EvalkitError where there is none."""
     if not path.is_dir():
-        raise EvalkitError(f"The folder {path} does not exist.", "give a results folder or a run directory.")
+        told = f"{path} is no folder." if path.exists() else f"The folder {path} does not exist."
+        raise EvalkitError(told, "give a results folder or a run directory.")
     found = [RunDirectory(file.parent) for file in sorted(path.rglob("run.json"))]
     if not found:
         raise EvalkitError(f"There is no run below {path}.", "`evalkit run` makes one.")

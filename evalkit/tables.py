@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.entries import Entry, load_entries, natural_order, setting_differences
+from evalkit.errors import EvalkitError
 from evalkit.formats.table import Cell, Column, Row, Table
 from evalkit.published import PAPER, Figure, load_published, model_key
 from evalkit.reproduction import FEWEST_SAMPLES, verdict
@@ -34,6 +35,7 @@ def build_table(
     """The table: the paper's columns first, then the others; published rows with ours below them.
 
     `metrics` adds columns, such as `pass@8`, for every task that has them.
+    Raises EvalkitError where no run has one of them.
     """
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
@@ -74,6 +76,10 @@ def _columns(entries: Sequence[Entry], published: Sequence[Figure], metrics: Seq
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in entries}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
+    for name in metrics:
+        if all(name != metric for _, metric in had):
+            offered = ", ".join(dict.fromkeys(m.name for e in entries for m in e.report.metrics)) or "none"
+            raise EvalkitError(f"No run has the metric {name!r}.", f"there is: {offered}.")
     wanted: list[tuple[str, str]] = [f.column for f in load_published(PAPER)]
     wanted += [f.column for f in published]
     wanted += [(e.report.task, "pass@1") for e in entries]

@@ -291,3 +291,17 @@ def test_latex_sets_any_name_literally() -> None:
         r"\textasciigrave{}\textasciigrave{}\textquotesingle{}\textquotesingle{}\textquotedbl{}\textless{}\textbar{}"
         r"\textgreater{} --é U+6570U+1F600fi"
     )  # compiled by pdfTeX 1.40.24 as it stands
+
+
+def test_a_description_that_lacks_something_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", "m", {"aime24": solve_rates(3, 2, 0.5)})
+    whole = run.describe()
+    for damage, where in (
+        ({"model": None}, "model"),
+        ({"identity": {}}, "identity.protocol"),
+        ({"tasks": {"x": 1}}, "tasks.x"),
+    ):
+        run.rewrite(whole | damage)
+        assert f"run.json is damaged at {where}" in told(run_evalkit("leaderboard", tmp_path, code=2))
+    run.rewrite(whole)
+    assert "No run has the metric 'pass@7'" in told(run_evalkit("leaderboard", tmp_path, "-m", "pass@7", code=2))
