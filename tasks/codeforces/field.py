@@ -20,7 +20,7 @@ MIN_PARTICIPANTS = 30
 """Below this a contest says too little to be rated by its standings."""
 
 _BIN = 25.0
-_SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 250.0, 2500.0, 1500.0
+_SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 150.0, 2500.0, 1500.0
 _STEPS, _LONGEST_STEP = 40, 1.0
 
 
@@ -87,7 +87,7 @@ def people_curves(
     """Difficulty and slope of each problem, from who of the people (of these `ratings`) `solved` it (people, problems).
 
     Logistic regressions P(solve) = 1 / (1 + 10^(slope (d - r) / 400)) by Newton's method over people binned by rating,
-    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 250) (not rated: N(2500, 1500)). They decide where
+    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 150) (not rated: N(2500, 1500)). They decide where
     hardly anybody or nearly everybody solved it. Slopes lie in [0.2, 3].
     """
     from scipy import special
