@@ -19,8 +19,8 @@ TIE_SHARE: dict[TieRule, float] = {"middle": 0.5, "upper-quartile": 0.25, "faste
 MIN_PARTICIPANTS = 30
 """Below this a contest says too little to be rated by its standings."""
 
-_CENTRE, _BIN = 1500.0, 25.0
-_SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 500.0, 2500.0, 1500.0
+_BIN = 25.0
+_SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 150.0, 2500.0, 1500.0
 _STEPS, _LONGEST_STEP = 40, 1.0
 
 
@@ -87,23 +87,24 @@ def people_curves(
     """Difficulty and slope of each problem, from who of the people (of these `ratings`) `solved` it (people, problems).
 
     Logistic regressions P(solve) = 1 / (1 + 10^(slope (d - r) / 400)) by Newton's method over people binned by rating,
-    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 500) (not rated: N(2500, 1500)), so that problems
-    which everybody or nobody solved stay finite. Slopes lie in [0.2, 3].
+    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 150) (not rated: N(2500, 1500)). They decide where
+    hardly anybody or nearly everybody solved it. Slopes lie in [0.2, 3].
     """
     from scipy import special
 
     bins, inverse = np.unique(np.floor(np.asarray(ratings, dtype=np.float64) / _BIN), return_inverse=True)
     people = np.bincount(inverse).astype(np.float64)[:, None]
     right = np.stack([np.bincount(inverse, weights=column, minlength=bins.size) for column in solved.T], axis=1)
-    x = ELO_SCALE * (bins * _BIN + _BIN / 2 - _CENTRE)[:, None]
     known = np.array([r is not None for r in problem_ratings])
     expected = np.array([_UNRATED if r is None else float(r) for r in problem_ratings])
-    prior, precision = ELO_SCALE * (_CENTRE - expected), (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
-    level, slope = prior.copy(), np.ones_like(prior)
+    precision = (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
+    # log odds at the expected difficulty, and how they rise from there
+    x = ELO_SCALE * ((bins * _BIN + _BIN / 2)[:, None] - expected)
+    level, slope = np.zeros_like(expected), np.ones_like(expected)
     for _ in range(_STEPS):
         chance = special.expit(level + slope * x)
         missed, weight = right - people * chance, people * chance * (1 - chance)
-        g0 = missed.sum(axis=0) - precision * (level - prior)
+        g0 = missed.sum(axis=0) - precision * level
         g1 = (missed * x).sum(axis=0) - (slope - 1) / _SLOPE_SD**2
         h00, h01 = weight.sum(axis=0) + precision, (weight * x).sum(axis=0)
         h11 = (weight * x * x).sum(axis=0) + _SLOPE_SD**-2
@@ -114,7 +115,7 @@ def people_curves(
         if np.abs(steps).max() < 1e-8:
             break
     slope = np.clip(slope, 0.2, 3.0)
-    return _CENTRE - level / (slope * ELO_SCALE), slope
+    return expected - level / (slope * ELO_SCALE), slope
 
 
 class Field:
