@@ -83,3 +83,25 @@ def test_the_attacks_work_where_nothing_holds_them(name: str, canary: Path) -> N
     with Sandbox(unsafe=True) as sandbox:
         program = Program(code, [("1\n", "ESCAPED")], None, language, Limits(cpu_seconds=2))
         assert judge(program, sandbox=sandbox).passed
+
+
+# ruff: noqa: E501  programs stand on one line
+_PAIR = "class Solution:\n    def f(self, x):\n"
+_FUNCTIONS = {
+    "equal to all": "        class E(int):\n            def __eq__(self, o): return True\n            __hash__ = int.__hash__\n        return E(1)",
+    "leaves": "        raise SystemExit(0)",
+    "ends its process": "        import os; os._exit(0)",
+    "forges an answer": '        import os\n        for n in range(3, 256):\n            try: os.write(n, b\'{"status": "ok", "detail": ""}\')\n            except OSError: pass\n        os._exit(0)',
+    "poisons json": "        import json; json.dumps = lambda *a, **k: '4711'\n        return 1",
+    "not a number": "        return float('nan')",
+    "endless": "        return iter(int, 1)",
+    "hostile exception": "        class E(Exception):\n            def __str__(self): raise SystemExit\n        raise E",
+}
+
+
+@pytest.mark.parametrize("mode", ["script", "lcb-compat"])
+@pytest.mark.parametrize("name", _FUNCTIONS)
+def test_a_function_does_not_pass_by_what_it_is(name: str, mode: str) -> None:
+    program = Program(_PAIR + _FUNCTIONS[name], [("1", "4712")], "f", limits=Limits(cpu_seconds=1))
+    done = judge(program, mode=mode)  # type: ignore[arg-type]
+    assert done.verdict not in ("accepted", "sandbox error"), done
