@@ -67,7 +67,8 @@ def soak(count: int, workers: int) -> tuple[list[tuple[str, str]], int]:
                 total = sum(mb for _, mb in tree.values())
                 zombies = sum(state == "Z" for state, _ in tree.values())
                 print(
-                    f"  {len(verdicts):5d} judged, {time.monotonic() - begin:6.1f} s: judge {tree[os.getpid()][1]:.1f} MB, "
+                    f"  {len(verdicts):5d} judged, {time.monotonic() - begin:6.1f} s: "
+                    f"judge {tree[os.getpid()][1]:.1f} MB, "
                     f"{len(tree) - 1} children, {total:.1f} MB together, {zombies} ended and not yet collected",
                     flush=True,
                 )
