@@ -1,4 +1,6 @@
-"""5,000 programs of which every tenth hangs, dies or floods: does it end by itself, does memory stay flat, is nothing left?
+"""5,000 programs of which every tenth hangs, dies or floods.
+
+Does it end by itself, does memory stay flat, is nothing left?
 
     python benchmarks/judge_soak.py [--programs 5000] [--workers 1 4]
 
