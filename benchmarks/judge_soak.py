@@ -25,7 +25,7 @@ BAD = {
     "sleeps": "import time\ntime.sleep(1000)",
     "dies": "import os\nos.abort()",
     "floods": "while True: print('x' * 10000)",
-    "allocates": "x = [0]\nwhile True: x += x",
+    "allocates": "x = bytearray(1 << 30)",
     "exits": "import os\nos._exit(7)",
     "threads": "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()",
     "fills": "f = open('/tmp/x', 'wb')\nwhile True: f.write(bytes(1 << 20))",
