@@ -194,6 +194,13 @@ def test_a_checker_decides() -> None:
     assert verdict("print(2, 1)", [("", "1 2")], comparison=checker).passed
     assert verdict("print(2, 2)", [("", "1 2")], comparison=checker).verdict == "wrong answer"
     assert verdict("print('crash')", [("", "1 2")], comparison=checker).verdict == "wrong answer"
+    for leave, expected in (
+        ("sys.exit(1)", "wrong answer"),
+        ("sys.exit(3)", "sandbox error"),
+        ("os._exit(3)", "sandbox error"),
+    ):
+        at_fault = Checker(f"import os, sys\nif '2' in open('output.txt').read(): {leave}\nprint('ok')")
+        assert verdict("print(2)", [("", "1")], comparison=at_fault).verdict == expected
     assert verdict("print(1)", [("", "1")], comparison=Checker("1 / 0")).verdict == "sandbox error"
     assert verdict("print(1)", [("", "1")], comparison=Checker("print(")).verdict == "sandbox error"
 

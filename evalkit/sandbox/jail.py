@@ -198,7 +198,7 @@ class Jail:
             for descriptor in files:
                 stack.callback(os.close, descriptor)
             try:
-                handed = files if job.executable is None else (*files, job.executable)
+                handed = tuple(files) if job.executable is None else (*files, job.executable)
                 reply = self.ask(job.message(self._folder), _START_SECONDS + job.limits.wall, handed)
                 if "ended" in reply:
                     ended = True

@@ -215,6 +215,8 @@ class _Judging:
     def _ask_checker(self, checker: Checker, text: str, output: str, expected: str) -> tuple[Verdict, str]:
         right, said = run_checker(checker, self.sandbox, text, output, expected)
         if right is None:
+            if said.endswith(_CHECKER_FAILED):
+                return "sandbox error", f"the checker says that it failed: {said}"
             fit, _ = run_checker(checker, self.sandbox, text, expected, expected)
             if fit is not True:
                 return "sandbox error", f"the checker failed: {said}"
@@ -223,6 +225,7 @@ class _Judging:
 
 
 _DIED = "(its process ended)"
+_CHECKER_FAILED = "exit code 3"  # testlib's _fail: the checker or the jury's answer is at fault, not the output
 
 
 def _up_to(tests: Sequence[tuple[bytes, str, str]], size: int) -> Iterator[tuple[bytes, str, str]]:
@@ -258,7 +261,7 @@ def run_checker(checker: Checker, sandbox: Sandbox, text: str, output: str, expe
                 reply = session.run(b"")
         except ProgramCrashedError:
             return None, "compiling it ended the interpreter"
-    if reply["status"] not in ("ok", "exited"):
+    if reply["status"] not in ("ok", "exited") or reply["detail"]:
         return None, f"{reply['status']}: {reply['detail']}"
     said = reply["output"].decode("utf-8", "replace").strip()
     return _is_yes(said.split()[0].lower() if said else ""), said

@@ -208,6 +208,23 @@ _PLAIN = {
     "dgram_pair_sendto": _try(
         "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.sendto(b'x', '\\0x')", "import socket"
     ),
+    "no_seccomp_of_its_own": _CALL + "value = call(317, 1, 0, None)\nprint('ESCAPED' if value != -1 else 'held')\n",
+    "atexit_output": "import atexit, os\natexit.register(lambda: os.write(1, b'held'))\nprint('held')\n",
+    "del_at_the_end": "class A:\n    def __del__(self): raise SystemExit(0)\na = A()\nprint('held')\nraise ValueError\n",
+    "hostile_exception": "class E(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = __str__\nraise E\n",
+    "settrace": "import sys\nsys.settrace(lambda f, e, a: (_ for _ in ()).throw(SystemExit))\ndef f(): pass\nf()\n",
+    "poisoned_json": "import json, builtins\njson.dumps = lambda *a, **k: '{\"status\": \"ok\"}'\nbuiltins.print = None\nos = __import__('os')\nos.write(1, b'held')\n",
+    "poisoned_modules": "import sys\nsys.modules.clear()\nprint('held')\n",
+    "exit_zero_midway": "import os\nprint('ESC')\nos._exit(0)\n",
+    "fifo_waits": "import os\nos.mkfifo('/tmp/f')\nopen('/tmp/f').read()\n",
+    "sparse_file": _try("f = open('/tmp/s', 'wb'); f.truncate(1 << 40)", ""),
+    "remove_the_folder": "import shutil\nshutil.rmtree('/tmp', ignore_errors=True)\nprint('held')\n",
+    "truncate_every_descriptor": "import os\nfor n in range(200):\n    try: os.ftruncate(n, 0)\n    except OSError: pass\nprint('held')\n",
+    "seek_every_descriptor": "import os\nfor n in range(3, 200):\n    try: os.lseek(n, 1 << 40, 0); os.write(n, b'ESCAPED')\n    except OSError: pass\nprint('held')\n",
+    "map_output": "import mmap, os\nos.ftruncate(1, 1 << 20)\nm = mmap.mmap(1, 1 << 20)\nm[:7] = b'ESCAPEX'\n",
+    "huge_number": "print(10 ** 40000 + 1)\nprint(10 ** 60000)\n",
+    "infinite_generator": "print(*(x for x in iter(int, 1)))\n",
+    "deep_pickle": "import pickle\nx = []\nfor _ in range(10 ** 6): x = [x]\npickle.dumps(x)\n",
     "x32_calls": _CALL + "value = call(0x40000000 + 57)\nprint('ESCAPED' if value >= 0 else 'held')\n",
 }
 
@@ -216,6 +233,10 @@ _CPP = {
     "cpp_socket": "#include <sys/socket.h>\n#include <cstdio>\nint main(){ puts(socket(AF_INET, SOCK_STREAM, 0) >= 0 ? \"ESCAPED\" : \"held\"); }",
     "cpp_memory": "#include <cstdlib>\n#include <cstring>\nint main(){ for (;;) { void* p = malloc(1 << 26); if (!p) abort(); memset(p, 1, 1 << 26); } }",
     "cpp_include_secret": f"#include \"{CANARY}/file\"\n#include <cstdio>\nint main(){{ puts(\"ESCAPED\"); }}",
+    "cpp_constructor_fork": "#include <unistd.h>\n#include <cstdio>\n__attribute__((constructor)) void early(){ if (fork() >= 0) puts(\"ESCAPED\"); }\nint main(){}",
+    "cpp_raw_socket": "#include <cstdio>\nint main(){ long r; asm volatile(\"syscall\" : \"=a\"(r) : \"a\"(41L), \"D\"(2L), \"S\"(1L), \"d\"(0L) : \"rcx\", \"r11\", \"memory\"); puts(r >= 0 ? \"ESCAPED\" : \"held\"); }",
+    "cpp_include_passwd": "#include \"/etc/passwd\"\nint main(){}",
+    "cpp_include_stdin": "#include \"/dev/stdin\"\n#include <cstdio>\nint main(){ puts(\"held\"); }",
     "cpp_passwd": "#include <fstream>\n#include <iostream>\nint main(){ std::ifstream f(\"/etc/passwd\"); std::cout << (f ? \"ESCAPED\" : \"held\"); }",
 }  # fmt: skip
 

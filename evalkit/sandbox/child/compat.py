@@ -6,6 +6,7 @@ exception after `cpu_seconds` of wall time, which a program can catch. What diff
 """
 
 import ast
+import builtins
 import contextlib
 import io
 import os
@@ -111,22 +112,21 @@ class Program:
         captured, before = io.StringIO(), sys.stdout
         captured.close = lambda: None  # type: ignore[method-assign]
         sys.stdout = captured
-        # the first three replace methods of the stream that `from sys import stdin` has bound before the fourth
-        replaced: list[Any] = [
-            mock.patch("sys.stdin.read", new=read),
-            mock.patch("sys.stdin.readlines", new=read_lines),
-            mock.patch("sys.stdin.readline", new=read_line),
-            mock.patch("sys.stdin", io.StringIO(text)),
-            mock.patch("builtins.open", _mocked_open(text)),
-        ]
+        stdin, real_open = sys.stdin, builtins.open
+        # the methods are those of the stream that `from sys import stdin` has bound; by hand, for mock.patch takes
+        # longer than most tests
+        methods = {"read": read, "readlines": read_lines, "readline": read_line}
         try:
-            with self.alarm(), contextlib.ExitStack() as stack:
-                for patch in replaced:
-                    stack.enter_context(patch)
+            with self.alarm():
+                vars(stdin).update(methods)
+                sys.stdin = io.StringIO(text)
+                builtins.open = _mocked_open(text)
                 with contextlib.suppress(SystemExit):
                     self.target()
         finally:
-            sys.stdout = before
+            sys.stdout, sys.stdin, builtins.open = before, stdin, real_open
+            for name in methods:
+                vars(stdin).pop(name, None)
         return captured.getvalue().encode("utf-8", "surrogatepass")
 
 
@@ -159,8 +159,6 @@ def serve(prepared: Prepared, kept: dict[str, int]) -> None:
 
 
 def _prepare_process() -> None:
-    import builtins
-
     null = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     silent = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     set_streams(null, silent, io.TextIOWrapper(io.FileIO(2, "w", closefd=False)))

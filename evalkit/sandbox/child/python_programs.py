@@ -118,8 +118,8 @@ def _run_script(prepared: Prepared, kept: dict[str, int], state: dict[str, Any])
     status, detail = "ok", ""
     try:
         exec(prepared.code, names)
-    except SystemExit:
-        pass
+    except SystemExit as error:
+        detail = f"exit code {error.code}" if error.code else ""
     except BaseException as error:
         status, detail = failure(error)
     try:
