@@ -49,7 +49,7 @@ class Meter:
         self._begun = self._last = clock()
         self._completions = self._uncounted = self._prompt = self._generated = self._repetitions = 0
         self._request_seconds = 0.0
-        self._spans: list[tuple[float, float]] = []
+        self._spans: list[tuple[float, float]] = []  # in which something ran: apart from each other, in order
 
     def add(self, completion: Completion) -> None:
         """Count a completion that has ended now."""
@@ -61,23 +61,13 @@ class Meter:
         self._prompt += completion.prompt_tokens or 0
         self._generated += completion.completion_tokens or 0
         self._request_seconds += completion.seconds
-        self._spans.append((max(self._begun, now - completion.seconds), now))
-        if len(self._spans) >= 4096:
-            self._merge()
-
-    def _merge(self) -> None:
-        """Join the spans in which something ran; what is far back cannot be touched any more, so a few are left."""
-        merged: list[tuple[float, float]] = []
-        for start, end in sorted(self._spans):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-            else:
-                merged.append((start, end))
-        self._spans = merged
+        start = max(self._begun, now - completion.seconds)
+        while self._spans and self._spans[-1][1] >= start:
+            start = min(start, self._spans.pop()[0])
+        self._spans.append((start, now))
 
     def result(self, first_draw: float | None = None) -> Throughput:
         """The figures so far; `first_draw` (by the clock) is when the engine took its first request."""
-        self._merge()
         began = self._begun if first_draw is None else first_draw
         load = max(began - self._begun, 0.0)
         seconds = max(self._last - began, 0.0)

@@ -68,3 +68,15 @@ def test_a_million_completions_take_no_memory() -> None:
         meter.add(Completion("t", "p", 0, "", "stop", 1, 1, 1.0))
     assert len(meter._spans) < 5000
     assert meter.result().idle_seconds == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 400)), min_size=1, max_size=60))
+def test_idle_seconds_are_those_that_no_request_covers(ends: list[tuple[int, int]]) -> None:
+    now = 0
+    meter = Meter(clock=lambda: float(now))
+    busy: set[int] = set()
+    for pause, seconds in ends:
+        now += pause
+        meter.add(Completion("t", "p", 0, "", "stop", 1, 1, float(seconds)))
+        busy.update(range(max(0, now - seconds), now))
+    assert meter.result().idle_seconds == now - len(busy)
