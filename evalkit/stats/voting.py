@@ -58,11 +58,11 @@ def _others_below(rivals: tuple[int, ...], quiet: int, a: int, room: int, rate: 
 @lru_cache(maxsize=1024)
 def _step(rival: int, a: int, room: int, rate: float) -> Floats:
     """The matrix that adds a rival's votes, fewer than `a`, to the votes cast."""
-    votes = np.zeros(room + 1)
+    votes = np.zeros(2 * room + 1)
     known = _binomial(rival, rate)[: min(a, room + 1)]
-    votes[: len(known)] = known
-    more = np.arange(room + 1)[None, :] - np.arange(room + 1)[:, None]
-    return np.where(more >= 0, votes[more], 0.0)
+    votes[room : room + len(known)] = known
+    # rows that share one vector's memory: with a thousand samples a matrix of its own for each rival would be gigabytes
+    return np.lib.stride_tricks.sliding_window_view(votes, room + 1)[::-1]
 
 
 @lru_cache(maxsize=4096)
