@@ -1,5 +1,6 @@
 """The samples of one task of a run as arrays, by problem and sample: what figures and plots are made of."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy.typing as npt
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.store import RunDirectory
 from evalkit.types import Status
+
+_MISSING = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +41,26 @@ def load_samples(run: RunDirectory, name: str, problem_ids: Sequence[str], n: in
         raise EvalkitError(f"{run.path} has no problems for {name}.", "run it with a --limit of at least 1.")
     store = run.task(name)
     first = {problem_id: i * n for i, problem_id in enumerate(problem_ids)}
-    truncated: list[bool | None] = [None] * asked
-    tokens: list[int | None] = [None] * asked
+    truncated = array("b", [_MISSING]) * asked
+    tokens = array("q", [_MISSING]) * asked
     for completion in store.completion_facts():
         index, start = completion["sample_index"], first.get(completion["problem_id"])
         if start is not None and 0 <= index < n:
             truncated[start + index] = completion["finish_reason"] in ("length", "repetition")
-            tokens[start + index] = completion["completion_tokens"]
-    if missing := truncated.count(None):
+            counted = completion["completion_tokens"]
+            tokens[start + index] = _MISSING if counted is None else counted
+    if missing := truncated.count(_MISSING):
         raise _incomplete(run, name, asked - missing, asked, "completions")
-    values = [0.0] * asked
+    values = array("d", [0.0]) * asked
     statuses: list[Status | None] = [None] * asked
     answers: list[str | None] = [None] * asked
+    known: dict[str | None, str | None] = {}  # equal answers share one string
     for score in store.score_facts():
         index, start = score["sample_index"], first.get(score["problem_id"])
         if start is not None and 0 <= index < n:
             at = start + index
-            values[at], statuses[at], answers[at] = score["value"], score["status"], score["answer"]
+            values[at], statuses[at] = score["value"], score["status"]
+            answers[at] = known.setdefault(score["answer"], score["answer"])
     given = [status for status in statuses if status is not None]
     if len(given) < asked:
         raise _incomplete(run, name, len(given), asked, "scores")
@@ -65,7 +71,7 @@ def load_samples(run: RunDirectory, name: str, problem_ids: Sequence[str], n: in
         [given[i : i + n] for i in range(0, asked, n)],
         [answers[i : i + n] for i in range(0, asked, n)],
         np.array(truncated, dtype=bool).reshape(shape),
-        np.array(tokens, dtype=np.int64).reshape(shape) if None not in tokens else None,
+        None if _MISSING in tokens else np.array(tokens).reshape(shape),
     )
 
 

@@ -8,6 +8,7 @@ results/<model>/<run-id>/
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,31 +55,31 @@ class TaskStore:
         Raises EvalkitError on a damaged line, and on a sample that is there twice.
         """
         path = self.completions_path
-        finished: set[tuple[str, int]] = set()
+        finished: defaultdict[str, set[int]] = defaultdict(set)
         for number, line in read_checked(path):
             completion: Completion = _validated(Completion, line, path, number)
-            sample = (completion.problem_id, completion.sample_index)
-            if sample in finished:
-                raise _there_twice(path, number, sample)
+            of_problem = finished[completion.problem_id]
+            if completion.sample_index in of_problem:
+                raise _there_twice(path, number, completion.problem_id, completion.sample_index)
             if completion.error is None:
-                finished.add(sample)
+                of_problem.add(completion.sample_index)
             yield completion
 
     def completion_facts(self) -> Iterator["CompletionFacts"]:
         """As `completions`, but only the fields that figures are made of: the others are not looked at."""
         path = self.completions_path
         validate = _validator(CompletionFacts).validate_json
-        finished: set[tuple[str, int]] = set()
+        finished: defaultdict[str, set[int]] = defaultdict(set)
         for number, line in read_checked(path):
             try:
                 facts: CompletionFacts = validate(line)
             except ValidationError:
                 facts = _validated(CompletionFacts, line, path, number)
-            sample = (facts["problem_id"], facts["sample_index"])
-            if sample in finished:
-                raise _there_twice(path, number, sample)
+            of_problem = finished[facts["problem_id"]]
+            if facts["sample_index"] in of_problem:
+                raise _there_twice(path, number, facts["problem_id"], facts["sample_index"])
             if "error" not in facts or facts["error"] is None:
-                finished.add(sample)
+                of_problem.add(facts["sample_index"])
             yield facts
 
     def finished(self) -> set[tuple[str, int]]:
@@ -181,8 +182,8 @@ class _Description(TypedDict):
     tasks: dict[str, _DescribedTask]
 
 
-def _there_twice(path: Path, number: int, sample: tuple[str, int]) -> EvalkitError:
-    return damaged(path, number, f"sample {sample[1]} of problem {sample[0]} is there twice")
+def _there_twice(path: Path, number: int, problem_id: str, sample_index: int) -> EvalkitError:
+    return damaged(path, number, f"sample {sample_index} of problem {problem_id} is there twice")
 
 
 def completion_record(completion: Completion) -> dict[str, Any]:
