@@ -63,19 +63,28 @@ _REJECTED = re.compile(
     re.IGNORECASE,
 )
 _AFFIRMED = re.compile(
-    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*(?:[\w]+\s+){0,3}?(?:the\s+)?(?:correct"
-    r"|right|best|better|true\b|answer|most\s\w+|正确)",
+    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
+    r"(?:(?!only|part|not|as\b|nearly|almost|never)\w+\s+){0,3}?(?:the\s+)?(?:correct"
+    r"|right|best|better|true\b|answer|most\s\w+|正确)"
+    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits))\W*(?:$|\n)",
     re.IGNORECASE,
 )
-# the end of an option's own line: "B. green – correct"
-_VERDICT = re.compile(
-    r"[^\n]{0,200}?(?:(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b))"
-    r"|(?:is )?(?:correct|right|true|yes\b))|(?P<cross>[✗✘❌×])|[✓✔✅])[^\w\n]*(?:\n|$)",
+# an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
+_RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
+_OPTION_LINE = re.compile(
+    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:(?:option|statement|choice)\s)?"
+    r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_FOUND_TO_BE = re.compile(
+    r"(?:^[)\]\s.:|–—→=>-]*|(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*)(?:(?:so|this is|that['’]s|is|therefore)\s+){0,2}"
+    r"(?:(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes)[^\w\n]*$",
     re.IGNORECASE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 _LEADS = re.compile(
-    r"(?:\b(?:options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
+    r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
+    r"|lean\w* to(?:wards?)?|likely|best guess|options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
     r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
     r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
     r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
@@ -83,12 +92,14 @@ _LEADS = re.compile(
     r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
+# what takes an answer back, where a sentence or a clause starts
 _CORRECTED = re.compile(
-    r"(?:(?:\.\.\.|…|—)\s*no\b,?\s+|\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?"
-    r"\b(?:it['’]s|it is|should be|must be)\s+)"
-    r"\(?([A-Z])\)?\s*[.!]?\s*\Z",
+    r"(?:(?<=[.!?…—\n])|(?<=[.…—,;-]\s)|(?<=[!?]\s)|(?<=\n))\s*[(\[—-]?\s*(?:(?:but|oh|hmm+|no|oops|sorry|and|so)\b[,.…]*\s*){0,3}"
+    r"(?:wait|hold on|hmm+|oops|correction|scratch that|on second thought|actually|let me (?:re|double)|i (?:mis\w+"
+    r"|made a|was wrong|take that back|chang\w+|need to correct)|no,|that['’]s (?:wrong|not right))",
     re.IGNORECASE,
 )
+_FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
 _MORE = re.compile(
     r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])"
 )
@@ -148,15 +159,24 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     strong = [item for item in found if item[2] != "option"]
     if strong:
         last = max(strong, key=lambda item: item[0])
-        corrected = _CORRECTED.search(plain[int(last[0] / shift) :])
-        if corrected and corrected[1].upper() in letters:
-            return corrected[1].upper(), "correction", corrected[0].strip()
+        tail = plain[int(last[0] / shift) :]
+        corrected = _CORRECTED.search(tail)
+        if corrected:
+            again = tail[corrected.end() :]
+            bare = re.match(r"[\s,]*[(\[]?([A-Z])[)\]]?\s*(?:[.!]|\Z|\n)", again)
+            letter, quote = _weak(again, letters, least=2)
+            if bare and bare[1] in letters and not letter:
+                letter, quote = bare[1], bare[0].strip()
+            if letter:
+                return letter, "correction", quote
         return last[1:]
     if ambiguous and not found:
         return None, "more than one letter is stated", ""
     letter, quote = _weak(plain, letters)
     if letter:
         return letter, "conclusion", quote
+    if quote:
+        return None, quote, ""
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
@@ -249,41 +269,76 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
     return _by_text(_plain(text), options)
 
 
-def _weak(text: str, letters: str) -> tuple[str | None, str]:
-    """The last letter that is named as a choice and not to be rejected."""
+def _weak(text: str, letters: str, least: int = 1) -> tuple[str | None, str]:
+    """The letter that is named as a choice, and the words that do; without one, None and why, where that is known."""
+    right: dict[str, str] = {}
+    end, rest = 0, text
+    for match in _OPTION_LINE.finditer(text):
+        verdict = _verdict(match)
+        if verdict is None or match["letter"] not in letters:
+            continue
+        right.pop(match["letter"], None)
+        if verdict:
+            right[match["letter"]] = match[0].strip()
+        end = match.end()
+        rest = rest[: match.start()] + " " * len(match[0]) + rest[end:]
+    if not end:
+        return _named(text, letters, least)
+    concluded = _named(text[end:], letters, 2)
+    if concluded[0]:
+        return concluded
+    if len(right) > 1:
+        return None, "more than one option is found to be right"
+    return next(iter(right.items())) if right else _named(rest, letters, least)
+
+
+def _verdict(line: re.Match[str]) -> bool | None:
+    """Whether an option's line says that the option is right; None where it says nothing of the kind."""
+    marks = {
+        mark in _RIGHT_MARKS for mark in (line["mark"] or "") + line["rest"] if mark in _RIGHT_MARKS + _WRONG_MARKS
+    }
+    if len(marks) == 1:
+        return marks.pop()
+    found = _FOUND_TO_BE.search(line["rest"])
+    return found["wrong"] is None if found else None
+
+
+def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
+    """The last letter that is named as a choice, with at least that weight, and not to be rejected."""
     best: tuple[int, int, str, str] | None = None  # weight, position
     bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
-    for match in re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=+*^]\s*\d)", text):
+    for match in re.finditer(
+        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
+    ):
         before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
         if (
             match[1] in "AI"
             and re.match(r"\s+[a-z]", after)
-            and not re.match(r"\s+(?:is|because|since|seems|must|non|not)\b", after)
+            and not re.match(r"\s+(?:it is|is|because|since|seems|must|non|not)\b", after)
         ):
             continue
-        opened = before[-1:] in ("(", "[")
+        if _FORMULA.search(before):
+            continue
+        opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
         if _NEGATED.search(before.rstrip("([")) or _REJECTED.search(after):
             continue
         line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
-        verdict = _VERDICT.match(after) if not line else None
-        if verdict and (verdict["wrong"] or verdict["cross"]):
-            continue
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
         alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
         starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
         leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
-        affirmed = _AFFIRMED.search(after) is not None or verdict is not None
-        weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in ")]" else 0
+        affirmed = _AFFIRMED.search(after) is not None
+        weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
         more = _MORE.match(after)
         if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
             weight = 0  # one of a list of letters is no choice
-        if weight and re.match(r"\s*\?", after.lstrip(")]")):
+        if re.match(r"\s*\?", after.lstrip(")]")):
             weight = 0
-        if weight and (best is None or (weight >= 2) >= (best[0] >= 2)):
+        if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
     if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
         return head[1], head[0].strip()

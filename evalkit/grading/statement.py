@@ -27,7 +27,7 @@ IS_WORDS = (
     "হল|হলো|คือ|是|为|為|は|은|는"
 )
 # "correct" behind a noun
-RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|đúng|الصحيحة|الصحيح|הנכונה"
+RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
 _IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
 _DECOR = r"[\s*_\"'’`]*"
 _MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
