@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import box_contents
+from evalkit.grading.letters import CORRECTED, MORE, NEGATED, REJECTED, named_letter
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
@@ -47,62 +48,6 @@ _CUE = re.compile(
     rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
 )
-_NEGATED = re.compile(
-    r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
-    r"|ed)?|instead of|rather than|"
-    r"unlike|exclude[sd]?|why|against|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
-    r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
-    re.IGNORECASE,
-)
-_REJECTED = re.compile(
-    r"^[)\]:, \t]*(?:(?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*|(?!because|since|as\b|while|but|so|is\b"
-    r"|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}){0,5}(?:is|are|seems?|looks?|would be|was"
-    r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
-    r"rejected|excluded|impossible|implausible)|^[)\]]*\s*(?:不对|错误|不正确"
-    r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
-    re.IGNORECASE,
-)
-_AFFIRMED = re.compile(
-    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
-    r"(?:(?!only|part|not|as\b|nearly|almost|never)\w+\s+){0,3}?(?:the\s+)?(?:correct"
-    r"|right|best|better|true\b|answer|most\s\w+|正确)"
-    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits))\W*(?:$|\n)",
-    re.IGNORECASE,
-)
-# an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
-_RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
-_OPTION_LINE = re.compile(
-    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:(?:option|statement|choice)\s)?"
-    r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
-    re.MULTILINE | re.IGNORECASE,
-)
-_FOUND_TO_BE = re.compile(
-    r"(?:^[)\]\s.:|–—→=>-]*|(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*)(?:(?:so|this is|that['’]s|is|therefore)\s+){0,2}"
-    r"(?:(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes)[^\w\n]*$",
-    re.IGNORECASE,
-)
-_HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
-_LEADS = re.compile(
-    r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
-    r"|lean\w* to(?:wards?)?|likely|best guess|options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
-    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
-    r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
-    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
-    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
-    re.IGNORECASE,
-)
-# what takes an answer back, where a sentence or a clause starts
-_CORRECTED = re.compile(
-    r"(?:(?<=[.!?…—\n])|(?<=[.…—,;-]\s)|(?<=[!?]\s)|(?<=\n))\s*[(\[—-]?\s*(?:(?:but|oh|hmm+|no|oops|sorry|and|so)\b[,.…]*\s*){0,3}"
-    r"(?:wait|hold on|hmm+|oops|correction|scratch that|on second thought|actually|let me (?:re|double)|i (?:mis\w+"
-    r"|made a|was wrong|take that back|chang\w+|need to correct)|no,|that['’]s (?:wrong|not right))",
-    re.IGNORECASE,
-)
-_FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
-_MORE = re.compile(
-    r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])"
-)
 
 
 def grade_choice(response: str, gold: str, choices: Sequence[str]) -> Score:
@@ -143,7 +88,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     for match in list(_CUE.finditer(plain))[-_TRIES:]:
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
-        if _NEGATED.search(plain[max(0, match.start() - 40) : match.start()]):
+        if NEGATED.search(plain[max(0, match.start() - 40) : match.start()]):
             continue
         letter = _head(after, letters)
         if letter == "?":
@@ -152,7 +97,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
-        if letter is not None and not _REJECTED.search(_after_letter(after)):
+        if letter is not None and not REJECTED.search(_after_letter(after)):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
             )
@@ -160,11 +105,11 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     if strong:
         last = max(strong, key=lambda item: item[0])
         tail = plain[int(last[0] / shift) :]
-        corrected = _CORRECTED.search(tail)
+        corrected = CORRECTED.search(tail)
         if corrected:
             again = tail[corrected.end() :]
             bare = re.match(r"[\s,]*[(\[]?([A-Z])[)\]]?\s*(?:[.!]|\Z|\n)", again)
-            letter, quote = _weak(again, letters, least=2)
+            letter, quote = named_letter(again, letters, least=2)
             if bare and bare[1] in letters and not letter:
                 letter, quote = bare[1], bare[0].strip()
             if letter:
@@ -172,7 +117,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         return last[1:]
     if ambiguous and not found:
         return None, "more than one letter is stated", ""
-    letter, quote = _weak(plain, letters)
+    letter, quote = named_letter(plain, letters)
     if letter:
         return letter, "conclusion", quote
     if quote:
@@ -237,7 +182,7 @@ def _head(after: str, letters: str) -> str | None:
         )
     ):
         return None
-    more = _MORE.match(rest)
+    more = MORE.match(rest)
     if more and more[1] in letters and more[1] != letter:
         return "?"
     return letter
@@ -263,91 +208,10 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
     if exact := _by_exact_text(text, options):
         return exact
     if not whole:
-        letter = _weak(text, letters)[0]
+        letter = named_letter(text, letters)[0]
         if letter:
             return letter
     return _by_text(_plain(text), options)
-
-
-def _weak(text: str, letters: str, least: int = 1) -> tuple[str | None, str]:
-    """The letter that is named as a choice, and the words that do; without one, None and why, where that is known."""
-    right: dict[str, str] = {}
-    end, rest = 0, text
-    for match in _OPTION_LINE.finditer(text):
-        verdict = _verdict(match)
-        if verdict is None or match["letter"] not in letters:
-            continue
-        right.pop(match["letter"], None)
-        if verdict:
-            right[match["letter"]] = match[0].strip()
-        end = match.end()
-        rest = rest[: match.start()] + " " * len(match[0]) + rest[end:]
-    if not end:
-        return _named(text, letters, least)
-    concluded = _named(text[end:], letters, 2)
-    if concluded[0]:
-        return concluded
-    if len(right) > 1:
-        return None, "more than one option is found to be right"
-    return next(iter(right.items())) if right else _named(rest, letters, least)
-
-
-def _verdict(line: re.Match[str]) -> bool | None:
-    """Whether an option's line says that the option is right; None where it says nothing of the kind."""
-    marks = {
-        mark in _RIGHT_MARKS for mark in (line["mark"] or "") + line["rest"] if mark in _RIGHT_MARKS + _WRONG_MARKS
-    }
-    if len(marks) == 1:
-        return marks.pop()
-    found = _FOUND_TO_BE.search(line["rest"])
-    return found["wrong"] is None if found else None
-
-
-def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
-    """The last letter that is named as a choice, with at least that weight, and not to be rejected."""
-    best: tuple[int, int, str, str] | None = None  # weight, position
-    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
-    if bare and bare[1].upper() in letters:
-        return bare[1].upper(), bare[0]
-    for match in re.finditer(
-        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
-    ):
-        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
-        if (
-            match[1] in "AI"
-            and re.match(r"\s+[a-z]", after)
-            and not re.match(r"\s+(?:it is|is|because|since|seems|must|non|not)\b", after)
-        ):
-            continue
-        if _FORMULA.search(before):
-            continue
-        opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
-        if _NEGATED.search(before.rstrip("([")) or _REJECTED.search(after):
-            continue
-        line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
-        alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
-        alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
-        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
-        leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
-        starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
-        affirmed = _AFFIRMED.search(after) is not None
-        weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
-        listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
-        more = _MORE.match(after)
-        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
-            weight = 0  # one of a list of letters is no choice
-        if re.match(r"\s*\?", after.lstrip(")]")):
-            weight = 0
-        if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
-            best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
-    if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
-        return head[1], head[0].strip()
-    if best is None:
-        return None, ""
-    mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
-    if best[0] == 1 and len(mentioned) > 1:
-        return None, ""
-    return best[2], best[3]
 
 
 def _by_exact_text(text: str, options: dict[str, str]) -> str | None:
