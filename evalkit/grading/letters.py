@@ -1,0 +1,139 @@
+"""The letter that a text names as its choice where no "Answer: B" states one."""
+
+import re
+
+NEGATED = re.compile(
+    r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
+    r"|ed)?|instead of|rather than|"
+    r"unlike|exclude[sd]?|why|against|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
+    r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
+    re.IGNORECASE,
+)
+REJECTED = re.compile(
+    r"^[)\]:, \t]*(?:(?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*|(?!because|since|as\b|while|but|so|is\b"
+    r"|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}){0,5}(?:is|are|seems?|looks?|would be|was"
+    r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
+    r"rejected|excluded|impossible|implausible)|^[)\]]*\s*(?:不对|错误|不正确"
+    r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
+    re.IGNORECASE,
+)
+_AFFIRMED = re.compile(
+    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
+    r"(?:(?!only|part|not|as\b|nearly|almost|never)\w+\s+){0,3}?(?:the\s+)?(?:correct"
+    r"|right|best|better|true\b|answer|most\s\w+|正确)"
+    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits))\W*(?:$|\n)",
+    re.IGNORECASE,
+)
+# an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
+_RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
+_OPTION_LINE = re.compile(
+    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:(?:option|statement|choice)\s)?"
+    r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_FOUND_TO_BE = re.compile(
+    r"(?:^[)\]\s.:|–—→=>-]*|(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*)(?:(?:so|this is|that['’]s|is|therefore)\s+){0,2}"
+    r"(?:(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes)[^\w\n]*$",
+    re.IGNORECASE,
+)
+_HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
+_LEADS = re.compile(
+    r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
+    r"|lean\w* to(?:wards?)?|likely|best guess|options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
+    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
+    r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
+    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
+    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
+    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
+    re.IGNORECASE,
+)
+# what takes an answer back, where a sentence or a clause starts
+CORRECTED = re.compile(
+    r"(?:(?<=[.!?…—\n])|(?<=[.…—,;-]\s)|(?<=[!?]\s)|(?<=\n))\s*[(\[—-]?\s*(?:(?:but|oh|hmm+|no|oops|sorry|and|so)\b[,.…]*\s*){0,3}"
+    r"(?:wait|hold on|hmm+|oops|correction|scratch that|on second thought|actually|let me (?:re|double)|i (?:mis\w+"
+    r"|made a|was wrong|take that back|chang\w+|need to correct)|no,|that['’]s (?:wrong|not right))",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
+MORE = re.compile(r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])")
+
+
+def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, str]:
+    """The letter that is named as a choice, and the words that do; without one, None and why, where that is known."""
+    right: dict[str, str] = {}
+    end, rest = 0, text
+    for match in _OPTION_LINE.finditer(text):
+        verdict = _verdict(match)
+        if verdict is None or match["letter"] not in letters:
+            continue
+        right.pop(match["letter"], None)
+        if verdict:
+            right[match["letter"]] = match[0].strip()
+        end = match.end()
+        rest = rest[: match.start()] + " " * len(match[0]) + rest[end:]
+    if not end:
+        return _named(text, letters, least)
+    concluded = _named(text[end:], letters, 2)
+    if concluded[0]:
+        return concluded
+    if len(right) > 1:
+        return None, "more than one option is found to be right"
+    return next(iter(right.items())) if right else _named(rest, letters, least)
+
+
+def _verdict(line: re.Match[str]) -> bool | None:
+    """Whether an option's line says that the option is right; None where it says nothing of the kind."""
+    marks = {
+        mark in _RIGHT_MARKS for mark in (line["mark"] or "") + line["rest"] if mark in _RIGHT_MARKS + _WRONG_MARKS
+    }
+    if len(marks) == 1:
+        return marks.pop()
+    found = _FOUND_TO_BE.search(line["rest"])
+    return found["wrong"] is None if found else None
+
+
+def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
+    """The last letter that is named as a choice, with at least that weight, and not to be rejected."""
+    best: tuple[int, int, str, str] | None = None  # weight, position
+    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
+    if bare and bare[1].upper() in letters:
+        return bare[1].upper(), bare[0]
+    for match in re.finditer(
+        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
+    ):
+        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
+        if (
+            match[1] in "AI"
+            and re.match(r"\s+[a-z]", after)
+            and not re.match(r"\s+(?:it is|is|because|since|seems|must|non|not)\b", after)
+        ):
+            continue
+        if _FORMULA.search(before):
+            continue
+        opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
+        if NEGATED.search(before.rstrip("([")) or REJECTED.search(after):
+            continue
+        line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
+        alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
+        alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
+        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
+        leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
+        starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
+        affirmed = _AFFIRMED.search(after) is not None
+        weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
+        listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
+        more = MORE.match(after)
+        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
+            weight = 0  # one of a list of letters is no choice
+        if re.match(r"\s*\?", after.lstrip(")]")):
+            weight = 0
+        if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
+            best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
+    if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
+        return head[1], head[0].strip()
+    if best is None:
+        return None, ""
+    mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
+    if best[0] == 1 and len(mentioned) > 1:
+        return None, ""
+    return best[2], best[3]
