@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import box_contents
-from evalkit.grading.letters import CORRECTED, MORE, NEGATED, REJECTED, named_letter
+from evalkit.grading.letters import CORRECTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
@@ -31,14 +31,25 @@ _MARKUP = re.compile(
     r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
 )
 _ELEMENT = re.compile(
-    r"<(answer|final_answer)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
+    r"<(answer|final_answer|result|choice|option|letter|response)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"(?<!\w)(?:not|n t|t|never|neither|nor|cannot|no|incorrect|wrong|false|rather than|unlike|instead|except"
+    r"|could|might|may|maybe|perhaps)(?!\w)"
+)
+_HTML = re.compile(r"</?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>")
+_SMALL = re.compile(
+    r"(?<!\w)((?:options?|choice|letter|it['’]?s|it is|pick|choose|go with)\s\(?"
+    r"|(?:so|thus|therefore|hence|is),?\s\()([a-j])"
+    r"(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))",
+    re.IGNORECASE,
 )
 _IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
-    rf"|opción|opção|alternativa|вариант)"
+    rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja)"
     rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
@@ -91,13 +102,16 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         if NEGATED.search(plain[max(0, match.start() - 40) : match.start()]):
             continue
         letter = _head(after, letters)
+        if not explicit and NOUN.search(match[0]) and not ENDS.match(_after_letter(after)):
+            continue  # option B says …
         if letter == "?":
             ambiguous = True
             continue
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
-        if letter is not None and not REJECTED.search(_after_letter(after)):
+        rest = _after_letter(after)
+        if letter is not None and not REJECTED.search(rest) and not re.match(r"[)\]]?\s*\?", rest):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
             )
@@ -125,8 +139,19 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
-    by_text = _by_exact_text(line, options) or _by_text(line, options)
-    return (by_text, "option text", line) if by_text else (None, "", "")
+    sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
+    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|:\s", sentence)[-1]
+    for piece, around in ((line, line), (sentence, sentence), (clause, sentence)):
+        by_text = _by_exact_text(piece, options) or _by_text(RATHER.split(piece)[0], options)
+        if by_text and not around.endswith("?") and not _doubted(_loose(options[by_text]), around):
+            return by_text, "option text", piece
+    return None, "", ""
+
+
+def _doubted(option: str, sentence: str) -> bool:
+    """Whether a sentence that names an option negates it or hedges: "It is not green"; not "It is green, not red"."""
+    first = _loose(RATHER.split(sentence)[0])
+    return _DOUBT.search((first if option in first else _loose(sentence)).replace(option, "")) is not None
 
 
 def _plain(text: str) -> str:
@@ -134,6 +159,7 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_ENCLOSED))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
+    text = _SMALL.sub(lambda match: match[1] + match[2].upper(), _HTML.sub(" ", text))
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
     text = _MARKUP.sub("", re.sub(r"~~[^~\n]{1,100}~~", "", text))
     return _STANDALONE.sub(lambda match: _LOOKALIKES[match[1]], text)

@@ -5,7 +5,9 @@ import re
 NEGATED = re.compile(
     r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
     r"|ed)?|instead of|rather than|"
-    r"unlike|exclude[sd]?|why|against|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
+    r"unlike|exclude[sd]?|why|against|consider(?:ing)?|check(?:ing)?|examin(?:e|ing)|evaluat(?:e|ing)"
+    r"|look(?:ing)? at|compar(?:e|ing)|(?:what|how) about|between|versus|vs\.?"
+    r"|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
     r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
     re.IGNORECASE,
 )
@@ -19,32 +21,40 @@ REJECTED = re.compile(
 )
 _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
-    r"(?:(?!only|part|not|as\b|nearly|almost|never)\w+\s+){0,3}?(?:the\s+)?(?:correct"
+    r"(?:(?!only|part|not|as\b|nearly|almost|never|wrong|incorrect|false|could|might|may\b|if\b)\w+\s+){0,3}?(?:the\s+)?(?:correct"
     r"|right|best|better|true\b|answer|most\s\w+|正确)"
-    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits))\W*(?:$|\n)",
+    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds))\W*(?:$|\n)"
+    r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確)",
     re.IGNORECASE,
 )
 # an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
 _RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
 _OPTION_LINE = re.compile(
-    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:(?:option|statement|choice)\s)?"
+    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:\d{{1,2}}[.)]\s{{1,3}})?(?:(?:option|statement|choice)\s)?"
     r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
     re.MULTILINE | re.IGNORECASE,
 )
-_FOUND_TO_BE = re.compile(
-    r"(?:^[)\]\s.:|–—→=>-]*|(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*)(?:(?:so|this is|that['’]s|is|therefore)\s+){0,2}"
-    r"(?:(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes)[^\w\n]*$",
+_FOUND = r"(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes"
+_FOUND_AT_END = re.compile(
+    rf"(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*(?:(?:so|this is|that['’]s|is|therefore)\s+){{0,2}}(?:{_FOUND})[^\w\n]*$",
+    re.IGNORECASE,
+)
+_FOUND_AT_START = re.compile(
+    rf"[)\]\s.:|–—→=>-]*(?:(?:this is|this statement is|is|so)\s+)?(?:{_FOUND})"
+    r"(?:\s*[.,;:!|(–—-]|\s+(?:because|since|as)\b|\W*$)",
     re.IGNORECASE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 _LEADS = re.compile(
     r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
-    r"|lean\w* to(?:wards?)?|likely|best guess|options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
-    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
+    r"|lean\w* to(?:wards?)?|likely|best guess|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
+    r"|ist|est|es|jest|adalah|là|é|è|"
+    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]?s|it is"
     r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
     r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
     r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
+    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|choix|wähle|elijo|escolho|scelgo|chọn|выбираю)|选项?|选择|選|为|是"
+    r"|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
 # what takes an answer back, where a sentence or a clause starts
@@ -55,30 +65,34 @@ CORRECTED = re.compile(
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
+NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
+ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which)", re.IGNORECASE)
+_QUESTION = re.compile(r"[^.!?\n]*\?")
+_LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
 MORE = re.compile(r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])")
 
 
 def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, str]:
     """The letter that is named as a choice, and the words that do; without one, None and why, where that is known."""
-    right: dict[str, str] = {}
-    end, rest = 0, text
-    for match in _OPTION_LINE.finditer(text):
-        verdict = _verdict(match)
-        if verdict is None or match["letter"] not in letters:
-            continue
-        right.pop(match["letter"], None)
-        if verdict:
-            right[match["letter"]] = match[0].strip()
-        end = match.end()
-        rest = rest[: match.start()] + " " * len(match[0]) + rest[end:]
-    if not end:
+    verdicts = [
+        (line, verdict)
+        for line in _OPTION_LINE.finditer(text)
+        if line["letter"] in letters and (verdict := _verdict(line)) is not None
+    ]
+    # one option alone that is "False" may be an option of that text
+    if not any(verdict for _, verdict in verdicts) and len({line["letter"] for line, _ in verdicts}) < 2:
         return _named(text, letters, least)
-    concluded = _named(text[end:], letters, 2)
+    concluded = _named(text[verdicts[-1][0].end() :], letters, 2)
     if concluded[0]:
         return concluded
+    right = {line["letter"]: line[0].strip() for line, verdict in verdicts if verdict}
     if len(right) > 1:
         return None, "more than one option is found to be right"
-    return next(iter(right.items())) if right else _named(rest, letters, least)
+    if right:
+        return next(iter(right.items()))
+    for line, _ in verdicts:
+        text = text[: line.start()] + " " * len(line[0]) + text[line.end() :]
+    return _named(text, letters, least)
 
 
 def _verdict(line: re.Match[str]) -> bool | None:
@@ -88,7 +102,7 @@ def _verdict(line: re.Match[str]) -> bool | None:
     }
     if len(marks) == 1:
         return marks.pop()
-    found = _FOUND_TO_BE.search(line["rest"])
+    found = _FOUND_AT_START.match(line["rest"]) or _FOUND_AT_END.search(line["rest"])
     return found["wrong"] is None if found else None
 
 
@@ -98,10 +112,11 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
+    recited = len(set(_LISTED.findall(text))) > 2  # the options, one below the other
     for match in re.finditer(
         rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
     ):
-        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
+        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 200]
         if (
             match[1] in "AI"
             and re.match(r"\s+[a-z]", after)
@@ -116,16 +131,20 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
         alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
-        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
-        leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
+        starts: object = not recited and not line and re.match(r"[)\]]|[.:,。、]|\s[—–-]\s|[\u2e80-\uffff]", after)
+        noun = NOUN.search(before)
+        leads = _LEADS.search((before[: noun.start()] if noun else before).rstrip("([ ") + " ") is not None
+        leads = leads or (noun is not None and ENDS.match(after) is not None)
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
         affirmed = _AFFIRMED.search(after) is not None
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
         more = MORE.match(after)
-        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
+        if (not affirmed or re.match(r"[)\]]?\s*(?:are|could|can|may|might|would|seem)\b", after)) and (
+            listed or (more and more[1] in letters)
+        ):
             weight = 0  # one of a list of letters is no choice
-        if re.match(r"\s*\?", after.lstrip(")]")):
+        if _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
             weight = 0
         if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())

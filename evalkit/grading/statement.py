@@ -23,11 +23,13 @@ ANSWER_WORDS = (
 )
 # "is" in those languages
 IS_WORDS = (
-    "is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|है|"
-    "হল|হলো|คือ|是|为|為|は|은|는"
+    "is|are|was|equals|be|je|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|"
+    "है|হল|হলো|คือ|是|为|為|は|은|는"
 )
 # "correct" behind a noun
-RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
+RIGHT_WORDS = (
+    "finale?|correcte?|correcta|correta|corretta|corect|sahihi|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
+)
 _IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
 _DECOR = r"[\s*_\"'’`]*"
 _MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
