@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from evalkit.grading.extract import box_contents
+from evalkit.grading.extract import box_contents, visible
 from evalkit.grading.letters import CORRECTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
@@ -48,8 +48,8 @@ _SMALL = re.compile(
 _IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
-    rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
-    rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja)"
+    rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
+    rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja|विकल्प)"
     rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
@@ -82,7 +82,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     """(letter or None, the rule that read it or why none was read, the words it was read from)."""
     letters = _LETTERS[: max(len(choices), 1)]
     options = _option_texts(choices)
-    raw = text[-_TAIL:]
+    raw = visible(text)[-_TAIL:]
     found: list[tuple[int, str, str, str]] = []  # position, letter, rule, quote
     for start, _, content in box_contents(raw)[-3:]:
         letter = _stated(_plain(content), letters, options, whole=True)

@@ -28,9 +28,21 @@ _SPACING = re.compile(
 )
 _AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
 _OPEN_END = re.compile(
-    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider)\Z", re.IGNORECASE
+    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
+    r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
+    re.IGNORECASE,
 )
-_JOINT = re.compile(r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?(?:\\?[A-Za-z]\w{0,3}(?:_\{?\w+\}?)?=)?")
+# a value, and then why: "**12**\n\nExplanation: …"
+_FIRST = re.compile(
+    r"(.{1,200}?)(?:\.\s+|\n\s*)[\s*#_]*"
+    r"(?:explanation|reason|because|(?:this|that) is because|check|verification|proof|justification|why)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
+_JOINT = re.compile(
+    r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
+    r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Extracted:
 
 def extract_answer(response: str) -> Extracted | None:
     """The answer that a response (thinking split off already) gives; None where it states none."""
-    response = _visible(response)
+    response = visible(response)
     boxed = _from_box(response)
     if boxed is None:
         return _from_element(response) or _from_statement(response)
@@ -75,7 +87,8 @@ def box_contents(text: str) -> list[tuple[int, int, str]]:
     return [box for box in boxes if box[2].strip(" $\n\t\\,.")]
 
 
-def _visible(response: str) -> str:
+def visible(response: str) -> str:
+    """The end of a response, up to the token that ends the turn; digits of every script as 0 to 9."""
     response = ascii_digits(response[-_TAIL:])
     ends = _END_OF_TURN.search(response.lstrip())
     if ends and response.lstrip()[: ends.start()].strip():
@@ -129,7 +142,8 @@ def _joined(gap: str) -> bool:
 def _from_element(response: str) -> Extracted | None:
     elements = [match[2].strip() for match in _ELEMENT.finditer(response) if match[2].strip()]
     if elements:
-        return Extracted(statement_value(elements[-1]) or elements[-1], "answer element")
+        value = statement_value(elements[-1], after_cue=not is_prose(elements[-1]))
+        return Extracted(value or elements[-1], "answer element")
     fields = _FIELD.findall(response)
     if fields:
         return Extracted(fields[-1].strip('"'), "answer field")
@@ -150,6 +164,13 @@ def _from_statement(response: str) -> Extracted | None:
         return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         return Extracted(response, "whole response")
+    first = _FIRST.match(response)
+    if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
+        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+    if (listed := _BULLETS.search(response)) and not _CODE.search(response):
+        items = [item.strip(" \t-*•$.,;") for item in listed[1].strip().split("\n")]
+        if not any(is_prose(item) or "$" in item for item in items):
+            return Extracted(", ".join(items), "conclusion")
     if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
         return None  # cut off in the middle of a formula
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing

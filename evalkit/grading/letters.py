@@ -7,7 +7,7 @@ NEGATED = re.compile(
     r"|ed)?|instead of|rather than|"
     r"unlike|exclude[sd]?|why|against|consider(?:ing)?|check(?:ing)?|examin(?:e|ing)|evaluat(?:e|ing)"
     r"|look(?:ing)? at|compar(?:e|ing)|(?:what|how) about|between|versus|vs\.?"
-    r"|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
+    r"|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|错误|非|排除|不选)"
     r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
     re.IGNORECASE,
 )
@@ -21,16 +21,17 @@ REJECTED = re.compile(
 )
 _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
-    r"(?:(?!only|part|not|as\b|nearly|almost|never|wrong|incorrect|false|could|might|may\b|if\b)\w+\s+){0,3}?(?:the\s+)?(?:correct"
-    r"|right|best|better|true\b|answer|most\s\w+|正确)"
+    r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false|could|might|may\b|if\b)\w+\s+){0,3}?"
+    r"(?:the\s+)?(?:correct|right|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
     r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds))\W*(?:$|\n)"
-    r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確)",
+    r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
     re.IGNORECASE,
 )
 # an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
 _RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
 _OPTION_LINE = re.compile(
-    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:\d{{1,2}}[.)]\s{{1,3}})?(?:(?:option|statement|choice)\s)?"
+    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}"
+    r"(?:\d{1,2}[.)]\s{1,3})?(?:(?:option|statement|choice)\s)?"
     r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -45,16 +46,16 @@ _FOUND_AT_START = re.compile(
     re.IGNORECASE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
+# words right before a letter that make it the choice
 _LEADS = re.compile(
     r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
-    r"|lean\w* to(?:wards?)?|likely|best guess|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
-    r"|ist|est|es|jest|adalah|là|é|è|"
-    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]?s|it is"
-    r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
-    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
-    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|choix|wähle|elijo|escolho|scelgo|chọn|выбираю)|选项?|选择|選|为|是"
-    r"|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
+    r"|lean\w* to(?:wards?)?|(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)"
+    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|likely|(?:closest|nearest) to"
+    r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
+    r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
+    r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,|not \(?[A-Z]\)?[^.\n]{0,40}?,? but"
+    r"|ist|est|es|jest|adalah|là|é|è|opción|opção|choisis|choix|wähle|elijo|escolho|scelgo|chọn|выбираю)"
+    r"|选项?|只有|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
 # what takes an answer back, where a sentence or a clause starts
@@ -109,18 +110,22 @@ def _verdict(line: re.Match[str]) -> bool | None:
 def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     """The last letter that is named as a choice, with at least that weight, and not to be rejected."""
     best: tuple[int, int, str, str] | None = None  # weight, position
-    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
+    bare = re.fullmatch(r"(?:\s*(?:Q|Question )?\d{1,3}[.):]\s)?[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
-    recited = len(set(_LISTED.findall(text))) > 2  # the options, one below the other
+    recited = len(set(_LISTED.findall(text))) > 1  # the options, one below the other
     for match in re.finditer(
         rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
     ):
-        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 200]
+        before, after = text[max(0, match.start() - 100) : match.start()], text[match.end() : match.end() + 200]
         if (
             match[1] in "AI"
             and re.match(r"\s+[a-z]", after)
-            and not re.match(r"\s+(?:it is|is|because|since|seems|must|non|not)\b", after)
+            and not before.endswith(("only ", "Only "))
+            and not re.match(
+                r"\s+(?:it is|is|because|since|seems|must|non|not|richtig|korrekt|the (?:correct|right|best|only))\b",
+                after,
+            )
         ):
             continue
         if _FORMULA.search(before):

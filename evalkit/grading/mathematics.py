@@ -17,6 +17,8 @@ CALCULUS_TIMEOUT = 0.6  # seconds for limits, integrals and infinite sums, which
 MEMORY_MB = 768
 _LONGEST = 20_000  # characters of an answer that are looked at
 
+_DIGIT = re.compile(r"\d")
+_REMARK = re.compile(r"(?!no\s)[^\W\d_]+(?:['’]?[\s,]*[^\W\d_]+){1,12}[.!]", re.IGNORECASE)  # "The end."
 _SPACE = re.compile(r"\\(?:left|right|,|!|;|:|displaystyle)(?![A-Za-z])|[\s$]")
 _FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{([-+]?\d{1,300})\}\{(\d{1,300})\}")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300})(?:/\d{1,300})?")
@@ -56,6 +58,8 @@ def grade_math(response: str, gold: str) -> Score:
     where = f"{shown!r} from the {found.rule}"
     if verdict.equal is None:
         return Score(0.0, "error", found.answer, f"{where}: {verdict.why}", found.rule)
+    if not verdict.equal and found.rule == "whole response" and _REMARK.fullmatch(found.answer) and _DIGIT.search(gold):
+        return Score(0.0, "no_answer", None, f"{shown!r} is a remark, not an answer", "")
     relation = "equals" if verdict.equal else "does not equal"
     explanation = f"{where} {relation} the gold {gold[:200]!r}: {verdict.why}"
     return Score(float(verdict.equal), "correct" if verdict.equal else "wrong", found.answer, explanation, found.rule)

@@ -62,6 +62,12 @@ _NUMBER = re.compile(
     r"(?<![\w.^])[-−+]?\s?(?:\\?\$|[€£¥₹])?\d(?:[\d,.]*\d)?(?:\s?/\s?\d+)?(?:\s?\\?%)?(?:\s?[$€£])?(?![\d/])"
     r"|(?<=[\u0900-\uffff])[-−]?\d(?:[\d,.]*\d)?(?:/\d+)?(?:\s?%)?"
 )
+# one value in two numbers: 2 hours and 30 minutes, 3:45 PM
+_TIME = re.compile(
+    r"\d+\s(?:hours?|hrs?|minutes?|days?|weeks?|years?|feet|foot)(?:,?\sand\s|,?\s)\d+\s"
+    r"(?:minutes?|mins?|seconds?|hours?|days?|months?|inch(?:es)?)|\d{1,2}:\d{2}(?:\s?[ap]\.?m\b\.?)?",
+    re.IGNORECASE,
+)
 _ANCHOR = re.compile(
     r"(?<![A-Za-zÀ-ž])(?:is|are|was|equals|be|gives|it['’]s|that['’]s|est|es|ist|è|sono|est de|son|ist gleich"
     r"|là|jest)(?![A-Za-zÀ-ž])"
@@ -80,10 +86,13 @@ _MATH_WORDS = words(
 )
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
-    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know)(?![a-z])", re.I
+    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know"
+    r"|(?:is|are|be) not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s))(?![a-z])",
+    re.I,
 )
 # "not 5 but 6", "7, not 8"
 _BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
+_NOT = re.compile(r"not\s+(?:equal to\s+)?[-$\\(\d]")
 RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
@@ -132,6 +141,8 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
 
 def _after_cue(text: str) -> str | None:
     text = _BUT.sub("", text.lstrip(" \t\n*_:："))
+    if _NOT.match(text):
+        return None
     span = _SPAN.match(text)
     if span:
         return _spans_from(text, span)
@@ -167,6 +178,9 @@ def _value(sentence: str, *, strict: bool) -> str | None:
     if bold:
         inner = bold[-1].strip(" :.")
         return _value(inner, strict=False) if is_prose(inner) or ":" in inner else _number_of(inner)
+    times = _TIME.findall(sentence)
+    if len(times) == 1 and not _NUMBER.search(_TIME.sub("", sentence)):
+        return str(times[0])
     spans = list(_SPAN.finditer(sentence))
     anchors = [
         match.end()
