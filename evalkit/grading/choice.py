@@ -31,12 +31,15 @@ _MARKUP = re.compile(
     r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
 )
 _ELEMENT = re.compile(
-    r"<(answer|final_answer|result|choice|option|letter|response)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
+    r"<(answer|final_answer|result|solution|output|choice|option|letter|response)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
 )
 _DOUBT = re.compile(
     r"(?<!\w)(?:not|n t|t|never|neither|nor|cannot|no|incorrect|wrong|false|rather than|unlike|instead|except"
     r"|could|might|may|maybe|perhaps)(?!\w)"
+)
+_OTHER = re.compile(
+    r"(?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$", re.IGNORECASE
 )
 _HTML = re.compile(r"</?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>")
 _SMALL = re.compile(
@@ -54,7 +57,8 @@ _CUE = re.compile(
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
     rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
-    rf"|likely|option|choice|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
+    rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|a(?=\s[(*]*(?-i:[B-Z])(?!\w))"
+    r"|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
     rf"|буква|phương án|câu"
     rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
@@ -99,7 +103,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     for match in list(_CUE.finditer(plain))[-_TRIES:]:
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
-        if NEGATED.search(plain[max(0, match.start() - 40) : match.start()]):
+        before = plain[max(0, match.start() - 40) : match.start()]
+        if NEGATED.search(before) or _OTHER.search(before):
             continue
         letter = _head(after, letters)
         if not explicit and NOUN.search(match[0]) and not ENDS.match(_after_letter(after)):
@@ -140,8 +145,9 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
-    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|:\s", sentence)[-1]
-    for piece, around in ((line, line), (sentence, sentence), (clause, sentence)):
+    conclusion = re.split(r",?\s(?:so|thus|hence|therefore)\s", sentence)[-1]
+    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|:\s", conclusion)[-1]
+    for piece, around in ((line, line), (sentence, sentence), (conclusion, conclusion), (clause, conclusion)):
         by_text = _by_exact_text(piece, options) or _by_text(RATHER.split(piece)[0], options)
         if by_text and not around.endswith("?") and not _doubted(_loose(options[by_text]), around):
             return by_text, "option text", piece

@@ -15,14 +15,16 @@ REJECTED = re.compile(
     r"^[)\]:, \t]*(?:(?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*|(?!because|since|as\b|while|but|so|is\b"
     r"|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}){0,5}(?:is|are|seems?|looks?|would be|was"
     r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
-    r"rejected|excluded|impossible|implausible)|^[)\]]*\s*(?:不对|错误|不正确"
+    r"rejected|excluded|impossible|implausible"
+    r"|(?:an?\s|the\s)?(?:(?!but)\w+\s){0,2}(?:misconception|mistake|distractor|trap|error|red herring)\b)"
+    r"|^[)\]]*\s*(?:不对|错误|不正确"
     r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
     re.IGNORECASE,
 )
 _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
     r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false|could|might|may\b|if\b)\w+\s+){0,3}?"
-    r"(?:the\s+)?(?:correct|right|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
+    r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
     r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds))\W*(?:$|\n)"
     r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
     re.IGNORECASE,
@@ -51,6 +53,7 @@ _LEADS = re.compile(
     r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
     r"|lean\w* to(?:wards?)?|(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)"
     r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|likely|(?:closest|nearest) to"
+    r"|favou?rs?|points? to"
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
     r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
     r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,|not \(?[A-Z]\)?[^.\n]{0,40}?,? but"
@@ -115,7 +118,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         return bare[1].upper(), bare[0]
     recited = len(set(_LISTED.findall(text))) > 1  # the options, one below the other
     for match in re.finditer(
-        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^]\s*\d|\s*[+⇌])", text
+        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^](?!>)|\s*[+⇌])", text
     ):
         before, after = text[max(0, match.start() - 100) : match.start()], text[match.end() : match.end() + 200]
         if (
@@ -149,7 +152,8 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
             listed or (more and more[1] in letters)
         ):
             weight = 0  # one of a list of letters is no choice
-        if _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
+        either = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?,?\s*(?:or|/)\s*[(\[]?$", before)
+        if either or _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
             weight = 0
         if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
