@@ -39,6 +39,11 @@ _FIRST = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
+_OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their)\s+\Z", re.IGNORECASE)
+_DECORATION = re.compile(
+    r"^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+|[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$"
+)
+_NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
 _JOINT = re.compile(
     r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
     r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
@@ -108,6 +113,8 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
     if not boxes:
         bare = _BARE_BOX.findall(prose)
         return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    meant = [box for box in boxes if not _NOT_BOX.search(prose[max(0, box[0] - 20) : box[0]])]
+    boxes = meant or boxes
     end = boxes[-1][1]
     if outside_code or prose.find("\\box", end) < 0:
         group = [boxes[-1]]
@@ -152,9 +159,11 @@ def _from_element(response: str) -> Extracted | None:
 
 
 def _from_statement(response: str) -> Extracted | None:
-    response = response.strip()
+    response = _DECORATION.sub("", response.strip())
     for cue in CUES:
         for match in list(cue.pattern.finditer(response))[: -_TRIES - 1 : -1]:
+            if _OTHERS.search(response[max(0, match.start() - 20) : match.start()]):
+                continue
             value = statement_value(response[match.end() : match.end() + 2000], after_cue=True)
             if value is not None and "\\boxed" not in value:
                 return Extracted(value, cue.name)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from evalkit.grading.vocabulary import words
+from evalkit.grading.vocabulary import NUMBER_WORDS, words
 
 
 class Cue(NamedTuple):
@@ -39,7 +39,7 @@ CUES = (
         "final answer",
         re.compile(
             r"(?<![A-Za-z])(?:final|correct|réponse finale|respuesta final|endgültige|最终|最后)\s*"
-            rf"(?:{ANSWER_WORDS}|result|réponse)?(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
+            rf"(?:{ANSWER_WORDS}|result|réponse|option|choice)?(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
             re.IGNORECASE,
         ),
     ),
@@ -97,6 +97,21 @@ RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
+# the sentences that work starts with
+_BEGINS = re.compile(
+    r"^\W*(?:let(?:['’]s| me| us| \W)|we (?:start|begin|need|want)|first,? we|next,? we|now,? we (?!get|have|see)|hint|consider|suppose|recall)"
+    r"(?!.*(?:\b(?:so|thus|hence|therefore|get|gives?|is|are)\b|:))",
+    re.IGNORECASE | re.DOTALL,
+)
+_COUNTED = re.compile(
+    r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?\s\$?(\d+)\$?\s[^:=.]{1,80}:",
+    re.IGNORECASE,
+)
+# what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
+_WORDED = re.compile(
+    r"\s(?:(?:is|was|be|are)(?:\san?|\sthe)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*|(does not exist))[.!]?\W*\Z",
+    re.IGNORECASE,
+)
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
 
 
@@ -131,12 +146,25 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
     for piece in reversed(pieces[-6:]):
         if concluding and _HEDGE.search(piece):
             return None
+        if concluding and _BEGINS.search(piece):
+            return None
         if _FILLER.search(piece):
             continue
         value = _value(piece, strict=concluding)
         if value is not None:
             return value
     return None
+
+
+def worded_conclusion(text: str) -> str | None:
+    """The word that the last sentence concludes with, or the yes or no that a response of one sentence starts with."""
+    pieces = [piece for piece in _split(text[-3000:].strip()) if piece.strip()]
+    if not pieces or _HEDGE.search(pieces[-1]):
+        return None
+    if len(pieces) == 1 and (word := _YES_NO.match(pieces[0].strip(" *_"))):
+        return word[1]
+    found = _WORDED.search(pieces[-1])
+    return found[1] or found[2] if found else None
 
 
 def _after_cue(text: str) -> str | None:
@@ -178,6 +206,8 @@ def _value(sentence: str, *, strict: bool) -> str | None:
     if bold:
         inner = bold[-1].strip(" :.")
         return _value(inner, strict=False) if is_prose(inner) or ":" in inner else _number_of(inner)
+    if counted := _COUNTED.match(sentence):
+        return counted[1]
     times = _TIME.findall(sentence)
     if len(times) == 1 and not _NUMBER.search(_TIME.sub("", sentence)):
         return str(times[0])
@@ -190,6 +220,8 @@ def _value(sentence: str, *, strict: bool) -> str | None:
     for anchor in reversed(anchors):
         after = next((span for span in spans if span.start() >= anchor), None)
         tail = sentence[anchor:]
+        if tail.strip(" .*_").casefold() in NUMBER_WORDS:
+            return tail.strip(" .*_")
         if after and not _NUMBER.search(sentence[anchor : after.start()]):
             return _spans_from(sentence, after)
         worded = _WORD.match(tail.lstrip()) and tail.split()[0].lower() not in _MATH_WORDS
