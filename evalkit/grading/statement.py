@@ -39,7 +39,8 @@ CUES = (
         "final answer",
         re.compile(
             r"(?<![A-Za-z])(?:final|correct|réponse finale|respuesta final|endgültige|最终|最后)\s*"
-            rf"(?:{ANSWER_WORDS}|result|réponse|option|choice)?(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
+            rf"(?:{ANSWER_WORDS}|result|réponse|option|choice)?"
+            rf"(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
             re.IGNORECASE,
         ),
     ),
@@ -99,12 +100,14 @@ _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
 # the sentences that work starts with
 _BEGINS = re.compile(
-    r"^\W*(?:let(?:['’]s| me| us| \W)|we (?:start|begin|need|want)|first,? we|next,? we|now,? we (?!get|have|see)|hint|consider|suppose|recall)"
+    r"^\W*(?:let(?:['’]s| me| us| \W)|we (?:start|begin|need|want)|first,? we|next,? we"
+    r"|now,? we (?!get|have|see)|hint|consider|suppose|recall)"
     r"(?!.*(?:\b(?:so|thus|hence|therefore|get|gives?|is|are)\b|:))",
     re.IGNORECASE | re.DOTALL,
 )
 _COUNTED = re.compile(
-    r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?\s\$?(\d+)\$?\s[^:=.]{1,80}:",
+    r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?"
+    r"\s\$?(\d+)\$?\s[^:=.]{1,80}:",
     re.IGNORECASE,
 )
 # what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
