@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from evalkit.grading.extract import box_contents, visible
-from evalkit.grading.letters import CORRECTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter
+from evalkit.grading.extract import OPEN_END, box_contents, visible
+from evalkit.grading.letters import CORRECTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter, recites
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
@@ -44,14 +44,14 @@ _OTHER = re.compile(
 _HTML = re.compile(r"</?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>")
 _SMALL = re.compile(
     r"(?<!\w)((?:options?|choice|letter|it['’]?s|it is|pick|choose|go with)\s\(?"
-    r"|(?:so|thus|therefore|hence|is),?\s\()([a-j])"
+    r"|(?:so|thus|therefore|hence|is),?\s(?:\(|(?=[a-j]\))))([a-j])"
     r"(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))",
     re.IGNORECASE,
 )
 _IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
-    rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
+    rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項|選択肢"
     rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja|विकल्प)"
     rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
@@ -144,11 +144,15 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
+    if recites(plain) or OPEN_END.search(line):
+        return None, "", ""
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
     conclusion = re.split(r",?\s(?:so|thus|hence|therefore)\s", sentence)[-1]
-    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|:\s", conclusion)[-1]
+    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|[:=]\s", conclusion)[-1]
     for piece, around in ((line, line), (sentence, sentence), (conclusion, conclusion), (clause, conclusion)):
         by_text = _by_exact_text(piece, options) or _by_text(RATHER.split(piece)[0], options)
+        if by_text and _loose(options[by_text]).isdigit() and len(re.findall(r"\d+", piece)) > 1:
+            continue  # one of several numbers
         if by_text and not around.endswith("?") and not _doubted(_loose(options[by_text]), around):
             return by_text, "option text", piece
     return None, "", ""

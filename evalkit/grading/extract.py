@@ -27,7 +27,7 @@ _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
 _AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
-_OPEN_END = re.compile(
+OPEN_END = re.compile(
     r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
     r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
     re.IGNORECASE,
@@ -169,7 +169,7 @@ def _from_statement(response: str) -> Extracted | None:
                 return Extracted(value, cue.name)
     if "\\boxed" in response:
         return None  # a box that was never closed
-    if any(cue.pattern.fullmatch(response) for cue in CUES) or _OPEN_END.search(response):
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
         return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         return Extracted(response, "whole response")

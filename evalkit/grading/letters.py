@@ -23,7 +23,8 @@ REJECTED = re.compile(
 )
 _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
-    r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false|could|might|may\b|if\b)\w+\s+){0,3}?"
+    r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false"
+    r"|could|would|might|may\b|if\b|and\b|or\b)\w+\s+){0,3}?"
     r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
     r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds))\W*(?:$|\n)"
     r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
@@ -56,8 +57,10 @@ _LEADS = re.compile(
     r"|favou?rs?|points? to"
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
     r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
-    r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,|not \(?[A-Z]\)?[^.\n]{0,40}?,? but"
-    r"|ist|est|es|jest|adalah|là|é|è|opción|opção|choisis|choix|wähle|elijo|escolho|scelgo|chọn|выбираю)"
+    r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,"
+    r"|(?:not|\w+n['’]t) \(?[A-Z]\)?[^.\n]{0,40}?,? but"
+    r"|(?:ist|est|es|é|è|sia|je)(?: la| a| o| il| die| le)?|jest|adalah|là|opción|opção|choisis|choix|wähle"
+    r"|elijo|escolho|scelgo|chọn|выбираю)"
     r"|选项?|只有|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
     re.IGNORECASE,
 )
@@ -69,8 +72,11 @@ CORRECTED = re.compile(
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
+_AND = r"(?:[,/&、]|,?\s*(?:and|or|et|ou|und|oder|y|e|o|и|или|或|和))"
+_SEVERAL = re.compile(r"[)\]]?\s*(?:are|sont|son|são|sind|sono|could|can|may|might|would|seem)\b")
+_INSTEAD = re.compile(r"(?:wait|no|sorry|thought|correction)[,:]\s*[(\[]?$", re.IGNORECASE)
 NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
-ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which)", re.IGNORECASE)
+ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 _LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
 MORE = re.compile(r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])")
@@ -110,13 +116,18 @@ def _verdict(line: re.Match[str]) -> bool | None:
     return found["wrong"] is None if found else None
 
 
+def recites(text: str) -> bool:
+    """Whether a text lists options, one below the other."""
+    return len(set(_LISTED.findall(text))) > 1
+
+
 def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     """The last letter that is named as a choice, with at least that weight, and not to be rejected."""
     best: tuple[int, int, str, str] | None = None  # weight, position
     bare = re.fullmatch(r"(?:\s*(?:Q|Question )?\d{1,3}[.):]\s)?[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
-    recited = len(set(_LISTED.findall(text))) > 1  # the options, one below the other
+    recited = recites(text)
     for match in re.finditer(
         rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^](?!>)|\s*[+⇌])", text
     ):
@@ -140,17 +151,18 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
         alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
         starts: object = not recited and not line and re.match(r"[)\]]|[.:,。、]|\s[—–-]\s|[\u2e80-\uffff]", after)
+        alone = alone or (_INSTEAD.search(before) and re.match(r"[)\]]?\s*(?:[.!]|\Z|\n)", after))
         noun = NOUN.search(before)
         leads = _LEADS.search((before[: noun.start()] if noun else before).rstrip("([ ") + " ") is not None
+        leads = leads and not (re.search(r":[\s(\[]*$", before) and re.match(r"\s+[^\W\d_]", after))
         leads = leads or (noun is not None and ENDS.match(after) is not None)
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
         affirmed = _AFFIRMED.search(after) is not None
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
-        listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
+        listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*{_AND}\s*[(\[]?$", before)
         more = MORE.match(after)
-        if (not affirmed or re.match(r"[)\]]?\s*(?:are|could|can|may|might|would|seem)\b", after)) and (
-            listed or (more and more[1] in letters)
-        ):
+        together = not affirmed or _SEVERAL.match(after)
+        if (listed and together) or (more and more[1] in letters):
             weight = 0  # one of a list of letters is no choice
         either = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?,?\s*(?:or|/)\s*[(\[]?$", before)
         if either or _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
