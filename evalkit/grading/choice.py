@@ -28,7 +28,7 @@ _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{([^{}]{0,300})\}"
 )
 _MARKUP = re.compile(
-    r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
+    r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
 )
 _ELEMENT = re.compile(
     r"<(answer|final_answer|result|solution|output|choice|option|letter|response)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
@@ -57,7 +57,7 @@ _CUE = re.compile(
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
     rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
     rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
-    rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|a(?=\s[(*]*(?-i:[B-Z])(?!\w))"
+    rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|(?-i:a)(?=\s[(*]*(?-i:[B-Z])(?!\w))"
     r"|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
     rf"|буква|phương án|câu"
     rf")\b[\s:]{{0,3}}){{0,4}}",

@@ -7,7 +7,7 @@ that is nothing but an expression, a concluding statement. Every pattern here ru
 import re
 from dataclasses import dataclass
 
-from evalkit.grading.statement import CUES, ascii_digits, has_words_around, is_prose, statement_value
+from evalkit.grading.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
 _LONGEST = 4_000  # characters of a response that is nothing but an expression
@@ -43,6 +43,8 @@ _OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|
 _DECORATION = re.compile(
     r"^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+|[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$"
 )
+_FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
+_PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
 _NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
 _JOINT = re.compile(
     r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
@@ -172,7 +174,10 @@ def _from_statement(response: str) -> Extracted | None:
     if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
         return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
-        return Extracted(response, "whole response")
+        code = _FENCED.fullmatch(response)
+        if code and not _PLAIN.fullmatch(code[1]):
+            return None
+        return Extracted(code[1] if code else led_value(response), "whole response")
     first = _FIRST.match(response)
     if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
         return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")

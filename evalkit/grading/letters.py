@@ -58,7 +58,7 @@ _LEADS = re.compile(
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
     r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
     r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,"
-    r"|(?:not|\w+n['’]t) \(?[A-Z]\)?[^.\n]{0,40}?,? but"
+    r"|(?:not|\w+n['’]t) \(?[A-Z]\)?[^.\n]{0,40}?,? but|sondern|sino"
     r"|(?:ist|est|es|é|è|sia|je)(?: la| a| o| il| die| le)?|jest|adalah|là|opción|opção|choisis|choix|wähle"
     r"|elijo|escolho|scelgo|chọn|выбираю)"
     r"|选项?|只有|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
@@ -79,7 +79,10 @@ NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IG
 ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 _LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
-MORE = re.compile(r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])")
+MORE = re.compile(
+    r"^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))|"
+    r",?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])"
+)
 
 
 def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, str]:

@@ -87,12 +87,16 @@ _MATH_WORDS = words(
 )
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
-    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know"
+    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|unfortunately|ran out of|don't know"
     r"|(?:is|are|be) not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s))(?![a-z])",
     re.I,
 )
 # "not 5 but 6", "7, not 8"
 _BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
+_LED = re.compile(
+    r"^(?:as|to be|comes? out (?:to|as)|it['’]?s|(?:i|we) (?:get|got|have|find|found)|not\s[^.\n]{1,60}?\sbut)\s",
+    re.IGNORECASE,
+)
 _NOT = re.compile(r"not\s+(?:equal to\s+)?[-$\\(\d]")
 RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
@@ -159,6 +163,12 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
     return None
 
 
+def led_value(text: str) -> str:
+    """A response of a few words without them: "It's 14." as 14, `14` without its marks."""
+    bare = _LED.sub("", text)
+    return bare if bare == text and "`" not in text else _tidy(RATHER.split(bare)[0])
+
+
 def worded_conclusion(text: str) -> str | None:
     """The word that the last sentence concludes with, or the yes or no that a response of one sentence starts with."""
     pieces = [piece for piece in _split(text[-3000:].strip()) if piece.strip()]
@@ -171,7 +181,7 @@ def worded_conclusion(text: str) -> str | None:
 
 
 def _after_cue(text: str) -> str | None:
-    text = _BUT.sub("", text.lstrip(" \t\n*_:："))
+    text = _LED.sub("", _BUT.sub("", text.lstrip(" \t\n*_:：")))
     if _NOT.match(text):
         return None
     span = _SPAN.match(text)
@@ -182,6 +192,8 @@ def _after_cue(text: str) -> str | None:
         return None
     first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
     first = RATHER.split(first)[0] or first
+    if first.endswith("?"):
+        return None
     if first.count("{") > first.count("}"):
         return None  # cut off
     if word := _YES_NO.match(first):
@@ -229,7 +241,7 @@ def _value(sentence: str, *, strict: bool) -> str | None:
             return _spans_from(sentence, after)
         worded = _WORD.match(tail.lstrip()) and tail.split()[0].lower() not in _MATH_WORDS
         if not (worded or is_prose(tail)) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
-            return _number_of(_tidy(tail))
+            return _number_of(_tidy(RATHER.split(tail)[0]))
         numbers = _NUMBER.findall(tail)
         if numbers and (len(numbers) == 1 or not strict):
             return str(numbers[0]).strip()
@@ -262,6 +274,11 @@ def _number_of(text: str) -> str:
     return number[1] if number else _tidy(text)
 
 
-def _tidy(text: str) -> str:
-    text = text.strip().strip("*_").strip().removesuffix(".").strip('"“”')
+def _tidy(source: str) -> str:
+    text = source
+    text = text.strip().strip("*_`").strip().removesuffix(".").strip('"“”')
+    if text.endswith(")") and text.count(")") > text.count("(") and "[" not in text:
+        text = text[:-1]  # (Answer: 14)
+    if re.search(r"[\d)]!\Z", text) and source.rstrip(" *_").endswith("!."):
+        return text  # a factorial and a full stop; "14!" alone is an exclamation
     return _DELIMITERS.sub("", text.rstrip(".。।!").strip("*_ "))
