@@ -2,6 +2,7 @@
 
 import re
 
+_MENTIONS = 500  # of letters, the last ones
 NEGATED = re.compile(
     r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
     r"|ed)?|instead of|rather than|"
@@ -131,9 +132,8 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
     recited = recites(text)
-    for match in re.finditer(
-        rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^](?!>)|\s*[+⇌])", text
-    ):
+    mentioned = re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^](?!>)|\s*[+⇌])", text)
+    for match in list(mentioned)[-_MENTIONS:]:
         before, after = text[max(0, match.start() - 100) : match.start()], text[match.end() : match.end() + 200]
         if (
             match[1] in "AI"
@@ -176,7 +176,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         return head[1], head[0].strip()
     if best is None:
         return None, ""
-    mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
-    if best[0] == 1 and len(mentioned) > 1:
+    wrapped = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
+    if best[0] == 1 and len(wrapped) > 1:
         return None, ""
     return best[2], best[3]
