@@ -114,3 +114,12 @@ def test_recorded_generations(data_dir: Path) -> None:
     aime = rows(folder / "Qwen__Qwen2.5-14B-Instruct__aime24.jsonl.gz")
     assert all(grade_math(row["code"][0], row["answer"]).value == row["score"][0] for row in aime)
     assert not any(score.status == "error" for score in scores)
+
+
+def test_no_letter_is_invented_in_mathematics(data_dir: Path) -> None:
+    """Points, sets and unknowns are named A, B, C all over; the two responses that do choose are multiple choice."""
+    math = rows(data_dir / "math_recorded" / "Qwen__Qwen2.5-14B-Instruct__math500.jsonl.gz")
+    read = {row["answer"]: grade_choice(row["code"][0], "A", [""] * 4).answer for row in math}
+    assert {gold: letter for gold, letter in read.items() if letter} == {"\\text{(B)}": "B", "\\text{(C)}": "C"}
+    unboxed = (row["code"][0].rsplit("\\boxed", 1)[0] for row in math)
+    assert not any(grade_choice(text, "A", [""] * 4).answer for text in unboxed)

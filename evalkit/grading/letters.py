@@ -18,7 +18,7 @@ REJECTED = re.compile(
     r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
     r"rejected|excluded|impossible|implausible"
     r"|(?:an?\s|the\s)?(?:(?!but)\w+\s){0,2}(?:misconception|mistake|distractor|trap|error|red herring)\b)"
-    r"|^[)\]]*\s*(?:不对|错误|不正确"
+    r"|^[)\]]*\s*:\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n]|\Z))|^[)\]:]*\s*(?:不对|错误|不正确"
     r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
     re.IGNORECASE,
 )
@@ -27,8 +27,9 @@ _AFFIRMED = re.compile(
     r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false"
     r"|could|would|might|may\b|if\b|and\b|or\b)\w+\s+){0,3}?"
     r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
-    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds))\W*(?:$|\n)"
-    r"|^\s*(?:が|이\s|가\s|項|项)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
+    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds|makes sense))\W*(?:$|\n)"
+    r"|^\s*makes (?:the )?(?:most )?sense"
+    r"|^\s*(?:选项|選項|が|이\s|가\s|項|项)?(?:最|是)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
     re.IGNORECASE,
 )
 # an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
@@ -58,7 +59,7 @@ _LEADS = re.compile(
     r"|favou?rs?|points? to"
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
     r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
-    r"|leaving|leaves|left with|remaining|remains|doubt,|elimination,|exclusion,"
+    r"|arrive at|leaving|leaves(?: us)?(?: with)?|left with|remaining|remains|doubt,|elimination,|exclusion,"
     r"|(?:not|\w+n['’]t) \(?[A-Z]\)?[^.\n]{0,40}?,? but|sondern|sino"
     r"|(?:ist|est|es|é|è|sia|je)(?: la| a| o| il| die| le)?|jest|adalah|là|opción|opção|choisis|choix|wähle"
     r"|elijo|escolho|scelgo|chọn|выбираю)"
@@ -72,10 +73,21 @@ CORRECTED = re.compile(
     r"|made a|was wrong|take that back|chang\w+|need to correct)|no,|that['’]s (?:wrong|not right))",
     re.IGNORECASE,
 )
+# words that follow the choice A, not the article
+_NOT_AN_ARTICLE = re.compile(
+    r"\s+(?:it is|is|because|since|seems|must|makes|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
+)
+# a letter with these behind it is a quantity: A = 3, C + D, A(t), A_{1}, A \\approx 3, C - 4 = 1
+_IN_FORMULA = r"\s*(?:[*^](?!>)|=(?!>)|[+⇌<>≈≤≥∪∩∈×·]|\\(?!n)[a-z]|[-−]\s*\w+\s*=)|[({\\]"
 _FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
 _AND = r"(?:[,/&、]|,?\s*(?:and|or|et|ou|und|oder|y|e|o|и|или|或|和))"
 _SEVERAL = re.compile(r"[)\]]?\s*(?:are|sont|son|são|sind|sono|could|can|may|might|would|seem)\b")
-_INSTEAD = re.compile(r"(?:wait|no|sorry|thought|correction)[,:]\s*[(\[]?$", re.IGNORECASE)
+# a short clause before a letter that ends the sentence: "no wait, B.", "In short, C."
+_INSTEAD = re.compile(
+    r"(?:(?:wait|no|sorry|thought|correction)[,:]|(?:\A|[.!?\n]\s*)(?:(?:in|for|by|with|on|from|after|given|based)\s(?:[\w'’]+\s){0,4}[\w'’]+,))"
+    r"\s*[(\[]?$",
+    re.IGNORECASE,
+)
 NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
 ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.!?\n]*\?")
@@ -132,20 +144,17 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     if bare and bare[1].upper() in letters:
         return bare[1].upper(), bare[0]
     recited = recites(text)
-    mentioned = re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=*^](?!>)|\s*[+⇌])", text)
+    mentioned = re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|{_IN_FORMULA})", text)
     for match in list(mentioned)[-_MENTIONS:]:
         before, after = text[max(0, match.start() - 100) : match.start()], text[match.end() : match.end() + 200]
         if (
             match[1] in "AI"
             and re.match(r"\s+[a-z]", after)
             and not before.endswith(("only ", "Only "))
-            and not re.match(
-                r"\s+(?:it is|is|because|since|seems|must|non|not|richtig|korrekt|the (?:correct|right|best|only))\b",
-                after,
-            )
+            and not _NOT_AN_ARTICLE.match(after)
         ):
             continue
-        if _FORMULA.search(before):
+        if _FORMULA.search(before) or re.search(r"(?<!\w)[A-Z][-–]$", before):
             continue
         opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
         if NEGATED.search(before.rstrip("([")) or REJECTED.search(after):
@@ -165,7 +174,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*{_AND}\s*[(\[]?$", before)
         more = MORE.match(after)
         together = not affirmed or _SEVERAL.match(after)
-        if (listed and together) or (more and more[1] in letters):
+        if (listed and together) or (more and more[1] != "I"):
             weight = 0  # one of a list of letters is no choice
         either = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?,?\s*(?:or|/)\s*[(\[]?$", before)
         if either or _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
@@ -176,7 +185,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         return head[1], head[0].strip()
     if best is None:
         return None, ""
-    wrapped = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
+    wrapped = set(re.findall(r"(?<![\w'’])[(\[]([A-Z])[)\]]", text))
     if best[0] == 1 and len(wrapped) > 1:
         return None, ""
     return best[2], best[3]
