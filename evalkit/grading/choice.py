@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from evalkit.grading.extract import OPEN_END, box_contents, visible
-from evalkit.grading.letters import CORRECTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter, recites
+from evalkit.grading.letters import CORRECTED, DOUBTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter, recites
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
@@ -48,7 +48,7 @@ _SMALL = re.compile(
     r"(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))",
     re.IGNORECASE,
 )
-_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
+_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|['’]s(?=\s)|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
     rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項|選択肢"
@@ -103,8 +103,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     for match in list(_CUE.finditer(plain))[-_TRIES:]:
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
-        before = plain[max(0, match.start() - 40) : match.start()]
-        if NEGATED.search(before) or _OTHER.search(before):
+        before = plain[max(0, match.start() - 60) : match.start()]
+        if NEGATED.search(before) or DOUBTED.search(before) or _OTHER.search(before):
             continue
         letter = _head(after, letters)
         if not explicit and NOUN.search(match[0]) and not ENDS.match(_after_letter(after)):

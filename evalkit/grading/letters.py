@@ -51,11 +51,21 @@ _FOUND_AT_START = re.compile(
     re.IGNORECASE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
+# what others would say, or nobody knows
+DOUBTED = re.compile(
+    r"(?:\b(?:(?:do|does|did)(?:n['’]t| not) (?:think|believe|know|see)|whether|tempted to"
+    r"|(?:can['’]?t|cannot) possibly"
+    r"|(?:many|most(?: people)?|some|others|one|students|people) (?:would|may|might|could|will|say|think))"
+    r"(?:\s[\w'’]+){0,4}"
+    r"|\bif(?:\s[\w'’]+){0,2})\s*[(\[]?$",
+    re.IGNORECASE,
+)
 # words right before a letter that make it the choice
 _LEADS = re.compile(
     r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
     r"|lean\w* to(?:wards?)?|(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)"
-    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|likely|(?:closest|nearest) to"
+    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|mark|expects|likely"
+    r"|(?:closest|nearest) to"
     r"|favou?rs?|points? to"
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
     r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
@@ -75,7 +85,7 @@ CORRECTED = re.compile(
 )
 # words that follow the choice A, not the article
 _NOT_AN_ARTICLE = re.compile(
-    r"\s+(?:it is|is|because|since|seems|must|makes|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
+    r"\s+(?:it is|is|because|since|seems|must|makes|here|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
 )
 # a letter with these behind it is a quantity: A = 3, C + D, A(t), A_{1}, A \\approx 3, C - 4 = 1
 _IN_FORMULA = r"\s*(?:[*^](?!>)|=(?!>)|[+⇌<>≈≤≥∪∩∈×·]|\\(?!n)[a-z]|[-−]\s*\w+\s*=)|[({\\]"
@@ -105,6 +115,10 @@ def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, s
         for line in _OPTION_LINE.finditer(text)
         if line["letter"] in letters and (verdict := _verdict(line)) is not None
     ]
+    marked = re.findall(rf"(?<!\w)([{letters}])[)\]]?\s?([{_RIGHT_MARKS}{_WRONG_MARKS}])", text)
+    ticked = [letter for letter, mark in marked if mark in _RIGHT_MARKS]
+    if len(dict(marked)) > 1 and len(ticked) == 1 and not verdicts:
+        return ticked[0], " ".join(map("".join, marked))  # A ✗, B ✓
     # one option alone that is "False" may be an option of that text
     if not any(verdict for _, verdict in verdicts) and len({line["letter"] for line, _ in verdicts}) < 2:
         return _named(text, letters, least)
@@ -157,7 +171,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         if _FORMULA.search(before) or re.search(r"(?<!\w)[A-Z][-–]$", before):
             continue
         opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
-        if NEGATED.search(before.rstrip("([")) or REJECTED.search(after):
+        if DOUBTED.search(before) or NEGATED.search(before.rstrip("([")) or REJECTED.search(after):
             continue
         line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
@@ -184,6 +198,9 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
     if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
         return head[1], head[0].strip()
     if best is None:
+        order = _LISTED.findall(text)
+        if recited and order[0] > order[1] and order[0] in letters and _LISTED.match(text.lstrip()):
+            return order[0], text.lstrip()[:60]  # the answer, and then the others in order
         return None, ""
     wrapped = set(re.findall(r"(?<![\w'’])[(\[]([A-Z])[)\]]", text))
     if best[0] == 1 and len(wrapped) > 1:
