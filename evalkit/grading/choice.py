@@ -31,7 +31,7 @@ _MARKUP = re.compile(
     r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
 )
 _ELEMENT = re.compile(
-    r"<(answer|final_answer|result|solution|output|choice|option|letter|response)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
+    r"[<\[](answer|final_answer|result|solution|output|choice|option|letter|response)[>\]](.{0,2000}?)[<\[]/\1[>\]]|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
 )
 _DOUBT = re.compile(
@@ -55,7 +55,7 @@ _CUE = re.compile(
     rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja|विकल्प)"
     rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
+    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|\|>|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
     rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
     rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|(?-i:a)(?=\s[(*]*(?-i:[B-Z])(?!\w))"
     r"|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"

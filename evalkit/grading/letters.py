@@ -26,8 +26,8 @@ _AFFIRMED = re.compile(
     r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
     r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false"
     r"|could|would|might|may\b|if\b|and\b|or\b)\w+\s+){0,3}?"
-    r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|правильн)"
-    r"|^[)\]]*\s+(?:it is|(?:remains|survives|is left|works|fits|stands|holds|makes sense))\W*(?:$|\n)"
+    r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|верен|правильн|bonne)"
+    r"|^[)\]]*\s+(?:it is(?:, then)?|(?:remains|survives|is left|works|fits|stands|holds|makes sense))\W*(?:$|\n)"
     r"|^\s*makes (?:the )?(?:most )?sense"
     r"|^\s*(?:选项|選項|が|이\s|가\s|項|项)?(?:最|是)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
     re.IGNORECASE,
@@ -64,7 +64,7 @@ DOUBTED = re.compile(
 _LEADS = re.compile(
     r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
     r"|lean\w* to(?:wards?)?|(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)"
-    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|mark|expects|likely"
+    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|mark|expects|likely|probably"
     r"|(?:closest|nearest) to"
     r"|favou?rs?|points? to"
     r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
@@ -85,10 +85,11 @@ CORRECTED = re.compile(
 )
 # words that follow the choice A, not the article
 _NOT_AN_ARTICLE = re.compile(
-    r"\s+(?:it is|is|because|since|seems|must|makes|here|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
+    r"\s+(?:it is|is|because|since|seems|must|makes|here|es|est|è|é|верен"
+    r"|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
 )
 # a letter with these behind it is a quantity: A = 3, C + D, A(t), A_{1}, A \\approx 3, C - 4 = 1
-_IN_FORMULA = r"\s*(?:[*^](?!>)|=(?!>)|[+⇌<>≈≤≥∪∩∈×·]|\\(?!n)[a-z]|[-−]\s*\w+\s*=)|[({\\]"
+_IN_FORMULA = r"\s*(?:[*^](?!>)|=(?!>)|[+⇌<>≈≤≥∪∩∈×·]|\\(?!n)[a-z]|(?:→|->|⟶)\s*[A-Z](?!\w)|[-−]\s*\w+\s*=)|[({\\]"
 _FORMULA = re.compile(r"(?:[+⇌]|(?<!\w)[A-Z]\s*(?:→|->|⟶|\\to|\\rightarrow))\s*$")  # C + D, A → B
 _AND = r"(?:[,/&、]|,?\s*(?:and|or|et|ou|und|oder|y|e|o|и|или|或|和))"
 _SEVERAL = re.compile(r"[)\]]?\s*(?:are|sont|son|são|sind|sono|could|can|may|might|would|seem)\b")
@@ -181,7 +182,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         noun = NOUN.search(before)
         leads = _LEADS.search((before[: noun.start()] if noun else before).rstrip("([ ") + " ") is not None
         leads = leads and not (re.search(r":[\s(\[]*$", before) and re.match(r"\s+[^\W\d_]", after))
-        leads = leads or (noun is not None and ENDS.match(after) is not None)
+        leads = leads or (noun is not None and not re.match(r"\w+s\b", noun[0]) and ENDS.match(after) is not None)
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
         affirmed = _AFFIRMED.search(after) is not None
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
