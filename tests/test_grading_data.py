@@ -114,3 +114,10 @@ def test_recorded_generations(data_dir: Path) -> None:
     aime = rows(folder / "Qwen__Qwen2.5-14B-Instruct__aime24.jsonl.gz")
     assert all(grade_math(row["code"][0], row["answer"]).value == row["score"][0] for row in aime)
     assert not any(score.status == "error" for score in scores)
+
+
+def test_no_letter_is_invented_in_mathematics(data_dir: Path) -> None:
+    """Points, sets and unknowns are named A, B, C all over."""
+    math = rows(data_dir / "math_recorded" / "Qwen__Qwen2.5-14B-Instruct__math500.jsonl.gz")
+    unboxed = [row["code"][0].rsplit("\\boxed", 1)[0] for row in math[::2]]
+    assert not [text for text in unboxed if grade_choice(text, "A", [""] * 4).answer]

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from evalkit.grading.extract import box_contents
+from evalkit.grading.extract import OPEN_END, box_contents, visible
+from evalkit.grading.letters import CORRECTED, DOUBTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter, recites
 from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
@@ -27,70 +28,40 @@ _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{([^{}]{0,300})\}"
 )
 _MARKUP = re.compile(
-    r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
+    r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
 )
 _ELEMENT = re.compile(
-    r"<(answer|final_answer)>(.{0,2000}?)</\1>|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
+    r"[<\[](answer|final_answer|result|solution|output|choice|option|letter|response)[>\]](.{0,2000}?)[<\[]/\1[>\]]|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
     re.DOTALL | re.IGNORECASE,
 )
-_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|是|为|為|は|은|는)"
+_DOUBT = re.compile(
+    r"(?<!\w)(?:not|n t|t|never|neither|nor|cannot|no|incorrect|wrong|false|rather than|unlike|instead|except"
+    r"|could|might|may|maybe|perhaps)(?!\w)"
+)
+_OTHER = re.compile(
+    r"(?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$", re.IGNORECASE
+)
+_HTML = re.compile(r"</?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>")
+_SMALL = re.compile(
+    r"(?<!\w)((?:options?|choice|letter|it['’]?s|it is|pick|choose|go with)\s\(?"
+    r"|(?:so|thus|therefore|hence|is),?\s(?:\(|(?=[a-j]\))))([a-j])"
+    r"(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))",
+    re.IGNORECASE,
+)
+_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|['’]s(?=\s)|是|为|為|は|은|는)"
 _ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
 _CUE = re.compile(
-    rf"(?<![^\W_])(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項"
-    rf"|opción|opção|alternativa|вариант)"
+    rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項|選択肢"
+    rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja|विकल्प)"
     rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
     rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
+    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|\|>|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
     rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
-    rf"|likely|option|choice|letter|answer|number|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
+    rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|(?-i:a)(?=\s[(*]*(?-i:[B-Z])(?!\w))"
+    r"|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
     rf"|буква|phương án|câu"
     rf")\b[\s:]{{0,3}}){{0,4}}",
     re.IGNORECASE,
-)
-_NEGATED = re.compile(
-    r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
-    r"|ed)?|instead of|rather than|"
-    r"unlike|exclude[sd]?|why|against|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|非|排除|不选)"
-    r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
-    re.IGNORECASE,
-)
-_REJECTED = re.compile(
-    r"^[)\]:, \t]*(?:(?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*|(?!because|since|as\b|while|but|so|is\b"
-    r"|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}){0,5}(?:is|are|seems?|looks?|would be|was"
-    r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
-    r"rejected|excluded|impossible|implausible)|^[)\]]*\s*(?:不对|错误|不正确"
-    r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
-    re.IGNORECASE,
-)
-_AFFIRMED = re.compile(
-    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*(?:[\w]+\s+){0,3}?(?:the\s+)?(?:correct"
-    r"|right|best|better|true\b|answer|most\s\w+|正确)",
-    re.IGNORECASE,
-)
-# the end of an option's own line: "B. green – correct"
-_VERDICT = re.compile(
-    r"[^\n]{0,200}?(?:(?:[-–—:|(\[]|\s[-–—]>)\s*(?:(?P<wrong>(?:is )?(?:incorrect|wrong|false|not correct|no\b))"
-    r"|(?:is )?(?:correct|right|true|yes\b))|(?P<cross>[✗✘❌×])|[✓✔✅])[^\w\n]*(?:\n|$)",
-    re.IGNORECASE,
-)
-_HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
-_LEADS = re.compile(
-    r"(?:\b(?:options?|choices?|letter|ist|est|es|jest|adalah|là|é|è|"
-    r"choose|chose|select(?:ed)?|pick(?:ed)?|go(?:ing)? with|it['’]s|it is"
-    r"|that['’]s|rather|therefore,?|thus,?|so,?|hence,?|"
-    r"answer|opt for|only|definitely|clearly,?|obviously,?|surely|"
-    r"is|be|conclude|get|actually|namely|leaving|leaves|left with|remaining"
-    r"|not \(?[A-Z]\)?,? but|opción|opção|choisis|wähle|выбираю)|选项?|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
-    re.IGNORECASE,
-)
-_CORRECTED = re.compile(
-    r"(?:(?:\.\.\.|…|—)\s*no\b,?\s+|\b(?:wait|actually|correction|hmm|scratch that)\b[^.\n]{0,40}?"
-    r"\b(?:it['’]s|it is|should be|must be)\s+)"
-    r"\(?([A-Z])\)?\s*[.!]?\s*\Z",
-    re.IGNORECASE,
-)
-_MORE = re.compile(
-    r"^[)\].\"'”]*\s*(?:[,/&+;]|,?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])"
 )
 
 
@@ -115,7 +86,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     """(letter or None, the rule that read it or why none was read, the words it was read from)."""
     letters = _LETTERS[: max(len(choices), 1)]
     options = _option_texts(choices)
-    raw = text[-_TAIL:]
+    raw = visible(text)[-_TAIL:]
     found: list[tuple[int, str, str, str]] = []  # position, letter, rule, quote
     for start, _, content in box_contents(raw)[-3:]:
         letter = _stated(_plain(content), letters, options, whole=True)
@@ -132,36 +103,65 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     for match in list(_CUE.finditer(plain))[-_TRIES:]:
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
-        if _NEGATED.search(plain[max(0, match.start() - 40) : match.start()]):
+        before = plain[max(0, match.start() - 60) : match.start()]
+        if NEGATED.search(before) or DOUBTED.search(before) or _OTHER.search(before):
             continue
         letter = _head(after, letters)
+        if not explicit and NOUN.search(match[0]) and not ENDS.match(_after_letter(after)):
+            continue  # option B says …
         if letter == "?":
             ambiguous = True
             continue
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
-        if letter is not None and not _REJECTED.search(_after_letter(after)):
+        rest = _after_letter(after)
+        if letter is not None and not REJECTED.search(rest) and not re.match(r"[)\]]?\s*\?", rest):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
             )
     strong = [item for item in found if item[2] != "option"]
     if strong:
         last = max(strong, key=lambda item: item[0])
-        corrected = _CORRECTED.search(plain[int(last[0] / shift) :])
-        if corrected and corrected[1].upper() in letters:
-            return corrected[1].upper(), "correction", corrected[0].strip()
+        tail = plain[int(last[0] / shift) :]
+        corrected = CORRECTED.search(tail)
+        if corrected:
+            again = tail[corrected.end() :]
+            bare = re.match(r"[\s,]*[(\[]?([A-Z])[)\]]?\s*(?:[.!]|\Z|\n)", again)
+            letter, quote = named_letter(again, letters, least=2)
+            if bare and bare[1] in letters and not letter:
+                letter, quote = bare[1], bare[0].strip()
+            if letter:
+                return letter, "correction", quote
         return last[1:]
     if ambiguous and not found:
         return None, "more than one letter is stated", ""
-    letter, quote = _weak(plain, letters)
+    letter, quote = named_letter(plain, letters)
     if letter:
         return letter, "conclusion", quote
+    if quote:
+        return None, quote, ""
     if found:
         return found[-1][1:]
     line = plain.strip().rsplit("\n", 1)[-1]
-    by_text = _by_exact_text(line, options) or _by_text(line, options)
-    return (by_text, "option text", line) if by_text else (None, "", "")
+    if recites(plain) or OPEN_END.search(line):
+        return None, "", ""
+    sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
+    conclusion = re.split(r",?\s(?:so|thus|hence|therefore)\s", sentence)[-1]
+    clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|[:=]\s", conclusion)[-1]
+    for piece, around in ((line, line), (sentence, sentence), (conclusion, conclusion), (clause, conclusion)):
+        by_text = _by_exact_text(piece, options) or _by_text(RATHER.split(piece)[0], options)
+        if by_text and _loose(options[by_text]).isdigit() and len(re.findall(r"\d+", piece)) > 1:
+            continue  # one of several numbers
+        if by_text and not around.endswith("?") and not _doubted(_loose(options[by_text]), around):
+            return by_text, "option text", piece
+    return None, "", ""
+
+
+def _doubted(option: str, sentence: str) -> bool:
+    """Whether a sentence that names an option negates it or hedges: "It is not green"; not "It is green, not red"."""
+    first = _loose(RATHER.split(sentence)[0])
+    return _DOUBT.search((first if option in first else _loose(sentence)).replace(option, "")) is not None
 
 
 def _plain(text: str) -> str:
@@ -169,6 +169,7 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_ENCLOSED))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
+    text = _SMALL.sub(lambda match: match[1] + match[2].upper(), _HTML.sub(" ", text))
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
     text = _MARKUP.sub("", re.sub(r"~~[^~\n]{1,100}~~", "", text))
     return _STANDALONE.sub(lambda match: _LOOKALIKES[match[1]], text)
@@ -217,7 +218,7 @@ def _head(after: str, letters: str) -> str | None:
         )
     ):
         return None
-    more = _MORE.match(rest)
+    more = MORE.match(rest)
     if more and more[1] in letters and more[1] != letter:
         return "?"
     return letter
@@ -243,56 +244,10 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
     if exact := _by_exact_text(text, options):
         return exact
     if not whole:
-        letter = _weak(text, letters)[0]
+        letter = named_letter(text, letters)[0]
         if letter:
             return letter
     return _by_text(_plain(text), options)
-
-
-def _weak(text: str, letters: str) -> tuple[str | None, str]:
-    """The last letter that is named as a choice and not to be rejected."""
-    best: tuple[int, int, str, str] | None = None  # weight, position
-    bare = re.fullmatch(r"[^\w?]*([A-Za-z])(?: only)?[^\w?]*", text)
-    if bare and bare[1].upper() in letters:
-        return bare[1].upper(), bare[0]
-    for match in re.finditer(rf"(?<![A-Za-z0-9_'’\\^])([{letters}])(?![A-Za-z0-9_'’^]|-\w|\s*[=+*^]\s*\d)", text):
-        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 80]
-        if (
-            match[1] in "AI"
-            and re.match(r"\s+[a-z]", after)
-            and not re.match(r"\s+(?:is|because|since|seems|must|non|not)\b", after)
-        ):
-            continue
-        opened = before[-1:] in ("(", "[")
-        if _NEGATED.search(before.rstrip("([")) or _REJECTED.search(after):
-            continue
-        line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
-        verdict = _VERDICT.match(after) if not line else None
-        if verdict and (verdict["wrong"] or verdict["cross"]):
-            continue
-        alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
-        alone = alone or (re.search(r"[.!?]\s+\(?$", before) and re.match(r"\)?[.!]?\s*\Z", after))
-        starts: object = not line and re.match(r"[)\]]|[.:,。、]|[\u2e80-\uffff]", after)
-        leads = _LEADS.search(before.rstrip("([ ") + " ") is not None
-        starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
-        affirmed = _AFFIRMED.search(after) is not None or verdict is not None
-        weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in ")]" else 0
-        listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*(?:[,/&]|,?\s*(?:and|or))\s*[(\[]?$", before)
-        more = _MORE.match(after)
-        if (not affirmed or re.match(r"[)\]]?\s*are\b", after)) and (listed or (more and more[1] in letters)):
-            weight = 0  # one of a list of letters is no choice
-        if weight and re.match(r"\s*\?", after.lstrip(")]")):
-            weight = 0
-        if weight and (best is None or (weight >= 2) >= (best[0] >= 2)):
-            best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
-    if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
-        return head[1], head[0].strip()
-    if best is None:
-        return None, ""
-    mentioned = set(re.findall(rf"(?<![\w'’])[(\[]([{letters}])[)\]]", text))
-    if best[0] == 1 and len(mentioned) > 1:
-        return None, ""
-    return best[2], best[3]
 
 
 def _by_exact_text(text: str, options: dict[str, str]) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from evalkit.grading.compare import equivalent
 from evalkit.grading.extract import box_contents, extract_answer
-from evalkit.grading.nodes import Node, ParseError
+from evalkit.grading.nodes import Base, Node, ParseError
 from evalkit.grading.parser import parse
 from evalkit.grading.phrases import as_mathematics, same_time, time_of_day
 from evalkit.grading.statement import is_prose, statement_value
@@ -48,6 +48,10 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     answer = _boxed(answer)
     if same := _texts_equal(gold, answer):
         return True, same
+    nothing = _NONE.fullmatch(plain_words(gold)), _NONE.fullmatch(plain_words(answer))
+    if nothing[0] and nothing[1]:
+        alike = nothing[0][2] == nothing[1][2] or not (nothing[0][2] and nothing[1][2])
+        return alike, "no solution" if alike else "solutions of another kind"
     times = time_of_day(_unwrapped(gold)), time_of_day(_unwrapped(answer))
     if times[0] and times[1]:
         alike = same_time(times[0], times[1])
@@ -119,6 +123,8 @@ def readings(text: str) -> list[Node]:
             continue
         if node not in found:
             found.append(node)
+    if numeral := _NUMERAL.fullmatch(text.strip(" $")):
+        found.append(Base(numeral[1], int(numeral[2])))
     return found
 
 
@@ -126,6 +132,10 @@ def _texts_equal(gold: str, answer: str) -> str:
     first, second = plain_words(gold), plain_words(answer)
     if first and first == second and not _other_letter(gold, answer):
         return "the same text"
+    if {first, second} & _EMPTY and all(word in _EMPTY or _NONE.fullmatch(word) for word in (first, second)):
+        return "no solution"
+    if (base := _NUMERAL.fullmatch(gold.strip())) and base[1] == _unwrapped(answer):
+        return "the same digits, one without its base"
     if (first in _NUMBERS and _NUMBERS[first] == second) or (second in _NUMBERS and _NUMBERS[second] == first):
         return "a number in words"
     if _choices(gold) and _choices(gold) == _choices(answer):
@@ -176,8 +186,11 @@ def _names(text: str) -> list[str]:
 # without spaces, as they are compared
 _SYNONYMS = {"doesnotexist": "dne"}
 _NONE = re.compile(
-    r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(?:real|integer)?(?:solution|root))s?(?:exists?)?"
+    r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?(?:exists?)?"
 )
+_EMPTY = {"emptyset", "varnothing", "∅", "ø", "{}"}
+# a numeral with letters for digits: AB_{16}
+_NUMERAL = re.compile(r"(?:\\(?:text|mathrm)\{)?((?=\d*[A-F])[0-9A-F]{2,30})\}?_\{?(1[1-6])\}?")
 _NUMBERS = {word: str(number) for word, number in NUMBER_WORDS.items()}
 
 

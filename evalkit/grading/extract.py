@@ -7,7 +7,7 @@ that is nothing but an expression, a concluding statement. Every pattern here ru
 import re
 from dataclasses import dataclass
 
-from evalkit.grading.statement import CUES, ascii_digits, has_words_around, is_prose, statement_value
+from evalkit.grading.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
 _LONGEST = 4_000  # characters of a response that is nothing but an expression
@@ -27,10 +27,29 @@ _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
 _AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
-_OPEN_END = re.compile(
-    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider)\Z", re.IGNORECASE
+OPEN_END = re.compile(
+    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
+    r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
+    re.IGNORECASE,
 )
-_JOINT = re.compile(r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?(?:\\?[A-Za-z]\w{0,3}(?:_\{?\w+\}?)?=)?")
+# a value, and then why: "**12**\n\nExplanation: …"
+_FIRST = re.compile(
+    r"(.{1,200}?)(?:\.\s+|\n\s*)[\s*#_]*"
+    r"(?:explanation|reason|because|(?:this|that) is because|check|verification|proof|justification|why)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
+_OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their)\s+\Z", re.IGNORECASE)
+_DECORATION = re.compile(
+    r"^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+|[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$"
+)
+_FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
+_PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
+_NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
+_JOINT = re.compile(
+    r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
+    r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class Extracted:
 
 def extract_answer(response: str) -> Extracted | None:
     """The answer that a response (thinking split off already) gives; None where it states none."""
-    response = _visible(response)
+    response = visible(response)
     boxed = _from_box(response)
     if boxed is None:
         return _from_element(response) or _from_statement(response)
@@ -75,7 +94,8 @@ def box_contents(text: str) -> list[tuple[int, int, str]]:
     return [box for box in boxes if box[2].strip(" $\n\t\\,.")]
 
 
-def _visible(response: str) -> str:
+def visible(response: str) -> str:
+    """The end of a response, up to the token that ends the turn; digits of every script as 0 to 9."""
     response = ascii_digits(response[-_TAIL:])
     ends = _END_OF_TURN.search(response.lstrip())
     if ends and response.lstrip()[: ends.start()].strip():
@@ -95,6 +115,8 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
     if not boxes:
         bare = _BARE_BOX.findall(prose)
         return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    meant = [box for box in boxes if not _NOT_BOX.search(prose[max(0, box[0] - 20) : box[0]])]
+    boxes = meant or boxes
     end = boxes[-1][1]
     if outside_code or prose.find("\\box", end) < 0:
         group = [boxes[-1]]
@@ -129,7 +151,8 @@ def _joined(gap: str) -> bool:
 def _from_element(response: str) -> Extracted | None:
     elements = [match[2].strip() for match in _ELEMENT.finditer(response) if match[2].strip()]
     if elements:
-        return Extracted(statement_value(elements[-1]) or elements[-1], "answer element")
+        value = statement_value(elements[-1], after_cue=not is_prose(elements[-1]))
+        return Extracted(value or elements[-1], "answer element")
     fields = _FIELD.findall(response)
     if fields:
         return Extracted(fields[-1].strip('"'), "answer field")
@@ -138,18 +161,30 @@ def _from_element(response: str) -> Extracted | None:
 
 
 def _from_statement(response: str) -> Extracted | None:
-    response = response.strip()
+    response = _DECORATION.sub("", response.strip())
     for cue in CUES:
         for match in list(cue.pattern.finditer(response))[: -_TRIES - 1 : -1]:
+            if _OTHERS.search(response[max(0, match.start() - 20) : match.start()]):
+                continue
             value = statement_value(response[match.end() : match.end() + 2000], after_cue=True)
             if value is not None and "\\boxed" not in value:
                 return Extracted(value, cue.name)
     if "\\boxed" in response:
         return None  # a box that was never closed
-    if any(cue.pattern.fullmatch(response) for cue in CUES) or _OPEN_END.search(response):
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
         return None
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
-        return Extracted(response, "whole response")
+        code = _FENCED.fullmatch(response)
+        if code and not _PLAIN.fullmatch(code[1]):
+            return None
+        return Extracted(code[1] if code else led_value(response), "whole response")
+    first = _FIRST.match(response)
+    if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
+        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+    if (listed := _BULLETS.search(response)) and not _CODE.search(response):
+        items = [item.strip(" \t-*•$.,;") for item in listed[1].strip().split("\n")]
+        if not any(is_prose(item) or "$" in item for item in items):
+            return Extracted(", ".join(items), "conclusion")
     if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
         return None  # cut off in the middle of a formula
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing

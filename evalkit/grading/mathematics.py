@@ -7,7 +7,8 @@ import time
 from fractions import Fraction
 from typing import NamedTuple
 
-from evalkit.grading.extract import extract_answer
+from evalkit.grading.extract import Extracted, extract_answer
+from evalkit.grading.statement import worded_conclusion
 from evalkit.grading.thinking import split_thinking
 from evalkit.types import Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
@@ -17,6 +18,9 @@ CALCULUS_TIMEOUT = 0.6  # seconds for limits, integrals and infinite sums, which
 MEMORY_MB = 768
 _LONGEST = 20_000  # characters of an answer that are looked at
 
+_WORD = re.compile(r"(?:\\text\s*\{)?[A-Za-z ]{2,30}\}?")
+_DIGIT = re.compile(r"\d")
+_REMARK = re.compile(r"(?!no\s)[^\W\d_]+(?:['’]?[\s,]*[^\W\d_]+){1,12}[.!]", re.IGNORECASE)  # "The end."
 _SPACE = re.compile(r"\\(?:left|right|,|!|;|:|displaystyle)(?![A-Za-z])|[\s$]")
 _FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{([-+]?\d{1,300})\}\{(\d{1,300})\}")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300})(?:/\d{1,300})?")
@@ -49,6 +53,8 @@ def grade_math(response: str, gold: str) -> Score:
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")
     found = extract_answer(text)
+    if found is None and _WORD.fullmatch(gold) and (word := worded_conclusion(text)):
+        found = Extracted(word, "conclusion")
     if found is None:
         return Score(0.0, "no_answer", None, "no answer is stated", "")
     verdict = compare_answers(gold, found.answer)
@@ -56,6 +62,8 @@ def grade_math(response: str, gold: str) -> Score:
     where = f"{shown!r} from the {found.rule}"
     if verdict.equal is None:
         return Score(0.0, "error", found.answer, f"{where}: {verdict.why}", found.rule)
+    if not verdict.equal and found.rule == "whole response" and _REMARK.fullmatch(found.answer) and _DIGIT.search(gold):
+        return Score(0.0, "no_answer", None, f"{shown!r} is a remark, not an answer", "")
     relation = "equals" if verdict.equal else "does not equal"
     explanation = f"{where} {relation} the gold {gold[:200]!r}: {verdict.why}"
     return Score(float(verdict.equal), "correct" if verdict.equal else "wrong", found.answer, explanation, found.rule)

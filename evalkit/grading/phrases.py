@@ -42,6 +42,7 @@ _BRACE = re.compile(
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (_OUT_OF, "/"),
+    (re.compile(r"∨|\\lor(?![A-Za-z])"), r"\\text{ or }"),
     (_HOURS, r"\1 hours \2 minutes"),
     (_BRACE, r"\\begin{cases}\1\\end{cases}"),
     (re.compile(r"&\s*(?=[=<>]|\\[lg]eq?(?![a-z])|\\approx)"), ""),  # align, aligned

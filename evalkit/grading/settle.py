@@ -69,6 +69,8 @@ def _settled_relation(node: Rel) -> Node:
         ops, args = ["="], [args[0], args[-1]]
     if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
         ops, args = ops[1:], args[1:]
+    if ops == ["!="] and args[1] == Num(Fraction(0)) and not symbols(args[0]):
+        ops, args = [], args[:1]  # -2 ≠ 0
     if not ops:
         return settle(args[0])
     if ops == ["in"] and not _is_number_family(args[1]):

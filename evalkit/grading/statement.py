@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from evalkit.grading.vocabulary import words
+from evalkit.grading.vocabulary import NUMBER_WORDS, words
 
 
 class Cue(NamedTuple):
@@ -23,11 +23,13 @@ ANSWER_WORDS = (
 )
 # "is" in those languages
 IS_WORDS = (
-    "is|are|was|equals|be|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|है|"
-    "হল|হলো|คือ|是|为|為|は|은|는"
+    "is|are|was|equals|be|je|est|es|ist|lautet|è|é|jest|är|er|on|ni|là|este|(?:yang benar )?adalah|είναι|היא|הוא|هو|هي|"
+    "है|হল|হলো|คือ|是|为|為|は|은|는"
 )
 # "correct" behind a noun
-RIGHT_WORDS = "finale?|correcte?|correcta|correta|corretta|corect|đúng|الصحيحة|الصحيح|הנכונה"
+RIGHT_WORDS = (
+    "finale?|correcte?|correcta|correta|corretta|corect|sahihi|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
+)
 _IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
 _DECOR = r"[\s*_\"'’`]*"
 _MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
@@ -37,7 +39,8 @@ CUES = (
         "final answer",
         re.compile(
             r"(?<![A-Za-z])(?:final|correct|réponse finale|respuesta final|endgültige|最终|最后)\s*"
-            rf"(?:{ANSWER_WORDS}|result|réponse)?(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
+            rf"(?:{ANSWER_WORDS}|result|réponse|option|choice)?"
+            rf"(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
             re.IGNORECASE,
         ),
     ),
@@ -60,6 +63,12 @@ _NUMBER = re.compile(
     r"(?<![\w.^])[-−+]?\s?(?:\\?\$|[€£¥₹])?\d(?:[\d,.]*\d)?(?:\s?/\s?\d+)?(?:\s?\\?%)?(?:\s?[$€£])?(?![\d/])"
     r"|(?<=[\u0900-\uffff])[-−]?\d(?:[\d,.]*\d)?(?:/\d+)?(?:\s?%)?"
 )
+# one value in two numbers: 2 hours and 30 minutes, 3:45 PM
+_TIME = re.compile(
+    r"\d+\s(?:hours?|hrs?|minutes?|days?|weeks?|years?|feet|foot)(?:,?\sand\s|,?\s)\d+\s"
+    r"(?:minutes?|mins?|seconds?|hours?|days?|months?|inch(?:es)?)|\d{1,2}:\d{2}(?:\s?[ap]\.?m\b\.?)?",
+    re.IGNORECASE,
+)
 _ANCHOR = re.compile(
     r"(?<![A-Za-zÀ-ž])(?:is|are|was|equals|be|gives|it['’]s|that['’]s|est|es|ist|è|sono|est de|son|ist gleich"
     r"|là|jest)(?![A-Za-zÀ-ž])"
@@ -78,14 +87,38 @@ _MATH_WORDS = words(
 )
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
-    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|don't know)(?![a-z])", re.I
+    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|unfortunately|ran out of|don't know"
+    r"|(?:is|are|be) not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s))(?![a-z])",
+    re.I,
 )
 # "not 5 but 6", "7, not 8"
 _BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
+_LED = re.compile(
+    r"^(?:as|to be|comes? out (?:to|as)|it['’]?s|(?:i|we) (?:get|got|have|find|found)|not\s[^.\n]{1,60}?\sbut)\s",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"not\s+(?:equal to\s+)?[-$\\(\d]")
 RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
+# the sentences that work starts with
+_BEGINS = re.compile(
+    r"^\W*(?:let(?:['’]s| me| us| \W)|we (?:start|begin|need|want)|first,? we|next,? we"
+    r"|now,? we (?!get|have|see)|hint|consider|suppose|recall)"
+    r"(?!.*(?:\b(?:so|thus|hence|therefore|get|gives?|is|are)\b|:))",
+    re.IGNORECASE | re.DOTALL,
+)
+_COUNTED = re.compile(
+    r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?"
+    r"\s\$?(\d+)\$?\s[^:=.]{1,80}:",
+    re.IGNORECASE,
+)
+# what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
+_WORDED = re.compile(
+    r"\s(?:(?:is|was|be|are)(?:\san?|\sthe)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*|(does not exist))[.!]?\W*\Z",
+    re.IGNORECASE,
+)
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
 
 
@@ -120,6 +153,8 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
     for piece in reversed(pieces[-6:]):
         if concluding and _HEDGE.search(piece):
             return None
+        if concluding and _BEGINS.search(piece):
+            return None
         if _FILLER.search(piece):
             continue
         value = _value(piece, strict=concluding)
@@ -128,8 +163,27 @@ def statement_value(text: str, *, after_cue: bool = False, concluding: bool = Fa
     return None
 
 
+def led_value(text: str) -> str:
+    """A response of a few words without them: "It's 14." as 14, `14` without its marks."""
+    bare = _LED.sub("", text)
+    return bare if bare == text and "`" not in text else _tidy(RATHER.split(bare)[0])
+
+
+def worded_conclusion(text: str) -> str | None:
+    """The word that the last sentence concludes with, or the yes or no that a response of one sentence starts with."""
+    pieces = [piece for piece in _split(text[-3000:].strip()) if piece.strip()]
+    if not pieces or _HEDGE.search(pieces[-1]):
+        return None
+    if len(pieces) == 1 and (word := _YES_NO.match(pieces[0].strip(" *_"))):
+        return word[1]
+    found = _WORDED.search(pieces[-1])
+    return found[1] or found[2] if found else None
+
+
 def _after_cue(text: str) -> str | None:
-    text = _BUT.sub("", text.lstrip(" \t\n*_:："))
+    text = _LED.sub("", _BUT.sub("", text.lstrip(" \t\n*_:：")))
+    if _NOT.match(text):
+        return None
     span = _SPAN.match(text)
     if span:
         return _spans_from(text, span)
@@ -138,6 +192,8 @@ def _after_cue(text: str) -> str | None:
         return None
     first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
     first = RATHER.split(first)[0] or first
+    if first.endswith("?"):
+        return None
     if first.count("{") > first.count("}"):
         return None  # cut off
     if word := _YES_NO.match(first):
@@ -165,6 +221,11 @@ def _value(sentence: str, *, strict: bool) -> str | None:
     if bold:
         inner = bold[-1].strip(" :.")
         return _value(inner, strict=False) if is_prose(inner) or ":" in inner else _number_of(inner)
+    if counted := _COUNTED.match(sentence):
+        return counted[1]
+    times = _TIME.findall(sentence)
+    if len(times) == 1 and not _NUMBER.search(_TIME.sub("", sentence)):
+        return str(times[0])
     spans = list(_SPAN.finditer(sentence))
     anchors = [
         match.end()
@@ -174,11 +235,13 @@ def _value(sentence: str, *, strict: bool) -> str | None:
     for anchor in reversed(anchors):
         after = next((span for span in spans if span.start() >= anchor), None)
         tail = sentence[anchor:]
+        if tail.strip(" .*_").casefold() in NUMBER_WORDS:
+            return tail.strip(" .*_")
         if after and not _NUMBER.search(sentence[anchor : after.start()]):
             return _spans_from(sentence, after)
         worded = _WORD.match(tail.lstrip()) and tail.split()[0].lower() not in _MATH_WORDS
         if not (worded or is_prose(tail)) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
-            return _number_of(_tidy(tail))
+            return _number_of(_tidy(RATHER.split(tail)[0]))
         numbers = _NUMBER.findall(tail)
         if numbers and (len(numbers) == 1 or not strict):
             return str(numbers[0]).strip()
@@ -211,6 +274,11 @@ def _number_of(text: str) -> str:
     return number[1] if number else _tidy(text)
 
 
-def _tidy(text: str) -> str:
-    text = text.strip().strip("*_").strip().removesuffix(".").strip('"“”')
+def _tidy(source: str) -> str:
+    text = source
+    text = text.strip().strip("*_`").strip().removesuffix(".").strip('"“”')
+    if text.endswith(")") and text.count(")") > text.count("(") and "[" not in text:
+        text = text[:-1]  # (Answer: 14)
+    if re.search(r"[\d)]!\Z", text) and source.rstrip(" *_").endswith("!."):
+        return text  # a factorial and a full stop; "14!" alone is an exclamation
     return _DELIMITERS.sub("", text.rstrip(".。।!").strip("*_ "))
