@@ -9,8 +9,9 @@ and among 8,000 people of each contest ("people"), who solve by the same formula
     own     the model's own error: problems are as hard for people as they are rated
     shared  the rating's error: d + e is how hard the problem is for people and the model alike, so standings show it
 
-The first repetition in each simulated field is rated by `rate` too: it has to give the same, and it gives the other
-rules' figures ("elo").
+The first repetition in each of the first 20 simulated fields is rated by `rate` too: it has to give the same, and it
+gives the other rules' figures ("elo"). Standard errors are those of the fields' means: in the shared reading all
+repetitions of a field meet the same difficulties, so ask for many fields there.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from evalkit_tasks.codeforces.solve_model import fit_solve_model
 from evalkit_tasks.codeforces.table import Solve
 
 PEOPLE = 8000
+RATED_FIELDS = 20
 
 
 def chosen_set(name: str) -> dict[int, Problems]:
@@ -89,15 +91,21 @@ def drawn_table(
     return [Solve(*name, int(k), n) for name, k in zip(names, rng.binomial(n, chances), strict=True)]
 
 
-def report(name: str, rating: int, n: int, found: Sequence[tuple[float, float, float]], extra: str = "") -> None:
+def report(
+    name: str, rating: int, n: int, found: Sequence[tuple[float, float, float]], fields: int, extra: str = ""
+) -> None:
     values, low, high = np.array(found).T
+    hits = (low <= rating) & (rating <= high)
     rmse, bias = np.sqrt(((values - rating) ** 2).mean()), values.mean() - rating
-    covered, width = ((low <= rating) & (rating <= high)).mean(), (high - low).mean()
+    covered, width = hits.mean(), (high - low).mean()
+    # found field by field
+    bias_error, covered_error = (
+        v.reshape(fields, -1).mean(axis=1).std(ddof=1) / np.sqrt(fields) for v in (values, hits)
+    )
     asked = TARGET.get((rating, n))
     print(
         f"{name:<8} {rating:>5} {n:>3}  RMSE {rmse:>4.0f}{f' (asked {asked:>3})' if asked else ''}{extra}  "
-        f"bias {bias:>+4.0f} ± {values.std() / np.sqrt(values.size):.0f}  "
-        f"coverage {covered:.3f} ± {np.sqrt(covered * (1 - covered) / values.size):.3f}  width {width:.0f}  "
+        f"bias {bias:>+4.0f} ± {bias_error:.0f}  coverage {covered:.3f} ± {covered_error:.3f}  width {width:.0f}  "
         f"of {values.size}",
         flush=True,
     )
@@ -136,7 +144,7 @@ def main() -> None:
                     people = fit_solve_model(measured, solved, samples, slopes=slopes)
                     for name, fit in (("ratings", by_rating), ("people", people)):
                         found.setdefault((name, rating, n), []).append((fit.rating, fit.low, fit.high))
-                    if repetition == 0 and number < 100:
+                    if repetition == 0 and number < RATED_FIELDS:
                         whole = rate(table, field, draws=300)
                         assert abs(whole.rating - people.rating) < 1e-6
                         elo = whole.by_rule["elo"]
@@ -148,7 +156,8 @@ def main() -> None:
                 revealed = options.reading == "shared" and name == "people"
                 if revealed:
                     limit = f" bound {bound(rating, n, rated.tolist(), 0.0):>3.0f}"
-                report(name, rating, n, found[name, rating, n], limit)
+                fields = min(options.fields, RATED_FIELDS) if name == "elo" else options.fields
+                report(name, rating, n, found[name, rating, n], fields, limit)
 
 
 if __name__ == "__main__":
