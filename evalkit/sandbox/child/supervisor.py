@@ -171,7 +171,7 @@ class Supervisor:
             self.process = Process(self)
         process = self.process
         reply = process.test()
-        if process.ended or not self.keeps_process:
+        if process.ended or reply["status"] == "died" or not self.keeps_process:
             self.stop_process()
         return {**reply, "new": is_new}
 
