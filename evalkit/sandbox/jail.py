@@ -26,8 +26,8 @@ _READ_ONLY = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _TOOLCHAIN = ("/bin", "/lib", "/lib64", "/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _PRELOAD = (
     *STAR_MODULES,
-    *("ast", "array", "asyncio", "atexit", "cmath", "dataclasses", "decimal", "enum", "fractions", "numbers", "queue"),
-    *("shutil", "subprocess", "threading", "time", "traceback", "types", "unittest.mock", "concurrent.futures"),
+    *("ast", "array", "atexit", "cmath", "decimal", "enum", "fractions", "numbers", "queue", "threading"),
+    *("time", "types"),
 )
 _ENVIRONMENT = {
     "HOME": "/tmp",

@@ -152,9 +152,6 @@ class _Judging:
                 result = self._settle(session, room, reply, *tests[number], number + 1)
                 number += 1
                 yield result
-                if result.verdict != "accepted":
-                    session.stop()
-                    break
             count *= _GROWTH
 
     def _settle(

@@ -8,13 +8,13 @@ exception after `cpu_seconds` of wall time, which a program can catch. What diff
 import ast
 import builtins
 import contextlib
+import importlib
 import io
 import os
 import signal
 import sys
 import types
 from typing import Any
-from unittest import mock
 
 from .python_programs import (
     NAMED_MODULES,
@@ -63,10 +63,13 @@ class Program:
     def load(self) -> None:
         """Execute the module. Raises what the program raises, SyntaxError included."""
         source = self.prepared.source
-        text = f"{_PRELUDE}\n\n{source}" if self.prepared.fn_name else _as_function(source)
+        text = source if self.prepared.fn_name else _as_function(source)
+        if "__future__" in self.prepared.words:  # which has to stand first and does not, behind the official prelude
+            text = f"{_PRELUDE}\n\n{text}"
         module = types.ModuleType("tmp_sol", "")
+        module.__dict__.update(self.prepared.prelude)
         with self.alarm():
-            exec(compile(text, "<string>", "exec"), module.__dict__)
+            exec(compile(text, "<string>", "exec", dont_inherit=True), module.__dict__)
             owner = module.__dict__["Solution"]() if "class Solution" in text else module
         self.target = getattr(owner, self.prepared.fn_name or "wrapped_function")
 
@@ -132,7 +135,7 @@ class Program:
 
 def serve(prepared: Prepared, kept: dict[str, int]) -> None:
     """Answer the supervisor's calls, one test each, until it closes the pipe; SystemExit and its like end it."""
-    _prepare_process()
+    _prepare_process(prepared.words)
     program = Program(prepared, kept, prepared.seconds)
     signal.signal(signal.SIGALRM, _alarm)
     loaded = False
@@ -158,7 +161,9 @@ def serve(prepared: Prepared, kept: dict[str, int]) -> None:
         reply(kept["reply"], status, detail)
 
 
-def _prepare_process() -> None:
+def _prepare_process(words: set[str]) -> None:
+    if "open" in words:
+        importlib.import_module("unittest.mock")
     null = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     silent = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     set_streams(null, silent, io.TextIOWrapper(io.FileIO(2, "w", closefd=False)))
@@ -168,8 +173,8 @@ def _prepare_process() -> None:
     for name in _BLOCKED_MODULES:
         sys.modules[name] = None  # type: ignore[assignment]
     for module, names in (("shutil", ("rmtree", "move", "chown")), ("subprocess", ("Popen",))):
-        for name in names:
-            setattr(__import__(module), name, None)
+        for name in names if module in sys.modules else ():
+            setattr(sys.modules[module], name, None)
 
 
 def _as_function(source: str) -> str:
@@ -187,7 +192,7 @@ def _as_function(source: str) -> str:
         rest = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
         none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
         function = ast.FunctionDef(name="wrapped_function", args=none, body=rest, decorator_list=[], lineno=-1)
-        parts = (_PRELUDE, ast.unparse(ast.Module(imports, [])), ast.unparse(function))
+        parts = (ast.unparse(ast.Module(imports, [])), ast.unparse(function))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return source
     return "\n".join(parts)
@@ -197,6 +202,8 @@ def _mocked_open(text: str) -> Any:
     """`builtins.open` while a test runs: made only when somebody calls it."""
 
     def opened(*arguments: Any, **options: Any) -> Any:
+        from unittest import mock
+
         return mock.mock_open(read_data=text)(*arguments, **options)
 
     return opened

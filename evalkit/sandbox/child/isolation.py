@@ -26,7 +26,8 @@ def keeps_no_state(tree: ast.Module) -> bool:
     """Whether the script touches only its own names and standard modules that it cannot change by what it calls."""
     modules: set[str] = set(_MODULES)
     foreign: set[str] = set()
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             if any(alias.name.split(".")[0] not in _MODULES for alias in node.names):
                 return False
@@ -39,18 +40,18 @@ def keeps_no_state(tree: ast.Module) -> bool:
                 return False
             if module != "datetime":
                 foreign |= {alias.asname or alias.name for alias in node.names}
-    own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    own |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    return _Check(modules - own, foreign).passes(tree)
+    own = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    own |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    return _Check(modules - own, foreign).passes(nodes)
 
 
 class _Check:
     def __init__(self, modules: set[str], foreign: set[str]) -> None:
         self.modules, self.foreign = modules, foreign
 
-    def passes(self, tree: ast.Module) -> bool:
-        allowed = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
-        return all(self._harmless(node, allowed) for node in ast.walk(tree))
+    def passes(self, nodes: list[ast.AST]) -> bool:
+        allowed = {id(n.value) for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+        return all(self._harmless(node, allowed) for node in nodes)
 
     def _harmless(self, node: ast.AST, allowed: set[int]) -> bool:
         if isinstance(node, ast.Name):

@@ -6,13 +6,14 @@ import builtins
 import contextlib
 import functools
 import gc
+import importlib
 import io
 import json
 import os
+import re
 import sys
 import threading
 import types
-from dataclasses import dataclass
 from typing import Any
 
 from .isolation import keeps_no_state
@@ -20,6 +21,8 @@ from .values import describe, encode
 
 RECURSION_LIMIT, INT_DIGITS = 50_000, 50_000
 _DETAIL_LIMIT = 300
+_BUFFER = 8192
+OK = b'{"status": "ok", "detail": ""}'  # the reply on most tests, which nobody then needs to write or to parse
 
 # What the official LiveCodeBench runner makes available before a program's own first line, in its order.
 STAR_MODULES = (
@@ -30,36 +33,63 @@ NAMED_MODULES = (
     *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
     *("itertools", "functools", "operator", "io", "sys", "json"),
 )
+_WORD = re.compile(r"\w+")
+_MAIN_CLAUSE = re.compile(r"""__name__\s*==\s*(?:'__main__'|"__main__")""")  # which looks nothing up
+
+# Rare and slow to import: a program that mentions the word gets the module before its clock starts.
+_ON_MENTION = {
+    **{name: name for name in ("asyncio", "dataclasses", "inspect", "shutil", "subprocess", "traceback")},
+    "concurrent": "concurrent.futures",
+    "unittest": "unittest.mock",
+}
+# With one of these words a program can reach names that its text does not spell out.
+_FINDS_NAMES = {
+    *("globals", "locals", "vars", "dir", "eval", "exec", "compile", "getattr", "attrgetter", "methodcaller"),
+    *("modules", "__import__", "__dict__", "__globals__", "f_globals", "_getframe", "__main__", "importlib", "inspect"),
+    *("gc", "doctest", "unittest", "pdb", "runpy", "ctypes", "InteractiveConsole", "InteractiveInterpreter"),
+}
 
 
-@dataclass
 class Prepared:
-    """A program that was compiled and not run."""
+    """A program that was compiled and not run. `prelude` are the names that it finds defined."""
 
-    source: str
-    code: types.CodeType | None
-    fn_name: str | None
-    keeps_process: bool
-    prelude: bool
-    seconds: float
-    argv: list[str]
+    def __init__(self, request: dict[str, Any], code: types.CodeType | None, keeps_process: bool) -> None:
+        self.source: str = request["code"]
+        self.fn_name: str | None = request["fn_name"]
+        self.argv: list[str] = request["argv"]
+        self.seconds: float = request["limits"]["cpu_seconds"]
+        self.code, self.keeps_process = code, keeps_process
+        self.words = set(_WORD.findall(_MAIN_CLAUSE.sub("", self.source)))
+        self.prelude = self._mentioned() if request["prelude"] else {}
+
+    def _mentioned(self) -> dict[str, Any]:
+        """The predefined names that the program's text contains: copying all of them costs more than a test."""
+        names = prelude_names()
+        if self.words & _FINDS_NAMES or not self.source.isascii():  # other letters can be read as these
+            return names
+        return {word: names[word] for word in self.words if word in names}
+
+    def import_mentioned(self) -> None:
+        for word in self.words & _ON_MENTION.keys():
+            with contextlib.suppress(Exception):  # the program's own import will tell
+                importlib.import_module(_ON_MENTION[word])
 
 
 def prepare(request: dict[str, Any]) -> tuple[Prepared | None, dict[str, str] | None]:
     """Compile the program. Returns it, or the reply that says why it cannot be compiled."""
-    source, fn_name = request["code"], request["fn_name"]
     sys.setrecursionlimit(RECURSION_LIMIT)
     sys.set_int_max_str_digits(INT_DIGITS)
-    if request["mode"] == "lcb-compat":
-        return Prepared(source, None, fn_name, True, True, request["limits"]["cpu_seconds"], []), None
-    try:
-        tree = ast.parse(source)
-        code = compile(source, "solution.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return None, {"status": "syntax error", "detail": describe(error)[:_DETAIL_LIMIT]}
-    prelude = request["prelude"]
-    keeps = bool(fn_name) or (prelude and keeps_no_state(tree))
-    return Prepared(source, code, fn_name, keeps, prelude, request["limits"]["cpu_seconds"], request["argv"]), None
+    code, keeps = None, True
+    if request["mode"] != "lcb-compat":
+        try:
+            tree = ast.parse(request["code"])
+            code = compile(request["code"], "solution.py", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return None, {"status": "syntax error", "detail": describe(error)[:_DETAIL_LIMIT]}
+        keeps = bool(request["fn_name"]) or (request["prelude"] and keeps_no_state(tree))
+    prepared = Prepared(request, code, keeps)
+    prepared.import_mentioned()
+    return prepared, None
 
 
 @functools.cache
@@ -76,8 +106,9 @@ def prelude_names() -> dict[str, Any]:
 
 def reply(descriptor: int, status: str, detail: str = "") -> None:
     """Tell the supervisor. Where the program has closed the pipe, the exit code tells."""
+    text = json.dumps({"status": status, "detail": detail[:_DETAIL_LIMIT]}).encode() if detail or status != "ok" else OK
     with contextlib.suppress(OSError):
-        os.write(descriptor, json.dumps({"status": status, "detail": detail[:_DETAIL_LIMIT]}).encode())
+        os.write(descriptor, text)
 
 
 def failure(error: BaseException) -> tuple[str, str]:
@@ -93,7 +124,7 @@ def failure(error: BaseException) -> tuple[str, str]:
 def serve(prepared: Prepared, kept: dict[str, int]) -> None:
     """Answer the supervisor's calls, one test each, until it closes the pipe."""
     run = _run_function if prepared.fn_name else _run_script
-    state: dict[str, Any] = {"prelude": prelude_names() if prepared.prelude else {}}
+    state: dict[str, Any] = {}
     while os.read(kept["go"], 1):
         status, detail = run(prepared, kept, state)
         reply(kept["reply"], status, detail)
@@ -112,7 +143,7 @@ def _run_script(prepared: Prepared, kept: dict[str, int], state: dict[str, Any])
     sys.argv = ["solution.py", *prepared.argv]
     main = types.ModuleType("__main__")
     names = main.__dict__
-    names.update(state["prelude"])
+    names.update(prepared.prelude)
     names.update({"__name__": "__main__", "__builtins__": builtins, "__file__": "solution.py"})
     sys.modules["__main__"] = main
     status, detail = "ok", ""
@@ -160,15 +191,16 @@ def set_streams(stdin: io.TextIOWrapper, stdout: io.TextIOWrapper, stderr: io.Te
 
 def _text(descriptor: int, mode: str) -> io.TextIOWrapper:
     """A standard stream on a descriptor, which stays open when the stream is closed."""
-    raw = open(descriptor, f"{mode}b", closefd=False)  # noqa: SIM115
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline=None if mode == "r" else "\n")
+    raw = io.FileIO(descriptor, mode, closefd=False)
+    buffer = io.BufferedReader(raw, _BUFFER) if mode == "r" else io.BufferedWriter(raw, _BUFFER)
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape", newline=None if mode == "r" else "\n")
 
 
 def _run_function(prepared: Prepared, kept: dict[str, int], state: dict[str, Any]) -> tuple[str, str]:
     assert prepared.fn_name is not None
     try:
         if "function" not in state:
-            state["function"] = _load_function(prepared, state["prelude"])
+            state["function"] = _load_function(prepared)
         text = read_all(kept["input"]).decode()
         try:
             arguments = [json.loads(line) for line in text.split("\n") if line.strip()]
@@ -182,12 +214,12 @@ def _run_function(prepared: Prepared, kept: dict[str, int], state: dict[str, Any
     return "ok", ""
 
 
-def _load_function(prepared: Prepared, prelude: dict[str, Any]) -> Any:
+def _load_function(prepared: Prepared) -> Any:
     assert prepared.code is not None
     assert prepared.fn_name is not None
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
-    module.__dict__.update(prelude)
+    module.__dict__.update(prepared.prelude)
     exec(prepared.code, module.__dict__)
     solution = module.__dict__.get("Solution")
     if isinstance(solution, type):

@@ -129,8 +129,8 @@ class Supervisor:
         self.told = time.monotonic()
         try:
             for size in sizes:
-                os.ftruncate(self.stdin, 0)
                 _copy(self.inputs, position, self.stdin, 0, size)
+                os.ftruncate(self.stdin, size)
                 position += size
                 os.ftruncate(self.stdout, 0)
                 os.ftruncate(self.stderr, 0)
@@ -171,7 +171,7 @@ class Supervisor:
             self.process = Process(self)
         process = self.process
         reply = process.test()
-        if process.ended or not self.keeps_process:
+        if process.ended or reply["status"] == "died" or not self.keeps_process:
             self.stop_process()
         return {**reply, "new": is_new}
 
@@ -196,6 +196,11 @@ class Process:
         os.close(reply_write)
         self.handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
         self.cpu_before = 0.0
+        self.poll = select.poll()
+        self.poll.register(self.reply, select.POLLIN)
+        self.poll.register(owner.channel, select.POLLIN | getattr(select, "POLLRDHUP", 0))
+        if self.handle is not None:
+            self.poll.register(self.handle, select.POLLIN)
 
     def _become_program(self, go: int, reply: int) -> NoReturn:
         owner = self.owner
@@ -301,15 +306,10 @@ class Process:
 
     def _wait(self, begin: float, cpu_limit: float, wall_limit: float) -> str:
         """ended, replied, or time limit. Raises Interrupted where the host speaks or is gone."""
-        poll = select.poll()
-        poll.register(self.reply, select.POLLIN)
-        poll.register(self.owner.channel, select.POLLIN | getattr(select, "POLLRDHUP", 0))
-        if self.handle is not None:
-            poll.register(self.handle, select.POLLIN)
         pause = min(cpu_limit, wall_limit)
         while True:
             first = min(pause, _TELL_SECONDS) if self.owner.done else pause
-            ready = dict(poll.poll(max(1.0, math.ceil(first * 1000))))
+            ready = dict(self.poll.poll(max(1.0, math.ceil(first * 1000))))
             if self.owner.channel.fileno() in ready:
                 raise Interrupted
             if ready.get(self.reply, 0) & select.POLLIN:
@@ -317,7 +317,7 @@ class Process:
             if self.handle in ready or (self.handle is None and ready):
                 return "ended"
             if self.reply in ready:  # the program closed its end: only its exit can tell now
-                poll.unregister(self.reply)
+                self.poll.unregister(self.reply)
             self.owner.tell(more=True)
             used = self._cpu() - self.cpu_before
             wall = time.monotonic() - begin
@@ -359,6 +359,8 @@ _STATUSES = ("ok", "runtime error", "memory limit", "output limit", "time limit"
 def _read_reply(descriptor: int) -> dict[str, Any]:
     """What the program's process says of itself: a stranger's word, so nothing but a known status is believed."""
     text = os.read(descriptor, _REPLY_LIMIT)
+    if text == python_programs.OK:
+        return {"status": "ok", "detail": ""}
     try:
         reply = json.loads(text)
         if reply["status"] in _STATUSES:
