@@ -14,7 +14,7 @@ from evalkit_tasks.livecodebench import LiveCodeBench
 from evalkit_tasks.livecodebench.hidden_tests import decode_tests
 
 from evalkit.data import DataSource
-from evalkit.sandbox import Limits, Program, Sandbox, judge
+from evalkit.sandbox import Program, Sandbox, judge
 
 pytestmark = pytest.mark.real_data
 FILES = ("O1-Mini_880_eval_all.json.gz", "Qwen2.5-7B-Ins-ZeroShotCoT_1055_eval_all.json.gz")
@@ -25,8 +25,12 @@ TRUE_AND_FAILS = {
     },
     "the quotes of a string are lost": {"3484"},
 }
-# graded false, and passes its own failing test as a script
-FALSE_AND_PASSES: dict[str, set[str]] = {}
+# graded false with code -2 or -4, and passes its own failing test as a script
+FALSE_AND_PASSES = {
+    "right as a script: the official runner's wrapping loses what `main` prints": {"abc368_f", "abc382_c"},
+    "the input was changed by the program before it was stored": {"3438"},
+    "failed in an older runner": {"abc344_b"},
+}
 
 
 def generations(folder: Path) -> Iterator[tuple[str, str, bool, dict[str, Any]]]:
@@ -56,8 +60,9 @@ def own_test(said: dict[str, Any], function: bool) -> tuple[str, str] | None:
     return "\n".join(json.dumps(argument) for argument in arguments), json.dumps(value)
 
 
-@pytest.mark.skipif(not os.environ.get("EVALKIT_FULL_CONFORMANCE"), reason="two minutes: EVALKIT_FULL_CONFORMANCE=1")
+@pytest.mark.skipif(not os.environ.get("EVALKIT_FULL_CONFORMANCE"), reason="a minute: EVALKIT_FULL_CONFORMANCE=1")
 def test_every_recorded_generation(data_dir: Path) -> None:
+    """Not those that ran into a time limit: at 6 s each, twice, they would take a quarter of an hour."""
     problems = {p.id: p for p in LiveCodeBench(release="release_v6", window="all").load(DataSource(data_dir))}
     rows = {}
     for path in sorted((data_dir / "code_generation_lite").glob("test*.jsonl")):
@@ -65,16 +70,14 @@ def test_every_recorded_generation(data_dir: Path) -> None:
             rows |= {row["question_id"]: row for row in map(json.loads, stream)}
     programs = []
     for name, code, graded, said in generations(data_dir):
-        if name not in problems or (not graded and said.get("error_code") not in (-2, -3, -4)):
+        if name not in problems or (not graded and said.get("error_code") not in (-2, -4)):
             continue
         fn_name = problems[name].metadata["fn_name"]
         failed = None if graded else own_test(said, bool(fn_name))
         if not graded and failed is None:
             continue  # its failing test was not stored whole
         tests = [failed] if failed else decode_tests(rows[name], name)
-        # what the official runner stopped after 6 s on its machine is given 1 s on this one
-        limits = Limits(cpu_seconds=1.0 if said.get("error_code") == -3 else 6.0)
-        programs.append((name, graded, Program(code, tests, fn_name, limits=limits)))
+        programs.append((name, graded, Program(code, tests, fn_name)))
     with Sandbox() as sandbox, ThreadPoolExecutor(2) as executor:
         passed = list(executor.map(lambda row: judge(row[2], sandbox=sandbox).passed, programs))
     assert len(programs) > 1300
