@@ -20,7 +20,7 @@ _LONGEST = 20_000  # characters of an answer that are looked at
 
 _WORD = re.compile(r"(?:\\text\s*\{)?[A-Za-z ]{2,30}\}?")
 _DIGIT = re.compile(r"\d")
-_REMARK = re.compile(r"(?!no\s)[^\W\d_]+(?:['’]?[\s,]*[^\W\d_]+){1,12}[.!]", re.IGNORECASE)  # "The end."
+_REMARK = re.compile(r"(?!no\s)[^\W\d_]+(?:(?:['’]|[\s,]+)[^\W\d_]+){1,12}[.!]", re.IGNORECASE)  # "The end."
 _SPACE = re.compile(r"\\(?:left|right|,|!|;|:|displaystyle)(?![A-Za-z])|[\s$]")
 _FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{([-+]?\d{1,300})\}\{(\d{1,300})\}")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300})(?:/\d{1,300})?")
