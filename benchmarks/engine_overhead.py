@@ -253,7 +253,7 @@ def run_lighteval(folder: Path, limit: int) -> Result:
     pipeline.evaluate()
     pipeline.save_and_push_results()
     (details,) = pipeline.get_details().values()
-    return sum(seconds), [detail["model_response"]["text"][0] for detail in details]
+    return sum(seconds), [detail.model_response.text[0] for detail in details]
 
 
 def work(arguments: argparse.Namespace) -> None:
