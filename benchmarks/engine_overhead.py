@@ -16,6 +16,7 @@ evalkit's run is the command as it is: queue, store, meter, progress and grading
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -253,7 +254,8 @@ def run_lighteval(folder: Path, limit: int) -> Result:
     pipeline.evaluate()
     pipeline.save_and_push_results()
     (details,) = pipeline.get_details().values()
-    return sum(seconds), [detail.model_response.text[0] for detail in details]
+    texts = {detail.doc.query: detail.model_response.text[0] for detail in details}  # it shuffles the questions
+    return sum(seconds), [texts[question] for question in json.loads((folder / "questions.json").read_text())]
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -298,6 +300,12 @@ def spawn(command: Sequence[str]) -> None:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
 
 
+def children_cpu() -> float:
+    """CPU seconds of all processes that were started and waited for, those that they waited for included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=256)
@@ -337,8 +345,8 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     sides = [side for side in arguments.sides.split(",") if pythons[side] is not None]
     results: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for number in range(arguments.rounds):
-        for side in sides:
-            started = time.perf_counter()
+        for side in sides[number % len(sides) :] + sides[: number % len(sides)]:  # none is always the first
+            started, cpu = time.perf_counter(), children_cpu()
             if side == "evalkit":
                 result = run_evalkit(folder, arguments.limit, number)
             else:
@@ -346,8 +354,10 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
                 spawn([pythons[side], __file__, *files])
                 result = json.loads((folder / "out.json").read_text())
             result["whole"] = time.perf_counter() - started
+            result["cpu"] = children_cpu() - cpu
             results[side].append(result)
-            print(f"  {side}: {result['seconds']:.2f} s of {result['whole']:.1f} s", file=sys.stderr, flush=True)
+            told = f"{result['seconds']:.2f} s of {result['whole']:.1f} s, {result['cpu']:.1f} CPU s"
+            print(f"  {side}: {told}", file=sys.stderr, flush=True)
     report(results)
 
 
@@ -367,18 +377,19 @@ def report(results: dict[str, list[dict[str, Any]]]) -> None:
     print(f"{len(lengths)} prompts, {tokens} new tokens: mean {tokens / len(lengths):.0f}, median ", end="")
     print(f"{lengths[len(lengths) // 2]}, longest {lengths[-1]}; {len(results['evalkit'])} rounds\n")
     print(
-        "| side | generation, s (by round) | tokens/s (median) | of the bare engine | whole process, s | equal texts |"
+        "| side | generation, s (by round) | tokens/s (median) | of the bare engine | whole process, s | CPU s "
+        "| equal texts |"
     )
-    print("|-|-|-|-|-|-|")
+    print("|-|-|-|-|-|-|-|")
     for side, rounds in results.items():
         each = [result["seconds"] for result in rounds]
         ratios = [a["seconds"] / b["seconds"] for a, b in zip(results["llm"], rounds, strict=True)]
-        whole = statistics.median(result["whole"] for result in rounds)
+        whole, cpu = (statistics.median(result[name] for result in rounds) for name in ("whole", "cpu"))
         pairs = zip(ours["texts"], rounds[0]["texts"], strict=True)
         equal = sum(plain(a) == plain(b) for a, b in pairs)
         print(
             f"| {NAMES[side]} | {', '.join(f'{s:.2f}' for s in each)} | {tokens / statistics.median(each):,.0f} "
-            f"| {statistics.median(ratios):.3f} | {whole:.1f} | {equal}/{len(lengths)} |"
+            f"| {statistics.median(ratios):.3f} | {whole:.1f} | {cpu:.1f} | {equal}/{len(lengths)} |"
         )
 
 

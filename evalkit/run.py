@@ -218,6 +218,7 @@ class RunSession:
     def _generate(self, requests: RequestQueue) -> None:
         if not len(requests):
             return
+        self._scorer.start()  # while the engine loads: later they would take its processors
         meter = Meter(self._gpus, self.prices)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
         completions: Iterator[Completion] = self.backend.generate(requests)

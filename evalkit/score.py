@@ -13,6 +13,7 @@ from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
 GRADER_VERSION = 2
+_STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
 def grader_name(task: Task) -> str:
@@ -38,6 +39,10 @@ class Scorer:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="scorer")
         self._finished: queue.SimpleQueue[Future[Score]] = queue.SimpleQueue()
         self._pending = 0
+
+    def start(self) -> None:
+        """Begin to start workers, for completions that are going to come."""
+        self._pool.start(_STARTED_BEFORE)
 
     @property
     def pending(self) -> int:

@@ -126,6 +126,12 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self._size)
 
+    def start(self, count: int) -> None:
+        """Begin to start so many workers (no more than the pool may have), so that the first calls need not wait."""
+        with self._lock:
+            while len(self._idle) < min(count, self._size):
+                self._idle.append(_Worker(self._setup))
+
     def call(self, payload: Any, timeout: float) -> Any:
         """What the function returned for `payload`. `timeout` in seconds, a worker's start-up not included.
 

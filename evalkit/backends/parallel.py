@@ -145,9 +145,10 @@ class ParallelBackend:
         held: dict[int, Request] = {}
         try:
             _send(process.stdin, setup)
-            if await process.stdout.readline() != b"ready\n":
+            if not (ready := await process.stdout.readline()).endswith(b"\n"):
                 return
-            await asyncio.gather(self._feed(process.stdin, held, shared), _collect(process.stdout, held, shared, emit))
+            room = json.loads(ready)["room"]
+            await asyncio.gather(_feed(process.stdin, room, held, shared), _collect(process.stdout, held, shared, emit))
         except (ConnectionError, BrokenPipeError, _ReplicaEndedError):
             pass
         finally:
@@ -156,22 +157,22 @@ class ParallelBackend:
             if not shared.finished():
                 logger.warning("replica %d has ended early; %d requests go back to the queue", number, len(held))
 
-    async def _feed(self, stdin: asyncio.StreamWriter, held: dict[int, Request], shared: "_Shared") -> None:
-        most = self._single.most_running()
-        most += max(2, most // 8)
-        count = 0
-        while not shared.finished():
-            while len(held) < most and (request := shared.draw()) is not None:
-                count += 1
-                held[count] = request
-                _send(stdin, {"id": count, "request": asdict(request)})
-            await stdin.drain()
-            await shared.changed()
-        stdin.close()
-
 
 class _ReplicaEndedError(Exception):
     """The process has closed its output."""
+
+
+async def _feed(stdin: asyncio.StreamWriter, room: int, held: dict[int, Request], shared: "_Shared") -> None:
+    """Give a replica requests, at most `room` at once, until all that there are have ended."""
+    count = 0
+    while not shared.finished():
+        while len(held) < room and (request := shared.draw()) is not None:
+            count += 1
+            held[count] = request
+            _send(stdin, {"id": count, "request": asdict(request)})
+        await stdin.drain()
+        await shared.changed()
+    stdin.close()
 
 
 async def _collect(stdout: asyncio.StreamReader, held: dict[int, Request], shared: "_Shared", emit: Emit) -> None:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from evalkit.backends.base import EngineOptions
-from evalkit.backends.vllm import VLLMBackend
+from evalkit.backends.vllm import VLLMBackend, requests_held
 from evalkit.types import Completion, Request, SamplingParams
 
 
@@ -24,7 +24,7 @@ async def serve(out: int) -> None:
     backend = VLLMBackend(setup["model"], EngineOptions(**setup["options"]))
     backend.needed_length = setup["needed_length"]
     engine = backend.start()
-    os.write(out, b"ready\n")
+    os.write(out, json.dumps({"room": requests_held(engine)}).encode() + b"\n")
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     ended = asyncio.Event()

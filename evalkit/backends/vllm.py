@@ -22,7 +22,6 @@ from evalkit.types import Completion, FinishReason, Request
 
 logger = logging.getLogger(__name__)
 
-MOST_RUNNING = 256
 _WAITING_SHARE = 8  # one request waits in the engine for each 8 that run, so that a free slot is filled at once
 
 
@@ -120,7 +119,7 @@ class VLLMBackend:
             "quantization": o.quantization,
             "enable_lora": self.adapter is not None,
             "max_lora_rank": self.adapter.reserved_rank if self.adapter else None,
-            "max_num_seqs": self.most_running(),
+            "max_num_seqs": o.batch_size,
             "enable_prefix_caching": True,
             "enable_log_requests": False,
             "disable_log_stats": True,
@@ -132,10 +131,14 @@ class VLLMBackend:
         """A new engine, inside a running event loop. Raises EvalkitError where the checkpoint cannot be loaded."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
-            return AsyncLLM.from_engine_args(AsyncEngineArgs(**self.engine_arguments()))
+            # as an LLM: only then has vLLM the batch sizes that it takes for throughput
+            return AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**self.engine_arguments()), usage_context=UsageContext.LLM_CLASS
+            )
         except (RuntimeError, ValueError, OSError) as error:
             raise EvalkitError(
                 f"vLLM could not load {self.checkpoint.model}: {_first_line(error)}",
@@ -148,17 +151,13 @@ class VLLMBackend:
             return None
         return min(longest, self.needed_length)
 
-    def most_running(self) -> int:
-        """Requests that the engine runs at once."""
-        return self.options.batch_size or MOST_RUNNING
-
     async def _serve_all(self, engine: Any, left: "Left", emit: Emit) -> None:
         ended: asyncio.Queue[asyncio.Task[Completion]] = asyncio.Queue()
         running: dict[asyncio.Task[Completion], Request] = {}
-        most = self.most_running() + max(2, self.most_running() // _WAITING_SHARE)
+        room = requests_held(engine)
         try:
             while True:
-                while len(running) < most and (request := left.draw()) is not None:
+                while len(running) < room and (request := left.draw()) is not None:
                     task = asyncio.create_task(self.serve(engine, request))
                     task.add_done_callback(ended.put_nowait)
                     running[task] = request
@@ -238,6 +237,12 @@ class VLLMBackend:
             spaces_between_special_tokens=False,
             output_kind=kind,
         )
+
+
+def requests_held(engine: Any) -> int:
+    """Requests that an engine is given at once: those that it runs and some that wait in it."""
+    running: int = engine.vllm_config.scheduler_config.max_num_seqs
+    return running + max(2, running // _WAITING_SHARE)
 
 
 class Left:
