@@ -91,6 +91,7 @@ class VLLMBackend:
             for attempt in (1, 2):
                 engine = self.start()
                 try:
+                    await engine.get_supported_tasks()  # kept by it: else each of the first requests would ask anew
                     await self._serve_all(engine, left, emit)
                     return
                 except Exception as error:
