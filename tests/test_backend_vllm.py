@@ -110,7 +110,7 @@ def test_a_folder_that_is_no_adapter_is_told_before_anything_is_loaded(checkpoin
 
 def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_path: Path) -> None:
     from pydantic import TypeAdapter
-    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.engine.arg_utils import EngineArgs
 
     (tmp_path / "adapter_config.json").write_text('{"r": 24}')
     options = EngineOptions(
@@ -126,10 +126,10 @@ def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_pat
         lora=str(tmp_path),
     )
     passed = open_backend("vllm", str(checkpoint), options).engine_arguments()  # type: ignore[attr-defined]
-    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(AsyncEngineArgs)}
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(EngineArgs)}
     for name, value in passed.items():
         TypeAdapter(types[name], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
-    arguments = AsyncEngineArgs(**passed)
+    arguments = EngineArgs(**passed)
     assert arguments.tensor_parallel_size == 2
     assert arguments.quantization == "fp8"
     assert (arguments.enable_lora, arguments.max_lora_rank) == (True, 32)

@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.backends.base import EngineOptions
 from evalkit.backends.checkpoint import Checkpoint
 from evalkit.backends.http import GivenUpError, RefusedError, Servers, api_root, displayed
-from evalkit.backends.pump import Emit, iterate
+from evalkit.backends.pump import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.prompts import Prompt, render_prompt
 from evalkit.types import Completion, FinishReason, Request
@@ -206,7 +206,7 @@ class OpenAIBackend:
                         task.cancel()
                     await asyncio.gather(*running, return_exceptions=True)
 
-        return iterate(work)
+        return iterate_async(work)
 
     async def _serve(self, servers: Servers, abilities: _Abilities, request: Request) -> Completion:
         payload, prefix = self._payload(abilities, request)

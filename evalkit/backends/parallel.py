@@ -12,11 +12,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from evalkit.backends.base import Backend, EngineOptions
-from evalkit.backends.pump import Emit, iterate
+from evalkit.backends.pump import Emit, iterate_async
 from evalkit.backends.vllm import Left, VLLMBackend
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.prompts import Prompt
-from evalkit.types import Completion, Request
+from evalkit.types import Completion, Request, SampleKey
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class ParallelBackend:
                     "what was done is kept: see what they wrote above, then give the same command again to resume.",
                 )
 
-        return iterate(work)
+        return iterate_async(work)
 
     async def _run_replica(self, number: int, environment: Mapping[str, str], shared: "_Shared", emit: Emit) -> None:
         options = replace(self._single.options, data_parallel=1)
@@ -142,7 +142,7 @@ class ParallelBackend:
         logger.info("replica %d is process %d", number, process.pid)
         assert process.stdin is not None
         assert process.stdout is not None
-        held: dict[int, Request] = {}
+        held: dict[SampleKey, Request] = {}
         try:
             _send(process.stdin, setup)
             if not (ready := await process.stdout.readline()).endswith(b"\n"):
@@ -162,26 +162,24 @@ class _ReplicaEndedError(Exception):
     """The process has closed its output."""
 
 
-async def _feed(stdin: asyncio.StreamWriter, room: int, held: dict[int, Request], shared: "_Shared") -> None:
+async def _feed(stdin: asyncio.StreamWriter, room: int, held: dict[SampleKey, Request], shared: "_Shared") -> None:
     """Give a replica requests, at most `room` at once, until all that there are have ended."""
-    count = 0
     while not shared.finished():
         while len(held) < room and (request := shared.draw()) is not None:
-            count += 1
-            held[count] = request
-            _send(stdin, {"id": count, "request": asdict(request)})
+            held[request.key] = request
+            _send(stdin, asdict(request))
         await stdin.drain()
         await shared.changed()
     stdin.close()
 
 
-async def _collect(stdout: asyncio.StreamReader, held: dict[int, Request], shared: "_Shared", emit: Emit) -> None:
+async def _collect(stdout: asyncio.StreamReader, held: dict[SampleKey, Request], shared: "_Shared", emit: Emit) -> None:
     while line := await stdout.readline():
         if not line.endswith(b"\n"):
             break
-        reply = json.loads(line)
-        if held.pop(reply["id"], None) is not None:
-            emit(Completion(**reply["completion"]))
+        completion = Completion(**json.loads(line))
+        if held.pop(completion.key, None) is not None:
+            emit(completion)
             shared.ended()
     if not shared.finished():
         raise _ReplicaEndedError

@@ -1,10 +1,9 @@
-"""From an engine's event loop, in a thread of its own, to the iterator that the run loop reads.
+"""From an engine, in a thread of its own, to the iterator that the run loop reads.
 
 The engine draws its next request when it has room for it, whatever the run loop is doing meanwhile.
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from queue import SimpleQueue
@@ -15,30 +14,21 @@ from evalkit.types import Completion
 Emit = Callable[[Completion], None]
 
 
-def iterate(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> Iterator[Completion]:
-    """What `work` emits in its own thread's event loop, until it returns; what it raises is raised here.
+def iterate(work: Callable[[Emit, threading.Event], None]) -> Iterator[Completion]:
+    """What `work` emits in its own thread, until it returns; what it raises is raised here.
 
-    Closing the iterator cancels the work and waits for its end.
+    Closing the iterator sets the event, which tells the work to return, and waits for its end.
     """
     finished: SimpleQueue[Completion | BaseException | None] = SimpleQueue()
-    started = threading.Event()
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
-
-    async def main() -> None:
-        task = asyncio.ensure_future(work(finished.put))
-        running.append((asyncio.get_running_loop(), task))
-        started.set()
-        await task
+    stop = threading.Event()
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            work(finished.put, stop)
         except BaseException as error:  # handed to the reader, whatever it is
             finished.put(error)
         else:
             finished.put(None)
-        finally:
-            started.set()
 
     thread = threading.Thread(target=run, name="engine", daemon=True)
     thread.start()
@@ -51,9 +41,21 @@ def iterate(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> Iterator[Compl
                 raise item
             yield item
     finally:
-        started.wait()
-        if thread.is_alive() and running:
-            loop, task = running[0]
-            with contextlib.suppress(RuntimeError):  # it ended by itself meanwhile
-                loop.call_soon_threadsafe(task.cancel)
+        stop.set()
         thread.join()
+
+
+def iterate_async(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> Iterator[Completion]:
+    """`iterate` for a coroutine, in an event loop of its own; it is cancelled when the iterator is closed."""
+
+    async def main(emit: Emit, stop: threading.Event) -> None:
+        task = asyncio.ensure_future(work(emit))
+        stopped = asyncio.ensure_future(asyncio.to_thread(stop.wait))
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            await task
+        finally:
+            stop.set()  # the thread that waits for it ends too
+
+    return iterate(lambda emit, stop: asyncio.run(main(emit, stop)))

@@ -1,15 +1,15 @@
 """`python -m evalkit.backends.replica`: one engine process; requests in on stdin, completions out, as JSON lines."""
 
-import asyncio
 import json
 import os
 import sys
 import threading
 from dataclasses import fields
+from queue import SimpleQueue
 from typing import Any
 
 from evalkit.backends.base import EngineOptions
-from evalkit.backends.vllm import VLLMBackend, requests_held
+from evalkit.backends.vllm import RunningEngine, VLLMBackend
 from evalkit.types import Completion, Request, SamplingParams
 
 
@@ -19,48 +19,46 @@ def request_of(record: dict[str, Any]) -> Request:
     return Request(**{**record, "messages": tuple(record["messages"]), "params": SamplingParams(**params)})
 
 
-async def serve(out: int) -> None:
+def serve(out: int) -> None:
     setup = json.loads(sys.stdin.readline())
     backend = VLLMBackend(setup["model"], EngineOptions(**setup["options"]))
     backend.needed_length = setup["needed_length"]
-    engine = backend.start()
-    os.write(out, json.dumps({"room": requests_held(engine)}).encode() + b"\n")
-    loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
-    ended = asyncio.Event()
+    engine = RunningEngine(backend)
+    _send(out, {"room": engine.room})
+    asked: SimpleQueue[Request | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    while True:
+        while not len(engine) or not asked.empty():
+            request = asked.get()
+            if request is None:  # the run has what it wanted, or is gone
+                engine.shutdown()
+                return
+            if (refused := engine.add(request)) is not None:
+                _answer(out, refused)
+        for completion in engine.step():
+            _answer(out, completion)
 
-    async def answer(record: dict[str, Any]) -> None:
-        completion = await backend.serve(engine, request_of(record["request"]))
-        content = {field.name: getattr(completion, field.name) for field in fields(Completion)}
-        data = json.dumps({"id": record["id"], "completion": content}).encode() + b"\n"
-        while data:
-            data = data[os.write(out, data) :]
 
-    def begin(record: dict[str, Any]) -> None:
-        task = asyncio.ensure_future(answer(record))
-        tasks.add(task)
-        task.add_done_callback(finish)
+def _read(asked: "SimpleQueue[Request | None]") -> None:
+    for line in sys.stdin:
+        asked.put(request_of(json.loads(line)))
+    asked.put(None)
 
-    def finish(task: asyncio.Task[None]) -> None:
-        tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            print(f"replica: {task.exception()}", file=sys.stderr, flush=True)
-            os._exit(1)  # the engine is gone: the requests go to another replica
 
-    def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(begin, json.loads(line))
-        loop.call_soon_threadsafe(ended.set)
+def _answer(out: int, completion: Completion) -> None:
+    _send(out, {field.name: getattr(completion, field.name) for field in fields(Completion)})
 
-    threading.Thread(target=read, daemon=True).start()
-    await ended.wait()
-    engine.shutdown()
+
+def _send(out: int, content: dict[str, Any]) -> None:
+    data = json.dumps(content).encode() + b"\n"
+    while data:
+        data = data[os.write(out, data) :]
 
 
 def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print does not belong between the replies
-    asyncio.run(serve(out))
+    serve(out)
     os._exit(0)
 
 

@@ -1,11 +1,17 @@
-"""vLLM in this process: its asynchronous engine, driven request by request."""
+"""vLLM, driven request by request.
 
-import asyncio
+Its synchronous engine: the model runs in a process of its own all the same, and on a machine with few processors the
+asynchronous one took up to 14% longer (docs/performance.md).
+"""
+
+import itertools
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +28,7 @@ from evalkit.types import Completion, FinishReason, Request
 
 logger = logging.getLogger(__name__)
 
+_SECONDS_TO_BE_STOPPED = 1.0  # Ctrl-C ends the engine too, perhaps before it has stopped the run
 _WAITING_SHARE = 8  # one request waits in the engine for each 8 that run, so that a free slot is filled at once
 
 
@@ -86,28 +93,30 @@ class VLLMBackend:
         """The engine lives as long as `generate`."""
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        async def work(emit: Emit) -> None:
+        def work(emit: Emit, stop: threading.Event) -> None:
             left = Left(requests)
             for attempt in (1, 2):
-                engine = self.start()
+                engine = RunningEngine(self)
                 try:
-                    await engine.get_supported_tasks()  # kept by it: else each of the first requests would ask anew
-                    await self._serve_all(engine, left, emit)
+                    _serve_all(engine, left, emit, stop)
                     return
                 except Exception as error:
-                    if not _is_engine_fault(error):
+                    if not is_engine_fault(error):
                         raise
+                    if stop.wait(_SECONDS_TO_BE_STOPPED):
+                        return
                     told = f"{type(error).__name__}: {error}".splitlines()[0]
                     if attempt == 2:
                         raise _died(told) from error
                     logger.warning("vLLM's engine died (%s); it is started once more", told)
+                    left.put_back(engine.held())
                 finally:
                     engine.shutdown()
 
         return iterate(work)
 
     def engine_arguments(self) -> dict[str, Any]:
-        """What vLLM's AsyncEngineArgs gets."""
+        """What vLLM's EngineArgs gets."""
         o = self.options
         arguments: dict[str, Any] = {
             "model": self.checkpoint.model,
@@ -122,24 +131,21 @@ class VLLMBackend:
             "max_lora_rank": self.adapter.reserved_rank if self.adapter else None,
             "max_num_seqs": o.batch_size,
             "enable_prefix_caching": True,
-            "enable_log_requests": False,
             "disable_log_stats": True,
             "enforce_eager": o.device == "cpu" or None,
         }
         return {name: value for name, value in arguments.items() if value is not None}
 
     def start(self) -> Any:
-        """A new engine, inside a running event loop. Raises EvalkitError where the checkpoint cannot be loaded."""
+        """A new engine. Raises EvalkitError where the checkpoint cannot be loaded."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.engine.arg_utils import EngineArgs
         from vllm.usage.usage_lib import UsageContext
-        from vllm.v1.engine.async_llm import AsyncLLM
+        from vllm.v1.engine.llm_engine import LLMEngine
 
         try:
             # as an LLM: only then has vLLM the batch sizes that it takes for throughput
-            return AsyncLLM.from_engine_args(
-                AsyncEngineArgs(**self.engine_arguments()), usage_context=UsageContext.LLM_CLASS
-            )
+            return LLMEngine.from_engine_args(EngineArgs(**self.engine_arguments()), UsageContext.LLM_CLASS)
         except (RuntimeError, ValueError, OSError) as error:
             raise EvalkitError(
                 f"vLLM could not load {self.checkpoint.model}: {_first_line(error)}",
@@ -152,75 +158,7 @@ class VLLMBackend:
             return None
         return min(longest, self.needed_length)
 
-    async def _serve_all(self, engine: Any, left: "Left", emit: Emit) -> None:
-        ended: asyncio.Queue[asyncio.Task[Completion]] = asyncio.Queue()
-        running: dict[asyncio.Task[Completion], Request] = {}
-        room = requests_held(engine)
-        try:
-            while True:
-                while len(running) < room and (request := left.draw()) is not None:
-                    task = asyncio.create_task(self.serve(engine, request))
-                    task.add_done_callback(ended.put_nowait)
-                    running[task] = request
-                if not running:
-                    return
-                task = await ended.get()
-                completion = task.result()
-                del running[task]
-                emit(completion)
-        finally:
-            left.put_back(list(running.values()))
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-
-    async def serve(self, engine: Any, request: Request) -> Completion:
-        """One request's completion; what the engine refuses is one with finish_reason "error"."""
-        from vllm.inputs import TokensPrompt
-
-        begun = time.monotonic()
-        try:
-            prompt = self.render(request)
-            arguments: dict[str, Any] = {}
-            if self.adapter is not None:
-                from vllm.lora.request import LoRARequest
-
-                arguments["lora_request"] = LoRARequest("adapter", 1, str(self.adapter.folder.resolve()))
-            name = "\x1f".join(map(str, request.key))
-            outputs = engine.generate(
-                TokensPrompt(prompt_token_ids=list(prompt.token_ids)), self._sampling(request), name, **arguments
-            )
-            tokens: list[int] = []
-            text, reason, ended_by, checked = "", None, None, 0
-            async for output in outputs:
-                piece = output.outputs[0]
-                text += piece.text
-                tokens.extend(piece.token_ids)
-                reason, ended_by = piece.finish_reason, piece.stop_reason
-                if self.options.stop_repetition and reason is None and len(tokens) - checked >= CHECK_EVERY:
-                    checked = len(tokens)
-                    if loop_period(tokens) is not None:
-                        await engine.abort(name)
-                        reason = "repetition"
-                        break
-        except (ValueError, EvalkitError) as error:
-            return Completion(*request.key, "", "error", None, 0, 0.0, error=_first_line(error))
-        if not isinstance(ended_by, str):  # vLLM's own text leaves out a character that was cut
-            at_end = reason == "stop" and tokens
-            text = Decoder(self.checkpoint.tokenizer).text(tokens[:-1] if at_end else tokens)
-        finish: FinishReason = reason if reason in ("stop", "length", "repetition") else "error"
-        return Completion(
-            *request.key,
-            text=text,
-            finish_reason=finish,
-            prompt_tokens=len(prompt.token_ids),
-            completion_tokens=len(tokens),
-            seconds=time.monotonic() - begun,
-            prefix=prompt.prefix,
-            error=f"vLLM ended with {reason!r}." if finish == "error" else None,
-        )
-
-    def _sampling(self, request: Request) -> Any:
+    def sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -240,10 +178,100 @@ class VLLMBackend:
         )
 
 
-def requests_held(engine: Any) -> int:
-    """Requests that an engine is given at once: those that it runs and some that wait in it."""
-    running: int = engine.vllm_config.scheduler_config.max_num_seqs
-    return running + max(2, running // _WAITING_SHARE)
+@dataclass(slots=True)
+class _InFlight:
+    request: Request
+    prompt: Prompt
+    begun: float
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    checked: int = 0
+
+
+class RunningEngine:
+    """An engine and the requests that it has. `room` is how many of them it is given at once.
+
+    Raises what the engine raises where that is gone (`is_engine_fault`), and EvalkitError where it cannot be started.
+    """
+
+    def __init__(self, backend: VLLMBackend) -> None:
+        self._backend = backend
+        self._engine = backend.start()
+        self._in_flight: dict[str, _InFlight] = {}
+        self._names = itertools.count()
+        self._more: dict[str, Any] = {}
+        if backend.adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._more["lora_request"] = LoRARequest("adapter", 1, str(backend.adapter.folder.resolve()))
+        running: int = self._engine.vllm_config.scheduler_config.max_num_seqs
+        self.room = running + max(2, running // _WAITING_SHARE)
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    def held(self) -> list[Request]:
+        """The requests that have not ended, the oldest first."""
+        return [flight.request for flight in self._in_flight.values()]
+
+    def add(self, request: Request) -> Completion | None:
+        """Give the engine a request; what it refuses has ended, with finish_reason "error"."""
+        from vllm.inputs import TokensPrompt
+
+        name, begun = str(next(self._names)), time.monotonic()
+        try:
+            prompt = self._backend.render(request)
+            tokens = TokensPrompt(prompt_token_ids=list(prompt.token_ids))
+            self._engine.add_request(name, tokens, self._backend.sampling(request), **self._more)
+        except (ValueError, EvalkitError) as error:
+            return Completion(*request.key, "", "error", None, 0, 0.0, error=_first_line(error))
+        self._in_flight[name] = _InFlight(request, prompt, begun)
+        return None
+
+    def step(self) -> list[Completion]:
+        """Wait for the engine's next tokens: the completions that have ended with them."""
+        completions = []
+        for output in self._engine.step():
+            flight = self._in_flight.get(name := output.request_id)
+            if flight is None:  # ended as a loop, and the engine had gone on meanwhile
+                continue
+            piece = output.outputs[0]
+            flight.text += piece.text
+            flight.tokens.extend(piece.token_ids)
+            reason = piece.finish_reason
+            if reason is None and self._loops(flight):
+                self._engine.abort_request([name])
+                reason = "repetition"
+            if reason is not None:
+                del self._in_flight[name]
+                completions.append(self._completion(flight, reason, piece.stop_reason))
+        return completions
+
+    def _loops(self, flight: _InFlight) -> bool:
+        if not self._backend.options.stop_repetition or len(flight.tokens) - flight.checked < CHECK_EVERY:
+            return False
+        flight.checked = len(flight.tokens)
+        return loop_period(flight.tokens) is not None
+
+    def _completion(self, flight: _InFlight, reason: Any, ended_by: Any) -> Completion:
+        text, tokens = flight.text, flight.tokens
+        if not isinstance(ended_by, str):  # vLLM's own text leaves out a character that was cut
+            at_end = reason == "stop" and tokens
+            text = Decoder(self._backend.tokenizer).text(tokens[:-1] if at_end else tokens)
+        finish: FinishReason = reason if reason in ("stop", "length", "repetition") else "error"
+        return Completion(
+            *flight.request.key,
+            text=text,
+            finish_reason=finish,
+            prompt_tokens=len(flight.prompt.token_ids),
+            completion_tokens=len(tokens),
+            seconds=time.monotonic() - flight.begun,
+            prefix=flight.prompt.prefix,
+            error=f"vLLM ended with {reason!r}." if finish == "error" else None,
+        )
+
+    def shutdown(self) -> None:
+        self._engine.engine_core.shutdown()
 
 
 class Left:
@@ -260,7 +288,18 @@ class Left:
         self._returned.extend(requests)
 
 
-def _is_engine_fault(error: Exception) -> bool:
+def _serve_all(engine: RunningEngine, left: Left, emit: Emit, stop: threading.Event) -> None:
+    while not stop.is_set():
+        while len(engine) < engine.room and (request := left.draw()) is not None:
+            if (refused := engine.add(request)) is not None:
+                emit(refused)
+        if not len(engine):
+            return
+        for completion in engine.step():
+            emit(completion)
+
+
+def is_engine_fault(error: Exception) -> bool:
     """Whether the engine, not a request, has failed."""
     names = {each.__name__ for each in type(error).__mro__}
     return bool(names & {"EngineDeadError", "EngineGenerateError", "OutOfMemoryError"}) or "out of memory" in str(error)
