@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,24 @@ def test_an_engine_that_is_killed_is_started_once_more(checkpoint: Path, caplog:
         run(kills=2)
     assert failure.value.exit_code == 1
     assert "give the same command again" in failure.value.hint
+
+
+def test_a_killed_run_leaves_no_engine_behind(checkpoint: Path, tmp_path: Path) -> None:
+    import psutil
+
+    command = [sys.executable, "-m", "evalkit", "run", checkpoint, "-t", "arithmetic", "--backend", "vllm"]
+    command += ["--device", "cpu", "--dtype", "float32", "--max-tokens", 512, "-n", 50, "-o", tmp_path / "run"]
+    with (tmp_path / "stderr").open("w") as stderr:
+        run = psutil.Popen([*map(str, command)], stderr=stderr, stdout=stderr)
+    completions = tmp_path / "run" / "arithmetic" / "completions.jsonl"
+    while not (completions.exists() and completions.stat().st_size):
+        assert run.poll() is None, (tmp_path / "stderr").read_text()
+        time.sleep(0.2)
+    started = run.children(recursive=True)
+    assert any("EngineCore" in "".join(child.cmdline()) for child in started)
+    run.kill()
+    _, living = psutil.wait_procs(started, timeout=15)
+    assert living == []
 
 
 def test_the_chat_api_of_a_server_gives_the_same_as_its_completions_api(checkpoint: Path, server: str) -> None:

@@ -21,6 +21,7 @@ from evalkit.backends.checkpoint import Checkpoint
 from evalkit.backends.lora import Adapter
 from evalkit.backends.pump import Emit, iterate
 from evalkit.backends.stopping import Decoder
+from evalkit.backends.vllm_plugin import STARTED_BY
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.prompts import Prompt, render_prompt
 from evalkit.repetition import CHECK_EVERY, loop_period
@@ -139,6 +140,7 @@ class VLLMBackend:
     def start(self) -> Any:
         """A new engine. Raises EvalkitError where the checkpoint cannot be loaded."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ[STARTED_BY] = str(os.getpid())
         from vllm.engine.arg_utils import EngineArgs
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.llm_engine import LLMEngine
