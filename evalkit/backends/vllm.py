@@ -206,6 +206,8 @@ class RunningEngine:
             from vllm.lora.request import LoRARequest
 
             self._more["lora_request"] = LoRARequest("adapter", 1, str(backend.adapter.folder.resolve()))
+        self._ended = threading.Event()
+        threading.Thread(target=_tell_of_death, args=(self._engine.engine_core, self._ended), daemon=True).start()
         running: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self.room = running + max(2, running // _WAITING_SHARE)
 
@@ -273,6 +275,7 @@ class RunningEngine:
         )
 
     def shutdown(self) -> None:
+        self._ended.set()
         self._engine.engine_core.shutdown()
 
 
@@ -288,6 +291,18 @@ class Left:
 
     def put_back(self, requests: list[Request]) -> None:
         self._returned.extend(requests)
+
+
+def _tell_of_death(client: Any, ended: threading.Event) -> None:
+    """Wake the one who waits for an engine that was killed: vLLM's synchronous client would wait for ever (0.32)."""
+    if not hasattr(client, "outputs_queue"):  # the engine is in this process
+        return
+    while not ended.wait(1.0):
+        try:
+            client.ensure_alive()
+        except Exception as error:
+            client.outputs_queue.put(error)
+            return
 
 
 def _serve_all(engine: RunningEngine, left: Left, emit: Emit, stop: threading.Event) -> None:
