@@ -92,6 +92,20 @@ def test_memory_of_a_worker_is_limited() -> None:
     pool.close()
 
 
+def own_process(_: None) -> int:
+    return os.getpid()
+
+
+def test_calls_are_answered_by_the_workers_that_were_started_before() -> None:
+    pool = WorkerPool("test_grading_hostile:own_process", workers=2)
+    pool.start(5)
+    started = {worker.process.pid for worker in pool._idle}
+    assert len(started) == 2  # no more than it may have
+    pool.start(2)
+    assert {pool.call(None, 10) for _ in range(4)} <= started
+    pool.close()
+
+
 def test_an_answer_that_takes_too_long_is_told_from_a_wrong_one() -> None:
     slow = "\\sum_{i=1}^{2000}\\sum_{j=1}^{2000}\\sum_{k=1}^{2000} ijk"
     start = time.monotonic()
