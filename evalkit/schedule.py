@@ -3,7 +3,9 @@
 A run ends when its longest straggler does, so what is expected to take longest starts first and the short ones fill
 the tail (Graham 1969, "Bounds on multiprocessing timing anomalies": longest processing time first). How long a
 completion gets is not known, but the samples of one problem resemble each other: one sample of every problem starts
-early, and the rest are ordered by what the finished and the still running samples of their problem say.
+early, and the rest are ordered by what the finished and the still running samples of their problem say. Between equals
+the one fewest samples of which were drawn comes first: an engine with room for more than one sample of every problem
+before any has ended takes some of each, and what the long problems have left goes next.
 
 Lengths are modelled as log-normal with a mean for each task and for each problem of it. A sample still running counts
 as the length to be expected of one that has not ended by now: the first to finish are the short ones, and to take
@@ -65,7 +67,7 @@ class Schedule:
         self._left = sum(len(problem.left) for problem in self._problems)
         self._running = 0
         self._draws_left = 0
-        self._heap: list[tuple[bool, float, int, int]] = []
+        self._heap: list[tuple[bool, float, int, int, int]] = []
 
     def __len__(self) -> int:
         """How many samples were not drawn yet."""
@@ -77,7 +79,7 @@ class Schedule:
         if self._draws_left <= 0:
             self._refresh(now)
         while True:
-            _, _, number, version = heapq.heappop(self._heap)
+            *_, number, version = heapq.heappop(self._heap)
             problem = self._problems[number]
             if version == problem.version:
                 break
@@ -160,11 +162,11 @@ class Schedule:
         heapq.heapify(self._heap)
         self._draws_left = max(len(self._problems), self._running) // _REFRESHES
 
-    def _entry(self, number: int, problem: _Problem, now: float) -> tuple[bool, float, int, int]:
-        """What the heap sorts by: problems that nothing is known of first, then the longest."""
+    def _entry(self, number: int, problem: _Problem, now: float) -> tuple[bool, float, int, int, int]:
+        """What the heap sorts by: problems that nothing is known of, then the longest, then the fewest draws."""
         mean, variance = self._belief(problem, now)
         known = problem.drawn > 0 or problem.finished > 0
-        return known, -mean - _MARGIN * math.sqrt(variance), number, problem.version
+        return known, -mean - _MARGIN * math.sqrt(variance), problem.drawn, number, problem.version
 
     def _belief(self, problem: _Problem, now: float) -> tuple[float, float]:
         """Mean and variance of what the mean log-length of a problem may be, given its task's mean.

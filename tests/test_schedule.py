@@ -4,6 +4,7 @@ import importlib.util
 import threading
 import time
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -70,6 +71,14 @@ def test_one_sample_of_every_problem_first_then_the_problem_that_took_longest() 
     for request in first:
         queue.observe(completion(request.key, {"p0": 100, "p1": 900, "p2": 30, "p3": 300}[request.problem_id]))
     assert [r.problem_id for r in queue] == ["p1"] * 2 + ["p3"] * 2 + ["p0"] * 2 + ["p2"] * 2
+
+
+def test_room_for_more_than_a_sample_of_every_problem_is_shared_evenly() -> None:
+    """Before any has ended nothing tells the problems apart: all samples of a few would leave the others to the end."""
+    queue = RequestQueue([plan(problems=30, n=64)], PROTOCOL)
+    first = Counter(next(queue).problem_id for _ in range(1024))
+    assert set(first.values()) == {34, 35}
+    assert first.total() == 1024
 
 
 def test_a_sample_that_still_runs_tells_that_its_problem_is_long() -> None:
