@@ -182,10 +182,11 @@ def report(workload: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -
     print(f"{count} completions, {ours['tokens']} new tokens on evalkit's side; {len(results['evalkit'])} rounds\n")
     print("| side | generation, s (by round) | tokens/s (by round) | of the bare engine | whole, s (by round) ", end="")
     print("| CPU s | equal texts |\n|-|-|-|-|-|-|-|")
+    for result in (each for rounds in results.values() for each in rounds):
+        # at temperature 0 the texts are the same; else each token is a letter, and one ends the text
+        lengths = [len(text) + (len(text) < workload["limit"]) for text in flat(result["texts"])]
+        result["speed"] = (sum(lengths) if workload["temperature"] else ours["tokens"]) / result["seconds"]
     for side, rounds in results.items():
-        for result in rounds:  # at temperature 0 the texts are the same; else each token is a letter, and one ends it
-            lengths = [len(text) + (len(text) < workload["limit"]) for text in flat(result["texts"])]
-            result["speed"] = (sum(lengths) if workload["temperature"] else ours["tokens"]) / result["seconds"]
         ratios = [a["speed"] / b["speed"] for a, b in zip(rounds, results["llm"], strict=True)]
         pairs = zip(flat(ours["texts"]), flat(rounds[0]["texts"]), strict=True)
         equal = sum(transformers_backend.plain(a) == transformers_backend.plain(b) for a, b in pairs)
