@@ -24,7 +24,7 @@ WITHIN_PROBLEM = 0.5
 """Standard deviations of the logarithm of a length, assumed of every task."""
 
 _FIRST_GUESS = 0.25  # of the limit: a completion's length before anything was seen of its task
-_MARGIN = 1.5  # standard errors above the mean at which a problem is placed: one that may be long is tried early
+_MARGIN = 2.0  # standard errors above the mean at which a problem is placed: one that may be long is tried early
 _MOST_RUNNING = 8  # of a problem's running samples, the oldest, are looked at
 _MEMORY = 0.98  # of the speed: what a completion that has ended weighs after each later one
 _LONG = 1.5  # standard deviations above the mean: about as long as a problem's samples get
