@@ -24,6 +24,15 @@ from evalkit.backends.vllm import RunningEngine, VLLMBackend
 from evalkit.types import Request, SamplingParams
 
 
+class SharingBackend(VLLMBackend):
+    """Drives an engine that is there already."""
+
+    engine: Any
+
+    def start(self) -> Any:
+        return self.engine
+
+
 def by_evalkit(backend: VLLMBackend, requests: list[Request]) -> int:
     """Generated tokens."""
     running, left, tokens = RunningEngine(backend), iter(requests), 0
@@ -66,8 +75,9 @@ def compare(checkpoint: str, workload: dict[str, Any], rounds: int) -> None:
         for number, question in enumerate(task["questions"])
         for sample in range(task["n"])
     ]
-    backend = VLLMBackend(checkpoint, EngineOptions(device="cpu", dtype="float32", max_model_len=engine_sides.CONTEXT))
-    backend.start = lambda: llm.llm_engine  # type: ignore[method-assign]
+    options = EngineOptions(device="cpu", dtype="float32", max_model_len=engine_sides.CONTEXT)
+    backend = SharingBackend(checkpoint, options)
+    backend.engine = llm.llm_engine
     seconds: dict[str, list[float]] = {"LLM.generate": [], "evalkit": []}
     for number in range(rounds):
         made = set()

@@ -98,7 +98,7 @@ def bare_async(folder: Path, workload: dict[str, Any]) -> tuple[float, Texts]:
 
     async def work() -> tuple[float, Texts]:
         settings = engine_arguments(str(folder / "checkpoint"), workload["slots"])
-        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
+        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings, disable_log_stats=True))
         drawn = seeds(workload)
 
         async def one(index: int) -> str:

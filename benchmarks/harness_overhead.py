@@ -65,6 +65,9 @@ class InstantScorer:
     def __init__(self, *_: Any) -> None:
         self._scores: list[Any] = []
 
+    def start(self) -> None:
+        """There are no workers."""
+
     def submit(self, problem: Any, completion: Any) -> None:
         from evalkit.types import Score
 

@@ -4,6 +4,7 @@ Needs a Python that has vLLM: `make test-vllm`.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -173,6 +174,25 @@ def test_an_engine_that_is_killed_is_started_once_more(checkpoint: Path, caplog:
         run(kills=2)
     assert failure.value.exit_code == 1
     assert "give the same command again" in failure.value.hint
+
+
+def test_a_request_at_which_the_engine_dies_is_not_lost(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.v1.engine.exceptions import EngineDeadError
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    add, calls = LLMEngine.add_request, itertools.count(1)
+
+    def add_or_die(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == 20:
+            raise EngineDeadError
+        return add(*arguments, **named)
+
+    monkeypatch.setattr(LLMEngine, "add_request", add_or_die)
+    options = EngineOptions(dtype="float32", device="cpu", max_model_len=2048, batch_size=8)
+    asked = requests(40)
+    completions = list(open_backend("vllm", str(checkpoint), options).generate(iter(asked)))
+    assert sorted(c.key for c in completions) == sorted(request.key for request in asked)
+    assert next(calls) > len(asked) + 2
 
 
 def test_a_killed_run_leaves_no_engine_behind(checkpoint: Path, tmp_path: Path) -> None:

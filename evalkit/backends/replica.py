@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from dataclasses import fields
 from queue import SimpleQueue
 from typing import Any
@@ -58,7 +59,11 @@ def _send(out: int, content: dict[str, Any]) -> None:
 def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print does not belong between the replies
-    serve(out)
+    try:
+        serve(out)
+    except BaseException:  # the engine is gone: the requests go to another replica, at once
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
 """vLLM, driven request by request.
 
-Its synchronous engine: the model runs in a process of its own all the same, and on a machine with few processors the
-asynchronous one took up to 14% longer (docs/performance.md).
+Its synchronous engine: the model runs in a process of its own all the same, and the asynchronous one takes more of the
+processors from it (docs/performance.md).
 """
 
 import itertools
@@ -21,7 +21,7 @@ from evalkit.backends.checkpoint import Checkpoint
 from evalkit.backends.lora import Adapter
 from evalkit.backends.pump import Emit, iterate
 from evalkit.backends.stopping import Decoder
-from evalkit.backends.vllm_plugin import STARTED_BY
+from evalkit.backends.vllm_plugin import ending_with_this_process
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.prompts import Prompt, render_prompt
 from evalkit.repetition import CHECK_EVERY, loop_period
@@ -102,7 +102,7 @@ class VLLMBackend:
                     _serve_all(engine, left, emit, stop)
                     return
                 except Exception as error:
-                    if not is_engine_fault(error):
+                    if not _is_engine_fault(error):
                         raise
                     if stop.wait(_SECONDS_TO_BE_STOPPED):
                         return
@@ -140,14 +140,14 @@ class VLLMBackend:
     def start(self) -> Any:
         """A new engine. Raises EvalkitError where the checkpoint cannot be loaded."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ[STARTED_BY] = str(os.getpid())
         from vllm.engine.arg_utils import EngineArgs
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.llm_engine import LLMEngine
 
         try:
-            # as an LLM: only then has vLLM the batch sizes that it takes for throughput
-            return LLMEngine.from_engine_args(EngineArgs(**self.engine_arguments()), UsageContext.LLM_CLASS)
+            with ending_with_this_process():
+                # as an LLM: only then has vLLM the batch sizes that it takes for throughput
+                return LLMEngine.from_engine_args(EngineArgs(**self.engine_arguments()), UsageContext.LLM_CLASS)
         except (RuntimeError, ValueError, OSError) as error:
             raise EvalkitError(
                 f"vLLM could not load {self.checkpoint.model}: {_first_line(error)}",
@@ -161,6 +161,7 @@ class VLLMBackend:
         return min(longest, self.needed_length)
 
     def sampling(self, request: Request) -> Any:
+        """vLLM's SamplingParams of a request."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -183,8 +184,8 @@ class VLLMBackend:
 @dataclass(slots=True)
 class _InFlight:
     request: Request
-    prompt: Prompt
     begun: float
+    prompt: Prompt | None = None
     text: str = ""
     tokens: list[int] = field(default_factory=list)
     checked: int = 0
@@ -193,7 +194,7 @@ class _InFlight:
 class RunningEngine:
     """An engine and the requests that it has. `room` is how many of them it is given at once.
 
-    Raises what the engine raises where that is gone (`is_engine_fault`), and EvalkitError where it cannot be started.
+    Raises what vLLM raises where the engine is gone; EvalkitError where it cannot be started.
     """
 
     def __init__(self, backend: VLLMBackend) -> None:
@@ -222,14 +223,15 @@ class RunningEngine:
         """Give the engine a request; what it refuses has ended, with finish_reason "error"."""
         from vllm.inputs import TokensPrompt
 
-        name, begun = str(next(self._names)), time.monotonic()
+        name = str(next(self._names))
+        flight = self._in_flight[name] = _InFlight(request, time.monotonic())  # held, should the engine die of it
         try:
-            prompt = self._backend.render(request)
-            tokens = TokensPrompt(prompt_token_ids=list(prompt.token_ids))
+            flight.prompt = self._backend.render(request)
+            tokens = TokensPrompt(prompt_token_ids=list(flight.prompt.token_ids))
             self._engine.add_request(name, tokens, self._backend.sampling(request), **self._more)
         except (ValueError, EvalkitError) as error:
+            del self._in_flight[name]
             return Completion(*request.key, "", "error", None, 0, 0.0, error=_first_line(error))
-        self._in_flight[name] = _InFlight(request, prompt, begun)
         return None
 
     def step(self) -> list[Completion]:
@@ -258,7 +260,8 @@ class RunningEngine:
         return loop_period(flight.tokens) is not None
 
     def _completion(self, flight: _InFlight, reason: Any, ended_by: Any) -> Completion:
-        text, tokens = flight.text, flight.tokens
+        prompt, text, tokens = flight.prompt, flight.text, flight.tokens
+        assert prompt is not None
         if not isinstance(ended_by, str):  # vLLM's own text leaves out a character that was cut
             at_end = reason == "stop" and tokens
             text = Decoder(self._backend.tokenizer).text(tokens[:-1] if at_end else tokens)
@@ -267,10 +270,10 @@ class RunningEngine:
             *flight.request.key,
             text=text,
             finish_reason=finish,
-            prompt_tokens=len(flight.prompt.token_ids),
+            prompt_tokens=len(prompt.token_ids),
             completion_tokens=len(tokens),
             seconds=time.monotonic() - flight.begun,
-            prefix=flight.prompt.prefix,
+            prefix=prompt.prefix,
             error=f"vLLM ended with {reason!r}." if finish == "error" else None,
         )
 
@@ -316,7 +319,7 @@ def _serve_all(engine: RunningEngine, left: Left, emit: Emit, stop: threading.Ev
             emit(completion)
 
 
-def is_engine_fault(error: Exception) -> bool:
+def _is_engine_fault(error: Exception) -> bool:
     """Whether the engine, not a request, has failed."""
     names = {each.__name__ for each in type(error).__mro__}
     return bool(names & {"EngineDeadError", "EngineGenerateError", "OutOfMemoryError"}) or "out of memory" in str(error)

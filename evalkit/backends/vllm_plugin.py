@@ -1,23 +1,44 @@
-"""A plug-in of vLLM (entry-point group `vllm.general_plugins`), which calls it in each process that it starts."""
+"""vLLM's processes end with the one that has started them: orphans would keep the GPU's memory after a `kill -9`.
 
+`end_with_parent` is a plug-in of vLLM (entry-point group `vllm.general_plugins`): it is called in each of its processes.
+"""
+
+import contextlib
+import functools
 import os
 import threading
 import time
+from collections.abc import Iterator
 
-STARTED_BY = "EVALKIT_STARTED_VLLM"
-"""Environment variable: the process id of the evalkit that has started vLLM. Unset where it was started otherwise."""
+_STARTER = "EVALKIT_STARTS_VLLM"  # the process id of the evalkit that is starting vLLM, for what it starts
+
+
+@contextlib.contextmanager
+def ending_with_this_process() -> Iterator[None]:
+    """vLLM's processes that are started inside will end when this one does; others are left alone."""
+    os.environ[_STARTER] = str(os.getpid())
+    _watch_in_forks()
+    try:
+        yield
+    finally:
+        del os.environ[_STARTER]
 
 
 def end_with_parent() -> None:
-    """End vLLM's processes with the one that started them: orphans would keep the GPU's memory after a `kill -9`."""
-    if STARTED_BY not in os.environ:
-        return
-    os.register_at_fork(after_in_child=_watch_parent)  # a forked process does not load plug-ins again
-    if os.environ[STARTED_BY] != str(os.getpid()):
+    """Watch the parent from now on, in this process and in what it starts, if evalkit is what starts vLLM."""
+    if os.environ.get(_STARTER, str(os.getpid())) != str(os.getpid()):
+        _watch_in_forks()
         _watch_parent()
 
 
+@functools.cache
+def _watch_in_forks() -> None:
+    os.register_at_fork(after_in_child=_watch_parent)  # a forked process does not load plug-ins again
+
+
 def _watch_parent() -> None:
+    if _STARTER not in os.environ:
+        return
     parent = os.getppid()
 
     def watch() -> None:
