@@ -1,6 +1,6 @@
 """vLLM's processes end with the one that has started them: orphans would keep the GPU's memory after a `kill -9`.
 
-`end_with_parent` is a plug-in of vLLM (entry-point group `vllm.general_plugins`): it is called in each of its processes.
+`end_with_parent` is a plug-in of vLLM (entry-point group `vllm.general_plugins`): called in each of its processes.
 """
 
 import contextlib
