@@ -70,6 +70,7 @@ class RowBatch:
         self._is_end = np.zeros(vocabulary, dtype=bool)
         self._is_end[[token for token in end_tokens if token < vocabulary]] = True
         self._cache = RowCache()
+        self._cache_argument = cache_argument(model)
         self._steps = 0
         self._input = torch.zeros(max_rows, dtype=torch.long, device=self.device)
         self._positions = torch.zeros(max_rows, dtype=torch.long, device=self.device)
@@ -121,7 +122,8 @@ class RowBatch:
         )
         positions = torch.arange(width, device=self.device).expand(len(prompts), -1)
         cache = DynamicCache()
-        self.model(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        named = {self._cache_argument: cache}
+        self.model(input_ids=tokens, position_ids=positions, use_cache=True, logits_to_keep=1, **named)
         return [(layer.keys, layer.values) for layer in cache.layers]
 
     def logits(self) -> torch.Tensor:
@@ -140,8 +142,8 @@ class RowBatch:
                 input_ids=self._input[:rows, None],
                 position_ids=positions,
                 attention_mask=mask[:, None, None, :],
-                past_key_values=self._cache,
                 use_cache=True,
+                **{self._cache_argument: self._cache},
             )
         return output.logits[:, -1]  # type: ignore[no-any-return]
 
@@ -252,6 +254,11 @@ def _chunks(prompts: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
     return chunks
 
 
+def cache_argument(model: Any) -> str:
+    """What the model's forward pass calls the key-value cache: transformers 5.24 has renamed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
 @torch.inference_mode()
 def takes_rows(model: Any) -> bool:
     """Whether a RowBatch serves this architecture: plain attention in every layer, and the proof of the pudding.
@@ -260,8 +267,9 @@ def takes_rows(model: Any) -> bool:
     of each: an architecture that ignores the positions, the mask or the cache it is given shows there.
     """
     config = model.config.get_text_config()
-    accepted = inspect.signature(model.forward).parameters
-    if not {"position_ids", "past_key_values", "logits_to_keep"} <= set(accepted):
+    if not {"position_ids", cache_argument(model), "logits_to_keep"} <= set(
+        inspect.signature(model.forward).parameters
+    ):
         return False
     if any(type(layer) is not DynamicLayer for layer in DynamicCache(config=config).layers):
         return False
