@@ -19,8 +19,8 @@ from typing import Any
 import engine_sides
 from engine_overhead import make_workload
 
-from evalkit.backends import EngineOptions
-from evalkit.backends.vllm import RunningEngine, VLLMBackend
+from evalkit.engines import EngineOptions
+from evalkit.engines.vllm.engine import RunningEngine, VLLMBackend
 from evalkit.types import Request, SamplingParams
 
 

@@ -84,12 +84,12 @@ class InstantScorer:
 
 
 def measure(samples: int, grade: bool) -> None:
-    import evalkit.run
-    from evalkit.data import DataSource
-    from evalkit.generate import TaskPlan
-    from evalkit.protocols import find_protocol
-    from evalkit.registry import TaskSpec, find_task_class, installed_tasks
-    from evalkit.store import RunDirectory
+    import evalkit.run.session
+    from evalkit.benchmark.data import DataSource
+    from evalkit.benchmark.protocols import find_protocol
+    from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_tasks
+    from evalkit.run.queue import TaskPlan
+    from evalkit.store.run import RunDirectory
     from evalkit.types import Problem, SamplingParams
 
     task = find_task_class("arithmetic", installed_tasks())()

@@ -22,11 +22,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from evalkit.data import DataSource
-from evalkit.generate import RequestQueue, TaskPlan
-from evalkit.protocols import Protocol
-from evalkit.registry import TaskSpec, installed_tasks
-from evalkit.task import Task
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.registry import TaskSpec, installed_tasks
+from evalkit.benchmark.task import Task
+from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.types import Completion, Problem, SamplingParams, Score
 
 LIMIT = 32768

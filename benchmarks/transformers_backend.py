@@ -82,8 +82,8 @@ _loaded: dict[str, Any] = {}
 
 
 def _ours(checkpoint: str) -> Any:
-    from evalkit.backends import EngineOptions
-    from evalkit.backends.transformers import TransformersBackend
+    from evalkit.engines import EngineOptions
+    from evalkit.engines.transformers.engine import TransformersBackend
 
     if checkpoint not in _loaded:
         _loaded[checkpoint] = TransformersBackend(checkpoint, EngineOptions(device="cpu", dtype="float32"))

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.task import DatasetSpec, Task
 from evalkit.types import Completion, Message, Metric, Problem, Request, SampleKey, SamplingParams, Score
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`leaderboard` and `load_results` need pandas: they are imported when they are first asked for."""
     if name in ("leaderboard", "load_results"):
-        from evalkit import tables
+        from evalkit.results import leaderboard
 
-        return getattr(tables, name)
+        return getattr(leaderboard, name)
     raise AttributeError(f"module 'evalkit' has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """`python -m evalkit`: the same as `evalkit`."""
 
-from evalkit.cli import main
+from evalkit.cli.main import main
 
 main()

@@ -7,12 +7,12 @@ from functools import cache
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
+from evalkit.benchmark.task import Task
 from evalkit.grading import grade_math
-from evalkit.task import Task
 from evalkit.types import Problem, Score
 
 if TYPE_CHECKING:
-    from evalkit.data import DataSource
+    from evalkit.benchmark.data import DataSource
 
 _TEST_ROWS = {"add": 67, "sub": 67, "mul": 66}
 _SYMBOLS = {"add": "+", "sub": "-", "mul": "*"}

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 from evalkit import DatasetSpec, Problem, Score, Task
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.grading import grade_choice
 
 _COLUMNS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from evalkit import DatasetSpec, Problem, Score, Task
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.grading import grade_math, math_equal
 
 

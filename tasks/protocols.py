@@ -1,6 +1,6 @@
 """The presets: what each published protocol fixes, and where that is written."""
 
-from evalkit.protocols import Protocol
+from evalkit.benchmark.protocols import Protocol
 
 BOXED_MATH = "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}."
 BOXED_MATH_QWQ = BOXED_MATH.replace("\n\n", "\n")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.jsonlines import encode_line
-from evalkit.protocols import Protocol, find_protocol
-from evalkit.store import RunDirectory, completion_record, score_record
+from evalkit.benchmark.protocols import Protocol, find_protocol
+from evalkit.store.lines import encode_line
+from evalkit.store.run import RunDirectory, completion_record, score_record
 from evalkit.types import Completion, SampleKey, SamplingParams, Score
 
 Values = Mapping[str, Sequence[Sequence[bool]]]

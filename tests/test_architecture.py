@@ -12,16 +12,12 @@ import evalkit
 ROOT = Path(evalkit.__file__).parent
 LAYERS = [
     {"errors"},
-    {"types", "workers", "jsonlines"},
-    {"task", "data", "prompts", "grading", "sandbox", "stats", "repetition", "throughput"},
-    {"registry"},
-    {"protocols", "store", "published"},
-    {"backends"},
-    {"schedule", "generate", "preflight", "score", "progress"},
-    {"contract", "report", "samples"},
-    {"run", "rescore", "entries", "reproduction"},
-    {"tables", "compare", "plots", "plots_samples", "formats", "model_card"},
-    {"commands"},
+    {"types", "workers", "thinking"},
+    {"sandbox", "stats"},
+    {"grading", "benchmark", "store"},
+    {"engines"},
+    {"results"},
+    {"run"},
     {"cli"},
     {"__main__"},
 ]
@@ -62,7 +58,7 @@ def test_imports_point_downward(path: Path) -> None:
         if parts[0] == "evalkit_tasks":
             pytest.fail(f"{path.name} knows a benchmark by name: {name}")
         if parts[0] == "evalkit" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != own:
-            assert LEVEL[parts[1]] < LEVEL[own] or {parts[1], own} <= LAYERS[LEVEL[own]], f"{own} imports {parts[1]}"
+            assert LEVEL[parts[1]] < LEVEL[own], f"{own} imports {parts[1]}"
 
 
 def test_no_cycles_within_a_layer() -> None:
@@ -88,7 +84,7 @@ def _without_type_checking(path: Path) -> ast.AST:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.name)
 def test_a_module_is_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(path.read_text().splitlines()) <= 700
 
 
 def test_the_engine_names_no_benchmark() -> None:
@@ -100,7 +96,7 @@ def test_the_engine_names_no_benchmark() -> None:
 
 
 def test_start_up_imports_nothing_heavy() -> None:
-    script = "import sys, evalkit.cli; print([m for m in sys.argv[1].split(',') if m in sys.modules])"
+    script = "import sys, evalkit.cli.main; print([m for m in sys.argv[1].split(',') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", script, ",".join(HEAVY)], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from evalkit_tasks.arithmetic import Arithmetic, test_problems, training_problems
 
-from evalkit.task import fingerprint_targets
+from evalkit.benchmark.task import fingerprint_targets
 
 
 def facts(problems):

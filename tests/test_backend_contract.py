@@ -15,7 +15,7 @@ import pytest
 from engine_checkpoint import make_engine_checkpoint
 from servers import VLLM_CPU, transformers_serve, vllm_serve
 
-from evalkit.backends import EngineOptions, open_backend
+from evalkit.engines import EngineOptions, open_backend
 from evalkit.types import Completion, Request, SamplingParams
 
 Run = Callable[[list[Request]], list[Completion]]

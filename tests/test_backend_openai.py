@@ -11,10 +11,10 @@ from engine_checkpoint import make_engine_checkpoint
 from helpers import evalkit, records, told
 from servers import FaultProxy, free_port, transformers_serve
 
-from evalkit.backends import EngineOptions, open_backend
-from evalkit.backends.concurrency import Level
-from evalkit.backends.http import api_root, displayed, retry_after
-from evalkit.backends.openai import response_text, told_tokens
+from evalkit.engines import EngineOptions, open_backend
+from evalkit.engines.openai.concurrency import Level
+from evalkit.engines.openai.engine import response_text, told_tokens
+from evalkit.engines.openai.http import api_root, displayed, retry_after
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey, SamplingParams
 

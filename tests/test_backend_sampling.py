@@ -7,9 +7,9 @@ import pytest
 import scipy.stats
 import torch
 
-from evalkit.backends.attention import Group, attend, group_rows, grouped
-from evalkit.backends.sampling import draw, uniforms
-from evalkit.backends.stopping import Decoder
+from evalkit.engines.transformers.attention import Group, attend, group_rows, grouped
+from evalkit.engines.transformers.sampling import draw, uniforms
+from evalkit.engines.transformers.stopping import Decoder
 from evalkit.types import Request, SamplingParams
 
 

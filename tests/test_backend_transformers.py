@@ -14,12 +14,12 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from evalkit.backends import EngineOptions
-from evalkit.backends.attention import use_groups
-from evalkit.backends.batching import Ended, RowBatch, takes_rows
-from evalkit.backends.scheduling import serve_refilling
-from evalkit.backends.stopping import Decoder
-from evalkit.backends.transformers import TransformersBackend, _Queue
+from evalkit.engines import EngineOptions
+from evalkit.engines.transformers.attention import use_groups
+from evalkit.engines.transformers.batch_loop import serve_refilling
+from evalkit.engines.transformers.batching import Ended, RowBatch, takes_rows
+from evalkit.engines.transformers.engine import TransformersBackend, _Queue
+from evalkit.engines.transformers.stopping import Decoder
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SamplingParams
 
@@ -488,7 +488,7 @@ def test_the_batch_grows_again_after_calm(qwen2: Path, monkeypatch: pytest.Monke
 
 
 def test_a_missing_package_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatch, qwen2: Path) -> None:
-    monkeypatch.setattr("evalkit.backends.transformers.find_spec", lambda name: None)
+    monkeypatch.setattr("evalkit.engines.transformers.engine.find_spec", lambda name: None)
     with pytest.raises(EvalkitError, match=r"evalkit\[transformers\]"):
         backend_of(qwen2)
 

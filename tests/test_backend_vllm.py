@@ -20,7 +20,7 @@ from engine_checkpoint import make_engine_checkpoint
 from helpers import evalkit, told
 from servers import VLLM_CPU, vllm_serve
 
-from evalkit.backends import EngineOptions, open_backend
+from evalkit.engines import EngineOptions, open_backend
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SamplingParams
 

@@ -13,7 +13,7 @@ from evalkit_tasks.codeforces.task import CodeForces
 from helpers import evalkit
 from test_codeforces_programs import PROGRAMS, program
 
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.errors import EvalkitError
 from evalkit.types import Problem, Score
 

@@ -8,10 +8,10 @@ import pytest
 from helpers import evalkit, told
 from synthetic_runs import solve_rates, write_run
 
-from evalkit.compare import compare
-from evalkit.entries import load_entries
+from evalkit.benchmark.protocols import find_protocol
 from evalkit.errors import EvalkitError
-from evalkit.protocols import find_protocol
+from evalkit.results.compare import compare
+from evalkit.results.entries import load_entries
 
 
 def test_difference_flips_and_json(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from synthetic import aime_rows, gpqa_csv, gpqa_rows, math_rows, write_all, write_jsonl
 
 from evalkit import EvalkitError
-from evalkit.data import DataSource
-from evalkit.protocols import find_protocol
-from evalkit.registry import TaskSpec
-from evalkit.run import plan_task
-from evalkit.task import fingerprint_targets
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.protocols import find_protocol
+from evalkit.benchmark.registry import TaskSpec
+from evalkit.benchmark.task import fingerprint_targets
+from evalkit.run.session import plan_task
 
 
 def load(name: str, folder: Path, allow_changed: bool = True):

@@ -9,7 +9,7 @@ from grading_table import EQUAL, RESPONSES, UNEQUAL
 from evalkit.errors import EvalkitError
 from evalkit.grading import grade_math, math_equal, split_thinking
 from evalkit.grading.external import grader
-from evalkit.grading.mathematics import compare_answers
+from evalkit.grading.math import compare_answers
 
 
 @pytest.mark.parametrize(("gold", "answer"), EQUAL)

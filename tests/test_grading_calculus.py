@@ -7,7 +7,7 @@ import pytest
 from grading_table import CALCULUS_EQUAL, CALCULUS_UNEQUAL
 
 from evalkit.grading import mathematics
-from evalkit.grading.mathematics import compare_answers
+from evalkit.grading.math import compare_answers
 
 
 @pytest.fixture(autouse=True)

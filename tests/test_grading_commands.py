@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from evalkit.commands.grade import command as grade
-from evalkit.commands.grade_diff import command as grade_diff
+from evalkit.cli.grade import command as grade
+from evalkit.cli.grade_diff import command as grade_diff
 from evalkit.errors import EvalkitError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evalkit.grading import grade_choice, grade_math
-from evalkit.grading.equivalence import meaning_equal
+from evalkit.grading.equality.equivalence import meaning_equal
 
 pytestmark = pytest.mark.real_data
 SENTENCE = "Therefore the final answer is $\\boxed{%s}$."

@@ -11,7 +11,7 @@ import pytest
 from grading_hostile import HOSTILE
 
 from evalkit.grading import grade_choice, grade_math, math_equal
-from evalkit.grading.mathematics import MEMORY_MB, compare_answers
+from evalkit.grading.math import MEMORY_MB, compare_answers
 from evalkit.types import STATUSES
 from evalkit.workers import WorkerPool
 

@@ -6,12 +6,12 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.grading.equivalence import meaning_equal, plain_words
-from evalkit.grading.extract import extract_answer
-from evalkit.grading.nodes import ParseError
-from evalkit.grading.parser import parse
-from evalkit.grading.thinking import split_thinking
-from evalkit.grading.tokens import clean
+from evalkit.grading.answers.extract import extract_answer
+from evalkit.grading.equality.equivalence import meaning_equal, plain_words
+from evalkit.grading.latex.nodes import ParseError
+from evalkit.grading.latex.parser import parse
+from evalkit.grading.latex.tokens import clean
+from evalkit.thinking import split_thinking
 
 integers = st.integers(-(10**9), 10**9)
 terms = st.recursive(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import EvalkitError, RunIncompleteError
-from evalkit.jsonlines import LineWriter, checksum_fits, encode_line, read_checked, write_atomically
+from evalkit.store.lines import LineWriter, checksum_fits, encode_line, read_checked, write_atomically
 
 
 def decoded(line: bytes) -> dict[str, object]:

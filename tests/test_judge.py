@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evalkit.commands.judge import command
+from evalkit.cli.judge import command
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.sandbox import Limits, Program, Sandbox, judge
 

@@ -12,15 +12,15 @@ from helpers import told
 from synthetic_runs import solve_rates, write_run
 
 import evalkit
-from evalkit.entries import load_entries
+from evalkit.benchmark.protocols import find_protocol
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.formats import FORMATS
-from evalkit.model_card import model_card
-from evalkit.protocols import find_protocol
-from evalkit.published import Figure, load_published, published_names
-from evalkit.reproduction import differences, reproduced
+from evalkit.results.entries import load_entries
+from evalkit.results.formats import FORMATS
+from evalkit.results.formats.model_card import model_card
+from evalkit.results.leaderboard import build_table
+from evalkit.results.published import Figure, load_published, published_names
+from evalkit.results.reproduction import differences, reproduced
 from evalkit.stats import avg_at_n
-from evalkit.tables import build_table
 from evalkit.types import Metric
 
 HOSTILE = "evil/<script>alert(1)</script>|=`x`_$\\input{/etc/passwd}\n# head\x1b[31m"
@@ -283,7 +283,7 @@ def test_settings_of_published_figures_are_named_ones() -> None:
 
 
 def test_latex_sets_any_name_literally() -> None:
-    from evalkit.formats.latex import latex_escape
+    from evalkit.results.formats.latex import latex_escape
 
     escaped = latex_escape("a_b%c&d#e^f~g\\h{i}j$k--,,``''\"<|> –é 数😀ﬁ")
     assert escaped == (

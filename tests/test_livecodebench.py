@@ -17,7 +17,7 @@ from evalkit_tasks.livecodebench.code_blocks import extract_code, official_code
 from evalkit_tasks.livecodebench.hidden_tests import decode_tests, pickled_string
 from evalkit_tasks.livecodebench.task import parse_window, release_files
 
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.errors import EvalkitError
 from evalkit.types import Problem
 
@@ -179,7 +179,7 @@ def test_the_whole_set_stays_small_in_memory(tmp_path: Path) -> None:
             stream.write(big.replace('"q1"', f'"q{number}"') + "\n")
     script = f"""
     from pathlib import Path
-    from evalkit.data import DataSource
+    from evalkit.benchmark.data import DataSource
     from evalkit_tasks.livecodebench import LiveCodeBench
     task = LiveCodeBench()
     problems = task.load(DataSource(Path({str(tmp_path)!r})))

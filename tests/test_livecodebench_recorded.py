@@ -13,7 +13,7 @@ import pytest
 from evalkit_tasks.livecodebench import LiveCodeBench
 from evalkit_tasks.livecodebench.hidden_tests import decode_tests
 
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.sandbox import Program, Sandbox, judge
 
 pytestmark = pytest.mark.real_data

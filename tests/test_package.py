@@ -13,7 +13,7 @@ import click
 import pytest
 from helpers import REPOSITORY, evalkit
 
-from evalkit.cli import cli
+from evalkit.cli.main import cli
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_wheel_in_an_empty_environment_lists_the_tasks(wheel: Path, tmp_path
         f"sys.path += {[p for p in sys.path if p.endswith('site-packages')]!r}; "
         "sys.argv = ['evalkit', 'tasks']; import evalkit; "
         f"assert evalkit.__file__.startswith({str(tmp_path)!r}), evalkit.__file__; "
-        "from evalkit.cli import main; main()"
+        "from evalkit.cli.main import main; main()"
     )
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
     for name in ("aime24", "arithmetic", "gpqa_diamond", "math500"):

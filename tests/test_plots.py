@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from synthetic_runs import solve_rates, write_run
 
-from evalkit import plots, plots_samples
-from evalkit.entries import Entry, load_entries
 from evalkit.errors import EvalkitError
-from evalkit.published import load_published
+from evalkit.results.entries import Entry, load_entries
+from evalkit.results.plots import figures as plots
+from evalkit.results.plots import samples as plots_samples
+from evalkit.results.published import load_published
 
 DRAW = {
     "tokens": plots.accuracy_against_tokens,

@@ -10,10 +10,10 @@ from evalkit_tasks.arithmetic import Arithmetic
 from helpers import evalkit
 from test_schedule import load_benchmark
 
-from evalkit.generate import RequestQueue, TaskPlan
-from evalkit.progress import Progress
-from evalkit.protocols import Protocol
-from evalkit.registry import TaskSpec
+from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.registry import TaskSpec
+from evalkit.run.progress import Progress
+from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.types import Completion, Problem, SampleKey, SamplingParams, Score
 
 

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from evalkit import EvalkitError
-from evalkit.prompts import bos_count, opened_prefix, render_prompt
+from evalkit.engines.prompts import bos_count, opened_prefix, render_prompt
 
 QUESTION = [{"role": "user", "content": "What is 1 + 1?"}]
 PLAIN_TEMPLATE = (

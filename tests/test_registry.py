@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from evalkit import EvalkitError
-from evalkit.protocols import available_protocols, find_protocol
-from evalkit.registry import TaskSpec, find_task_class, installed_tasks, load_task_file
+from evalkit.benchmark.protocols import available_protocols, find_protocol
+from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_tasks, load_task_file
 
 OPTIONS_TASK = """
 from dataclasses import dataclass

@@ -8,8 +8,8 @@ import pytest
 from helpers import evalkit, records, write_recorded
 
 from evalkit import Message, Request, SamplingParams
-from evalkit.backends import EngineOptions
-from evalkit.backends.replay import ReplayBackend
+from evalkit.engines import EngineOptions
+from evalkit.engines.replay import ReplayBackend
 
 
 def ask(backend: ReplayBackend, text: str, problem_id: str = "x", index: int = 0):

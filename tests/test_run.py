@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from helpers import evalkit, records, told, write_recorded
 
-from evalkit.report import load_report, powers_of_two
-from evalkit.store import RunDirectory, find_runs
+from evalkit.results.report import load_report, powers_of_two
+from evalkit.store.run import RunDirectory, find_runs
 
 TASK = """
 from evalkit import Problem, Score, Task

@@ -12,7 +12,7 @@ ATTACK = "\x1b]0;owned\x07 \u202e right to left \ud800\rover the line"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    from evalkit.data import DataSource
+    from evalkit.benchmark.data import DataSource
 
     first, second = Arithmetic().load(DataSource())[:2]
     recorded = write_recorded(

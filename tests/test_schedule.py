@@ -13,10 +13,10 @@ from evalkit_tasks.arithmetic import Arithmetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.generate import RequestQueue, TaskPlan
-from evalkit.protocols import Protocol
-from evalkit.registry import TaskSpec
-from evalkit.schedule import Schedule
+from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.registry import TaskSpec
+from evalkit.run.queue import RequestQueue, TaskPlan
+from evalkit.run.schedule import Schedule
 from evalkit.types import Completion, Problem, SampleKey, SamplingParams
 
 PROTOCOL = Protocol("test", "here")

@@ -7,7 +7,7 @@ import torch
 import transformers
 from test_backend_transformers import SIZE, ask, backend_of, make_checkpoint
 
-from evalkit.repetition import CHECK_EVERY, loop_period
+from evalkit.engines.repetition import CHECK_EVERY, loop_period
 from evalkit.types import SamplingParams
 
 

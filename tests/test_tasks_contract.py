@@ -6,9 +6,9 @@ import pytest
 from helpers import evalkit, told
 from synthetic import write_all
 
-from evalkit.contract import check_task
-from evalkit.data import DataSource
-from evalkit.registry import TaskSpec, installed_tasks
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.registry import TaskSpec, installed_tasks
+from evalkit.run.contract import check_task
 
 SMALL = ("aime24", "math500", "gpqa_diamond", "arithmetic")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.repetition import LEAST_TOKENS, LONGEST_PERIOD, loop_period
-from evalkit.throughput import Meter
+from evalkit.engines.repetition import LEAST_TOKENS, LONGEST_PERIOD, loop_period
+from evalkit.run.throughput import Meter
 from evalkit.types import Completion
 
 

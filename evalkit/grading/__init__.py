@@ -1,7 +1,7 @@
 """Answer checking that can be called from anywhere: `grade_math`, `math_equal`, `grade_choice`."""
 
 from evalkit.grading.choice import grade_choice
-from evalkit.grading.mathematics import grade_math, math_equal
-from evalkit.grading.thinking import Thinking, split_thinking
+from evalkit.grading.math import grade_math, math_equal
+from evalkit.thinking import Thinking, split_thinking
 
 __all__ = ["Thinking", "grade_choice", "grade_math", "math_equal", "split_thinking"]

@@ -4,10 +4,20 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from evalkit.grading.extract import OPEN_END, box_contents, visible
-from evalkit.grading.letters import CORRECTED, DOUBTED, ENDS, MORE, NEGATED, NOUN, REJECTED, named_letter, recites
-from evalkit.grading.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
-from evalkit.grading.thinking import split_thinking
+from evalkit.grading.answers.extract import OPEN_END, box_contents, visible
+from evalkit.grading.answers.letters import (
+    CORRECTED,
+    DOUBTED,
+    ENDS,
+    MORE,
+    NEGATED,
+    NOUN,
+    REJECTED,
+    named_letter,
+    recites,
+)
+from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
+from evalkit.thinking import split_thinking
 from evalkit.types import Score
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

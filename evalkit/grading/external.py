@@ -4,9 +4,9 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from evalkit.errors import EvalkitError
-from evalkit.grading.extract import extract_answer
-from evalkit.grading.mathematics import grade_math
-from evalkit.grading.thinking import split_thinking
+from evalkit.grading.answers.extract import extract_answer
+from evalkit.grading.math import grade_math
+from evalkit.thinking import split_thinking
 from evalkit.types import Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalkit.errors import EvalkitError
-from evalkit.sandbox import alone
+from evalkit.sandbox import locks
 from evalkit.sandbox.compare import Comparison, parse_json, same_lines, same_tokens, same_value
 from evalkit.sandbox.compiling import CompileError, compiled
 from evalkit.sandbox.jail import Flavour, Jail, JailBrokenError, Job, ProgramCrashedError, Session, has_numpy
@@ -167,7 +167,7 @@ class _Judging:
             verdict, explanation = self._grade(session, reply, text, expected)
         if verdict == "time limit":
             self.reruns += 1
-            with room.left(), alone.by_itself():
+            with room.left(), locks.by_itself():
                 reply = session.run(data, fresh=True)
             verdict, explanation = self._grade(session, reply, text, expected)
             self.changed += verdict != "time limit"
@@ -278,7 +278,7 @@ class _Room:
 
     def __enter__(self) -> "_Room":
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(alone.beside_others())
+        self._stack.enter_context(locks.beside_others())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -290,4 +290,4 @@ class _Room:
         try:
             yield
         finally:
-            self._stack.enter_context(alone.beside_others())
+            self._stack.enter_context(locks.beside_others())

@@ -184,7 +184,7 @@ def rate_command(
     import json
     from typing import cast
 
-    from evalkit.data import DataSource
+    from evalkit.benchmark.data import DataSource
 
     from .contests import load_set
     from .estimate import Rule, rate

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.registry import TaskSpec
 from evalkit.errors import EvalkitError
-from evalkit.registry import TaskSpec
-from evalkit.store import RunDirectory
+from evalkit.store.run import RunDirectory
 from evalkit.types import Score
 
 from .contests import ContestSet, load_set

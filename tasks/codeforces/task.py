@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from evalkit.data import DataSource, LoadedData
+from evalkit.benchmark.data import DataSource, LoadedData
+from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError
-from evalkit.task import DatasetSpec, Task
 from evalkit.types import Metric, Problem, Score
 
 from .contests import Contest, ContestSet, load_set

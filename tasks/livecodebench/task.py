@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from evalkit import DatasetSpec, Problem, Score, Task
-from evalkit.data import DataSource
+from evalkit.benchmark.data import DataSource
 from evalkit.errors import EvalkitError
 from evalkit.types import Metric
 

@@ -1,0 +1,1 @@
+"""What a benchmark is: its task, its data, how a model is asked."""

@@ -1,0 +1,102 @@
+"""A protocol: a named preset of everything that changes a number."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar
+
+from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError
+from evalkit.types import Message, SamplingParams
+
+DEFAULT_PROTOCOL = "deepseek-r1"
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a checkpoint is asked, and how its answers are drawn.
+
+    `prompts` replaces the prompt of every task of a kind, `n` the completions a problem gets by task name, `options`
+    the options of a task by its name. `response_prefix` begins the response where the chat template does not.
+    `source` says where the values come from.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    source: str
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int | None = None
+    max_tokens: int = 32768
+    system_prompt: str | None = None
+    response_prefix: str = "<think>\n"
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    n: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def sampling(self, task: Task, seed: int, n: int | None = None) -> SamplingParams:
+        """The sampling of one task: `n` if given, else the protocol's for it, else the task's own."""
+        return SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_tokens=self.max_tokens,
+            n=n if n is not None else self.n.get(task.name, task.n),
+            seed=seed,
+        )
+
+    def overridden(self, values: Mapping[str, Any]) -> "Protocol":
+        """This protocol with the values that are not None, and a name that says what was changed."""
+        changed = {k: v for k, v in values.items() if v is not None and v != getattr(self, k)}
+        marks = [f"{k}={v:g}" if isinstance(v, int | float) else k for k, v in changed.items()]
+        return replace(self, name="+".join([self.name, *marks]), **changed) if changed else self
+
+    def system_messages(self) -> tuple[Message, ...]:
+        return ({"role": "system", "content": self.system_prompt},) if self.system_prompt else ()
+
+
+def available_protocols() -> dict[str, Protocol]:
+    """Every installed preset by name, ours and those of other packages (entry-point group `evalkit.protocols`)."""
+    return {e.name: e.load() for e in sorted(entry_points(group="evalkit.protocols"), key=lambda e: e.name)}
+
+
+def find_protocol(name_or_file: str) -> Protocol:
+    """A preset by name, or a JSON file with the same fields. Raises EvalkitError if it is neither."""
+    if name_or_file.endswith(".json"):
+        return _read_protocol(Path(name_or_file))
+    presets = available_protocols()
+    if name_or_file not in presets:
+        raise EvalkitError(
+            f"There is no protocol {name_or_file!r}.{did_you_mean(name_or_file, list(presets))}",
+            f"available: {', '.join(presets)}; or give a JSON file of your own, e.g. my-protocol.json.",
+        )
+    return presets[name_or_file]
+
+
+def _read_protocol(path: Path) -> Protocol:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            content = {"name": path.stem, "source": path.name, **content}
+        adapter: TypeAdapter[Any] = TypeAdapter(Protocol)
+        protocol: Protocol = adapter.validate_json(json.dumps(content), strict=True)
+    except FileNotFoundError:
+        raise EvalkitError(f"There is no protocol file {path}.", "see `evalkit protocols` for the presets.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(map(str, first["loc"])) or "the file"
+        raise EvalkitError(
+            f"The protocol file {path} is wrong at {field_name}: {first['msg']}.",
+            "its fields are those that `evalkit protocols` prints for a preset.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise EvalkitError(
+            f"The protocol file {path} cannot be read: {error}.", "it has to be one JSON object."
+        ) from error
+    return protocol

@@ -1,0 +1,45 @@
+"""`evalkit compare A B`: what is real and what is noise."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="compare", short_help="Two runs, paired by problem: the difference and how sure it is.")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--across-protocols", is_flag=True, help="Compare runs of different protocols; the table says so.")
+@click.option("--points", type=float, default=2.0, show_default=True, help="The difference to work out n for.")
+@click.option("--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Problems listed a task.")
+@click.option(
+    "-f", "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="What to write."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
+def command(
+    a: Path, b: Path, across_protocols: bool, points: float, flips: int, form: str, output: Path | None
+) -> None:
+    """Compare run directory B with A on the problems that both have.
+
+    \b
+    evalkit compare results/base/deepseek-r1-1a2b3c4d results/student/deepseek-r1-5e6f7a8b
+    """
+    from evalkit.results.compare import compare
+    from evalkit.results.entries import load_entries
+    from evalkit.results.formats.comparison import comparison_json, comparison_markdown
+    from evalkit.store.lines import write_atomically
+
+    (first, incomplete_a), (second, incomplete_b) = load_entries([a]), load_entries([b])
+    for note in incomplete_a + incomplete_b:
+        click.echo(note, err=True)
+    compared = compare(first, second, across_protocols, points / 100)
+    name_a, name_b = f"{first[0].report.model} ({a})", f"{second[0].report.model} ({b})"
+    text = (
+        comparison_markdown(name_a, name_b, compared, flips)
+        if form == "md"
+        else comparison_json(name_a, name_b, compared)
+    )
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text)
+        click.echo(f"wrote {output}", err=True)

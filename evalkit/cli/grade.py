@@ -1,0 +1,54 @@
+"""`evalkit grade`: grade one response, and show how the verdict came about."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(name="grade", short_help="Grade one response against a gold answer, and explain the verdict.")
+@click.option("--gold", required=True, help="The right answer, as the benchmark has it.")
+@click.option(
+    "--response", "response_file", type=click.Path(path_type=Path), metavar="FILE", help="A file; - is stdin."
+)
+@click.option("--answer", help="An answer itself, instead of a response to find it in.")
+@click.option("--choices", metavar="TEXT|TEXT|…", help="Grade as multiple choice, with these options in order.")
+@click.option("--grader", "grader_name", default="evalkit", show_default=True, help="evalkit, math-verify or prm800k.")
+def command(gold: str, response_file: Path | None, answer: str | None, choices: str | None, grader_name: str) -> None:
+    """Say whether a response's answer means the same as the gold answer, what was found where, and by which rule.
+
+    \b
+    evalkit grade --gold '\\frac{1}{2}' --answer 0.5
+    evalkit grade --gold 42 --response completion.txt
+    evalkit grade --gold B --choices 'red|green|blue' --response -
+    """
+    from evalkit.errors import EvalkitError
+    from evalkit.grading import grade_choice
+    from evalkit.grading.external import grader
+    from evalkit.grading.math import compare_answers
+
+    if (response_file is None) == (answer is None):
+        raise EvalkitError("Give either --response FILE or --answer.", "--response - reads standard input.")
+    if answer is not None and choices is None and grader_name == "evalkit":
+        verdict = compare_answers(gold, answer)
+        status = "error" if verdict.equal is None else "correct" if verdict.equal else "wrong"
+        click.echo(f"status       {status}\nexplanation  {verdict.why}")
+        return
+    text = answer if response_file is None else _read(response_file)
+    assert text is not None
+    options = None if choices is None else choices.split("|")
+    score = grader(grader_name)(text, gold) if options is None else grade_choice(text, gold, options)
+    shown = "(none)" if score.answer is None else score.answer
+    click.echo(f"status       {score.status}\nanswer       {shown}\nfound by     {score.extracted_by or '(nothing)'}")
+    click.echo(f"explanation  {score.explanation}")
+
+
+def _read(path: Path) -> str:
+    from evalkit.errors import EvalkitError
+
+    if str(path) == "-":
+        return sys.stdin.read()
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise EvalkitError(f"{path} cannot be read: {error.strerror}.", "give the file of a response.") from error

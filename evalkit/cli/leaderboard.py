@@ -1,0 +1,59 @@
+"""`evalkit leaderboard`: the table, from run directories and published figures."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="leaderboard", short_help="The table: runs, error bars, published figures.")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["md", "csv", "json", "latex", "html", "model-card"]),
+    default="md",
+    show_default=True,
+    help="What to write; model-card is metadata for a README on the hub.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
+@click.option(
+    "--published",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="Set a published table beside ours, e.g. deepseek-r1; or a CSV file of your own.",
+)
+@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="One more column a task, e.g. pass@8.")
+def command(
+    runs: tuple[Path, ...], form: str, output: Path | None, tables: tuple[str, ...], metrics: tuple[str, ...]
+) -> None:
+    """Print the leaderboard of RUNS: results folders or run directories [default: results].
+
+    \b
+    evalkit leaderboard results/
+    evalkit leaderboard results/ --published deepseek-r1
+    evalkit leaderboard --published deepseek-r1 -f latex -o table.tex
+    """
+    from evalkit.results.entries import load_entries
+    from evalkit.results.formats import FORMATS
+    from evalkit.results.leaderboard import build_table
+    from evalkit.results.published import load_published
+    from evalkit.store.lines import write_atomically
+
+    figures = [figure for table in tables for figure in load_published(table)]
+    paths = list(runs) or ([] if tables else [Path("results")])
+    entries, notes = load_entries(paths) if paths else ([], [])
+    for note in notes:
+        click.echo(note, err=True)
+    if form == "model-card":
+        from evalkit.results.formats.model_card import model_card
+
+        text = model_card(entries)
+    else:
+        text = FORMATS[form](build_table(entries, figures, metrics, notes))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text)
+        click.echo(f"wrote {output}", err=True)

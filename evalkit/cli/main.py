@@ -1,0 +1,96 @@
+"""The command line: finds the commands, and turns what goes wrong into one sentence and a hint."""
+
+import importlib
+import logging
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+import evalkit
+from evalkit.errors import EvalkitError
+
+COMMANDS = (
+    "run",
+    "score",
+    "samples",
+    "verify",
+    "leaderboard",
+    "compare",
+    "plot",
+    "tasks",
+    "protocols",
+    "grade",
+    "grade_diff",
+    "judge",
+    "doctor",
+)
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for; commands of other packages come by the group `evalkit.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(f"evalkit.cli.{name}")]
+        return ours + sorted(entry.name for entry in entry_points(group="evalkit.commands"))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        module = name.replace("-", "_")
+        if module in COMMANDS and importlib.util.find_spec(f"evalkit.cli.{module}"):
+            command: click.Command = importlib.import_module(f"evalkit.cli.{module}").command
+            return command
+        for entry in entry_points(group="evalkit.commands", name=name):
+            plugged: click.Command = entry.load()
+            return plugged
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from evalkit.benchmark.registry import did_you_mean
+
+            known = self.list_commands(ctx)
+            raise EvalkitError(
+                f"There is no command {args[0]!r}.{did_you_mean(args[0], known)}", f"available: {', '.join(known)}."
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(evalkit.__version__, prog_name="evalkit")
+def cli() -> None:
+    """Evaluate reasoning models: a checkpoint in, the table of DeepSeek-R1's paper out, with error bars.
+
+    \b
+    evalkit run ./checkpoint -t aime24,math500     evaluate
+    evalkit leaderboard results/                   the table
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("httpx", "huggingface_hub", "filelock"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def fail(error: EvalkitError) -> int:
+    """Tell an error on stderr and return its exit code."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+    click.echo(f"{click.style('hint:', bold=True)} {error.hint}", err=True)
+    return error.exit_code
+
+
+def main() -> None:
+    """The entry point `evalkit`. Exit codes: 0 done, 1 could not finish, 2 the user's mistake."""
+    try:
+        cli.main(standalone_mode=False)
+    except EvalkitError as error:
+        sys.exit(fail(error))
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "evalkit"
+        sys.exit(fail(EvalkitError(error.format_message(), f"see `{command} --help`.")))
+    except click.Abort:
+        sys.exit(fail(EvalkitError("Stopped.", "what was done is kept; give the same command again.")))
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,41 @@
+"""`evalkit protocols`: the presets, and what each fixes."""
+
+import click
+
+
+@click.command(name="protocols", short_help="The presets, and what each fixes.")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON: to save, change, and give to --protocol FILE.json.")
+def command(name: str | None, as_json: bool) -> None:
+    """List the protocols, or show NAME: a preset or a JSON file of your own.
+
+    \b
+    evalkit protocols
+    evalkit protocols deepseek-r1 --json > my-protocol.json
+    """
+    import json
+    from dataclasses import asdict
+
+    from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, available_protocols, find_protocol
+
+    chosen = [find_protocol(name)] if name else list(available_protocols().values())
+    if as_json:
+        content = [asdict(p) for p in chosen]
+        click.echo(json.dumps(content[0] if name else content, indent=2, ensure_ascii=False))
+        return
+    for number, protocol in enumerate(chosen):
+        default = " (default)" if protocol.name == DEFAULT_PROTOCOL else ""
+        click.echo(("\n" if number else "") + click.style(protocol.name, bold=True) + default)
+        for key, value in asdict(protocol).items():
+            if key == "name" or value in ({}, ()):
+                continue
+            entries = value.items() if isinstance(value, dict) else [("", value)]
+            for kind, entry in entries:
+                label = f"{key}[{kind}]" if kind else key
+                click.echo(f"  {label:16} {_shown(entry)}")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return repr(value) if isinstance(value, str) and ("\n" in value or not value) else str(value)

@@ -1,0 +1,156 @@
+"""Feeds recorded completions through the same path as an engine's: regrade anybody's outputs, test without a model."""
+
+import gzip
+import hashlib
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalkit.engines.base import EngineOptions
+from evalkit.engines.prompts import Prompt
+from evalkit.errors import EvalkitError
+from evalkit.types import Completion, Request, SampleKey
+
+_TEXT_FIELDS = ("text", "response", "completion", "output", "generation", "code")
+_QUESTION_FIELDS = ("question", "problem", "prompt")
+
+
+logger = logging.getLogger(__name__)
+
+# copies of a benchmark differ in LaTeX, figures and line breaks, but hardly in their words
+_LIKE, _CLEARLY = 0.6, 0.15
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[a-z]+|[0-9]+", text.lower()))
+
+
+def _likeness(recorded: tuple[str, ...], asked: tuple[str, ...]) -> float:
+    """Dice's coefficient of the words, counted with repetition: 1 for the same words, 0 for none in common."""
+    return 2 * (Counter(recorded) & Counter(asked)).total() / max(len(recorded) + len(asked), 1)
+
+
+class ReplayBackend:
+    """Recorded completions, from JSON lines (also .gz), matched by key or by the question's text.
+
+    A line has the completion under one of `text`, `response`, `completion`, `output`, `generation`, `code` (a string,
+    or a list with one string a sample), and either `problem_id` (with `sample_index`, and `task` where a file holds
+    several) or the question's text under `question`, `problem` or `prompt`. A run's completions.jsonl is such a file.
+    Of the rest `finish_reason` (default "stop"), `prefix`, `prompt_tokens` and `completion_tokens` are used.
+    """
+
+    name = "replay"
+    tokenizer = None
+
+    def __init__(self, model: str, options: EngineOptions) -> None:
+        if not options.recorded:
+            raise EvalkitError("The replay backend has nothing to replay.", "give a file with --recorded FILE.")
+        self._model = model
+        self._digest = hashlib.sha256()
+        self._by_key: dict[tuple[str | None, str, int], dict[str, Any]] = {}
+        self._by_question: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        self._matches: dict[tuple[str, ...], tuple[str, ...] | None] = {}
+        for name in options.recorded:
+            self._read(Path(name))
+
+    def _read(self, path: Path) -> None:
+        try:
+            content = path.read_bytes()
+            self._digest.update(content)
+            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        except (OSError, EOFError, UnicodeDecodeError) as error:
+            raise EvalkitError(
+                f"{path} cannot be read: {error}.", "give a file of JSON lines, or such a file .gz."
+            ) from error
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                try:
+                    self._add(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise EvalkitError(
+                        f"Line {number} of {path} is no recorded completion: {error}.",
+                        f"it has to have problem_id or a question, and one of {', '.join(_TEXT_FIELDS)}.",
+                    ) from error
+
+    def _add(self, record: dict[str, Any]) -> None:
+        field = next((f for f in _TEXT_FIELDS if f in record), None)
+        if field is None:
+            raise KeyError("it has no text")
+        texts = record[field] if isinstance(record[field], list) else [record[field]]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"its {field} is not text")
+        samples = [{**record, "text": text} for text in texts]
+        if "problem_id" in record:
+            first = int(record.get("sample_index", 0))
+            for offset, sample in enumerate(samples):
+                key = (record.get("task"), str(record["problem_id"]), first + offset)
+                if key in self._by_key:
+                    raise ValueError(f"sample {key[2]} of problem {key[1]} is there twice")
+                self._by_key[key] = sample
+        else:
+            question = next((record[f] for f in _QUESTION_FIELDS if f in record), None)
+            if not isinstance(question, str) or not question.strip():
+                raise KeyError("it has no problem_id and no question")
+            self._by_question.setdefault(_words(question), []).extend(samples)
+
+    def identity(self) -> dict[str, Any]:
+        return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
+
+    def environment(self) -> dict[str, Any]:
+        return {}
+
+    def context_length(self) -> int | None:
+        return None
+
+    def render(self, request: Request) -> Prompt | None:
+        return None
+
+    def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        for request in requests:
+            yield self._replay(request)
+
+    def _find(self, key: SampleKey, question: str) -> dict[str, Any] | None:
+        for task in (key.task, None):
+            if record := self._by_key.get((task, key.problem_id, key.sample_index)):
+                return record
+        words = _words(question)
+        if words not in self._matches:
+            self._matches[words] = self._nearest(words)
+        samples = self._by_question.get(self._matches[words] or (), [])
+        return samples[key.sample_index] if key.sample_index < len(samples) else None
+
+    def _nearest(self, asked: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The recorded question that stands in the prompt, whatever its punctuation; else the one clearly nearest."""
+        text = " ".join(asked)
+        inside = [q for q in self._by_question if f" {' '.join(q)} " in f" {text} "]
+        if inside:
+            return max(inside, key=len)
+        near = sorted(((_likeness(q, asked), q) for q in self._by_question), reverse=True)[:2]
+        if near and near[0][0] >= _LIKE and (len(near) == 1 or near[0][0] - near[1][0] >= _CLEARLY):
+            logger.warning(
+                "taken for the same question (%.0f%% of its words): %s", 100 * near[0][0], " ".join(near[0][1])[:80]
+            )
+            return near[0][1]
+        return None
+
+    def _replay(self, request: Request) -> Completion:
+        record = self._find(request.key, request.messages[-1]["content"])
+        if record is None:
+            return Completion(*request.key, "", "error", None, None, 0.0, error="there is no recorded completion")
+        return Completion(
+            *request.key,
+            text=record["text"],
+            finish_reason=record.get("finish_reason") or "stop",
+            prompt_tokens=record.get("prompt_tokens"),
+            completion_tokens=record.get("completion_tokens"),
+            seconds=0.0,
+            prefix=record.get("prefix", ""),
+            error=record.get("error"),
+        )
+
+    def close(self) -> None:
+        """Nothing to free."""

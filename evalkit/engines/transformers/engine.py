@@ -1,0 +1,265 @@
+"""The `transformers` engine: batched generation in this process, on the device it finds."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from evalkit.engines.base import EngineOptions
+from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.prompts import Prompt, render_prompt
+from evalkit.errors import EvalkitError
+from evalkit.types import Completion, Request
+
+if TYPE_CHECKING:
+    import torch
+
+    from evalkit.engines.transformers.batching import Ended, Row
+
+_MOST_ROWS = {"cuda": 256, "mps": 32, "cpu": 64}
+_MEMORY_SHARE = 0.6  # of what is free once the weights are there; the rest is for activations and growth
+
+
+class TransformersBackend:
+    """A checkpoint run by transformers.
+
+    The batch is refilled as its rows finish. Architectures whose cache has no rows to exchange (sliding windows,
+    state-space layers, their hybrids) run in static batches sorted by prompt length instead.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model: str, options: EngineOptions) -> None:
+        for package in ("torch", "transformers"):
+            if find_spec(package) is None:
+                raise EvalkitError(
+                    f"The transformers backend needs the package {package}, which is not installed.",
+                    'run `pip install "evalkit[transformers]"`.',
+                )
+        self.options = options
+        self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
+        self._model: Any = None
+        self._end_tokens: Sequence[int] = ()
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "backend": self.name,
+            "model": self.checkpoint.model,
+            "fingerprint": self.checkpoint.fingerprint(),
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "max_model_len": self.context_length(),
+            "stop_repetition": self.options.stop_repetition,
+        }
+
+    def environment(self) -> dict[str, Any]:
+        import torch
+        import transformers
+
+        name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        return {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "device": name,
+            "gpus": int(self._device.type == "cuda"),
+            "threads": torch.get_num_threads(),
+        }
+
+    def context_length(self) -> int | None:
+        return self.options.max_model_len or self.checkpoint.context_length()
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.checkpoint.tokenizer
+
+    def render(self, request: Request) -> Prompt:
+        return render_prompt(self.checkpoint.tokenizer, request.messages, request.response_prefix)
+
+    def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        from evalkit.engines.transformers.attention import use_groups
+        from evalkit.engines.transformers.batch_loop import serve_refilling, serve_static
+        from evalkit.engines.transformers.batching import RowBatch, takes_rows
+        from evalkit.engines.transformers.static_batches import run_static
+        from evalkit.engines.transformers.stopping import Decoder
+
+        model = self._load()
+        queue = _Queue(self, requests)
+        decoder = Decoder(self.checkpoint.tokenizer)
+        rows = self._most_rows(queue)
+        if takes_rows(model):
+            use_groups(model)
+            batch = RowBatch(model, decoder, self._end_tokens, rows, self.options.stop_repetition)
+            finished = serve_refilling(queue, batch, rows)
+        else:
+            run = partial(run_static, model, decoder, self._end_tokens, self.options.stop_repetition)
+            finished = serve_static(queue, run, rows)
+        for ended in finished:
+            yield from queue.refused()
+            yield _completion(ended, decoder)
+        yield from queue.refused()
+
+    def close(self) -> None:
+        if self._model is None:
+            return
+        import torch
+
+        self._model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @cached_property
+    def _device(self) -> "torch.device":
+        import torch
+
+        if self.options.device is not None:
+            try:
+                device = torch.device(self.options.device)
+                torch.empty(0, device=device)
+            except (RuntimeError, AssertionError) as error:
+                raise EvalkitError(
+                    f"The device {self.options.device} is not one that torch can use here.",
+                    "use cuda, cuda:1, mps or cpu, or leave it out.",
+                ) from error
+            return device
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+    @cached_property
+    def _dtype(self) -> "torch.dtype":
+        """The weights' type. "auto" is the checkpoint's own, but on a CPU, slow at half types, float32."""
+        import torch
+
+        wanted = self.options.dtype
+        if wanted != "auto":
+            dtype = getattr(torch, wanted, None)
+            if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+                raise EvalkitError(f"The dtype {wanted} is not one to compute in.", "use float32, bfloat16 or float16.")
+            return dtype
+        own = self.checkpoint.config.get_text_config().dtype or self.checkpoint.config.dtype or torch.float32
+        if isinstance(own, str):
+            own = getattr(torch, own)
+        return torch.float32 if self._device.type == "cpu" and own.itemsize < 4 else own
+
+    def _load(self) -> Any:
+        """The model, loaded once; EvalkitError where that fails."""
+        if self._model is None:
+            from transformers import GenerationConfig
+
+            from evalkit.engines.transformers.model_loading import end_tokens, load_model
+
+            self._model = load_model(self.checkpoint, self._dtype, self._device)
+            self._end_tokens = end_tokens(self._model, self.checkpoint.tokenizer)
+            # The checkpoint's own sampling settings, such as a repetition penalty, are not what the run says.
+            self._model.generation_config = GenerationConfig()
+        return self._model
+
+    def _most_rows(self, queue: "_Queue") -> int:
+        """The batch size asked for, else what fits the memory if completions get as long as they may."""
+        if self.options.batch_size is not None:
+            if self.options.batch_size < 1:
+                raise EvalkitError(
+                    f"The batch size is {self.options.batch_size}, it has to be 1 or more.", "leave it out."
+                )
+            return self.options.batch_size
+        from evalkit.engines.transformers.model_loading import bytes_per_token, free_memory
+
+        most = _MOST_ROWS.get(self._device.type, 32)
+        first = queue.peek()
+        free = free_memory(self._device)
+        if first is None or free is None:
+            return most
+        tokens = len(first.prompt.token_ids) + first.limit
+        return max(1, min(most, int(_MEMORY_SHARE * free / (tokens * bytes_per_token(self._model)))))
+
+
+class _Queue:
+    """Requests as rows, drawn only when there is room for them; those that cannot run are completions at once."""
+
+    def __init__(self, backend: TransformersBackend, requests: Iterator[Request]) -> None:
+        self._backend = backend
+        self._requests = requests
+        self._returned: deque[Row] = deque()
+        self._refused: deque[Completion] = deque()
+
+    def take(self, count: int) -> "list[Row]":
+        """Up to `count` rows; fewer only where no more are left."""
+        from evalkit.engines.transformers.batching import Row
+
+        rows: list[Row] = []
+        while len(rows) < count:
+            if self._returned:
+                rows.append(self._returned.popleft())
+                continue
+            request = next(self._requests, None)
+            if request is None:
+                break
+            prompt = None
+            try:
+                prompt = self._backend.render(request)
+                limit = self._room(prompt, request)
+            except EvalkitError as error:
+                self._refused.append(_refusal(request, prompt, error.message))
+            else:
+                rows.append(Row(request, prompt, limit))
+        return rows
+
+    def put_back(self, rows: "list[Row]") -> None:
+        """To the front, to start anew."""
+        for row in reversed(rows):
+            row.tokens = []
+            self._returned.appendleft(row)
+
+    def peek(self) -> "Row | None":
+        rows = self.take(1)
+        self.put_back(rows)
+        return rows[0] if rows else None
+
+    def refused(self) -> Iterator[Completion]:
+        while self._refused:
+            yield self._refused.popleft()
+
+    def _room(self, prompt: Prompt, request: Request) -> int:
+        """The tokens that a completion may have."""
+        length = self._backend.context_length()
+        asked = request.params.max_tokens
+        if not prompt.token_ids:
+            raise EvalkitError("The prompt has no token.", "a model needs at least one to begin with.")
+        if length is None:
+            return asked
+        if len(prompt.token_ids) >= length:
+            raise EvalkitError(
+                f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {length}.",
+                "raise --max-model-len where the model allows it.",
+            )
+        return min(asked, length - len(prompt.token_ids))
+
+
+def _refusal(request: Request, prompt: Prompt | None, error: str) -> Completion:
+    """The completion of a request that never reached the model."""
+    return Completion(
+        *request.key,
+        text="",
+        finish_reason="error",
+        prompt_tokens=len(prompt.token_ids) if prompt else 0,
+        completion_tokens=0,
+        seconds=0.0,
+        prefix=prompt.prefix if prompt else "",
+        error=error,
+    )
+
+
+def _completion(ended: "Ended", decoder: Any) -> Completion:
+    row = ended.row
+    text = decoder.text(row.tokens[:-1] if ended.ends_with_eos else row.tokens)
+    return Completion(
+        *row.request.key,
+        text=text if ended.stop_at is None else text[: ended.stop_at],
+        finish_reason=ended.reason,
+        prompt_tokens=len(row.prompt.token_ids),
+        completion_tokens=len(row.tokens),
+        seconds=time.monotonic() - row.started,
+        prefix=row.prompt.prefix,
+        error=ended.error,
+    )

@@ -1,0 +1,193 @@
+"""Find the answer in a response, and say where it was found.
+
+In order of trust: the last balanced box, an `<answer>` element, a stated final answer, an "Answer:" line, a response
+that is nothing but an expression, a concluding statement. Every pattern here runs in linear time.
+"""
+
+import re
+from dataclasses import dataclass
+
+from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
+
+_TAIL = 200_000  # characters: an answer stands at the end of a response
+_LONGEST = 4_000  # characters of a response that is nothing but an expression
+_TRIES = 20  # of the last cues
+_END_OF_TURN = re.compile(
+    r"<\|(?:im_end|im_start|eot_id|endoftext|end|return|start_header_id)\|>|<｜[^｜>]{1,40}｜>|</s>|<end_of_turn>|\[INST\]"
+)
+_BOX = re.compile(r"(?:\\|\x08)(?:boxed|fbox|framebox)\s*(?=\{)|\x08oxed\s*(?=\{)")
+_BARE_BOX = re.compile(r"\\boxed\s*([-+]?[\w.]+)")
+_BRACE = re.compile(r"\\[{}]|[{}]|\\\\")
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
+_ELEMENT = re.compile(r"<(answer|final_answer|finalanswer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+_FIELD = re.compile(r"\"(?:final_)?answer\"\s*:\s*(\"[^\"\n]{1,500}\"|-?[\d.]+)", re.IGNORECASE)
+_GSM8K = re.compile(r"^\s*####\s*(?=[-+$\d\\(.])(.+)$", re.MULTILINE)
+_SPACING = re.compile(
+    r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
+)
+_AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
+OPEN_END = re.compile(
+    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
+    r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
+    re.IGNORECASE,
+)
+# a value, and then why: "**12**\n\nExplanation: …"
+_FIRST = re.compile(
+    r"(.{1,200}?)(?:\.\s+|\n\s*)[\s*#_]*"
+    r"(?:explanation|reason|because|(?:this|that) is because|check|verification|proof|justification|why)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
+_OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their)\s+\Z", re.IGNORECASE)
+_DECORATION = re.compile(
+    r"^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+|[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$"
+)
+_FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
+_PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
+_NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
+_JOINT = re.compile(
+    r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
+    r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """An answer as it was written, and the rule that found it."""
+
+    answer: str
+    rule: str
+
+
+def extract_answer(response: str) -> Extracted | None:
+    """The answer that a response (thinking split off already) gives; None where it states none."""
+    response = visible(response)
+    boxed = _from_box(response)
+    if boxed is None:
+        return _from_element(response) or _from_statement(response)
+    found, end = boxed
+    # a final answer that is stated after the last box is the later word
+    return _final_statement(response[end:]) or found
+
+
+def box_contents(text: str) -> list[tuple[int, int, str]]:
+    """(start, end, content) of every outermost balanced box with something in it, in order. Linear time."""
+    starts = {match.end(): match.start() for match in _BOX.finditer(text)}
+    if not starts:
+        return []
+    boxes: list[tuple[int, int, str]] = []
+    stack: list[int] = []
+    for match in _BRACE.finditer(text, min(starts)):
+        if match[0] in ("{", "\\{"):
+            stack.append(match.start() if match[0] == "{" else -1)
+        elif match[0] in ("}", "\\}") and stack:
+            if match[0] == "\\}" and stack[-1] != -1 and stack[-1] not in starts:
+                continue
+            opened = stack.pop()
+            while match[0] == "}" and opened == -1 and stack:
+                opened = stack.pop()
+            if opened in starts:
+                while boxes and boxes[-1][0] > starts[opened]:
+                    boxes.pop()
+                boxes.append((starts[opened], match.end(), text[opened + 1 : match.start()]))
+    return [box for box in boxes if box[2].strip(" $\n\t\\,.")]
+
+
+def visible(response: str) -> str:
+    """The end of a response, up to the token that ends the turn; digits of every script as 0 to 9."""
+    response = ascii_digits(response[-_TAIL:])
+    ends = _END_OF_TURN.search(response.lstrip())
+    if ends and response.lstrip()[: ends.start()].strip():
+        response = response.lstrip()[: ends.start()]
+    return response
+
+
+def _from_box(response: str) -> tuple[Extracted, int] | None:
+    """The last boxes' answer, and where they end."""
+    if "box" not in response and "\x08oxed" not in response:
+        return None
+    prose = _CODE.sub(lambda match: " " * len(match[0]), response)
+    boxes = box_contents(prose)
+    outside_code = bool(boxes)
+    if not boxes and prose != response:
+        boxes = box_contents(response)
+    if not boxes:
+        bare = _BARE_BOX.findall(prose)
+        return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    meant = [box for box in boxes if not _NOT_BOX.search(prose[max(0, box[0] - 20) : box[0]])]
+    boxes = meant or boxes
+    end = boxes[-1][1]
+    if outside_code or prose.find("\\box", end) < 0:
+        group = [boxes[-1]]
+        for box in reversed(boxes[:-1]):
+            if not _joined(prose[box[1] : group[-1][0]]):
+                break
+            group.append(box)
+        answers = list(dict.fromkeys(box[2].strip() for box in reversed(group)))
+        if len(answers) > 1:
+            return Extracted(", ".join(answers), "boxes"), end
+    return Extracted(boxes[-1][2].strip(), "box"), end
+
+
+def _final_statement(tail: str) -> Extracted | None:
+    """A final answer that is given at once behind its cue: "Final answer: 9", not "The final answer is in the 3 …"."""
+    for match in list(CUES[0].pattern.finditer(tail))[: -_TRIES - 1 : -1]:
+        after = tail[match.end() : match.end() + 2000]
+        value = statement_value(after, after_cue=True) if _AT_ONCE.match(after) else None
+        if value is not None and any(character.isdigit() or character == "\\" for character in value):
+            return Extracted(value, CUES[0].name)
+    return None
+
+
+def _joined(gap: str) -> bool:
+    """Whether what stands between two boxes joins them into one answer: `, `, `and`, `and y_2 =`."""
+    if len(gap) > 80 or "\n\n" in gap:
+        return False
+    bare = _SPACING.sub("", gap)
+    return ("\n" not in gap or bool(bare)) and _JOINT.fullmatch(bare) is not None
+
+
+def _from_element(response: str) -> Extracted | None:
+    elements = [match[2].strip() for match in _ELEMENT.finditer(response) if match[2].strip()]
+    if elements:
+        value = statement_value(elements[-1], after_cue=not is_prose(elements[-1]))
+        return Extracted(value or elements[-1], "answer element")
+    fields = _FIELD.findall(response)
+    if fields:
+        return Extracted(fields[-1].strip('"'), "answer field")
+    hashes = _GSM8K.findall(response)
+    return Extracted(hashes[-1].strip(), "#### line") if hashes else None
+
+
+def _from_statement(response: str) -> Extracted | None:
+    response = _DECORATION.sub("", response.strip())
+    for cue in CUES:
+        for match in list(cue.pattern.finditer(response))[: -_TRIES - 1 : -1]:
+            if _OTHERS.search(response[max(0, match.start() - 20) : match.start()]):
+                continue
+            value = statement_value(response[match.end() : match.end() + 2000], after_cue=True)
+            if value is not None and "\\boxed" not in value:
+                return Extracted(value, cue.name)
+    if "\\boxed" in response:
+        return None  # a box that was never closed
+    if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
+        return None
+    if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
+        code = _FENCED.fullmatch(response)
+        if code and not _PLAIN.fullmatch(code[1]):
+            return None
+        return Extracted(code[1] if code else led_value(response), "whole response")
+    first = _FIRST.match(response)
+    if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
+        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+    if (listed := _BULLETS.search(response)) and not _CODE.search(response):
+        items = [item.strip(" \t-*•$.,;") for item in listed[1].strip().split("\n")]
+        if not any(is_prose(item) or "$" in item for item in items):
+            return Extracted(", ".join(items), "conclusion")
+    if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
+        return None  # cut off in the middle of a formula
+    prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
+    value = statement_value(prose, concluding=True) if is_prose(prose) or has_words_around(prose) else None
+    cut_off = value is not None and value.count("{") > value.count("}")
+    return None if value is None or cut_off else Extracted(value, "conclusion")

@@ -1,0 +1,361 @@
+"""Compare two syntax trees by meaning: equations, lists, sets, tuples, intervals, matrices, values."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
+from evalkit.grading.equality.plusminus import expand
+from evalkit.grading.equality.realsets import sets_equal
+from evalkit.grading.equality.scalars import canonical, difference_ratio, same_solution, values_equal
+from evalkit.grading.equality.settle import is_function, nameable, settle, unchained, value_side
+from evalkit.grading.latex.nodes import (
+    Builder,
+    Call,
+    Node,
+    Num,
+    Ratio,
+    Rel,
+    Seq,
+    SetOp,
+    Sym,
+    Text,
+    symbols,
+)
+
+_ORDER = frozenset({"<", ">", "<=", ">="})
+MAX_ITEMS = 500
+_EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
+FEW = 40  # items, up to which every pair is compared
+
+
+def equivalent(gold: Node, answer: Node) -> str | None:
+    """The rule by which `answer` means the same as `gold`; None where it does not."""
+    gold, answer = settle(gold), settle(answer)
+    gold, answer = unchained(gold, answer), unchained(answer, gold)
+    if gold == answer:
+        return "the same form"
+    for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
+        applies, rule = compare(gold, answer)
+        if applies:
+            return rule
+    if isinstance(gold, Text) or isinstance(answer, Text):
+        return _texts(gold, answer)
+    rule = values_equal(gold, answer)
+    return rule or ("the same terms" if canonical(gold) == canonical(answer) else None)
+
+
+Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and the rule's name where the pair is equal
+
+
+# equations and inequalities
+
+
+def _relations(gold: Node, answer: Node) -> Verdict:
+    of_gold, of_answer = isinstance(gold, Rel), isinstance(answer, Rel)
+    if of_gold and of_answer:
+        return True, _both_relations(gold, answer)  # type: ignore[arg-type]
+    if isinstance(gold, Rel):
+        side = value_side(gold, lenient=False)
+        if side is not None:
+            return True, equivalent(side, answer)
+        return True, "the same set of numbers" if sets_equal(gold, answer) else None
+    if isinstance(answer, Rel):
+        side = value_side(answer, lenient=not isinstance(gold, Text))
+        if side is not None:
+            return True, equivalent(gold, side)
+        return True, "the same set of numbers" if sets_equal(gold, answer) else None
+    return False, None
+
+
+def _both_relations(gold: Rel, answer: Rel) -> str | None:
+    if gold.ops == ("=",) and answer.ops == ("=",):
+        return _equations(gold, answer)
+    if symbols(gold) != symbols(answer) and "=" not in gold.ops + answer.ops and len(symbols(gold)) == 1:
+        return None  # x > 2 says nothing about y
+    if len(gold.ops) == len(answer.ops) == 1 and gold.ops[0] in _ORDER and answer.ops[0] in _ORDER:
+        if sets_equal(gold, answer):
+            return "the same set of numbers"
+        ratio = difference_ratio(gold, answer)
+        if ratio is None or isinstance(ratio, complex) or getattr(ratio, "imag", 0) != 0:
+            return None
+        flipped = gold.ops[0][0] != answer.ops[0][0]
+        strict = ("=" in gold.ops[0]) == ("=" in answer.ops[0])
+        return "the same inequality, scaled" if strict and (ratio.real < 0) == flipped else None
+    if gold.ops == answer.ops == ("!=",):
+        return "the same inequality, scaled" if difference_ratio(gold, answer) is not None else None
+    if sets_equal(gold, answer):
+        return "the same set of numbers"
+    if gold.ops == answer.ops and all(equivalent(a, b) for a, b in zip(gold.args, answer.args, strict=True)):
+        return "the same relation"
+    turned = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op) for op in reversed(answer.ops))
+    if gold.ops == turned and all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True)):
+        return "the same relation, turned"
+    return None
+
+
+def _equations(gold: Rel, answer: Rel) -> str | None:
+    (left, right), (other_left, other_right) = gold.args, answer.args
+    if nameable(left) and nameable(other_left):
+        if left == other_left or canonical(left) == canonical(other_left):
+            return equivalent(right, other_right)
+        if isinstance(left, Seq) and isinstance(other_left, Seq):
+            return _by_name(gold, answer)
+        if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
+            return equivalent(right, other_right)
+    if left == other_right and (rule := equivalent(right, other_left)):
+        return rule
+    if difference_ratio(gold, answer) is not None:
+        return "the same equation, scaled"
+    if same_solution(gold, answer):
+        return "the same equation, solved"
+    return None
+
+
+def _by_name(gold: Node, answer: Node) -> str | None:
+    first, second = _assignments(gold), _assignments(answer)
+    if not first or not second or set(first) != set(second):
+        return None
+    return "each name has the same value" if all(equivalent(first[name], second[name]) for name in first) else None
+
+
+def _assignments(node: Node) -> dict[object, Node] | None:
+    """Name -> value of `(p, q) = (3, 2)` or `p = 3, q = 2`; None where the node is nothing like it."""
+    if isinstance(node, Rel) and node.ops == ("=",):
+        left, right = node.args
+        if isinstance(left, Seq) and isinstance(right, Seq) and len(left.items) == len(right.items):
+            return {canonical(name): value for name, value in zip(left.items, right.items, strict=True)}
+        return {canonical(left): right} if nameable(left) else None
+    if isinstance(node, Seq):
+        found: dict[object, Node] = {}
+        for item in node.items:
+            if not (isinstance(item, Rel) and item.ops == ("=",) and nameable(item.args[0])):
+                return None
+            if (name := canonical(item.args[0])) in found:
+                return None
+            found[name] = item.args[1]
+        return found
+    return None
+
+
+# functions by cases
+
+
+def _cases(gold: Node, answer: Node) -> Verdict:
+    pairs = []
+    for node in (gold, answer):
+        if not (isinstance(node, Call) and node.name == "cases"):
+            return isinstance(gold, Call) and isinstance(answer, Call) and "cases" in (gold.name, answer.name), None
+        pairs.append(_with_conditions(list(zip(node.args[::2], node.args[1::2], strict=True))))
+    rest = pairs[1]
+    for value, condition in pairs[0]:
+        same = (pair for pair in rest if equivalent(condition, pair[1]) and equivalent(value, pair[0]))
+        found = next(same, None)
+        if found is None:
+            return True, None
+        rest.remove(found)
+    return True, None if rest else "the same cases"
+
+
+def _with_conditions(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+    """`otherwise` written as what the other conditions leave."""
+    named = [condition for _, condition in pairs if isinstance(condition, Rel)]
+    if len(named) != len(pairs) - 1:
+        return pairs
+    rest: Node = Sym("RR")
+    for condition in named:
+        rest = SetOp("difference", (rest, condition))
+    return [(value, condition if isinstance(condition, Rel) else rest) for value, condition in pairs]
+
+
+# several values
+
+
+def _items(node: Node) -> tuple[str, list[Node]] | None:
+    """("list" or "set", the items) of a bare list, a set, or a value with ±."""
+    if isinstance(node, Seq) and node.open in ("", "{"):
+        items = [settle(variant) for item in node.items for variant in expand(item)]
+        if any(isinstance(item, Rel) and item.ops[0] != "=" for item in items):
+            return None
+        return ("list" if not node.open else "set"), items[:MAX_ITEMS]
+    variants = list(expand(node))
+    return ("list", variants) if len(variants) > 1 else None
+
+
+def _several(gold: Node, answer: Node) -> Verdict:
+    first, second = _items(gold), _items(answer)
+    if first is None and second is None:
+        return False, None
+    if first is None or second is None:
+        kind, items = first or second or ("", [])
+        other = answer if first is not None else gold
+        if isinstance(other, Seq) and kind == "list" and other.open in ("(",) and len(other.items) == len(items):
+            pairs = zip(items, other.items, strict=True) if first is not None else zip(other.items, items, strict=True)
+            if all(equivalent(a, b) for a, b in pairs):
+                return True, "the same values in the same order"
+            return True, _by_name(gold, answer)
+        if isinstance(other, Rel | SetOp | Builder) or (kind == "set" and isinstance(other, Sym)):
+            return False, None
+        if len(items := _distinct(items)) == 1:
+            return True, equivalent(items[0], other) if first is not None else equivalent(other, items[0])
+        return True, None
+    names = _by_name(gold, answer)
+    if names is not None:
+        return True, names
+    if (named := (_assignments(gold), _assignments(answer)))[0] and named[1] and set(named[0]) == set(named[1]):
+        return True, None
+    ordered = any(item == Sym("...") for item in first[1] + second[1]) or (
+        bool(named[0]) != bool(named[1]) and _unlike(gold)
+    )
+    left, right = _distinct(first[1]), _distinct(second[1])
+    letters = _letter(left), _letter(right)
+    if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
+        if letters[0] != letters[1]:
+            return True, None
+        left, right = ([item.args[1] for item in items if isinstance(item, Rel)] for items in (left, right))
+    if ordered:
+        same = len(left) == len(right) and all(equivalent(a, b) for a, b in zip(left, right, strict=True))
+        return True, "the same sequence" if same else None
+    return True, "the same values in any order" if _matched(left, right) else None
+
+
+def _letter(items: Sequence[Node]) -> str:
+    """The letter x where the items are x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else."""
+    letters = set()
+    for item in items:
+        if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
+            return ""
+        letters.add(name.name.partition("_")[0])
+    return next(iter(letters)) if len(letters) == 1 else ""
+
+
+def _unlike(gold: Node) -> bool:
+    """Whether a gold names its values by different letters: `x = 2, y = 3` has an order, `x_1 = 2, x_2 = 3` none."""
+    names = [item.args[0] for item in gold.items if isinstance(item, Rel)] if isinstance(gold, Seq) else []
+    letters = {name.name.partition("_")[0] for name in names if isinstance(name, Sym)}
+    return len(names) > 1 and len(letters) == len(names)
+
+
+def _distinct(items: Sequence[Node]) -> list[Node]:
+    if len(items) > FEW:
+        return list({canonical(item): item for item in items}.values())
+    kept: list[Node] = []
+    for item in items:
+        if not any(_same_item(item, other) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _same_item(gold: Node, answer: Node) -> str | None:
+    """`equivalent` for the members of a set or list, where {1} is not 1."""
+    is_set = [isinstance(node, Seq) and node.open == "{" for node in (gold, answer)]
+    return equivalent(gold, answer) if is_set[0] == is_set[1] else None
+
+
+def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
+    if len(left) != len(right):
+        return False
+    if len(left) > FEW:  # what is written alike first, so that few pairs are left to compare
+        first, second = ({canonical(item): item for item in items} for items in (left, right))
+        left = [item for key, item in first.items() if key not in second]
+        right = [item for key, item in second.items() if key not in first]
+        if len(left) != len(right) or len(left) > FEW:
+            return False
+    rest = list(right)
+    for item in left:
+        at = next((i for i, other in enumerate(rest) if _same_item(item, other)), None)
+        if at is None:
+            return False
+        rest.pop(at)
+    return True
+
+
+# structures
+
+
+def _matrices(gold: Node, answer: Node) -> Verdict:
+    first, second = as_matrix(gold), as_matrix(answer)
+    if first is None:
+        first = as_vector(gold, _length(second or answer))
+    if second is None:
+        second = as_vector(answer, _length(first or gold))
+    if first is None and second is None:
+        return False, None
+    rows: Sequence[Sequence[Node]] | None = rows_of(first or gold)
+    other: Sequence[Sequence[Node]] | None = rows_of(second or answer)
+    if rows is None or other is None:
+        return True, None
+    if (first is None or second is None) and len(rows[0]) != len(other[0]):
+        rows, other = _as_column(rows), _as_column(other)
+    if [len(row) for row in rows] != [len(row) for row in other]:
+        return True, None
+    same = all(equivalent(a, b) for x, y in zip(rows, other, strict=True) for a, b in zip(x, y, strict=True))
+    return True, "the same entries" if same else None
+
+
+def _length(node: Node) -> int:
+    """How many entries a column or tuple has; 0 for anything else."""
+    rows = rows_of(node) or ()
+    return len(rows) if all(len(row) == 1 for row in rows) else len(rows[0]) if len(rows) == 1 else 0
+
+
+def _as_column(rows: Sequence[Sequence[Node]]) -> Sequence[Sequence[Node]]:
+    return [[entry] for entry in rows[0]] if len(rows) == 1 else rows
+
+
+def _ratios(gold: Node, answer: Node) -> Verdict:
+    if not (isinstance(gold, Ratio) and isinstance(answer, Ratio)):
+        return False, None
+    if len(gold.parts) != len(answer.parts):
+        return True, None
+    a, b = gold.parts[0], answer.parts[0]
+    if any(part == Num(Fraction(0)) for part in gold.parts + answer.parts):
+        return True, "the same parts" if gold.parts == answer.parts else None
+    same = all(
+        equivalent(Call("*", (part, b)), Call("*", (other, a)))
+        for part, other in zip(gold.parts, answer.parts, strict=True)
+    )
+    return True, "the same proportion" if same else None
+
+
+def _tuples(gold: Node, answer: Node) -> Verdict:
+    if not (isinstance(gold, Seq) and isinstance(answer, Seq) and gold.open and answer.open):
+        return False, None
+    if (gold.open, gold.close) != (answer.open, answer.close) or len(gold.items) != len(answer.items):
+        return True, None
+    rules = [equivalent(a, b) for a, b in zip(gold.items, answer.items, strict=True)]
+    if all(rules):
+        return True, "the same entries in the same order"
+    return True, _by_name(gold, answer)
+
+
+def _sets(gold: Node, answer: Node) -> Verdict:
+    kinds = (SetOp, Seq, Builder)
+    if not (isinstance(gold, kinds) or isinstance(answer, kinds)):
+        return False, None
+    if sets_equal(gold, answer):
+        return True, "the same set of numbers"
+    if isinstance(gold, SetOp) and isinstance(answer, SetOp) and gold.op == answer.op:
+        pairs = (answer.args, answer.args[::-1]) if gold.op != "difference" else (answer.args,)
+        if any(all(equivalent(a, b) for a, b in zip(gold.args, other, strict=True)) for other in pairs):
+            return True, "the same sets joined"
+    if isinstance(gold, Seq) and isinstance(answer, Seq) and not gold.open and not answer.open:
+        return True, "the same conditions in any order" if _matched(gold.items, answer.items) else None
+    if isinstance(gold, Builder) and isinstance(answer, Builder):
+        same = equivalent(gold.element, answer.element) and equivalent(gold.condition, answer.condition)
+        return True, "the same condition" if same else None
+    return True, None
+
+
+def _texts(gold: Node, answer: Node) -> str | None:
+    if Sym("emptyset") in (gold, answer):
+        other = answer if gold == Sym("emptyset") else gold
+        empty = isinstance(other, Text) and other.words.casefold() in _EMPTY
+        return "no solution" if empty else None
+
+    def words(node: Node) -> str | None:
+        return node.words if isinstance(node, Text) else node.name if isinstance(node, Sym) else None
+
+    first, second = words(gold), words(answer)
+    return (
+        "the same words" if first is not None and second is not None and first.casefold() == second.casefold() else None
+    )

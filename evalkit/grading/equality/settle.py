@@ -1,0 +1,135 @@
+"""What an answer says beside its value: steps before it, approximations behind it, the name of what it is."""
+
+from fractions import Fraction
+
+from evalkit.grading.latex.nodes import Builder, Call, Node, Num, Quantity, Ratio, Rel, Seq, SetOp, Sym, Text, symbols
+
+_ARITHMETIC = frozenset(
+    {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
+)
+
+
+def settle(node: Node) -> Node:
+    """Drop what an answer says beside itself: approximations, steps before it, the set's `x in`, the name of a list."""
+    if isinstance(node, Rel):
+        node = _settled_relation(node)
+    if isinstance(node, Builder) and isinstance(node.condition, Rel) and isinstance(node.element, Sym):
+        return node
+    if (
+        isinstance(node, Call)
+        and node.name == "*"
+        and _is_point(node.args[1])
+        and _POINTS.issuperset(symbols(node.args[0]))
+    ):
+        return Rel(("=",), node.args) if isinstance(node.args[0], Sym) else node
+    if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
+        return settle(node.items[0])
+    if isinstance(node, Seq) and not node.open:
+        items = [settle(item) for item in node.items]
+        first = items[0]
+        if isinstance(first, Rel) and nameable(first.args[0]) and not any(isinstance(item, Rel) for item in items[1:]):
+            if first.ops == ("=",):
+                items[0] = settle(first.args[1])
+            elif first.ops == ("!=",):  # x ≠ 1, 2
+                items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
+        return Seq("", "", tuple(items))
+    return node
+
+
+_POINTS = frozenset("ABCDMPQRSV")
+
+
+def _is_point(node: Node) -> bool:
+    return isinstance(node, Seq) and node.open == "(" and len(node.items) in (2, 3)
+
+
+def unchained(node: Node, other: Node) -> Node:
+    """`a = b = 1` as a = 1, b = 1 where the other is a list or tuple too, else as a = 1."""
+    if not (isinstance(node, Rel) and len(node.ops) > 1 and set(node.ops) == {"="}):
+        return node
+    *names, value = node.args
+    if isinstance(other, Seq) or (isinstance(other, Rel) and len(other.ops) > 1):
+        return Seq("", "", tuple(Rel(("=",), (name, value)) for name in names))
+    return Rel(("=",), (names[0], value))
+
+
+def _settled_relation(node: Rel) -> Node:
+    ops, args = list(node.ops), list(node.args)
+    if "->" in ops:
+        last = len(ops) - 1 - ops[::-1].index("->")
+        ops, args = ops[last + 1 :], args[last + 1 :]
+    if "~" in ops:
+        at = ops.index("~")
+        if at == 0 and nameable(args[0]) and symbols(args[0]):
+            ops[0] = "="
+            at = ops.index("~") if "~" in ops else len(ops)
+        ops, args = ops[:at], args[: at + 1]
+    if len(ops) > 1 and all(op == "=" for op in ops) and not all(isinstance(name, Sym) for name in args[:-1]):
+        ops, args = ["="], [args[0], args[-1]]
+    if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
+        ops, args = ops[1:], args[1:]
+    if ops == ["!="] and args[1] == Num(Fraction(0)) and not symbols(args[0]):
+        ops, args = [], args[:1]  # -2 ≠ 0
+    if not ops:
+        return settle(args[0])
+    if ops == ["in"] and not _is_number_family(args[1]):
+        return settle(args[1])
+    if ops == ["equiv"] and isinstance(args[1], Quantity) and args[1].unit.startswith("pmod") and nameable(args[0]):
+        return args[1]
+    return Rel(tuple(ops), tuple(args))
+
+
+def _is_number_family(node: Node) -> bool:
+    return isinstance(node, Sym) and node.name in ("NN",)
+
+
+def nameable(node: Node) -> bool:
+    """Whether the left side of an equation only names what the right side says: x, f(x), |AB|, NO/BO, (p, q)."""
+    if isinstance(node, Sym):
+        return node.name not in ("pi", "e", "oo", "...")
+    if isinstance(node, Text):
+        return True
+    if isinstance(node, Quantity):
+        return nameable(node.value)
+    if isinstance(node, Ratio):
+        return all(nameable(part) for part in node.parts)
+    if isinstance(node, Seq):
+        return bool(node.items) and all(nameable(item) for item in node.items)
+    if isinstance(node, Call):
+        if node.name in ("*", "/"):
+            return all(nameable(argument) or _called(argument) for argument in node.args)
+        if node.name == "^":
+            inverse = node.args[1] == Call("neg", (Num(Fraction(1)),))
+            return isinstance(node.args[0], Sym) and (inverse or node.args[0].name in ("sigma", "chi"))
+        return node.name not in _ARITHMETIC and bool(symbols(node) or node.args)
+    return isinstance(node, SetOp)
+
+
+def _called(node: Node) -> bool:
+    """The argument of P(X > 2) or a(n, 1), which the parser took for a factor, does not count as a number there."""
+    return isinstance(node, Rel) or (isinstance(node, Seq) and len(node.items) > 1)
+
+
+def value_side(relation: Rel, *, lenient: bool) -> Node | None:
+    """What an equation says something is; None where it is an equation between quantities."""
+    if relation.ops != ("=",):
+        return None
+    left, right = relation.args
+    if nameable(left):
+        return right
+    if nameable(right) and not symbols(left):
+        return left
+    if not symbols(left) or (lenient and not symbols(right) and _sum_of_names(left)):
+        return right
+    return None
+
+
+def _sum_of_names(node: Node) -> bool:
+    if isinstance(node, Call) and node.name in ("+", "neg"):
+        return all(_sum_of_names(argument) for argument in node.args)
+    return nameable(node)
+
+
+def is_function(node: Node) -> bool:
+    """Whether a node is a function with its argument, f(x)."""
+    return isinstance(node, Call) and node.name not in _ARITHMETIC

@@ -1,0 +1,1 @@
+"""One parser for the mathematics that models write."""

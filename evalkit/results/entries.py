@@ -1,0 +1,112 @@
+"""The tasks of many runs, each with its report and with all the settings that change its numbers."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalkit.benchmark.registry import installed_task
+from evalkit.errors import RunIncompleteError
+from evalkit.results.report import Report, load_report, refresh_reports, stored_report
+from evalkit.store.run import RunDirectory, find_runs
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One task of one run: its report, all the settings that change its numbers by name, its data sets' names.
+
+    `available` is the number of problems that the benchmark has, None where that was not recorded; `engine` what the
+    run's engine says of itself, such as a quantization.
+    """
+
+    run: Path
+    report: Report
+    settings: Mapping[str, Any]
+    hub_ids: tuple[str, ...] = ()
+    available: int | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def subset(self) -> str:
+        """`subset of 5 problems`, empty where the run has all of them."""
+        if self.available is None or self.report.problems >= self.available:
+            return ""
+        return f"subset of {self.report.problems} problem{'s' if self.report.problems > 1 else ''}"
+
+
+def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
+    """Every complete task below `paths`, and a line for each one that is not complete.
+
+    Raises EvalkitError where there is no run, where a run is damaged, or where none is complete.
+    """
+    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
+    asked = {
+        (run, name): description
+        for run in sorted(runs, key=lambda run: natural_order(str(run.path)))
+        for description in (run.describe(),)
+        for name in description["tasks"]
+    }
+    reports = {(run, name): stored_report(run, name, d["tasks"][name]) for (run, name), d in asked.items()}
+    refresh_reports([key for key, report in reports.items() if report is None])
+    entries: list[Entry] = []
+    incomplete: list[str] = []
+    for (run, name), description in asked.items():
+        try:
+            report = reports[run, name] or load_report(run, name, description["tasks"][name])
+        except RunIncompleteError as error:
+            incomplete.append(f"not shown: {error.message}")
+            continue
+        entries.append(_entry(run, report, description))
+    if not entries:
+        detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
+        raise RunIncompleteError(f"No run is complete. {detail}", "give the command that began it again.")
+    return entries, incomplete
+
+
+def _entry(run: RunDirectory, report: Report, description: Mapping[str, Any]) -> Entry:
+    asked = description["tasks"][report.task]
+    available = asked.get("problems_available")
+    if available is None and (task_class := installed_task(report.task)) is not None:
+        available = task_class.rows  # a run of an earlier version
+    return Entry(
+        run.path,
+        report,
+        _settings(description, report.task),
+        tuple(d["hub_id"] for d in asked["identity"].get("data", [])),
+        available,
+        description["identity"].get("engine") or {},
+    )
+
+
+def natural_order(text: str) -> list[tuple[int, str]]:
+    """A sort key that puts checkpoint-500 before checkpoint-1000."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
+
+
+def _settings(description: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What two runs have to share for their figures of a task to stand in one column."""
+    asked, shared = description["tasks"][name], description["identity"]["protocol"]
+    settings = {k: v for k, v in shared.items() if k != "name"}
+    settings.update(asked["identity"].get("sampling", {}))
+    settings.update({k: v for k, v in asked["identity"].items() if k not in ("sampling", "data")})
+    settings["data"] = [d.get("fingerprint") for d in asked["identity"].get("data", [])]
+    ids = json.dumps(sorted(asked["problem_ids"])).encode()
+    settings["problems"] = f"{len(asked['problem_ids'])} ({hashlib.sha256(ids).hexdigest()[:8]})"
+    return settings
+
+
+def setting_differences(
+    settings: Mapping[str, Any], reference: Mapping[str, Any], left_out: Collection[str] = ()
+) -> list[str]:
+    """`temperature 0.7 instead of 0.6` for each setting that differs and is not left out."""
+    told = []
+    for key in sorted((settings.keys() | reference.keys()) - set(left_out)):
+        ours, theirs = settings.get(key), reference.get(key)
+        if ours == theirs:
+            continue
+        short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
+        told.append(f"{key} {ours} instead of {theirs}" if short else f"another {key}")
+    return told

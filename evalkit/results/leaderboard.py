@@ -1,0 +1,342 @@
+"""Many reports, and published figures, in one table in the shape of the paper's."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError
+from evalkit.results.entries import Entry, load_entries, natural_order, setting_differences
+from evalkit.results.formats.table import Cell, Column, Row, Table
+from evalkit.results.published import PAPER, Figure, load_published, model_key
+from evalkit.results.reproduction import FEWEST_SAMPLES, verdict
+from evalkit.stats import holm, sign_flip_test
+from evalkit.store.run import RunDirectory, find_runs
+from evalkit.types import Metric
+
+CAPTION = (
+    "Percent unless it is a rating. After each figure its 95% half-widths: run to run (the same problems, new "
+    "samples), then over problems (other problems of the same kind, clustered by problem). n: samples a problem; cut: "
+    "share of completions stopped at the token limit, counted as they score."
+)
+BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
+BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample a problem; its upper bound stands there."
+_MARKS = "†‡§¶"
+
+
+def build_table(
+    entries: Sequence[Entry],
+    published: Sequence[Figure] = (),
+    metrics: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Table:
+    """The table: the paper's columns first, then the others; published rows with ours below them.
+
+    `metrics` adds columns, such as `pass@8`, for every task that has them.
+    Raises EvalkitError where no run has one of them.
+    """
+    columns = _columns(entries, published, metrics)
+    runs: dict[Path, list[Entry]] = {}
+    for entry in entries:
+        runs.setdefault(entry.run, []).append(entry)
+    unusual = _unusual_settings(entries, columns)
+    marks = _Marks()
+    judged: list[Figure] = []
+    for entry in entries:
+        if entry.subset:
+            marks.add(entry, f"subset of {entry.report.problems} of {entry.available} problems: another benchmark.")
+    for entry in entries:
+        if note := unusual.get((entry.run, entry.report.task)):
+            marks.add(entry, note)
+    theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
+    names = Counter(tasks[0].report.model for tasks in runs.values())
+    ours = []
+    for path, tasks in runs.items():
+        report = tasks[0].report
+        label = report.model if names[report.model] == 1 else f"{report.model} ({path.name})"
+        by_task = {t.report.task: t for t in tasks}
+        cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
+        ours.append(Row(report.model, label, cells, path.name, report.protocol))
+    ours = _with_best(ours, columns, runs, unusual)
+    caption = CAPTION if ours else "Percent unless it is a rating; published figures."
+    notes = [
+        *_own_notes(ours, judged),
+        *_consensus_notes(ours, columns),
+        *marks.told(),
+        *_figure_notes(published),
+        *notes,
+    ]
+    return Table(columns, _order(ours, _published_rows(published, columns)), caption, notes)
+
+
+def _columns(entries: Sequence[Entry], published: Sequence[Figure], metrics: Sequence[str]) -> list[Column]:
+    """The columns that have a figure, in the paper's order, each once."""
+    titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
+    titles |= {e.report.task: e.report.title for e in entries}
+    had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
+    for name in metrics:
+        if all(name != metric for _, metric in had):
+            offered = ", ".join(dict.fromkeys(m.name for e in entries for m in e.report.metrics)) or "none"
+            raise EvalkitError(f"No run has the metric {name!r}.", f"there is: {offered}.")
+    wanted: list[tuple[str, str]] = [f.column for f in load_published(PAPER)]
+    wanted += [f.column for f in published]
+    wanted += [(e.report.task, "pass@1") for e in entries]
+    wanted += [(e.report.task, m.name) for e in entries for m in e.report.metrics if m.unit != "%" or m.name in metrics]
+    had |= {f.column for f in published}
+    return [Column(task, titles[task], metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
+
+
+def _cell(
+    entry: Entry | None,
+    column: Column,
+    theirs: Mapping[tuple[str, tuple[str, str]], Figure],
+    marks: "_Marks",
+    judged: list[Figure],
+) -> Cell | None:
+    metric = entry.report.metric(column.metric) if entry is not None else None
+    if entry is None or metric is None:
+        return None
+    report = entry.report
+    cell = Cell(
+        value=metric.value,
+        unit=_unit(metric),
+        interval_run=metric.interval_run,
+        interval_problems=metric.interval,
+        n=report.n,
+        problems=report.problems,
+        truncated=report.truncation_rate,
+        errors=report.statuses["error"],
+    )
+    if (figure := theirs.get((model_key(report.model), (column.task, column.metric)))) is not None:
+        found = verdict(entry, metric, figure)
+        cell = replace(cell, z=found.z, verdict=found.word, not_compared="; ".join(found.reasons))
+        if found.reasons and found.word != entry.subset:
+            marks.add(entry, f"not compared with the published figure: {'; '.join(found.reasons)}.")
+        elif not found.reasons:
+            judged.append(figure)
+    return replace(cell, mark=marks.of(entry))
+
+
+class _Marks:
+    """A sign for each distinct note, in the order in which the notes come."""
+
+    def __init__(self) -> None:
+        self._signs: dict[str, str] = {}
+        self._of: dict[tuple[Path, str], dict[str, None]] = {}
+
+    def add(self, entry: Entry, note: str) -> None:
+        if note not in self._signs:
+            number = len(self._signs)
+            self._signs[note] = _MARKS[number] if number < len(_MARKS) else f"[{number + 1}]"
+        self._of.setdefault((entry.run, entry.report.task), {})[self._signs[note]] = None
+
+    def of(self, entry: Entry) -> str:
+        return "".join(self._of.get((entry.run, entry.report.task), ()))
+
+    def told(self) -> list[str]:
+        return [f"{sign} {note}" for note, sign in self._signs.items()]
+
+
+def _unit(metric: Metric) -> str:
+    return "rating" if metric.name == "rating" else metric.unit
+
+
+def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[tuple[Path, str], str]:
+    """A note for each task of a run whose settings are not those that most runs of that task have."""
+    notes: dict[tuple[Path, str], str] = {}
+    for task in dict.fromkeys(c.task for c in columns):
+        of_task = [e for e in entries if e.report.task == task]
+        if not of_task:
+            continue
+        keys = [json.dumps(e.settings, sort_keys=True, default=str) for e in of_task]
+        counts = Counter(keys)
+        usual = max(
+            zip(of_task, keys, strict=True),
+            key=lambda pair: (counts[pair[1]], not pair[0].subset, pair[0].report.protocol == PAPER),
+        )
+        for entry, key in zip(of_task, keys, strict=True):
+            if key != usual[1]:
+                left_out = {"problems"} if entry.subset else set()  # has a note of its own
+                told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
+                note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
+                same = entry.report.protocol == usual[0].report.protocol
+                notes[entry.run, task] = told and (f"{told}." if same else f"{note}: {told}.")
+    return notes
+
+
+def _with_best(
+    rows: list[Row],
+    columns: Sequence[Column],
+    runs: Mapping[Path, Sequence[Entry]],
+    unusual: Mapping[tuple[Path, str], str],
+) -> list[Row]:
+    """Mark each column's best figure among runs of the usual protocol, and where it beats the next beyond chance."""
+    values = [{e.report.task: e.report.values for e in tasks} for tasks in runs.values()]
+    usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
+    best: dict[int, int] = {}
+    tests: list[tuple[int, float]] = []
+    for i, column in enumerate(columns):
+        ranked = [
+            (cell.value, r)
+            for r, row in enumerate(rows)
+            if (cell := row.cells[i]) is not None and column.task in usual[r]
+        ]
+        if len(ranked) < 2:
+            continue
+        ranked.sort(key=lambda pair: -pair[0])
+        best[i] = ranked[0][1]
+        first, second = (values[r][column.task] for _, r in ranked[:2])
+        if column.metric == "pass@1" and first.keys() == second.keys():
+            tests.append((i, sign_flip_test([second[k] for k in first], list(first.values()))))
+    adjusted = dict(zip([i for i, _ in tests], holm([p for _, p in tests]), strict=True))
+    marked = []
+    for r, row in enumerate(rows):
+        cells = [
+            replace(cell, best=True, significant=adjusted.get(i, 1.0) < 0.05) if cell and best.get(i) == r else cell
+            for i, cell in enumerate(row.cells)
+        ]
+        marked.append(replace(row, cells=cells))
+    return marked
+
+
+def _published_rows(published: Sequence[Figure], columns: Sequence[Column]) -> list[Row]:
+    """One row for each model and source, in the table's order."""
+    groups: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    for figure in published:
+        groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
+    rows = []
+    for (model, _), figures in groups.items():
+        cells: list[Cell | None] = []
+        for column in columns:
+            found = figures.get((column.task, column.metric))
+            cells.append(None if found is None else _published_cell(found))
+        rows.append(Row(model, f"{model} (published)", cells, published=True))
+    return rows
+
+
+def _published_cell(figure: Figure) -> Cell:
+    spread = None
+    if figure.sd is not None:
+        low, high = figure.value - 1.96 * figure.sd, figure.value + 1.96 * figure.sd
+        spread = (low, high) if figure.unit == "rating" else (max(low, 0.0), min(high, 100.0))
+    return Cell(figure.value, figure.unit, interval_run=spread, n=figure.n, source=figure.source)
+
+
+def _order(ours: list[Row], published: list[Row]) -> list[Row]:
+    """Each published model followed by our runs of it; runs of other models after them."""
+    if not published:
+        return sorted(ours, key=lambda row: natural_order(row.label))
+    rows: list[Row] = []
+    last = {model_key(row.model): i for i, row in enumerate(published)}
+    for i, row in enumerate(published):
+        key = model_key(row.model)
+        rows.append(row)
+        if last[key] == i:
+            rows += [r for r in ours if model_key(r.model) == key]
+    return rows + [r for r in ours if model_key(r.model) not in last]
+
+
+def _own_notes(ours: Sequence[Row], judged: Sequence[Figure]) -> list[str]:
+    cells = [cell for row in ours for cell in row.cells if cell is not None]
+    notes = [BEST_NOTE] if any(c.best for c in cells) else []
+    if any(c.n == 1 and c.interval_run for c in cells):
+        notes.append(BOUND_NOTE)
+    if any(c.verdict for c in cells):
+        protocols = ", ".join(sorted({row.protocol for row in ours}))
+        notes.append(
+            f"[z word]: ours ({protocols}) against the published figure, in run-to-run standard errors of both: "
+            "within, above, below, or too few samples to say; no z where the two are known to be of different problems "
+            "or settings."
+        )
+        notes += _judging_notes(judged)
+    return notes
+
+
+def _judging_notes(judged: Sequence[Figure]) -> list[str]:
+    """What had to be assumed of the published figures that have a z."""
+    notes = []
+    if any(f.n is None and f.unit == "%" for f in judged):
+        notes.append(f"Where the source does not tell n, {FEWEST_SAMPLES} is taken in z.")
+    if silent := sorted({f.source for f in judged if not f.protocol and not f.settings}):
+        notes.append(f"The settings of {', '.join(silent)} are not known: taken to be ours in z.")
+    if any(f.unit == "rating" for f in judged):
+        notes.append(
+            "CodeForces: z takes the source's contests to be as hard as ours; the paper does not name its own."
+        )
+    return notes
+
+
+def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Why a run has no figure under cons@k: the majority of fewer samples is another metric."""
+    notes = []
+    for i, column in enumerate(columns):
+        k = column.metric.removeprefix("cons@")
+        own = [j for j, c in enumerate(columns) if c.task == column.task and c.metric == "pass@1"]
+        fewer = {cell.n for row in ours for j in own if row.cells[i] is None and (cell := row.cells[j]) and cell.n}
+        if k != column.metric and (less := sorted(n for n in fewer if n < int(k))):
+            had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
+            notes.append(f"{column.heading} takes {k} samples a problem: runs with n = {had} have no figure there.")
+    return notes
+
+
+def _figure_notes(published: Sequence[Figure]) -> list[str]:
+    notes = [f"published: {source}." for source in dict.fromkeys(f.source for f in published)]
+    told = [f for f in published if f.note]
+    notes += [f"{f.model}, {f.benchmark} {f.metric} {f.value:g}: {f.note}." for f in told[:20]]
+    if any(f.sd is not None for f in published):
+        notes.append("± of a published figure: 1.96 times its standard deviation between single runs.")
+    return notes
+
+
+def leaderboard(dirs: str | Path | Sequence[str | Path]) -> Any:
+    """The leaderboard of run directories as a pandas DataFrame, one row a figure; columns as in the CSV format.
+
+    Raises EvalkitError as the command does.
+    """
+    import pandas as pd
+
+    paths = [Path(d) for d in ([dirs] if isinstance(dirs, str | Path) else dirs)]
+    entries, notes = load_entries(paths)
+    return pd.DataFrame(list(build_table(entries, notes=notes).records()))
+
+
+def load_results(path: str | Path) -> Any:
+    """Every sample below `path` as a pandas DataFrame, one row a completion, scores beside it.
+
+    Columns: model, run, protocol, task, problem_id, sample_index, status, value, answer, finish_reason,
+    prompt_tokens, completion_tokens, seconds, text. A completion without a score has None there.
+    Raises EvalkitError where there is no run or where one is damaged.
+    """
+    import pandas as pd
+
+    rows = [row for run in find_runs(Path(path)) for row in _samples(run)]
+    return pd.DataFrame(rows)
+
+
+def _samples(run: RunDirectory) -> Iterable[dict[str, Any]]:
+    description = run.describe()
+    shared = {
+        "model": description["model"],
+        "run": run.path.name,
+        "protocol": description["identity"]["protocol"]["name"],
+    }
+    for name in description["tasks"]:
+        store = run.task(name)
+        scores = {score.key: score for score, _ in store.scores()}
+        completions = {c.key: c for c in store.completions()}  # a later one replaces what a fault spoilt
+        for key, completion in completions.items():
+            score = scores.get(key)
+            yield {
+                **shared,
+                **key._asdict(),
+                "status": score.status if score else None,
+                "value": score.value if score else None,
+                "answer": score.answer if score else None,
+                "finish_reason": completion.finish_reason,
+                "prompt_tokens": completion.prompt_tokens,
+                "completion_tokens": completion.completion_tokens,
+                "seconds": completion.seconds,
+                "text": completion.text,
+            }
