@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.errors import EvalkitError
 
 
@@ -28,40 +29,7 @@ from evalkit.errors import EvalkitError
 @click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="An option of a task; repeatable.")
 @click.option("-o", "--output", metavar="DIR", help="The run directory [default: RESULTS/<model>/<protocol>-<hash>].")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where run directories go.")
-@click.option(
-    "--backend", "backend_name", help="transformers, vllm, openai, replay [default: vllm on CUDA if installed]."
-)
-@click.option("--revision", help="The checkpoint's revision on the hub.")
-@click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, float16; auto: the checkpoint's.")
-@click.option("--device", help="cuda, mps, cpu [default: the best there is].")
-@click.option("--batch-size", type=int, help="Sequences generated at once [default: by memory].")
-@click.option("--max-model-len", type=int, help="Tokens of prompt and completion together.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
-@click.option(
-    "--recorded", multiple=True, metavar="FILE", help="Recorded completions for --backend replay; repeatable."
-)
-@click.option(
-    "--base-url", "base_urls", multiple=True, metavar="URL", help="A server for --backend openai; repeatable."
-)
-@click.option("--served-model", help="The model's name at the server [default: MODEL].")
-@click.option(
-    "--api",
-    type=click.Choice(["chat", "completions"]),
-    default="chat",
-    show_default=True,
-    help="chat: the server applies the chat template; completions: it gets the text rendered here.",
-)
-@click.option("--concurrency", type=int, help="Requests in flight to each server [default: found while running].")
-@click.option("--request-timeout", type=float, help="Seconds for one request [default: by what completions take].")
-@click.option("--patience", type=float, default=120.0, show_default=True, help="Seconds to wait for a silent server.")
-@click.option("--tensor-parallel", type=int, default=1, show_default=True, help="GPUs that share one replica (vllm).")
-@click.option("--data-parallel", type=int, help="Replicas (vllm) [default: as many as the GPUs allow].")
-@click.option("--gpu-memory-utilization", type=float, default=0.9, show_default=True, help="Share of it for vllm.")
-@click.option("--quantization", help="vllm's name of it, such as fp8 or awq.")
-@click.option("--lora", metavar="DIR", help="A LoRA adapter on top of MODEL (vllm).")
-@click.option(
-    "--stop-repetition", is_flag=True, help="End completions that fall into an exact loop; counts as truncated."
-)
+@engine_flags
 @click.option(
     "--price", type=(float, float), metavar="PROMPT GENERATED", help="Of a million tokens each, for the cost."
 )
@@ -81,7 +49,8 @@ def command(
     task_options: tuple[str, ...],
     output: str | None,
     results: str,
-    backend_name: str | None,
+    engine_name: str | None,
+    engine_file: Path | None,
     price: tuple[float, float] | None,
     workers: int | None,
     dry_run: bool,
@@ -99,32 +68,30 @@ def command(
     from evalkit.benchmark.data import DataSource
     from evalkit.benchmark.protocols import find_protocol
     from evalkit.cli.summary import print_summary, throughput_line
-    from evalkit.engines import EngineOptions, open_backend
+    from evalkit.engines import open_engine
     from evalkit.run.preflight import check_task_prompts, describe_plan, require_room
     from evalkit.run.session import RunSession, default_run_path, plan_task, require_no_errors, run_identity
     from evalkit.store.run import RunDirectory
 
-    _require_positive(limit=limit, workers=workers, n=n, batch_size=others["batch_size"])
+    _require_positive(limit=limit, workers=workers, n=n)
+    engine_options = take_engine_options(others)
     protocol = find_protocol(protocol_name)
-    protocol = protocol.overridden(
-        {k: others.pop(k) for k in ("temperature", "top_p", "top_k", "max_tokens", "system_prompt", "response_prefix")}
-    )
+    protocol = protocol.overridden(others)
     specs = task_specs(task_names, task_file, task_options, protocol.options)
     source = DataSource.from_option(data_folder, allow_changed_data)
     plans = [plan_task(spec, protocol, source, seed, n, limit) for spec in specs]
-    backend = open_backend(backend_name, model, EngineOptions(**others))
-    checks = [check_task_prompts(plan, protocol, backend) for plan in plans]
+    engine = open_engine(engine_name, model, engine_options, file=engine_file)
+    checks = [check_task_prompts(plan, protocol, engine) for plan in plans]
     if dry_run:
-        for line in describe_plan(checks, backend):
+        for line in describe_plan(checks, engine):
             click.echo(line)
-    require_room(checks, backend.context_length())
-    if hasattr(backend, "needed_length"):
-        backend.needed_length = max((check.longest or 0) + check.plan.params.max_tokens for check in checks)
+    require_room(checks, engine.context_length())
+    engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in checks))
     if dry_run:
         return
-    path = Path(output) if output else default_run_path(Path(results), model, run_identity(backend, protocol, seed))
+    path = Path(output) if output else default_run_path(Path(results), model, run_identity(engine, protocol, seed))
     run = RunDirectory(path)
-    session = RunSession(run, model, plans, backend, protocol, price)
+    session = RunSession(run, model, plans, engine, protocol, price)
     reports = session.execute(source, seed, workers, quiet)
     print_summary(reports)
     if session.throughput is not None:

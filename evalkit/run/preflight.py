@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
-from evalkit.engines.base import Backend
+from evalkit.engines.base import Engine
 from evalkit.engines.prompts import Prompt, bos_count
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan, make_request
@@ -24,7 +24,7 @@ class TaskCheck:
     longest: int | None
 
 
-def check_task_prompts(plan: TaskPlan, protocol: Protocol, backend: Backend) -> TaskCheck:
+def check_task_prompts(plan: TaskPlan, protocol: Protocol, backend: Engine) -> TaskCheck:
     """Render every prompt of a task."""
     prompts = [backend.render(make_request(plan, protocol, problem, 0)) for problem in plan.problems]
     lengths = [len(p.token_ids) for p in prompts if p is not None]
@@ -48,7 +48,7 @@ def require_room(checks: Sequence[TaskCheck], context_length: int | None) -> Non
             )
 
 
-def describe_plan(checks: Sequence[TaskCheck], backend: Backend) -> Iterator[str]:
+def describe_plan(checks: Sequence[TaskCheck], backend: Engine) -> Iterator[str]:
     """The lines of a dry run: for each task its counts and the first prompt, to the token."""
     context = backend.context_length()
     yield f"context length: {context if context is not None else 'not known'} tokens"

@@ -16,7 +16,7 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import fingerprint_targets
-from evalkit.engines.base import Backend
+from evalkit.engines.base import Engine
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
@@ -59,7 +59,7 @@ def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, ta
         raise EvalkitError(f"The right answers of {name} are not those of the benchmark.", hint)
 
 
-def run_identity(backend: Backend, protocol: Protocol, seed: int) -> dict[str, Any]:
+def run_identity(backend: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
     """What all tasks of a run share and what can change a number; a run that differs in it is another run."""
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
     return {"engine": backend.identity(), "protocol": fixed, "seed": seed}
@@ -89,7 +89,7 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
     }
 
 
-def environment(backend: Backend) -> dict[str, Any]:
+def environment(backend: Engine) -> dict[str, Any]:
     """Package versions and hardware: recorded, not compared."""
     packages = {}
     for name in _PACKAGES:
@@ -121,7 +121,7 @@ class RunSession:
         run: RunDirectory,
         model: str,
         plans: Sequence[TaskPlan],
-        backend: Backend,
+        backend: Engine,
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
     ) -> None:
@@ -152,7 +152,6 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.backend)
-            self._gpus = int(recorded["engine"].get("gpus", 0))
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
@@ -219,7 +218,7 @@ class RunSession:
         if not len(requests):
             return
         self._scorer.start()  # while the engine loads: later they would take its processors
-        meter = Meter(self._gpus, self.prices)
+        meter = Meter(self.backend.gpus, self.prices)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
         completions: Iterator[Completion] = self.backend.generate(requests)
         try:
