@@ -1,12 +1,13 @@
-"""From a checkpoint to a data frame and a plot."""
+"""From a checkpoint to a data frame and a plot: `python examples/ten_lines.py FOLDER`."""
 
 import sys
-from pathlib import Path
+
+import matplotlib.pyplot as plt
 
 from evalkit import evaluate
 
-folder = Path(sys.argv[1])
-run = evaluate("examples/tiny_distill/student-plain", "arithmetic", n=8, limit=20, max_tokens=64, results=folder)
+run = evaluate("examples/tiny_distill/student-plain", "arithmetic", n=8, limit=20, max_tokens=64, results=sys.argv[1])
 curve = run.metrics.query("curve and metric.str.startswith('pass')")
-axes = curve.plot(x="metric", y="value", yerr=curve[["value"]].sub(curve["run_low"], axis=0).T.to_numpy())
-axes.figure.savefig(folder / "pass_at_k.png")
+figure, axes = plt.subplots()
+axes.errorbar(curve["metric"], curve["value"], [curve["value"] - curve["run_low"], curve["run_high"] - curve["value"]])
+figure.savefig(f"{sys.argv[1]}/pass_at_k.png")

@@ -70,6 +70,21 @@ def test_the_same_call_resumes(run: Run, tiny_checkpoint: Path, capsys: pytest.C
     assert capsys.readouterr().out == ""
 
 
+def test_a_loaded_model_gives_the_completions_of_its_folder(run: Run, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    pair = (AutoModelForCausalLM.from_pretrained(tiny_checkpoint), AutoTokenizer.from_pretrained(tiny_checkpoint))
+    before = pair[0].generation_config
+    again = evaluate(pair, "arithmetic", n=2, limit=4, max_tokens=64, output=tmp_path / "run", progress=False)
+    key = ["problem_id", "sample_index"]
+    ours, theirs = (r.samples(prompts=False).query("sample_index < 2").sort_values(key) for r in (again, run))
+    assert ours["response"].tolist() == theirs["response"].tolist()
+    assert pair[0].generation_config is before
+    assert pair[0].config._attn_implementation == "sdpa"
+    with pytest.raises(EvalkitError, match="The vllm engine does not take a model that is loaded"):
+        evaluate(pair, "arithmetic", engine="vllm", output=tmp_path / "other", progress=False)
+
+
 @dataclass
 class Doubles(Task):
     """A task that no other process can import by name, with an option."""

@@ -14,7 +14,7 @@ from typing import Any
 import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import Protocol
-from evalkit.engines.base import Backend
+from evalkit.engines.base import Engine
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
@@ -31,10 +31,10 @@ _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets
 _MOST_UNSCORED = 2000
 
 
-def run_identity(backend: Backend, protocol: Protocol, seed: int) -> dict[str, Any]:
+def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
     """What all tasks of a run share and what can change a number; a run that differs in it is another run."""
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
-    return {"engine": backend.identity(), "protocol": fixed, "seed": seed}
+    return {"engine": engine.identity(), "protocol": fixed, "seed": seed}
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
     }
 
 
-def environment(backend: Backend) -> dict[str, Any]:
+def environment(engine: Engine) -> dict[str, Any]:
     """Package versions and hardware: recorded, not compared."""
     packages = {}
     for name in _PACKAGES:
@@ -71,7 +71,7 @@ def environment(backend: Backend) -> dict[str, Any]:
         "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "engine": backend.environment(),
+        "engine": engine.environment(),
     }
 
 
@@ -93,14 +93,14 @@ class RunSession:
         run: RunDirectory,
         model: str,
         plans: Sequence[TaskPlan],
-        backend: Backend,
+        engine: Engine,
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
     ) -> None:
         self.run = run
         self.model = model
         self.plans = {plan.task.name: plan for plan in plans}
-        self.backend = backend
+        self.engine = engine
         self.protocol = protocol
         self.problems = {(name, p.id): p for name, plan in self.plans.items() for p in plan.problems}
         self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
@@ -123,13 +123,12 @@ class RunSession:
     def _execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
-            recorded = environment(self.backend)
-            self._gpus = int(recorded["engine"].get("gpus", 0))
+            recorded = environment(self.engine)
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
-                    "identity": run_identity(self.backend, self.protocol, seed),
+                    "identity": run_identity(self.engine, self.protocol, seed),
                     "protocol": asdict(self.protocol),
                     "environment": recorded,
                     "tasks": {name: task_description(plan, source) for name, plan in self.plans.items()},
@@ -197,9 +196,9 @@ class RunSession:
         if not len(requests):
             return
         self._scorer.start()  # while the engine loads: later they would take its processors
-        meter = Meter(self._gpus, self.prices)
+        meter = Meter(self.engine.gpus, self.prices)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
-        completions: Iterator[Completion] = self.backend.generate(requests)
+        completions: Iterator[Completion] = self.engine.generate(requests)
         try:
             for completion in completions:
                 self._completions[completion.task].append(completion_record(completion))
@@ -210,7 +209,7 @@ class RunSession:
                 for score in self._scorer.results(wait=False):
                     self._store_score(score)
         finally:
-            self.backend.close()
+            self.engine.close()
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit.engines.base import EngineOptions
+from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.openai.http import GivenUpError, RefusedError, Servers, api_root, displayed
+from evalkit.engines.options import OpenAIOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
@@ -37,7 +38,7 @@ class _Abilities:
     adds_bos: bool  # before a prompt that has one already
 
 
-class OpenAIBackend:
+class OpenAIEngine(Engine):
     """One or more servers of one model.
 
     With api "chat" the server applies the chat template; with "completions" it gets the text rendered here, which
@@ -45,17 +46,15 @@ class OpenAIBackend:
     """
 
     name = "openai"
+    options_class = OpenAIOptions
+    honours_seeds = False  # a server may ignore them
 
-    def __init__(self, model: str, options: EngineOptions) -> None:
-        if not options.base_urls:
+    def __init__(self, model: str, options: OpenAIOptions) -> None:
+        if not options.base_url:
             raise EvalkitError(
-                "The openai backend has no server.", "give its URL with --base-url http://localhost:8000/v1."
+                "The openai engine has no server.", "give its URL with --base-url http://localhost:8000/v1."
             )
-        if options.api not in ("chat", "completions"):
-            raise EvalkitError(f"There is no API {options.api!r}.", "use --api chat or --api completions.")
-        if options.concurrency is not None and options.concurrency < 1:
-            raise EvalkitError(f"The concurrency is {options.concurrency}, it has to be 1 or more.", "leave it out.")
-        self._roots = [api_root(url) for url in options.base_urls]
+        self._roots = [api_root(url) for url in options.base_url]
         self._model = model
         self._served = options.served_model or model
         self._options = options
@@ -85,9 +84,6 @@ class OpenAIBackend:
         if self._checkpoint is None:
             return None
         return render_prompt(self._checkpoint.tokenizer, request.messages, request.response_prefix)
-
-    def close(self) -> None:
-        """Nothing to free: connections live as long as `generate`."""
 
     def _servers(self) -> Servers:
         o = self._options
@@ -209,7 +205,12 @@ class OpenAIBackend:
         return iterate_async(work)
 
     async def _serve(self, servers: Servers, abilities: _Abilities, request: Request) -> Completion:
-        payload, prefix = self._payload(abilities, request)
+        try:
+            payload, prefix = self._payload(abilities, request)
+        except RunIncompleteError:
+            raise
+        except EvalkitError as error:
+            return _failed(request, "", error.message)
         try:
             reply, seconds = await servers.post(self._path, payload, unit="\x1f".join(map(str, request.key)))
         except RefusedError as error:
@@ -242,6 +243,7 @@ class OpenAIBackend:
         if self._options.api == "completions":
             prompt = self.render(request)
             assert prompt is not None
+            self._require_room(prompt)
             text = prompt.text
             if abilities.adds_bos:
                 text = text.removeprefix(self.tokenizer.bos_token)
@@ -260,6 +262,15 @@ class OpenAIBackend:
         payload.update(_CONTINUE)
         return payload, request.response_prefix
 
+    def _require_room(self, prompt: Prompt) -> None:
+        """Raises EvalkitError where the prompt fills the context: some servers cut it and say nothing."""
+        context = self.context_length()
+        if context is not None and len(prompt.token_ids) >= context:
+            raise EvalkitError(
+                f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {context}.",
+                "use a model with a longer context.",
+            )
+
     _warned = False
 
     def _warn_of_the_prefix(self, prefix: str) -> None:
@@ -276,7 +287,7 @@ class OpenAIBackend:
         finish = _FINISH.get(str(reason))
         if text is None or finish is None:
             return _failed(request, prefix, f"The server ended with finish_reason {reason!r}.", text or "")
-        prompt_tokens, completion_tokens = told_tokens(reply.get("usage"), text, request.params.max_tokens)
+        prompt_tokens, completion_tokens = usage_tokens(reply.get("usage"), text, request.params.max_tokens)
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
         if at is not None:  # a server that ignores `stop`, or leaves the string in the text
             text, finish = text[:at], "stop"
@@ -307,8 +318,8 @@ def response_text(choice: Any, prefix: str) -> tuple[str | None, str]:
     return f"{opening}{thinking}{before}</think>{after}{content}", prefix
 
 
-def told_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:
-    """Prompt and completion tokens as a server told them; None for what it did not tell or what cannot be."""
+def usage_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:
+    """Prompt and completion tokens of a server's `usage`; None for what is missing or what cannot be."""
     if not isinstance(usage, dict):
         return None, None
     prompt, completion, total = (usage.get(f"{kind}_tokens") for kind in ("prompt", "completion", "total"))
