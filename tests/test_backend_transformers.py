@@ -14,6 +14,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from evalkit.engines import open_engine
 from evalkit.engines.options import TransformersOptions
 from evalkit.engines.transformers.attention import use_groups
 from evalkit.engines.transformers.batch_loop import serve_refilling
@@ -488,9 +489,9 @@ def test_the_batch_grows_again_after_calm(qwen2: Path, monkeypatch: pytest.Monke
 
 
 def test_a_missing_package_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatch, qwen2: Path) -> None:
-    monkeypatch.setattr("evalkit.engines.transformers.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("evalkit.engines.registry.find_spec", lambda name: None)
     with pytest.raises(EvalkitError, match=r"evalkit\[transformers\]"):
-        backend_of(qwen2)
+        open_engine("transformers", str(qwen2))
 
 
 def test_close_frees_the_model_and_generate_loads_it_again(qwen2: Path) -> None:
