@@ -101,6 +101,11 @@ def engine_class(name: str, file: Path | None = None) -> type[Engine]:
         packages = " and ".join(_package(entry) for entry in claims)
         raise EvalkitError(f"Two packages register an engine {name!r}: {packages}.", "uninstall one of them.")
     known = [*own, *engine_names()]
+    if not engine_names():
+        raise EvalkitError(
+            "No package registers an engine, not even evalkit.",
+            "install evalkit again: `pip install -e .` in its folder.",
+        )
     raise EvalkitError(
         f"There is no engine {name!r}.{did_you_mean(name, known)}",
         f"available: {', '.join(known)}; --engine-file FILE.py plugs in one of your own.",

@@ -57,13 +57,13 @@ class OpenAIEngine(Engine):
         self._roots = [api_root(url) for url in options.base_url]
         self._model = model
         self._served = options.served_model or model
-        self._options = options
+        self.options = options
         self._checkpoint: Checkpoint | None = None
         if options.api == "completions" or Path(model).is_dir():
             self._checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
 
     def identity(self) -> dict[str, Any]:
-        return {"backend": self.name, "model": self._served, "api": self._options.api}
+        return {"backend": self.name, "model": self._served, "api": self.options.api}
 
     def environment(self) -> dict[str, Any]:
         return {
@@ -74,7 +74,7 @@ class OpenAIEngine(Engine):
         }
 
     def context_length(self) -> int | None:
-        return self._options.max_model_len or self._abilities.context_length
+        return self.options.max_model_len or self._abilities.context_length
 
     @property
     def tokenizer(self) -> Any:
@@ -86,7 +86,7 @@ class OpenAIEngine(Engine):
         return render_prompt(self._checkpoint.tokenizer, request.messages, request.response_prefix)
 
     def _servers(self) -> Servers:
-        o = self._options
+        o = self.options
         return Servers(self._roots, o.concurrency, o.request_timeout, o.patience)
 
     @cached_property
@@ -140,7 +140,7 @@ class OpenAIEngine(Engine):
 
     async def _accepted_extras(self, servers: Servers) -> list[str]:
         extras = {"skip_special_tokens": False, "top_k": 20}
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             extras["add_special_tokens"] = False
         if await self._probe(servers, self._path, **extras) is None:
             return list(extras)
@@ -150,7 +150,7 @@ class OpenAIEngine(Engine):
 
     async def _continues(self, servers: Servers) -> bool:
         """A server that knows both fields refuses them together; others do not know them or ignore them."""
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             return True
         both = {"continue_final_message": True, "add_generation_prompt": True}
         begun = [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "It"}]
@@ -158,7 +158,7 @@ class OpenAIEngine(Engine):
         return said is not None and "continue_final_message" in said and not _UNKNOWN_FIELD.search(said)
 
     async def _doubles_bos(self, servers: Servers, extras: frozenset[str]) -> bool:
-        if self._options.api == "chat" or self._checkpoint is None or "add_special_tokens" in extras:
+        if self.options.api == "chat" or self._checkpoint is None or "add_special_tokens" in extras:
             return False
         tokenizer = self._checkpoint.tokenizer
         prompt = render_prompt(tokenizer, [{"role": "user", "content": "1+1"}], "")
@@ -170,7 +170,7 @@ class OpenAIEngine(Engine):
 
     @property
     def _path(self) -> str:
-        return "/completions" if self._options.api == "completions" else "/chat/completions"
+        return "/completions" if self.options.api == "completions" else "/chat/completions"
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         abilities = self._abilities
@@ -240,7 +240,7 @@ class OpenAIEngine(Engine):
                     "The server does not take top_k, which the protocol sets.", "use another engine or protocol."
                 )
             payload["top_k"] = params.top_k
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             prompt = self.render(request)
             assert prompt is not None
             self._require_room(prompt)
