@@ -79,7 +79,8 @@ def _without_type_checking(path: Path) -> ast.AST:
         def visit_If(self, node: ast.If) -> ast.AST | None:
             return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
 
-    return Strip().visit(tree)
+    Strip().visit(tree)
+    return tree
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.name)

@@ -91,7 +91,7 @@ def write_adapter(checkpoint: Path, adapter: Path, merged: Path) -> None:
 
 def test_an_adapter_gives_what_the_merged_checkpoint_gives(checkpoint: Path, tmp_path: Path) -> None:
     write_adapter(checkpoint, tmp_path / "adapter", tmp_path / "merged")
-    options = {"dtype": "float32", "device": "cpu"}
+    options: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
     plain = EngineOptions(**options, max_model_len=2048)
     merged = made(open_backend("transformers", str(tmp_path / "merged"), EngineOptions(**options)), requests(32))
     base = made(open_backend("transformers", str(checkpoint), EngineOptions(**options)), requests(32))

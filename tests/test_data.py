@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from synthetic import aime_rows, gpqa_csv, gpqa_rows, math_rows, write_all, write_jsonl
 
-from evalkit import EvalkitError
+from evalkit import EvalkitError, Problem
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.benchmark.registry import TaskSpec
@@ -16,7 +18,7 @@ from evalkit.benchmark.task import fingerprint_targets
 from evalkit.run.session import plan_task
 
 
-def load(name: str, folder: Path, allow_changed: bool = True):
+def load(name: str, folder: Path, allow_changed: bool = True) -> Sequence[Problem]:
     return TaskSpec(name).create().load(DataSource(folder, allow_changed))
 
 
@@ -55,7 +57,8 @@ def test_gpqa_letters_are_spread_and_do_not_depend_on_the_other_rows(tmp_path: P
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a" / "aime_2024" / "train.jsonl", aime_rows())
-    pd.DataFrame(aime_rows()).to_parquet((tmp_path / "b").mkdir() or tmp_path / "b" / "x.parquet")
+    (tmp_path / "b").mkdir()
+    pd.DataFrame(aime_rows()).to_parquet(tmp_path / "b" / "x.parquet")
     (tmp_path / "b" / "aime_2024").mkdir()
     (tmp_path / "b" / "x.parquet").rename(tmp_path / "b" / "aime_2024" / "train.parquet")
     changed = aime_rows()
@@ -79,7 +82,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
         ([{"id": 1, "problem": "?", "answer": None}], "Row 1 of .* has no answer"),
     ],
 )
-def test_wrong_sets_stop_the_run(tmp_path: Path, rows: list, message: str) -> None:
+def test_wrong_sets_stop_the_run(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     write_jsonl(tmp_path / "aime_2024" / "train.jsonl", rows)
     with pytest.raises(EvalkitError, match=message):
         load("aime24", tmp_path, allow_changed=False)
