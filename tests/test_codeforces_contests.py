@@ -245,7 +245,7 @@ def test_values_that_are_none_are_named(tmp_path: Path, method: str, path: list[
     for place in places:
         place[path[-1]] = value
     with pytest.raises(EvalkitError, match=re.escape(says)):
-        imported(saved(tmp_path, **{method: record}))
+        imported(saved(tmp_path, changed={method: record}))
 
 
 def test_icpc_contests_and_divisions(tmp_path: Path) -> None:
