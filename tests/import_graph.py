@@ -31,7 +31,7 @@ def module_files() -> dict[str, Path]:
 
 
 def imported_names(tree: ast.AST, module: str = "", is_package: bool = False, for_types: bool = False) -> set[str]:
-    """Dotted names that a module imports; relative ones are resolved by its own name. `for_types`: TYPE_CHECKING too."""
+    """Dotted names that a module imports, relative ones resolved by its own name; `for_types` adds TYPE_CHECKING."""
     names = set()
     for node in ast.walk(tree) if for_types else _without_type_checking(tree):
         if isinstance(node, ast.Import):
