@@ -1,12 +1,16 @@
 """evalkit: evaluate reasoning models, and say how sure the numbers are."""
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Message, Metric, Problem, Request, SampleKey, SamplingParams, Score
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("evalkit")
+except PackageNotFoundError:  # imported from a source tree that is not installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "Completion",

@@ -1,10 +1,12 @@
 """What a stranger gets: the wheel in an empty environment, a fast --help, examples that run."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -61,6 +63,36 @@ def test_the_wheel_in_an_empty_environment_lists_the_tasks(wheel: Path, tmp_path
         assert name in done.stdout
     missing = subprocess.run([python, "-c", "import tasks"], capture_output=True, text=True, cwd=tmp_path)
     assert "No module named 'tasks'" in missing.stderr
+
+
+def test_the_version_is_the_tags(tmp_path: Path) -> None:
+    def version_of(folder: Path) -> str:
+        command = [sys.executable, "-W", "ignore", "-m", "setuptools_scm"]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout.strip()
+
+    def git(folder: Path, *arguments: str) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, cwd=folder)
+
+    source, shallow = tmp_path / "source", tmp_path / "shallow"
+    source.mkdir()
+    for name in ("pyproject.toml", ".git_archival.txt", ".gitattributes"):
+        shutil.copy(REPOSITORY / name, source / name)
+    fallback = tomllib.loads((source / "pyproject.toml").read_text())["tool"]["setuptools_scm"]["fallback_version"]
+    assert version_of(source) == fallback, "a copy without git"
+    git(source, "init")
+    git(source, "add", "--all")
+    git(source, "commit", "--message", "first")
+    assert version_of(source).startswith(f"{fallback.removesuffix('0')}1+g"), "a checkout without tags"
+    git(source, "tag", "v9.8.7")
+    assert version_of(source) == "9.8.7"
+    git(source, "commit", "--allow-empty", "--message", "second")
+    git(tmp_path, "clone", "--depth", "1", source.as_uri(), str(shallow))
+    assert version_of(shallow).startswith(fallback.removesuffix("0")), "a shallow checkout, whose tag is out of reach"
+
+
+def test_the_version_is_told() -> None:
+    assert evalkit("--version").stdout == f"evalkit, version {importlib.metadata.version('evalkit')}\n"
 
 
 def test_help_needs_less_than_300_ms_of_cpu() -> None:
