@@ -8,23 +8,19 @@ from grading_table import CALCULUS_EQUAL, CALCULUS_UNEQUAL
 
 from evalkit.grading.math import compare_answers
 
-
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested is the meaning; a busy machine must not decide it."""
-    monkeypatch.setattr("evalkit.grading.math.CALCULUS_TIMEOUT", 20.0)
+pytestmark = pytest.mark.usefixtures("patient_graders")
 
 
 @pytest.mark.parametrize(("gold", "answer"), CALCULUS_EQUAL)
 def test_worked_out(gold: str, answer: str) -> None:
-    verdict = compare_answers(gold, answer, timeout=20)
+    verdict = compare_answers(gold, answer)
     assert verdict.equal is True, verdict.why
     assert "sympy" in verdict.why
 
 
 @pytest.mark.parametrize(("gold", "answer"), CALCULUS_UNEQUAL)
 def test_another_value(gold: str, answer: str) -> None:
-    assert compare_answers(gold, answer, timeout=20).equal is False
+    assert compare_answers(gold, answer).equal is False
 
 
 def test_too_hard_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
