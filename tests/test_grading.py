@@ -81,7 +81,7 @@ def test_an_answer_inside_thinking_is_none() -> None:
 def test_timeout_is_an_error_not_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = "\\sum_{i=1}^{2000}\\sum_{j=1}^{2000}\\sum_{k=1}^{2000} ijk"
     with monkeypatch.context() as impatient:
-        impatient.setitem(compare_answers.__kwdefaults__, "timeout", 1.0)
+        impatient.setattr(compare_answers, "__kwdefaults__", {"timeout": 1.0})
         score = grade_math(f"\\boxed{{{slow}}}", "5")
     assert (score.status, score.value) == ("error", 0)
     assert "timeout" in score.explanation
