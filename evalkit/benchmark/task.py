@@ -21,6 +21,10 @@ class DatasetSpec:
     `files` are looked for, in this order, under a local data folder; a `.zip` is read in memory with
     `zip_password` and never unpacked to disk, its member named after `::`. `rows` is the exact number
     expected, None where it varies. `columns` have to be there in every row.
+
+    Examples:
+        >>> DatasetSpec("org/sums", "0123abc", "test", columns=("question", "answer"), files=("sums.jsonl",)).gated
+        False
     """
 
     hub_id: str
@@ -35,13 +39,26 @@ class DatasetSpec:
 
 
 class Task(ABC):
-    """One benchmark.
+    r"""One benchmark.
 
     `version` goes up when anything changes a score. `n` is the number of completions a problem gets by default.
     `prompt` is the user's message, with `{problem}` where the problem's text goes; a protocol may replace it by
     `kind`. `targets_sha256` is `fingerprint_targets` of the right answers: a changed set stops the run.
     `score_timeout` is the wall-clock limit in seconds on scoring one completion.
     A subclass that has options is a dataclass, each field an option (`evalkit run -T window=…`).
+
+    Examples:
+        >>> from evalkit import Problem, Score, Task
+        >>> from evalkit.grading import grade_math
+        >>> class Sums(Task):
+        ...     name, version, title = "sums", 1, "Sums"
+        ...     def load(self, source):
+        ...         return [Problem("1", "What is 1 + 1?", "2")]
+        ...     def score(self, problem, response):
+        ...         return grade_math(response, problem.target)
+        >>> task = Sums()
+        >>> task.score(Problem("1", "What is 1 + 1?", "2"), r"It is \boxed{2}.").status
+        'correct'
     """
 
     name: ClassVar[str]
