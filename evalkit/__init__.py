@@ -1,6 +1,7 @@
 """evalkit: evaluate reasoning models, and say how sure the numbers are."""
 
 import importlib
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from evalkit.benchmark.task import DatasetSpec, Task
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from evalkit.run.evaluate import evaluate
     from evalkit.run.rescore import rescore
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("evalkit")
+except PackageNotFoundError:  # imported from a source tree that is not installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "Completion",

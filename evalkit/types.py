@@ -16,14 +16,24 @@ Fact = str | int | float | bool | None
 
 
 class Message(TypedDict):
-    """One chat message."""
+    """One chat message.
+
+    Examples:
+        >>> Message(role="user", content="What is 1 + 1?")
+        {'role': 'user', 'content': 'What is 1 + 1?'}
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class SampleKey(NamedTuple):
-    """What identifies one completion of a run."""
+    """What identifies one completion of a run.
+
+    Examples:
+        >>> SampleKey("aime24", "60", 3)
+        SampleKey(task='aime24', problem_id='60', sample_index=3)
+    """
 
     task: str
     problem_id: str
@@ -32,7 +42,12 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of a benchmark; `target` is what is right: an answer, a letter, encoded tests."""
+    """One problem of a benchmark; `target` is what is right: an answer, a letter, encoded tests.
+
+    Examples:
+        >>> Problem("sum-1", "What is 1 + 1?", "2").target
+        '2'
+    """
 
     id: str
     prompt: str
@@ -45,6 +60,10 @@ class SamplingParams:
     """How completions are drawn. `temperature` 0 is greedy; `n` completions a problem; `seed` is the run's.
 
     Raises EvalkitError on a value that no engine could sample with.
+
+    Examples:
+        >>> SamplingParams(temperature=0, max_tokens=1024).n
+        1
     """
 
     temperature: float = 0.6
@@ -76,7 +95,13 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to be made. `response_prefix` opens the response where the chat template does not."""
+    """One completion to be made. `response_prefix` opens the response where the chat template does not.
+
+    Examples:
+        >>> message = Message(role="user", content="What is 1 + 1?")
+        >>> Request("sums", "sum-1", 0, (message,), SamplingParams()).key
+        SampleKey(task='sums', problem_id='sum-1', sample_index=0)
+    """
 
     task: str
     problem_id: str
@@ -105,6 +130,10 @@ class Completion:
     `completion_tokens` count tokens, the end-of-sequence token included, and are None where the engine does not tell;
     `seconds` is wall-clock time from the
     request's start to its end. With finish_reason "error", `error` says what went wrong and `text` may be cut.
+
+    Examples:
+        >>> Completion("sums", "1", 0, "It is", "length", prompt_tokens=12, completion_tokens=2, seconds=0.1).truncated
+        True
     """
 
     task: str
@@ -138,8 +167,9 @@ class Score:
 
     Raises ValueError on a value outside [0, 1] and on an unknown status.
 
-    >>> Score(1.0, "correct", "42").status
-    'correct'
+    Examples:
+        >>> Score(1.0, "correct", answer="2").status
+        'correct'
     """
 
     value: float
@@ -171,8 +201,9 @@ class Metric:
     `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
     `interval_run` are run to run: the same problems, new completions. None where there is none.
 
-    >>> Metric("pass@1", 83.9, 2000, "%", interval_run=Interval(82.3, 85.5)).unit
-    '%'
+    Examples:
+        >>> Metric("pass@1", 72.6, n=1920, unit="%", stderr_problems=8.1).value
+        72.6
     """
 
     name: str

@@ -10,7 +10,7 @@ import numpy as np
 from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.store.lines import encode_line
 from evalkit.store.run import RunDirectory, completion_record, score_record
-from evalkit.types import Completion, SampleKey, SamplingParams, Score
+from evalkit.types import Completion, SampleKey, SamplingParams, Score, Status
 
 Values = Mapping[str, Sequence[Sequence[bool]]]
 Length = Callable[[np.random.Generator, int], int]
@@ -90,7 +90,7 @@ def _write_samples(
             tokens = length(rng, i)
             cut = tokens >= limit and not right
             answer = "42" if right else None if cut or i % 7 == 6 else str(i % 5)
-            status = "correct" if right else "truncated" if cut else "no_answer" if answer is None else "wrong"
+            status: Status = "correct" if right else "truncated" if cut else "no_answer" if answer is None else "wrong"
             text = f"thinking</think>\\boxed{{{answer}}}"
             completion = Completion(
                 name, problem_id, i, text, "length" if cut else "stop", 80, min(tokens, limit), tokens / 50

@@ -91,10 +91,10 @@ def write_adapter(checkpoint: Path, adapter: Path, merged: Path) -> None:
 
 def test_an_adapter_gives_what_the_merged_checkpoint_gives(checkpoint: Path, tmp_path: Path) -> None:
     write_adapter(checkpoint, tmp_path / "adapter", tmp_path / "merged")
-    options = {"dtype": "float32", "device": "cpu"}
+    options: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
     plain = {**options, "max_model_len": 2048}
-    merged = made(open_engine("transformers", str(tmp_path / "merged"), {**options}), requests(32))
-    base = made(open_engine("transformers", str(checkpoint), {**options}), requests(32))
+    merged = made(open_engine("transformers", str(tmp_path / "merged"), options), requests(32))
+    base = made(open_engine("transformers", str(checkpoint), options), requests(32))
     adapted = open_engine(
         "vllm", str(checkpoint), {**options, "max_model_len": 2048, "lora": str(tmp_path / "adapter")}
     )

@@ -96,7 +96,7 @@ def test_local_rows_keep_limits_and_lose_tags(data_dir: Path) -> None:
 
 
 def test_prompts_ask_for_the_language() -> None:
-    asked = {name: CodeForces(language=name).messages(problem())[0]["content"] for name in ("any", "cpp", "python")}  # type: ignore[arg-type]
+    asked = {name: CodeForces(language=name).messages(problem())[0]["content"] for name in ("any", "cpp", "python")}
     assert "C++17 or Python 3" in asked["any"]
     assert "C++17" in asked["cpp"]
     assert "Python" not in asked["cpp"]
@@ -201,7 +201,7 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
         recorded.append(json.dumps({"problem_id": row["id"], "text": ["<think>\nhm</think>\n" + t for t in texts]}))
     path = tmp_path / "recorded.jsonl"
     path.write_text("\n".join(recorded) + "\n")
-    home = {"EVALKIT_CODEFORCES": str(tmp_path / "home"), "EVALKIT_DATA": str(data_dir)}
+    home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home"), "EVALKIT_DATA": str(data_dir)}
     options = ("-n", 2, "-T", "contests=all", "--backend", "replay", "--recorded", path, "-o", tmp_path / "run")
     evalkit("run", "recorded", "-t", "codeforces", *options, "--quiet", **home)
     report = json.loads((tmp_path / "run" / "codeforces" / "report.json").read_text())

@@ -30,21 +30,22 @@ def test_evaluate_returns_a_run(run: Run, tiny_checkpoint: Path) -> None:
     report = run.report()
     assert (report.n, report.problems, report.samples) == (2, 4, 8)
     assert run.errors == {}
-    metrics = run.metrics.set_index("metric")
-    assert metrics.loc["pass@1", "value"] == pytest.approx(100 * sum(sum(v) for v in report.values.values()) / 8)
-    assert metrics.loc["pass@1", "run_low"] <= metrics.loc["pass@1", "value"] <= metrics.loc["pass@1", "run_high"]
-    assert set(metrics["unit"]) == {"%"}
+    metrics = {str(row["metric"]): row for row in run.metrics.to_dict("records")}
+    pass_at_1 = metrics["pass@1"]
+    assert pass_at_1["value"] == pytest.approx(100 * sum(sum(v) for v in report.values.values()) / 8)
+    assert pass_at_1["run_low"] <= pass_at_1["value"] <= pass_at_1["run_high"]
+    assert {row["unit"] for row in metrics.values()} == {"%"}
 
 
 def test_the_samples_of_a_run(run: Run) -> None:
     problems = {p.id: p for p in Arithmetic().load(DataSource())}
     frame = run.samples("arithmetic")
     assert len(frame) == 8
-    for row in frame.itertuples():
-        assert row.prompt == problems[row.problem_id].prompt
-        assert row.gold == problems[row.problem_id].target
-        assert (row.status == "correct") == (row.answer == row.gold)
-        assert row.completion_tokens > 0
+    for row in frame.to_dict("records"):
+        problem = problems[row["problem_id"]]
+        assert (row["prompt"], row["gold"]) == (problem.prompt, problem.target)
+        assert (row["status"] == "correct") == (row["answer"] == row["gold"])
+        assert row["completion_tokens"] > 0
     (again,) = load_runs(run.path)
     assert again.samples()["prompt"].tolist() == frame["prompt"].tolist()
     assert "prompt" not in again.samples(prompts=False)
@@ -145,7 +146,9 @@ def test_a_task_of_a_notebook_is_graded_in_its_process(tmp_path: Path) -> None:
         ({"tasks": "arithmetic", "temperature": -1.0}, "temperature is -1.0"),
     ],
 )
-def test_mistakes_are_one_sentence(tiny_checkpoint: Path, tmp_path: Path, arguments: dict[str, object], message: str):
+def test_mistakes_are_one_sentence(
+    tiny_checkpoint: Path, tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
     with pytest.raises(EvalkitError, match=message):
         evaluate(tiny_checkpoint, output=tmp_path, progress=False, **arguments)  # type: ignore[arg-type]
 

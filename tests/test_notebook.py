@@ -8,7 +8,9 @@ from helpers import REPOSITORY
 
 
 def test_the_quickstart_runs(tmp_path: Path) -> None:
-    notebook = nbformat.read(REPOSITORY / "examples" / "quickstart.ipynb", as_version=4)
+    notebook = nbformat.read(  # type: ignore[no-untyped-call]
+        REPOSITORY / "examples" / "quickstart.ipynb", as_version=4
+    )
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

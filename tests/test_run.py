@@ -1,6 +1,7 @@
 """`evalkit run` from end to end: replayed completions for the paths, a real checkpoint for the whole."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def texts() -> dict[str, list[str]]:
     return made
 
 
-def run(folder: Path, *more: object, code: int = 0, **fields: object):
+def run(folder: Path, *more: object, code: int = 0, **fields: object) -> subprocess.CompletedProcess[str]:
     recorded = folder / "recorded.jsonl"
     if not recorded.exists():
         write_recorded(recorded, texts(), prefix="<think>\n", **fields)
@@ -59,8 +60,8 @@ def test_statuses_partition_the_samples(folder: Path) -> None:
     assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 2, "truncated": 0, "error": 0}
     report = load_report(RunDirectory(folder / "run"), "sums")
     assert (report.n, report.problems, report.samples) == (2, 5, 10)
-    assert report.metric("pass@1").value == pytest.approx(70)
-    assert report.metric("pass@2").value == pytest.approx(80)
+    values = {metric.name: metric.value for metric in report.metrics}
+    assert (values["pass@1"], values["pass@2"]) == pytest.approx((70, 80))
     assert "| Sums | 5 | 2 | 70.0 ± " in done.stdout
     assert done.stdout.count("\n") == 3, "what can be piped is the table alone"
 

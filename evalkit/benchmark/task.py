@@ -24,6 +24,10 @@ class DatasetSpec:
     `zip_password` and never unpacked to disk, its member named after `::`. `rows` is the exact number
     expected, None where it varies. `columns` have to be there in every row. A set that is on no hub comes from
     `from_file` or `from_rows`.
+
+    Examples:
+        >>> DatasetSpec("org/sums", "0123abc", "test", columns=("question", "answer"), files=("sums.jsonl",)).gated
+        False
     """
 
     hub_id: str
@@ -61,7 +65,7 @@ class DatasetSpec:
 
 
 class Task(ABC):
-    """One benchmark.
+    r"""One benchmark.
 
     `version` goes up when anything changes a score. `n` is the default number of completions per problem.
     `prompt` is the user's message, with `{problem}` where the problem's text goes; a protocol may replace it by
@@ -70,6 +74,19 @@ class Task(ABC):
     `headlines` names the metrics that stand for the task in a table. `unsafe_options` names options that hold only
     where they are given now, never because an old run was made with them.
     A subclass that has options is a dataclass, each field an option (`evalkit run -T window=…`).
+
+    Examples:
+        >>> from evalkit import Problem, Score, Task
+        >>> from evalkit.grading import grade_math
+        >>> class Sums(Task):
+        ...     name, version, title = "sums", 1, "Sums"
+        ...     def load(self, source):
+        ...         return [Problem("1", "What is 1 + 1?", "2")]
+        ...     def score(self, problem, response):
+        ...         return grade_math(response, problem.target)
+        >>> task = Sums()
+        >>> task.score(Problem("1", "What is 1 + 1?", "2"), r"It is \boxed{2}.").status
+        'correct'
     """
 
     name: ClassVar[str]
