@@ -21,29 +21,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines import Engine
+from evalkit.engines.options import ReplayOptions
+
 TEXT = "The sum of the first hundred numbers is 5050. " * 44
 PROBLEMS = 1000
 
 
-class InstantEngine:
+class InstantEngine(Engine):
     """Answers at once; every third answer is wrong."""
 
     name = "instant"
-    tokenizer = None
-    gpus = 0
+    options_class = ReplayOptions
     seconds = 0.0
 
     def identity(self) -> dict[str, Any]:
         return {"backend": self.name}
-
-    def environment(self) -> dict[str, Any]:
-        return {}
-
-    def context_length(self) -> None:
-        return None
-
-    def render(self, request: Any) -> None:
-        return None
 
     def generate(self, requests: Iterator[Any]) -> Iterator[Any]:
         from evalkit.types import Completion
@@ -55,19 +48,13 @@ class InstantEngine:
             yield Completion(task, problem_id, index, text, "stop", 50, 500, 0.001)
         self.seconds = time.perf_counter() - begun
 
-    def reserve(self, tokens: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
 
 class InstantScorer:
     """Grades in the moment of `submit`."""
 
     pending = 0
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         self._scores: list[Any] = []
 
     def start(self) -> None:
