@@ -3,7 +3,7 @@
 import importlib
 import logging
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import click
 
@@ -41,8 +41,7 @@ class _Commands(click.Group):
             command: click.Command = importlib.import_module(f"evalkit.cli.{module}").command
             return command
         for entry in entry_points(group="evalkit.commands", name=name):
-            plugged: click.Command = entry.load()
-            return plugged
+            return _plugged(entry)
         return None
 
     def resolve_command(
@@ -56,6 +55,28 @@ class _Commands(click.Group):
                 f"There is no command {args[0]!r}.{did_you_mean(args[0], known)}", f"available: {', '.join(known)}."
             )
         return super().resolve_command(ctx, args)
+
+
+def _plugged(entry: EntryPoint) -> click.Command:
+    """Another package's command; one that cannot be imported says so when it is called."""
+    from evalkit.benchmark.registry import load_plugin
+
+    try:
+        command: click.Command = load_plugin(entry, "command")
+    except EvalkitError as error:
+        failure = error
+
+        def fail_now(**_: object) -> None:
+            raise failure
+
+        return click.Command(
+            entry.name,
+            callback=fail_now,
+            short_help="(cannot be imported)",
+            params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True},
+        )
+    return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
