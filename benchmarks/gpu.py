@@ -1,16 +1,16 @@
-"""What one GPU machine without network can tell of evalkit: at most nine minutes, one table, every figure on disk at once.
+"""What one GPU machine without network can tell of evalkit: nine minutes at most, one table, every figure saved at once.
 
     python benchmarks/gpu.py --output gpu.json
     python benchmarks/gpu.py --output gpu.json --parts rows,steps --wheels wheels/
     python benchmarks/gpu.py --output gpu.json --shape tiny --device cpu      # everything but the device
 
-It needs a Python with torch and transformers, not an installed evalkit: this checkout is used as it is. Packages that are
-missing there can lie as wheels in the folder that `--wheels` names. Nothing is installed.
+It needs a Python with torch and transformers, not an installed evalkit: this checkout is used as it is. Packages that
+are missing there can lie as wheels in the folder that `--wheels` names. Nothing is installed.
 
 The checkpoint has random weights in the shape of DeepSeek-R1-Distill-Qwen-1.5B (28 layers, bfloat16) and the demo's
 tokenizer. About one token in 300 ends a text, so lengths are spread as a geometric distribution; scaled logits make a
-nucleus of some dozen tokens, as a trained model has. Each part is a process of its own with a limit of its own, and what
-a part had measured by then counts.
+nucleus of some dozen tokens, as a trained model has. Each part is a process of its own with a limit of its own, and
+what a part had measured by then counts.
 
     command   `evalkit run` as a user gives it: the default engine, rows, dtype; seconds from start to end, GPU use
     kill      kill -9 in the middle: whether the GPU's memory comes back, and the resumed run
@@ -44,9 +44,10 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = REPOSITORY / "examples" / "tiny_distill" / "teacher"
 NEEDED = (
-    "torch transformers safetensors tokenizers numpy scipy sympy mpmath pydantic annotated_types click httpx "
-    "huggingface_hub jinja2 rich filelock platformdirs typing_extensions"
-).split()
+    *("torch", "transformers", "safetensors", "tokenizers", "huggingface_hub", "jinja2", "numpy", "scipy", "sympy"),
+    *("mpmath", "pydantic", "annotated_types", "click", "httpx", "rich", "filelock", "platformdirs"),
+    "typing_extensions",
+)
 USEFUL = ("datasets", "pandas", "matplotlib", "accelerate", "triton", "vllm", "pynvml")
 LIMITS = {"command": 110, "kill": 100, "rows": 170, "steps": 70, "vllm": 150, "compile": 90}  # seconds
 SHAPES = {
@@ -56,6 +57,7 @@ SHAPES = {
              "num_key_value_heads": 2, "vocab_size": 2048},
 }  # fmt: skip
 MEAN_LENGTH = {"1.5b": 300, "tiny": 20}
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LOGITS_SPREAD = 3.0  # standard deviation: at temperature 0.6 the nucleus of 0.95 is some dozen tokens
 
 TASK = """
@@ -240,6 +242,7 @@ def part_command(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "wall_seconds": round(seconds, 1),
         **watch.result(),
         **outcome(output),
+        "printed": [line for line in said if line.startswith("engine")],
         "stderr_begins": said[:25],
         "stderr_ends": said[-15:],
         "stdout": done.stdout.splitlines()[-8:],
@@ -327,9 +330,9 @@ def open_transformers(config: dict[str, Any], **options: Any) -> Any:
 def requests_of(config: dict[str, Any], count: int, limit: int) -> list[Any]:
     from evalkit.types import Request, SamplingParams
 
-    rng, words = random.Random(count), "one two three four five six seven eight nine ten".split()
+    rng = random.Random(count)
     params = SamplingParams(temperature=0.6, top_p=0.95, max_tokens=limit)
-    texts = [" ".join(rng.choice(words) for _ in range(rng.randint(5, 60))) for _ in range(count)]
+    texts = [" ".join(rng.choice(WORDS) for _ in range(rng.randint(5, 60))) for _ in range(count)]
     return [Request("b", str(i), 0, ({"role": "user", "content": text},), params) for i, text in enumerate(texts)]
 
 
@@ -463,7 +466,7 @@ def _kernels(batch: Any) -> int | str:
     try:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             batch.step()
-        return sum(event.count for event in profile.key_averages())
+        return sum(int(event.count) for event in profile.key_averages())
     except RuntimeError as error:
         return str(error)[:200]
 

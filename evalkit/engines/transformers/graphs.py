@@ -27,7 +27,7 @@ class CudaRecorder:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             work()
-        return graph.replay  # type: ignore[no-any-return]
+        return graph.replay
 
 
 class RecordedSteps:
