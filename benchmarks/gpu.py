@@ -1,4 +1,4 @@
-"""What one GPU machine without network can tell of evalkit: nine minutes at most, one table, every figure saved at once.
+"""What one GPU machine without network can tell of evalkit: nine minutes at most, one table, figures saved at once.
 
     python benchmarks/gpu.py --output gpu.json
     python benchmarks/gpu.py --output gpu.json --parts rows,steps --wheels wheels/
