@@ -34,6 +34,8 @@ class LocalOptions(CheckpointOptions):
 class TransformersOptions(LocalOptions):
     """Options of the transformers engine."""
 
+    cuda_graphs: bool = option(True, "Record decoding steps as CUDA graphs [default: true].")
+
 
 @dataclass(frozen=True, slots=True)
 class VLLMOptions(LocalOptions):

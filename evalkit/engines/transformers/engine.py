@@ -91,6 +91,7 @@ class TransformersEngine(Engine):
         from evalkit.engines.transformers.attention import use_groups
         from evalkit.engines.transformers.batch_loop import serve_refilling, serve_static
         from evalkit.engines.transformers.batching import RowBatch, takes_rows
+        from evalkit.engines.transformers.graphs import CudaRecorder
         from evalkit.engines.transformers.static_batches import run_static
         from evalkit.engines.transformers.stopping import Decoder
 
@@ -100,7 +101,8 @@ class TransformersEngine(Engine):
         rows = self._most_rows(queue)
         if takes_rows(model):
             use_groups(model)
-            batch = RowBatch(model, decoder, self._end_tokens, rows, self.options.stop_repetition)
+            record = CudaRecorder() if self.options.cuda_graphs and self._device.type == "cuda" else None
+            batch = RowBatch(model, decoder, self._end_tokens, rows, self.options.stop_repetition, record)
             finished = serve_refilling(queue, batch, rows)
         else:
             run = partial(run_static, model, decoder, self._end_tokens, self.options.stop_repetition)
