@@ -134,9 +134,9 @@ def make_importable(folder: Path, wheels: str | None) -> dict[str, str]:
     for name, place in (("evalkit", "evalkit"), ("evalkit_tasks", "tasks"), ("evalkit_published", "results/published")):
         (site / name).symlink_to(REPOSITORY / place)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    info = site / f"evalkit-{project['version']}.dist-info"
+    info = site / f"evalkit-{project.get('version', '0')}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: evalkit\nVersion: {project['version']}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: evalkit\nVersion: {project.get('version', '0')}\n")
     groups = {"console_scripts": project["scripts"], **project["entry-points"]}
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups.items()]
     (info / "entry_points.txt").write_text("\n".join(lines))
