@@ -4,18 +4,15 @@ import re
 from typing import Any
 
 from evalkit.grading.answers.extract import box_contents, extract_answer
-from evalkit.grading.answers.phrases import as_mathematics, same_time, time_of_day
+from evalkit.grading.equality.phrases import as_mathematics, same_time, time_of_day
 from evalkit.grading.answers.statement import is_prose, statement_value
 from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.latex.nodes import Base, Node, ParseError
 from evalkit.grading.latex.parser import parse
-from evalkit.grading.latex.vocabulary import NUMBER_WORDS
+from evalkit.grading.latex.vocabulary import NUMBER_WORDS, WRAPPER_COMMAND, unwrapped
 
 _LABEL = re.compile(r"^[({\s]*([A-Za-z])\s*[)}.:]+\s*(.*)$|^\s*([A-Z])\s*$", re.DOTALL)
-_WRAPPER = re.compile(
-    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox|boldsymbol|mathit|operatorname|emph"
-    r"|boxed|fbox)\s*\{([^{}]*)\}"
-)
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]*)\}")
 _NAMED = re.compile(r"^\s*(?:option|choice|answer(?: is)?|故?选)\s*[:：]?\s*", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)(?<![A-Za-z\\])[^\W\d_]{2,}")
 _OPERATOR = re.compile(r"\\(?:int|lim|sum|prod|[dt]?frac\s*\{?\s*(?:d|\\mathrm))|[∫∑∏]")
@@ -111,7 +108,7 @@ def plain_gold(gold: str) -> str:
 def readings(text: str) -> list[Node]:
     """The syntax trees that a text can be read as (a comma within brackets may group thousands)."""
     found: list[Node] = []
-    inner = re.fullmatch(r"\s*\\(?:text|mbox|textbf|mathrm)\s*\{([^{}]*\d[^{}]*)\}\s*", text)
+    inner = re.fullmatch(rf"\s*{WRAPPER_COMMAND}\{{([^{{}}]*\d[^{{}}]*)\}}\s*", text)
     text = as_mathematics(inner[1] if inner else text)
     ways = (False, True) if re.search(r"\d,\d{3}(?!\d)", text) else (False,)
     if re.search(r"(?<!\d)[1-9]\d{0,2},0\d\d(?!\d)", text):
@@ -190,7 +187,7 @@ _NONE = re.compile(
 )
 _EMPTY = {"emptyset", "varnothing", "∅", "ø", "{}"}
 # a numeral with letters for digits: AB_{16}
-_NUMERAL = re.compile(r"(?:\\(?:text|mathrm)\{)?((?=\d*[A-F])[0-9A-F]{2,30})\}?_\{?(1[1-6])\}?")
+_NUMERAL = re.compile(rf"(?:{WRAPPER_COMMAND}\{{)?((?=\d*[A-F])[0-9A-F]{{2,30}})\}}?_\{{?(1[1-6])\}}?")
 _NUMBERS = {word: str(number) for word, number in NUMBER_WORDS.items()}
 
 
@@ -200,7 +197,7 @@ def _more_letters(rest: str) -> bool:
 
 def _unwrapped(text: str) -> str:
     for _ in range(3):
-        text = _WRAPPER.sub(r"\1", text)
+        text = _BOX.sub(r"\1", unwrapped(text))
     return _SPACING.sub(" ", text).replace("\\", "").strip().strip("*")
 
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 
 from evalkit.grading.latex.differentials import derivative, differential_starts, integral
 from evalkit.grading.latex.nodes import Call, Matrix, Node, Num, ParseError, PlusMinus, Quantity, Rel, Seq, Sym, Text
-from evalkit.grading.latex.vocabulary import ACCENTS, CURRENCIES, FONTS, FUNCTIONS, MATRICES, PREFIX_FUNCTIONS, SILENT
+from evalkit.grading.latex.vocabulary import (
+    ACCENTS,
+    CURRENCIES,
+    FONT_COMMANDS,
+    FONT_SWITCHES,
+    FUNCTIONS,
+    MATRICES,
+    PREFIX_FUNCTIONS,
+    SILENT,
+)
 
 if TYPE_CHECKING:
     from evalkit.grading.latex.atoms import AtomParser
@@ -74,9 +83,9 @@ def parse_command(parser: "AtomParser", command: str) -> Node:
     if name in ACCENTS:
         letters = plain_letters(parser)
         return parser.number(letters) if letters.isdigit() else Sym(letters)
-    if name in FONTS:
+    if name in FONT_COMMANDS:
         return font(parser)
-    if name in SILENT:
+    if name in SILENT or name in FONT_SWITCHES:
         return parser.power()
     if name in CURRENCIES or command in CURRENCIES:
         return Quantity(parser.signed(), CURRENCIES.get(command, command))

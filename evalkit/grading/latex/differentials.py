@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from evalkit.grading.latex.nodes import Call, Node, Num, Sym
+from evalkit.grading.latex.vocabulary import is_wrapper
 
 if TYPE_CHECKING:
     from evalkit.grading.latex.atoms import AtomParser
@@ -34,7 +35,7 @@ def differential_starts(parser: "AtomParser") -> bool:
     token, after = parser.token, parser.peek()
     if token is None or (after is None and token.kind != "word"):
         return False
-    if token.value == "\\mathrm":
+    if is_wrapper(token.value):
         inside = [ahead.value if (ahead := parser.peek(n)) is not None else "" for n in (1, 2, 3)]
         return inside[0] == "d" or inside == ["{", "d", "}"]
     return token.kind == "word" and token.value[0] == "d" and (len(token.value) == 2 or token.value == "d")

@@ -12,6 +12,7 @@ from evalkit.grading.latex.vocabulary import (
     CONSTANTS,
     CURRENCIES,
     FUNCTIONS,
+    is_wrapper,
 )
 
 
@@ -64,7 +65,7 @@ class PostfixParser(Cursor):
         """The unit that a degree sign begins: °C, °F, or degrees of an angle."""
         for ahead in (1, 2, 4):  # C, \text{C}, \mathrm{C}
             written = self.tokens[self.at : self.at + ahead]
-            name = temperature("".join(token.value.removeprefix("\\mathrm").strip("{}") for token in written))
+            name = temperature("".join("" if is_wrapper(token.value) else token.value.strip("{}") for token in written))
             if name:
                 self.at += len(written)
                 return name
@@ -154,7 +155,7 @@ class PostfixParser(Cursor):
             if token.value in CURRENCIES:
                 self.advance()
                 return CURRENCIES[token.value]
-            if token.value not in ("\\mathrm", "\\operatorname", "\\rm", "\\mathit", "\\mathbf", "\\frac"):
+            if not is_wrapper(token.value) and token.value != "\\frac":
                 return None
         words = self.unit_fraction() if token.value == "\\frac" else self.unit_words(node)
         return " ".join(words) if words else None
@@ -206,7 +207,7 @@ class PostfixParser(Cursor):
                     break
                 words.append(token.value)
                 self.advance()
-            elif token.kind == "cmd" and token.value in ("\\mathrm", "\\operatorname", "\\rm", "\\mathit", "\\mathbf"):
+            elif token.kind == "cmd" and is_wrapper(token.value):
                 letters = unit_letters(self.tokens, self.at + 1)
                 if letters is None or letters[0] in FUNCTIONS:
                     break
@@ -220,7 +221,7 @@ class PostfixParser(Cursor):
                 power = self.script()
                 words.append("^" + (str(power.value) if isinstance(power, Num) else "?"))
             elif words and token.value in ("/", "\\cdot", ".", "-") and (after := self.peek()) is not None:
-                if after.kind not in ("text", "word") and after.value not in ("\\mathrm", "\\text"):
+                if after.kind not in ("text", "word") and not is_wrapper(after.value):
                     break
                 words.append(token.value if token.value == "/" else "")
                 self.advance()

@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from evalkit.grading.latex.nodes import ParseError
+from evalkit.grading.latex.vocabulary import TEXT_COMMANDS
 
 MAX_CHARS = 4000
 MAX_TOKENS = 3000
@@ -129,8 +130,8 @@ _TOKEN = re.compile(
     r"[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{[^{}]*\}|hspace\*?\{[^{}]*\}|tag\{[^{}]*\}"
     r"|label\{[^{}]*\})(?![A-Za-z]))+)"
     r"|(?P<num>\d+(?:\.\d+)?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
-    r"|(?P<text>\\(?:text|mbox|textnormal|textrm|textbf|textit|textsf|texttt|hbox|emph|textmd|textup"
-    r"|textsc)\*?\s*\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
+    rf"|(?P<text>\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\*?\s*"
+    r"\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
     r"|(?P<env>\\(?:begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\})"
     r"|(?P<cmd>\\[A-Za-z]+|\\.)"
     r"|(?P<word>[A-Za-z]+)"

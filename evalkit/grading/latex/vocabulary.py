@@ -1,9 +1,56 @@
-"""The names that the parser knows: functions, constants, relations, connectors, words to pass over."""
+"""The names that the parser knows: wrappers, functions, constants, relations, connectors, words to pass over."""
+
+import re
 
 
 def words(text: str) -> frozenset[str]:
     """The words of a text as a set."""
     return frozenset(text.split())
+
+
+# The one table of wrappers: \text{…} and its like, which change how something looks and not what it is.
+# Their argument is words:
+TEXT_COMMANDS = words(
+    "text textnormal textrm textbf textit textsf texttt textmd textup textsc textsl textlf mbox hbox emph uline"
+)
+# Their argument is mathematics:
+FONT_COMMANDS = words(
+    "mathrm mathbf mathit mathsf mathtt mathnormal mathup mathcal mathscr mathfrak mathsfit mathbfit boldsymbol bm pmb "
+    "bold frak symbf symrm symit symsf operatorname mathop mathord mathbin mathrel underline ensuremath "
+    "smash mathclap"
+)
+# They stand before what they change: {\bf B}
+FONT_SWITCHES = words(
+    "rm bf it sf tt sc sl em cal boldmath bfseries itshape rmfamily sffamily ttfamily displaystyle textstyle "
+    "scriptstyle scriptscriptstyle limits nolimits"
+)
+WRAPPERS = TEXT_COMMANDS | FONT_COMMANDS
+# A wrapper's command up to its brace, for patterns that go on with the brace
+WRAPPER_COMMAND = rf"\\(?:{'|'.join(sorted(WRAPPERS, reverse=True))})\*?\s*"
+_WRAPPED = re.compile(
+    rf"{WRAPPER_COMMAND}\{{([^{{}}]*)\}}"  # \textrm{B}
+    rf"|\{{\s*\\(?:{'|'.join(sorted(FONT_SWITCHES, reverse=True))})(?![A-Za-z])\s*([^{{}}]*)\}}"  # {\bf B}
+    rf"|\\(?:{'|'.join(sorted(FONT_SWITCHES, reverse=True))})(?![A-Za-z])\s*()"  # \bf B
+)
+
+
+def is_wrapper(token: str) -> bool:
+    """Whether a token is the command of a font or text wrapper."""
+    return token[:1] == "\\" and (token[1:] in WRAPPERS or token[1:] in FONT_SWITCHES)
+
+
+def unwrapped(text: str) -> str:
+    r"""The text with every wrapper replaced by what stands in it: `\textrm{B}`, `{\bf B}` and `\bf B` as `B`.
+
+    >>> unwrapped(r"\boxed{\textrm{B}}")
+    '\\boxed{B}'
+    """
+    for _ in range(5):
+        inner = _WRAPPED.sub(lambda match: match[1] or match[2] or "", text)
+        if inner == text:
+            break
+        text = inner
+    return text
 
 
 FUNCTIONS = words(
@@ -153,13 +200,10 @@ BASE_WORDS = {
 }
 
 MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "vmatrix", "Vmatrix"})
-FONTS = words(
-    "mathrm mathbf mathit mathsf mathtt mathcal mathscr mathfrak boldsymbol bm bf rm it operatorname mathop pmb bold"
-)
 ACCENTS = words(
     "vec hat widehat tilde widetilde bar dot ddot overrightarrow overleftarrow overarc wideparen widearc "
     "underline check breve"
 )
 # marks in front of a name that only say what kind of thing it is
-SILENT = words("angle measuredangle triangle square parallel perp displaystyle limits rm bf it mathrm operatorname")
+SILENT = words("angle measuredangle triangle square parallel perp")
 CURRENCIES = {"\\$": "dollar", "\\euro": "euro", "\\pounds": "sterling", "\\yen": "yen", "\\rupee": "rupee"}

@@ -2,7 +2,9 @@
 
 import re
 
-_WRAP = r"(?:\\(?:text|mathrm|mbox|textrm|textbf)\s*\{)?\s*"
+from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+
+_WRAP = rf"(?:{WRAPPER_COMMAND}\{{)?\s*"
 _FAMILIES = {
     "real numbers": r"\mathbb{R}",
     "reals": r"\mathbb{R}",
@@ -56,7 +58,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),
         " ",
     ),
-    (re.compile(r"\\mu\s*\\(text|mathrm)\s*\{\s*"), r"\\\1{\\mu "),
+    (re.compile(rf"\\mu\s*({WRAPPER_COMMAND}\{{)\s*"), r"\1\\mu "),
     (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
 )
 _HALF_DAY = 12 * 3600
