@@ -11,6 +11,7 @@ from typing import Any
 
 from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.numeric import evaluable_calls, exact
+from evalkit.grading.equality.readings import trees
 from evalkit.grading.latex.nodes import Base, Call, Node, Num, Rel, Seq, Sym
 
 _OPERATORS = frozenset({"Integral", "Limit", "Derivative"})
@@ -36,8 +37,6 @@ def warm_up(_: Any) -> None:
 
 def judge(payload: dict[str, str]) -> dict[str, Any]:
     """{"equal", "rule"} for {"gold", "answer"}: the function that the workers run."""
-    from evalkit.grading.equality.equivalence import trees
-
     golds, answers = trees(payload["gold"], payload["answer"])
     for first in golds:
         for second in answers:

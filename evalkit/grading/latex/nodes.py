@@ -140,6 +140,18 @@ class ParseError(Exception):
     """The text is no mathematics that this grader reads."""
 
 
+def number(text: str) -> Num:
+    """The number that a text writes. Raises ParseError where it is too long."""
+    if len(text) > 2000:
+        raise ParseError("a number of more than 2,000 digits")
+    mantissa, _, exponent = text.lower().partition("e")
+    if exponent and abs(int(exponent)) > 5000:
+        raise ParseError("an exponent beyond 5,000")
+    value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    decimals = len(mantissa.partition(".")[2]) if "." in mantissa and not exponent else None
+    return Num(value, decimals, len(mantissa.replace(".", "").lstrip("0")) if decimals is not None else 0)
+
+
 CONSTANTS = ("pi", "e", "i", "oo")
 
 

@@ -1,0 +1,124 @@
+"""What stands behind a value: powers, subscripts, factorials, percent, degrees."""
+
+from evalkit.grading.latex.cursor import Cursor
+from evalkit.grading.latex.nodes import Base, Call, Node, Num, Quantity, Seq, Sym, Text, number
+from evalkit.grading.latex.units import temperature as temperature_named
+from evalkit.grading.latex.vocabulary import BASE_WORDS, CONSTANTS, is_wrapper
+
+
+def postfix(cursor: Cursor, node: Node) -> Node:
+    while (token := cursor.token) is not None:
+        if token.value in ("^", "**"):
+            cursor.advance()
+            exponent = script(cursor)
+            if exponent is None:
+                continue
+            if isinstance(exponent, Sym) and exponent.name == "degree":
+                node = Quantity(node, temperature(cursor))
+            elif isinstance(exponent, Text):
+                node = node if exponent.words in ("th", "st", "nd", "rd") else Quantity(node, "^" + exponent.words)
+            elif isinstance(exponent, Sym) and exponent.name == "prime":
+                node = Call("prime", (node,))
+            else:
+                node = Call("^", (node, exponent))
+        elif token.value == "_" and token.kind == "op":
+            cursor.advance()
+            node = subscripted(cursor, node)
+        elif token.value == "!":
+            cursor.advance()
+            double = cursor.token is not None and not cursor.token.spaced and cursor.accept("!")
+            node = Call("factorial2" if double else "factorial", (node,))
+        elif token.value in ("%", "\\%"):
+            cursor.advance()
+            node = Quantity(node, "percent")
+        elif token.value in ("\\degree", "\\circ") and (
+            token.value == "\\degree" or not cursor.can_start(cursor.peek())
+        ):
+            cursor.advance()
+            node = Quantity(node, temperature(cursor))
+        elif token.value == "'":
+            cursor.advance()
+            node = Call("prime", (node,))
+        else:
+            break
+    return node
+
+
+def temperature(cursor: Cursor) -> str:
+    """The unit that a degree sign begins: °C, °F, or degrees of an angle."""
+    for ahead in (1, 2, 4):  # C, \text{C}, \mathrm{C}
+        written = cursor.tokens[cursor.at : cursor.at + ahead]
+        name = temperature_named(
+            "".join("" if is_wrapper(token.value) else token.value.strip("{}") for token in written)
+        )
+        if name:
+            cursor.at += len(written)
+            return name
+    return "degree"
+
+
+def script(cursor: Cursor) -> Node | None:
+    """What stands after ^ or _: a group, or one character. None where it is empty."""
+    token = cursor.token
+    if token is None:
+        return None
+    if token.value == "{":
+        cursor.advance()
+        if cursor.accept("}"):
+            return None
+        node = script_mark(cursor) or cursor.sequence()
+        cursor.expect("}")
+        return node
+    if token.kind == "num":
+        return digit(cursor)
+    if token.kind == "word" and len(token.value) > 1:
+        if token.value in CONSTANTS or token.value in ("th", "st", "nd", "rd"):
+            cursor.advance()
+            return Sym(CONSTANTS[token.value]) if token.value in CONSTANTS else Text(token.value)
+        cursor.tokens[cursor.at] = token._replace(value=token.value[1:], spaced=False)
+        return Sym(token.value[0])
+    if token.value in ("-", "+") and cursor.can_start(cursor.peek()):
+        return cursor.signed()
+    return script_mark(cursor) or (cursor.power() if token.value == "(" else cursor.atom())
+
+
+def script_mark(cursor: Cursor) -> Node | None:
+    token = cursor.token
+    if token is not None and token.value in ("\\circ", "\\degree", "o"):
+        if token.value == "o" and (cursor.can_start(cursor.peek()) or not (cursor.at > 2)):
+            return None
+        cursor.advance()
+        return Sym("degree")
+    if token is not None and token.value in ("+", "-", "*") and not cursor.can_start(cursor.peek()):
+        return Sym(cursor.advance().value)  # 0^+, \mathbb{R}^*
+    if token is not None and token.value in ("\\prime", "'"):
+        while cursor.accept("\\prime", "'"):
+            pass
+        return Sym("prime")
+    if token is not None and token.value == "\\%":
+        cursor.advance()
+        return Sym("degree")
+    if token is not None and token.kind == "word" and token.value in ("th", "st", "nd", "rd"):
+        cursor.advance()
+        return Text(token.value)
+    return None
+
+
+def digit(cursor: Cursor) -> Node:
+    """The number behind ^ or _: `x^23` is x² · 3 in LaTeX, but models write it for x^{23}."""
+    return number(cursor.advance().value)
+
+
+def subscripted(cursor: Cursor, node: Node) -> Node:
+    start = cursor.at
+    index = script(cursor)
+    written = "".join(token.value for token in cursor.tokens[start : cursor.at]).strip("{}")
+    base = BASE_WORDS.get(written.strip().lower()) or (int(written) if written.isdigit() and len(written) < 3 else 0)
+    if isinstance(node, Num) and node.decimals is None and 2 <= base <= 36:
+        return Base(str(node.value), base)
+    if isinstance(node, Seq) and len(node.items) == 1 and isinstance(node.items[0], Num):
+        return Base(str(node.items[0].value), base)
+    if isinstance(node, Sym):
+        name = written if isinstance(index, Num | Sym | Text) else written.replace(" ", "")
+        return Sym(f"{node.name}_{name}")
+    return Call("sub", (node, index or Text(written)))
