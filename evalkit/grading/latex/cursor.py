@@ -54,6 +54,7 @@ class Cursor(ABC):
         self.depth = 0
         self.bars = 0
         self.integrals = 0
+        self.right_side = False
         self.in_matrix = False
         self.in_set_builder = False
 
@@ -68,7 +69,7 @@ class Cursor(ABC):
         return self.tokens[self.at - 1] if self.at else None
 
     def peek(self, ahead: int = 1) -> Token | None:
-        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else None
+        return self.tokens[self.at + ahead] if 0 <= self.at + ahead < len(self.tokens) else None
 
     def advance(self) -> Token:
         token = self.token

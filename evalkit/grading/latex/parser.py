@@ -31,6 +31,7 @@ from evalkit.grading.latex.vocabulary import (
     DIVIDE,
     FUNCTIONS,
     GLUED,
+    GREEK,
     IGNORED,
     MULTIPLES,
     NUMBER_WORDS,
@@ -87,9 +88,31 @@ class Parser(Cursor):
             elif token.value in ("\\\\", "&") and not self.in_matrix:
                 found = found or ","
             else:
+                if found is None and self.starts_anew(token):
+                    found = ","
                 break
             self.advance()
         return found
+
+    def starts_anew(self, token: Token) -> bool:
+        """Whether another answer begins here without a comma: behind a wide space, or `b = 2` behind `a = 1`."""
+        if not self.can_start(token) or self.is_connector(token):
+            return False
+        return token.gap or (token.spaced and self.right_side and self.is_assignment())
+
+    def is_assignment(self) -> bool:
+        """Whether a name with its equals sign comes next: `b = `, `y_2 = `."""
+        token, ahead = self.token, 1
+        named = token is not None and (
+            (token.kind == "word" and len(token.value) == 1) or (token.kind == "cmd" and token.value[1:] in GREEK)
+        )
+        if not named:
+            return False
+        while (after := self.peek(ahead)) is not None and after.value in ("_", "{", "}", "'") or (
+            after is not None and after.kind == "num" and ahead > 1
+        ):
+            ahead += 1
+        return after is not None and after.value == "="
 
     def is_connector(self, token: Token) -> bool:
         return (
@@ -100,6 +123,7 @@ class Parser(Cursor):
 
     def relation(self) -> Node:
         self.enter()
+        self.right_side = False
         first = self.set_expression()
         args, ops = [first], []
         while (token := self.token) is not None and token.kind in ("op", "cmd") and self.relation_op(token):
@@ -113,7 +137,10 @@ class Parser(Cursor):
             if self.token is not None and self.token.value == "=" and ops[-1] in ("<", ">"):
                 ops[-1] += "="
                 self.advance()
+            right_side, self.right_side = self.right_side, ops[-1] == "="
             args.append(self.set_expression())
+            if not (self.token is not None and self.starts_anew(self.token)):
+                self.right_side = right_side
         self.leave()
         return Rel(tuple(ops), tuple(args)) if ops else first
 
@@ -188,6 +215,8 @@ class Parser(Cursor):
                 node = Call("/", (node, number(str(PARTS.get(token.value.lower().removesuffix("s"), 2)))))
             elif (behind := unit(self, node)) is not None:
                 node = compound(self, Quantity(node, behind))
+            elif self.starts_anew(token):
+                break
             elif self.implicit_factor(token):
                 node = Call("*", (node, self.mixed()))
             else:
@@ -203,7 +232,8 @@ class Parser(Cursor):
     def implicit_factor(self, token: Token) -> bool:
         """Whether a factor follows without a sign. Two plain numbers in a row are no product."""
         if token.kind == "num" and self.previous is not None and self.previous.kind == "num":
-            return self.fraction_after() is not None
+            powers = any(at is not None and at.value == "^" for at in (self.peek(-2), self.peek(1)))
+            return powers or self.fraction_after() is not None
         return self.can_start(token) and not self.is_connector(token) and token.value not in ("+", "-")
 
     def signed(self) -> Node:
@@ -315,22 +345,7 @@ class Parser(Cursor):
             return self.letter(name)
         if name.lower() in IGNORED or name.lower() in NUMBER_WORDS:
             return self.passed_over(name)
-        greek = {
-            "theta",
-            "alpha",
-            "beta",
-            "gamma",
-            "delta",
-            "lambda",
-            "mu",
-            "phi",
-            "omega",
-            "sigma",
-            "rho",
-            "epsilon",
-            "tau",
-        }
-        if name in greek:
+        if name in GREEK and len(name) > 1:
             return Sym(name)
         for prefix in GLUED:
             if name.startswith(prefix) and len(name) <= len(prefix) + 2:

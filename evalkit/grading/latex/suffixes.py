@@ -1,7 +1,7 @@
 """What stands behind a value: powers, subscripts, factorials, percent, degrees."""
 
 from evalkit.grading.latex.cursor import Cursor
-from evalkit.grading.latex.nodes import Base, Call, Node, Num, Quantity, Seq, Sym, Text, number
+from evalkit.grading.latex.nodes import Base, Call, Node, Num, ParseError, Quantity, Seq, Sym, Text, number
 from evalkit.grading.latex.units import temperature as temperature_named
 from evalkit.grading.latex.vocabulary import BASE_WORDS, CONSTANTS, is_wrapper
 
@@ -110,15 +110,39 @@ def digit(cursor: Cursor) -> Node:
 
 
 def subscripted(cursor: Cursor, node: Node) -> Node:
-    start = cursor.at
-    index = script(cursor)
-    written = "".join(token.value for token in cursor.tokens[start : cursor.at]).strip("{}")
+    written, index = label(cursor)
     base = BASE_WORDS.get(written.strip().lower()) or (int(written) if written.isdigit() and len(written) < 3 else 0)
     if isinstance(node, Num) and node.decimals is None and 2 <= base <= 36:
         return Base(str(node.value), base)
     if isinstance(node, Seq) and len(node.items) == 1 and isinstance(node.items[0], Num):
         return Base(str(node.items[0].value), base)
     if isinstance(node, Sym):
-        name = written if isinstance(index, Num | Sym | Text) else written.replace(" ", "")
-        return Sym(f"{node.name}_{name}")
+        return Sym(f"{node.name}_{written}")
     return Call("sub", (node, index or Text(written)))
+
+
+def label(cursor: Cursor) -> tuple[str, Node | None]:
+    """What stands after _ as it is written, without wrappers and spaces, and its tree where it has one."""
+    token = cursor.token
+    if token is None:
+        return "", None
+    if token.value != "{":
+        index = script(cursor)
+        before = cursor.previous
+        written = index.name if isinstance(index, Sym) else before.value if before is not None else ""
+        return written, index
+    end, depth = cursor.at, 0
+    while end < len(cursor.tokens):
+        depth += (cursor.tokens[end].value == "{") - (cursor.tokens[end].value == "}")
+        end += 1
+        if not depth:
+            break
+    inside = cursor.tokens[cursor.at + 1 : end - 1]
+    if depth or len(inside) > 60:
+        raise ParseError("a long index")
+    words = [item.value.removeprefix("\\") for item in inside if not is_wrapper(item.value)]
+    letters = all(item.kind != "num" for item in inside)
+    written = "".join(word for word in words if not (letters and word == ",")).replace(" ", "")
+    cursor.at = end
+    only = inside[0] if len(inside) == 1 else None
+    return written.strip("{}"), number(only.value) if only is not None and only.kind == "num" else None

@@ -129,7 +129,7 @@ _TOKEN = re.compile(
     r"|left|right|mleft|mright|"
     r"[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{[^{}]*\}|hspace\*?\{[^{}]*\}|tag\{[^{}]*\}"
     r"|label\{[^{}]*\})(?![A-Za-z]))+)"
-    r"|(?P<num>\d+(?:\.\d+)?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
+    r"|(?P<num>\d+(?:\.\d+|\.(?=\s*[*/]))?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
     rf"|(?P<text>\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\*?\s*"
     r"\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
     r"|(?P<env>\\(?:begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\})"
@@ -150,11 +150,14 @@ _REPEATING = re.compile(
 
 
 class Token(NamedTuple):
-    """`kind`: num, text, begin, end, cmd, word, op. `spaced`: whether white space stands before it."""
+    """`kind`: num, text, begin, end, cmd, word, op. `spaced`: whether white space stands before it; `gap`: whether
+    that is a wide space or a new line outside all brackets, which keeps two answers apart.
+    """
 
     kind: str
     value: str
     spaced: bool
+    gap: bool = False
 
 
 def clean(text: str) -> str:
@@ -242,22 +245,31 @@ def join_thousands(text: str, *, in_brackets: bool) -> str:
     )
 
 
+_GAP = re.compile(r"\\q?quad|\n|\\hfill|(?:\\[;: ]\s*){2}")
+_DEEPER = frozenset({"{", "(", "[", "\\{", "\\langle", "\\lbrace"})
+_HIGHER = frozenset({"}", ")", "]", "\\}", "\\rangle", "\\rbrace"})
+
+
 def tokenize(text: str) -> list[Token]:
     """The tokens of a cleaned text. Raises ParseError where there are too many."""
     tokens: list[Token] = []
-    spaced = False
+    spaced = gap = False
+    depth = 0
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "op"
         if kind == "space":
             spaced = True
+            gap = gap or _GAP.search(match[0]) is not None
             continue
         if match["text"] is not None:
-            tokens.append(Token("text", match["inner"], spaced))
+            kind, value = "text", match["inner"]
         elif match["env"] is not None:
-            tokens.append(Token("begin" if match[0].startswith("\\b") else "end", match["name"], spaced))
+            kind, value = "begin" if match[0].startswith("\\b") else "end", match["name"]
         else:
-            tokens.append(Token(kind, match[0], spaced))
-        spaced = False
+            value = match[0]
+        tokens.append(Token(kind, value, spaced, gap and not depth))
+        depth += (value in _DEEPER or kind == "begin") - (value in _HIGHER or kind == "end")
+        spaced = gap = False
         if len(tokens) > MAX_TOKENS:
             raise ParseError("too many symbols")
     return tokens

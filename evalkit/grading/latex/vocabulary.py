@@ -63,6 +63,11 @@ PREFIX_FUNCTIONS = FUNCTIONS - {"min", "max", "gcd", "lcm", "mod", "binom"}
 # found at the head of a run of letters: sinx, sqrt2
 GLUED = ("arcsin", "arccos", "arctan", "sin", "cos", "tan", "sqrt", "log", "ln", "pi", "exp")
 
+GREEK = words(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau phi "
+    "varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega"
+)
+
 CONSTANTS = {
     "pi": "pi",
     "infty": "oo",
