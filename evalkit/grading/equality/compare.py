@@ -6,8 +6,9 @@ from fractions import Fraction
 from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.equality.plusminus import expand
 from evalkit.grading.equality.realsets import sets_equal
+from evalkit.grading.equality.renaming import unmarked
 from evalkit.grading.equality.scalars import canonical, difference_ratio, same_solution, values_equal
-from evalkit.grading.equality.settle import is_function, nameable, settle, unchained, value_side
+from evalkit.grading.equality.settle import approximation, is_function, members, nameable, settle, unchained, value_side
 from evalkit.grading.latex.nodes import (
     Builder,
     Call,
@@ -23,6 +24,7 @@ from evalkit.grading.latex.nodes import (
 )
 
 _ORDER = frozenset({"<", ">", "<=", ">="})
+_EITHER_WAY = frozenset({"perp", "parallel", "sim", "simeq", "cong", "~", "asymp", "not parallel"})
 MAX_ITEMS = 500
 _EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
 FEW = 40  # items, up to which every pair is compared
@@ -30,8 +32,11 @@ FEW = 40  # items, up to which every pair is compared
 
 def equivalent(gold: Node, answer: Node) -> str | None:
     """The rule by which `answer` means the same as `gold`; None where it does not."""
-    gold, answer = settle(gold), settle(answer)
+    if (decimal := approximation(gold)) is not None and (rule := values_equal(decimal, answer)):
+        return rule
+    gold, answer = unmarked(settle(gold), settle(answer))
     gold, answer = unchained(gold, answer), unchained(answer, gold)
+    gold, answer = members(gold, answer)
     if gold == answer:
         return "the same form"
     for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
@@ -87,6 +92,9 @@ def _both_relations(gold: Rel, answer: Rel) -> str | None:
         return "the same set of numbers"
     if gold.ops == answer.ops and all(equivalent(a, b) for a, b in zip(gold.args, answer.args, strict=True)):
         return "the same relation"
+    if gold.ops == answer.ops and len(gold.ops) == 1 and gold.ops[0] in _EITHER_WAY:
+        same = all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True))
+        return "the same relation, turned" if same else None
     turned = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op) for op in reversed(answer.ops))
     if gold.ops == turned and all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True)):
         return "the same relation, turned"
@@ -195,7 +203,8 @@ def _several(gold: Node, answer: Node) -> Verdict:
             return True, _by_name(gold, answer)
         if isinstance(other, Rel | SetOp | Builder) or (kind == "set" and isinstance(other, Sym)):
             return False, None
-        if len(items := _distinct(items)) == 1:
+        items = _distinct(items) if kind == "set" else items
+        if len(items) == 1:
             return True, equivalent(items[0], other) if first is not None else equivalent(other, items[0])
         return True, None
     names = _by_name(gold, answer)
@@ -206,7 +215,8 @@ def _several(gold: Node, answer: Node) -> Verdict:
     ordered = any(item == Sym("...") for item in first[1] + second[1]) or (
         bool(named[0]) != bool(named[1]) and _unlike(gold)
     )
-    left, right = _distinct(first[1]), _distinct(second[1])
+    once = "set" in (first[0], second[0])
+    left, right = (_distinct(first[1]), _distinct(second[1])) if once else (first[1], second[1])
     letters = _letter(left), _letter(right)
     if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
         if letters[0] != letters[1]:

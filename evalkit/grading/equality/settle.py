@@ -1,8 +1,29 @@
 """What an answer says beside its value: steps before it, approximations behind it, the name of what it is."""
 
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
-from evalkit.grading.latex.nodes import Builder, Call, Node, Num, Quantity, Ratio, Rel, Seq, SetOp, Sym, Text, symbols
+import mpmath
+
+from evalkit.grading.equality.numeric import NotEvaluableError, evaluable_calls, evaluate
+from evalkit.grading.equality.scalars import canonical, values_equal
+from evalkit.grading.latex.nodes import (
+    Base,
+    Builder,
+    Call,
+    Node,
+    Num,
+    Quantity,
+    Ratio,
+    Rel,
+    Seq,
+    SetOp,
+    Sym,
+    Text,
+    calls,
+    symbols,
+)
 
 _ARITHMETIC = frozenset(
     {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
@@ -54,16 +75,21 @@ def unchained(node: Node, other: Node) -> Node:
 
 
 def _settled_relation(node: Rel) -> Node:
-    ops, args = list(node.ops), list(node.args)
-    if "->" in ops:
-        last = len(ops) - 1 - ops[::-1].index("->")
-        ops, args = ops[last + 1 :], args[last + 1 :]
+    ops, args = _after_arrow(list(node.ops), list(node.args))
+    ops = ["~" if op in ("sim", "simeq", "cong") and _is_number(args[at + 1]) else op for at, op in enumerate(ops)]
     if "~" in ops:
         at = ops.index("~")
+        if not _approximates(args[at], args[at + 1]):
+            return Rel(tuple(ops), tuple(args))
         if at == 0 and nameable(args[0]) and symbols(args[0]):
             ops[0] = "="
             at = ops.index("~") if "~" in ops else len(ops)
         ops, args = ops[:at], args[: at + 1]
+    if ops and all(op == "=" for op in ops):
+        if any(_contradict(left, right) for left, right in pairwise(args)):
+            return Rel(("contradicts",), tuple(args))
+        while len(args) > 1 and not nameable(args[0]) and symbols(args[0]) and values_equal(args[0], args[1]):
+            ops, args = ops[1:], args[1:]  # x + x = 2x
     if len(ops) > 1 and all(op == "=" for op in ops) and not all(isinstance(name, Sym) for name in args[:-1]):
         ops, args = ["="], [args[0], args[-1]]
     if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
@@ -72,15 +98,80 @@ def _settled_relation(node: Rel) -> Node:
         ops, args = [], args[:1]  # -2 ≠ 0
     if not ops:
         return settle(args[0])
-    if ops == ["in"] and not _is_number_family(args[1]):
-        return settle(args[1])
-    if ops == ["equiv"] and isinstance(args[1], Quantity) and args[1].unit.startswith("pmod") and nameable(args[0]):
-        return args[1]
+    if ops == ["equiv"]:
+        modular = isinstance(args[1], Quantity) and args[1].unit.startswith("pmod")
+        if modular and nameable(args[0]):
+            return args[1]
+        if not modular and is_function(args[0]):
+            ops = ["="]  # P(x) ≡ -1
     return Rel(tuple(ops), tuple(args))
 
 
-def _is_number_family(node: Node) -> bool:
-    return isinstance(node, Sym) and node.name in ("NN",)
+def _after_arrow(ops: list[str], args: list[Node]) -> tuple[list[str], list[Node]]:
+    if "->" not in ops:
+        return ops, args
+    last = len(ops) - 1 - ops[::-1].index("->")
+    return ops[last + 1 :], args[last + 1 :]
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, Num) or (isinstance(node, Call) and node.name == "neg" and _is_number(node.args[0]))
+
+
+def _value(node: Node) -> Any:
+    """The number that an expression of known functions is; None for anything else."""
+    if isinstance(node, Text | Seq | Ratio | Base) or not calls(node) <= evaluable_calls() | {"^"} or symbols(node):
+        return None
+    with mpmath.workdps(30):
+        try:
+            value = evaluate(node, {})
+        except NotEvaluableError:
+            return None
+    return None if isinstance(value, mpmath.mpc) or mpmath.isinf(value) else value
+
+
+def _approximates(exact: Node, rounded: Node) -> bool:
+    """Whether what stands behind ≈ can be what stands before it, rounded or cut; True where that cannot be told."""
+    a, b = _value(exact), _value(rounded)
+    if a is None or b is None:
+        return True
+    number = rounded.args[0] if isinstance(rounded, Call) and rounded.name == "neg" else rounded
+    unit = mpmath.mpf(10) ** -number.decimals if isinstance(number, Num) and number.decimals is not None else 1
+    return bool(abs(a - b) <= max(unit, abs(a) / 50 if unit == 1 else 0))
+
+
+def approximation(node: Node) -> Node | None:
+    """The decimal that a value is said to be about: -0.425 for `\\cos(-2.01) \\approx -0.425`."""
+    if isinstance(node, Rel) and node.ops[-1] == "~" and _is_number(node.args[-1]):
+        return node.args[-1] if _approximates(node.args[-2], node.args[-1]) else None
+    return None
+
+
+def _contradict(left: Node, right: Node) -> bool:
+    """Whether an equation of two numbers is false: 1 + 2 = 6."""
+    if isinstance(left, Quantity) or isinstance(right, Quantity):
+        return False
+    a, b = _value(left), _value(right)
+    return a is not None and b is not None and not _approximates(left, right)
+
+
+def members(gold: Node, answer: Node) -> tuple[Node, Node]:
+    """`x \\in S` as S where the other is a set as well, or says the same of x: what stands left of the sign counts."""
+    belongs = [isinstance(node, Rel) and node.ops == ("in",) for node in (gold, answer)]
+    if isinstance(gold, Rel) and isinstance(answer, Rel) and all(belongs):
+        return (
+            (gold.args[1], answer.args[1]) if canonical(gold.args[0]) == canonical(answer.args[0]) else (gold, answer)
+        )
+    if isinstance(gold, Rel) and belongs[0] and _is_variable(gold.args[0]) and not isinstance(answer, Rel):
+        return gold.args[1], answer
+    if isinstance(answer, Rel) and belongs[1] and _is_variable(answer.args[0]) and not isinstance(gold, Rel):
+        return gold, answer.args[1]
+    return gold, answer
+
+
+def _is_variable(node: Node) -> bool:
+    """Whether a node is a name, or a tuple or product of names: x, (a, b)."""
+    return isinstance(node, Sym) or (isinstance(node, Seq) and all(isinstance(item, Sym) for item in node.items))
 
 
 def nameable(node: Node) -> bool:

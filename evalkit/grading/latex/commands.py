@@ -16,6 +16,7 @@ from evalkit.grading.latex.nodes import (
     Sym,
     Text,
     number,
+    symbols,
 )
 from evalkit.grading.latex.suffixes import script
 from evalkit.grading.latex.vocabulary import (
@@ -24,9 +25,10 @@ from evalkit.grading.latex.vocabulary import (
     FONT_COMMANDS,
     FONT_SWITCHES,
     FUNCTIONS,
+    GREEK,
+    MARKS,
     MATRICES,
     PREFIX_FUNCTIONS,
-    SILENT,
     is_wrapper,
 )
 
@@ -89,14 +91,17 @@ def parse_command(cursor: Cursor, command: str) -> Node:
         return Sym(_BLACKBOARD.get(letters := plain_letters(cursor), letters))
     if name in _BIG:
         return big_operator(cursor, _BIG[name], name)
-    if name in ("overline", "bar"):
-        return Call("bar", (argument(cursor),))
-    if name in ACCENTS:
-        letters = plain_letters(cursor)
-        return number(letters) if letters.isdigit() else Sym(letters)
+    if name in ("overline", "bar") or name in ACCENTS:
+        return accented(cursor, ACCENTS.get(name, "bar"))
     if name in FONT_COMMANDS:
         return font(cursor)
-    if name in SILENT or name in FONT_SWITCHES:
+    if name in MARKS:
+        return (
+            Call(MARKS[name], (cursor.product() if name != "square" else cursor.power(),))
+            if cursor.can_start(cursor.token)
+            else Sym(name)
+        )
+    if name in FONT_SWITCHES:
         return cursor.power()
     if name in CURRENCIES or command in CURRENCIES:
         return Quantity(cursor.signed(), CURRENCIES.get(command, command))
@@ -129,7 +134,21 @@ def parse_command(cursor: Cursor, command: str) -> Node:
         if name.startswith(spacing) and len(name) > len(spacing):
             cursor.push_back(name[len(spacing) :])
             return cursor.power()
-    return Sym(name.removeprefix("var"))
+    name = name.removeprefix("var")
+    return cursor.letter(name) if name in GREEK else Sym(name)
+
+
+def accented(cursor: Cursor, accent: str) -> Node:
+    """A letter with its mark; the unit vectors \\hat{i}, and \\overline{AB} as the segment between two points."""
+    above = argument(cursor)
+    if accent == "hat" and above in (Sym("i"), Sym("j"), Sym("k")):
+        return above
+    if accent in ("dot", "ddot") and isinstance(above, Sym | Call):
+        return Call("Derivative", (above, Sym("t"), number("1" if accent == "dot" else "2")))
+    ends = isinstance(above, Call) and above.name == "*" and all(isinstance(end, Sym) for end in above.args)
+    if accent == "bar" and ends and "".join(sorted(symbols(above))).isupper():
+        return Call("segment", (above,))
+    return Call(accent, (above,))
 
 
 def argument(cursor: Cursor) -> Node:
@@ -347,24 +366,30 @@ def parse_environment(cursor: Cursor, name: str) -> Node:
 # integrals and derivatives: which `dx` belongs to them, and what it applies to
 
 _D = Sym("d")
+_DIFFERENTIALS = (_D, Sym("partial"))
 _ONE = Num(Fraction(1))
 
 
 def derivative(cursor: Cursor, fraction: Call) -> Node:
-    """`\\frac{d}{dx}` with the product that follows as Derivative(product, x, order); another fraction as it is."""
-    above, below = fraction.args
+    """`\\frac{d}{dx}` with the product that follows, and `\\frac{d^2y}{dx^2}`, as Derivative(what, x, order); another
+    fraction as it is.
+    """
+    above, below = (_factors(part) for part in fraction.args)
     order: Node = _ONE
-    if isinstance(above, Call) and above.name == "^" and above.args[0] == _D:
-        above, order = above.args
-    if above != _D or not (isinstance(below, Call) and below.name == "*" and below.args[0] == _D):
+    first = above[0]
+    if isinstance(first, Call) and first.name == "^":
+        first, order = first.args
+    whole = isinstance(order, Num) and order.value.denominator == 1 and 0 < order.value < 10
+    if first not in _DIFFERENTIALS or len(above) > 2 or len(below) != 2 or below[0] != first or not whole:
         return fraction
-    variable = below.args[1]
+    variable = below[1]
     if order != _ONE and isinstance(variable, Call) and variable.name == "^" and variable.args[1] == order:
         variable = variable.args[0]
-    whole = isinstance(order, Num) and order.value.denominator == 1 and 0 < order.value < 10
-    if not isinstance(variable, Sym) or not whole or not cursor.can_start(cursor.token):
+    if not isinstance(variable, Sym):
         return fraction
-    return Call("Derivative", (cursor.product(), variable, order))
+    if len(above) == 2:
+        return Call("Derivative", (above[1], variable, order))
+    return Call("Derivative", (cursor.product(), variable, order)) if cursor.can_start(cursor.token) else fraction
 
 
 def differential_starts(cursor: Cursor) -> bool:

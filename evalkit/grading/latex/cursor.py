@@ -55,6 +55,7 @@ class Cursor(ABC):
         self.bars = 0
         self.integrals = 0
         self.right_side = False
+        self.scripts = 0
         self.in_matrix = False
         self.in_set_builder = False
 
@@ -112,6 +113,10 @@ class Cursor(ABC):
     def atom(self) -> Node: ...
     @abstractmethod
     def power(self) -> Node: ...
+    @abstractmethod
+    def letter(self, name: str) -> Node: ...
+    @abstractmethod
+    def primed(self, node: Node, order: int) -> Node: ...
     @abstractmethod
     def group(self) -> Node: ...
     @abstractmethod

@@ -136,6 +136,23 @@ def leaves(node: Any) -> Iterator[Any]:
             yield from leaves(getattr(node, field.name))
 
 
+def nodes_of(node: Any) -> Iterator[Call]:
+    """The functions and operators of a tree, itself included."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from nodes_of(item)
+    elif is_dataclass(node):
+        if isinstance(node, Call):
+            yield node
+        for field in fields(node):
+            yield from nodes_of(getattr(node, field.name))
+
+
+def calls(node: Any) -> frozenset[str]:
+    """The names of the functions and operators of a tree."""
+    return frozenset(call.name for call in nodes_of(node))
+
+
 class ParseError(Exception):
     """The text is no mathematics that this grader reads."""
 

@@ -33,10 +33,14 @@ from evalkit.grading.latex.vocabulary import (
     GLUED,
     GREEK,
     IGNORED,
+    MARKS,
     MULTIPLES,
     NUMBER_WORDS,
+    OPERATORS,
     PARTS,
+    POINTS,
     PREFIX_FUNCTIONS,
+    PROSE,
     RELATIONS,
     SET_OPERATORS,
     TIMES,
@@ -108,7 +112,7 @@ class Parser(Cursor):
         )
         if not named:
             return False
-        while (after := self.peek(ahead)) is not None and after.value in ("_", "{", "}", "'") or (
+        while ((after := self.peek(ahead)) is not None and after.value in ("_", "{", "}", "'")) or (
             after is not None and after.kind == "num" and ahead > 1
         ):
             ahead += 1
@@ -145,8 +149,11 @@ class Parser(Cursor):
         return Rel(tuple(ops), tuple(args)) if ops else first
 
     def relation_op(self, token: Token) -> str:
+        if token.value == "\\mid":
+            return "" if self.in_set_builder else "divides"
         if token.value == "\\not" and (after := self.peek()) is not None:
-            return {"=": "!=", "in": "notin"}.get(RELATIONS.get(after.value, ""), "")
+            negated = RELATIONS.get(after.value, "")
+            return {"=": "!=", "in": "notin"}.get(negated, negated and f"not {negated}")
         return RELATIONS.get(token.value, "")
 
     def set_expression(self) -> Node:
@@ -202,6 +209,9 @@ class Parser(Cursor):
             elif token.value in DIVIDE:
                 self.advance()
                 node = Call("/", (node, self.signed()))
+            elif self.operator(token):
+                self.advance()
+                node = Call(token.value[1:], (node, self.signed()))
             elif token.value in ("\\bmod", "\\mod") or (token.kind == "word" and token.value == "mod"):
                 self.advance()
                 node = Call("mod", (node, self.signed()))
@@ -222,6 +232,12 @@ class Parser(Cursor):
             else:
                 break
         return node
+
+    def operator(self, token: Token) -> bool:
+        """Whether an operator without a value joins two factors: f \\circ g, but not 90^\\circ or a \\triangle ABC."""
+        after = self.peek()
+        letters = after is not None and after.kind == "word" and len(after.value) > 2
+        return token.value in OPERATORS and self.can_start(after) and not (token.value[1:] in MARKS and letters)
 
     def part(self, token: Token) -> bool:
         """Whether a fraction's name follows a number in words: two thirds."""
@@ -313,6 +329,8 @@ class Parser(Cursor):
             node = inner.sequence()
             if inner.token is None:
                 return node
+        if self.in_matrix and stripped.lower() in ("if", "for", "when", "where"):
+            return self.signed()  # the condition of a case
         if stripped.lower() in IGNORED or stripped.lower() in NUMBER_WORDS or not stripped:
             return self.passed_over(stripped)
         if all(word.lower() in IGNORED for word in stripped.split()) and self.can_start(self.token):
@@ -343,6 +361,11 @@ class Parser(Cursor):
             return self.function(name)
         if len(name) == 1:
             return self.letter(name)
+        if self.scripts or self.is_glued(token):
+            self.push_back(name[1:])
+            return self.letter(name[0])
+        if name.lower() in PROSE and not name.isupper():
+            raise ParseError(f"the word {name!r}")
         if name.lower() in IGNORED or name.lower() in NUMBER_WORDS:
             return self.passed_over(name)
         if name in GREEK and len(name) > 1:
@@ -358,27 +381,55 @@ class Parser(Cursor):
             return Call(name.lower(), (self.power(),))
         raise ParseError(f"the word {name!r}")
 
+    def is_glued(self, token: Token) -> bool:
+        """Whether a short run of letters stands at once behind a number or a bracket: the `it` of 2it."""
+        before = self.tokens[self.at - 2] if self.at > 1 else None
+        return len(token.value) == 2 and not token.spaced and before is not None and before.kind == "num"
+
     def push_back(self, rest: str) -> None:
         if rest:
             self.tokens.insert(self.at, Token("word", rest, False))
 
     def letter(self, name: str) -> Node:
-        """A variable; `f(x)` is a call where f is a usual function's name or the whole left side of an equation."""
+        """A variable, or a function with its argument where the letter can only be one (`is_called`)."""
         token = self.token
         if token is not None and token.value == "(" and not token.spaced:
             if name == "C" and (chosen := self.chosen()) is not None:
                 return chosen
-            usual = name in ("f", "g", "h", "F", "G")
-            after = self.peek(3)
-            if usual or (
-                after is not None
-                and after.value in ("=", "<", ">", "\\le", "\\ge")
-                and (end := self.peek(2))
-                and end.value == ")"
-            ):
-                argument = self.power_argument()
-                return Call(name, argument)
+            if self.is_called(name):
+                return Call(name, self.power_argument())
         return Sym(name)
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name before a bracket is a function: f(…); u(0), u(x), u(x, t); the whole left side u(t) = …."""
+        if name in ("f", "g", "h", "F", "G"):
+            return True
+        if name in CONSTANTS.values():
+            return False
+        inside = self.tokens[self.at + 1 : self.at + 12]
+        end = next((at for at, token in enumerate(inside) if token.value == ")"), 0)
+        behind = inside[end + 1] if end and end + 1 < len(inside) else None
+        if not end or (behind is not None and behind.value in ("^", "!", "(", "\\frac")):
+            return False
+        if name in POINTS and end > 1 and all(token.kind == "num" or token.value in ",-" for token in inside[:end]):
+            return False  # the point A(1, 2)
+        negative = inside[0].value == "-" and end == 2
+        named = all(
+            token.kind == "num" or (token.kind == "word" and len(token.value) == 1) or token.value[1:] in (*GREEK, "pi")
+            for token in inside[negative:end:2]
+        )
+        return named and all(token.value == "," for token in inside[negative + 1 : end : 2])
+
+    def primed(self, node: Node, order: int) -> Node:
+        """f' or f'(0): a derivative, with the argument where there is one."""
+        while self.accept("'"):
+            order += 1
+        bracket = self.token is not None and self.token.value == "(" and not self.token.spaced
+        if isinstance(node, Sym) and bracket and self.is_called(node.name):
+            return Call(node.name + "'" * order, self.power_argument())
+        for _ in range(order):
+            node = Call("prime", (node,))
+        return node
 
     def chosen(self) -> Node | None:
         """C(5, 2) or C(2n, n) with two numbers, or the usual letters, in the brackets."""

@@ -17,8 +17,11 @@ def postfix(cursor: Cursor, node: Node) -> Node:
                 node = Quantity(node, temperature(cursor))
             elif isinstance(exponent, Text):
                 node = node if exponent.words in ("th", "st", "nd", "rd") else Quantity(node, "^" + exponent.words)
-            elif isinstance(exponent, Sym) and exponent.name == "prime":
-                node = Call("prime", (node,))
+            elif isinstance(exponent, Sym) and exponent.name.startswith("prime"):
+                order = int(exponent.name.removeprefix("prime"))
+                node = cursor.primed(node, order)
+            elif isinstance(exponent, Call) and exponent.name == "order":
+                node = Call("^" if isinstance(node, Num) else "order", (node, exponent.args[0]))
             else:
                 node = Call("^", (node, exponent))
         elif token.value == "_" and token.kind == "op":
@@ -38,7 +41,7 @@ def postfix(cursor: Cursor, node: Node) -> Node:
             node = Quantity(node, temperature(cursor))
         elif token.value == "'":
             cursor.advance()
-            node = Call("prime", (node,))
+            node = cursor.primed(node, 1)
         else:
             break
     return node
@@ -66,7 +69,14 @@ def script(cursor: Cursor) -> Node | None:
         cursor.advance()
         if cursor.accept("}"):
             return None
+        if [getattr(cursor.peek(ahead), "value", "") for ahead in (0, 2, 3)] == ["(", ")", "}"] and (
+            (inside := cursor.peek(1)) is not None and inside.kind == "num"
+        ):
+            cursor.at += 4
+            return Call("order", (number(inside.value),))  # f^{(3)}, the third derivative
+        cursor.scripts += 1
         node = script_mark(cursor) or cursor.sequence()
+        cursor.scripts -= 1
         cursor.expect("}")
         return node
     if token.kind == "num":
@@ -92,9 +102,10 @@ def script_mark(cursor: Cursor) -> Node | None:
     if token is not None and token.value in ("+", "-", "*") and not cursor.can_start(cursor.peek()):
         return Sym(cursor.advance().value)  # 0^+, \mathbb{R}^*
     if token is not None and token.value in ("\\prime", "'"):
+        order = 0
         while cursor.accept("\\prime", "'"):
-            pass
-        return Sym("prime")
+            order += 1
+        return Sym(f"prime{order}")
     if token is not None and token.value == "\\%":
         cursor.advance()
         return Sym("degree")

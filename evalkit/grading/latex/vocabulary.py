@@ -106,9 +106,9 @@ RELATIONS = {
     "\\in": "in",
     "\\notin": "notin",
     "\\approx": "~",
-    "\\sim": "~",
-    "\\simeq": "~",
-    "\\cong": "~",
+    "\\sim": "sim",
+    "\\simeq": "simeq",
+    "\\cong": "cong",
     "\\doteq": "~",
     "\\equiv": "equiv",
     "=>": "->",
@@ -121,6 +121,25 @@ RELATIONS = {
     "\\mapsto": "->",
     "\\coloneqq": "=",
     "\\triangleq": "=",
+    "\\parallel": "parallel",
+    "\\nparallel": "not parallel",
+    "\\perp": "perp",
+    "\\ll": "ll",
+    "\\gg": "gg",
+    "\\prec": "prec",
+    "\\succ": "succ",
+    "\\preceq": "preceq",
+    "\\succeq": "succeq",
+    "\\asymp": "asymp",
+    "\\ni": "ni",
+    "\\nmid": "not divides",
+    "\\vdash": "vdash",
+    "\\models": "models",
+    "\\supset": "supset",
+    "\\supseteq": "supset",
+    "\\subsetneq": "proper subset",
+    "\\supsetneq": "proper supset",
+    "\\nsubseteq": "not subset",
     "\\subset": "subset",
     "\\subseteq": "subset",
     "\\propto": "prop",
@@ -135,6 +154,13 @@ SET_OPERATORS = {
     "\\bigcup": "union",
     "\\backslash": "difference",
 }
+# operators without a value: what they join is compared as it is written, in its order
+OPERATORS = frozenset(
+    {
+        "\\circ", "\\oplus", "\\otimes", "\\ominus", "\\odot", "\\ltimes", "\\rtimes", "\\triangle",
+        "\\bigtriangleup", "\\vartriangle", "\\uplus", "\\sqcup", "\\sqcap", "\\amalg", "\\diamond", "\\dagger",
+    }
+)  # fmt: skip
 TIMES = frozenset({"*", "\\times", "\\cdot", "\\ast", "\\cdotp", "\\bullet", "\\star"})
 DIVIDE = frozenset({"/", "\\div"})
 
@@ -162,11 +188,14 @@ CONNECTORS = frozenset(
 )
 CONNECTING_WORDS = frozenset({"and", "or"})
 
+POINTS = frozenset("ABCDMPQRSV")  # names before coordinates: A(1, 2)
+# words that no product of letters spells: what holds one is no formula
+PROSE = words("no not nor none neither either of if is are or unless except without only some all any")
 # words that say nothing about the value, before or between
 IGNORED = words(
-    "about approximately approx roughly exactly around answer is the a an of value are equal to only just "
-    "total final result so therefore thus hence we get have solution solutions solution set for all any real "
-    "line plane curve where if when it its Rs INR USD EUR GBP usd is: answer: equals interval points point "
+    "about approximately approx roughly exactly around answer is the a an of value are equal to just "
+    "total final result so therefore thus hence we get have solution solutions solution set "
+    "line plane curve it its Rs INR USD EUR GBP usd is: answer: equals interval points point "
     "matrix vector number"
 )  # fmt: skip
 
@@ -187,7 +216,7 @@ PARTS = {
     "half": 2, "halves": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
     "ninth": 9, "tenth": 10, "hundredth": 100,
 }  # fmt: skip
-MULTIPLES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 BASE_WORDS = {
     "two": 2,
@@ -205,10 +234,16 @@ BASE_WORDS = {
 }
 
 MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "vmatrix", "Vmatrix"})
-ACCENTS = words(
-    "vec hat widehat tilde widetilde bar dot ddot overrightarrow overleftarrow overarc wideparen widearc "
-    "underline check breve"
-)
-# marks in front of a name that only say what kind of thing it is
-SILENT = words("angle measuredangle triangle square parallel perp")
+# marks above a letter: each makes another variable of it, except that \vec only says that it is a vector
+ACCENTS = {
+    "vec": "vec", "overrightarrow": "vec", "hat": "hat", "widehat": "hat", "tilde": "tilde", "widetilde": "tilde",
+    "dot": "dot", "ddot": "ddot", "dddot": "dddot", "overleftarrow": "overleftarrow", "overarc": "arc",
+    "overleftrightarrow": "overleftrightarrow", "wideparen": "arc", "widearc": "arc", "check": "check",
+    "breve": "breve", "mathring": "ring", "acute": "acute", "grave": "grave",
+}  # fmt: skip
+# marks in front of a name that say what kind of thing it is
+MARKS = {
+    "angle": "angle", "measuredangle": "angle", "triangle": "triangle", "bigtriangleup": "triangle",
+    "vartriangle": "triangle", "square": "square", "Box": "square", "odot": "circle",
+}  # fmt: skip
 CURRENCIES = {"\\$": "dollar", "\\euro": "euro", "\\pounds": "sterling", "\\yen": "yen", "\\rupee": "rupee"}
