@@ -1,17 +1,26 @@
 """Compare two syntax trees by meaning: equations, lists, sets, tuples, intervals, matrices, values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from evalkit.grading.equality.conditions import with_conditions
+from evalkit.grading.equality.enumerations import enumerated
 from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.equality.plusminus import expand
 from evalkit.grading.equality.realsets import sets_equal
-from evalkit.grading.equality.renaming import unmarked
+from evalkit.grading.equality.renaming import (
+    bound_names,
+    renamed_constants,
+    renamed_parameter,
+    same_arguments,
+    unmarked,
+)
 from evalkit.grading.equality.scalars import canonical, difference_ratio, same_solution, values_equal
 from evalkit.grading.equality.settle import approximation, is_function, members, nameable, settle, unchained, value_side
 from evalkit.grading.latex.nodes import (
     Builder,
     Call,
+    Given,
     Node,
     Num,
     Ratio,
@@ -35,6 +44,9 @@ def equivalent(gold: Node, answer: Node) -> str | None:
     if (decimal := approximation(gold)) is not None and (rule := values_equal(decimal, answer)):
         return rule
     gold, answer = unmarked(settle(gold), settle(answer))
+    gold, answer = with_conditions(gold), with_conditions(answer)
+    if isinstance(gold, Given) or isinstance(answer, Given):
+        return _given(gold, answer)
     gold, answer = unchained(gold, answer), unchained(answer, gold)
     gold, answer = members(gold, answer)
     if gold == answer:
@@ -45,8 +57,37 @@ def equivalent(gold: Node, answer: Node) -> str | None:
             return rule
     if isinstance(gold, Text) or isinstance(answer, Text):
         return _texts(gold, answer)
-    rule = values_equal(gold, answer)
-    return rule or ("the same terms" if canonical(gold) == canonical(answer) else None)
+    if rule := values_equal(gold, answer):
+        return rule
+    if canonical(bound_names(gold)) == canonical(bound_names(answer)):
+        return "the same terms"
+    for renamed in renamed_constants(gold, answer, function=False):
+        if values_equal(gold, renamed):
+            return "equal but for the names of constants"
+    return None
+
+
+def _given(gold: Node, answer: Node) -> str | None:
+    """Values with their conditions: the same conditions on both sides, or on one of them alone where it is no "if"."""
+    first = gold if isinstance(gold, Given) else Given(gold, ())
+    second = answer if isinstance(answer, Given) else Given(answer, ())
+    if not (first.conditions and second.conditions):
+        if (first.conditions and first.strict) or (second.conditions and second.strict):
+            return None
+        if any(isinstance(side.value, Rel) and side.value.ops != ("=",) for side in (first, second)):
+            return None if first.conditions or second.conditions else equivalent(first.value, second.value)
+        return equivalent(first.value, second.value)
+    for other in (second, *_renamed_given(first, second)):
+        if (rule := equivalent(first.value, other.value)) and _matched(first.conditions, other.conditions):
+            return rule
+    return None
+
+
+def _renamed_given(gold: Given, answer: Given) -> Iterator[Given]:
+    function = isinstance(gold.value, Rel) and is_function(gold.value.args[0])
+    for renamed in renamed_constants(gold, answer, function=function):
+        if isinstance(renamed, Given):
+            yield renamed
 
 
 Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and the rule's name where the pair is equal
@@ -105,17 +146,39 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
     (left, right), (other_left, other_right) = gold.args, answer.args
     if nameable(left) and nameable(other_left):
         if left == other_left or canonical(left) == canonical(other_left):
-            return equivalent(right, other_right)
+            rule = equivalent(right, other_right)
+            if rule or not (is_function(left) or isinstance(left, Sym)):
+                return rule
+            return _renamed_equation(gold, answer)
         if isinstance(left, Seq) and isinstance(other_left, Seq):
             return _by_name(gold, answer)
         if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
             return equivalent(right, other_right)
+    if rule := _renamed_equation(gold, answer):
+        return rule
     if left == other_right and (rule := equivalent(right, other_left)):
         return rule
     if difference_ratio(gold, answer) is not None:
         return "the same equation, scaled"
     if same_solution(gold, answer):
         return "the same equation, solved"
+    return None
+
+
+def _renamed_equation(gold: Rel, answer: Rel) -> str | None:
+    """f(t) = 2t beside f(x) = 2x, Q(x) = ax beside Q(x) = cx, n = 4m + 3 beside n = 4k + 3."""
+    left = gold.args[0]
+    if is_function(left):
+        answer = same_arguments(gold, answer)
+        if canonical(answer.args[0]) != canonical(left):
+            return None
+        if rule := equivalent(gold.args[1], answer.args[1]):
+            return rule
+        for renamed in renamed_constants(gold, answer, function=True):
+            if isinstance(renamed, Rel) and equivalent(gold.args[1], renamed.args[1]):
+                return "equal but for the names of constants"
+    elif left == answer.args[0] and (other := renamed_parameter(gold, answer)):
+        return equivalent(gold.args[1], other.args[1])
     return None
 
 
@@ -181,6 +244,7 @@ def _with_conditions(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
 def _items(node: Node) -> tuple[str, list[Node]] | None:
     """("list" or "set", the items) of a bare list, a set, or a value with ±."""
     if isinstance(node, Seq) and node.open in ("", "{"):
+        node = enumerated(node)
         items = [settle(variant) for item in node.items for variant in expand(item)]
         if any(isinstance(item, Rel) and item.ops[0] != "=" for item in items):
             return None
@@ -203,7 +267,7 @@ def _several(gold: Node, answer: Node) -> Verdict:
             return True, _by_name(gold, answer)
         if isinstance(other, Rel | SetOp | Builder) or (kind == "set" and isinstance(other, Sym)):
             return False, None
-        items = _distinct(items) if kind == "set" else items
+        items = _distinct(items) if kind == "set" else _stated_once(items)
         if len(items) == 1:
             return True, equivalent(items[0], other) if first is not None else equivalent(other, items[0])
         return True, None
@@ -216,7 +280,7 @@ def _several(gold: Node, answer: Node) -> Verdict:
         bool(named[0]) != bool(named[1]) and _unlike(gold)
     )
     once = "set" in (first[0], second[0])
-    left, right = (_distinct(first[1]), _distinct(second[1])) if once else (first[1], second[1])
+    left, right = (_distinct(items[1]) if once else _stated_once(items[1]) for items in (first, second))
     letters = _letter(left), _letter(right)
     if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
         if letters[0] != letters[1]:
@@ -251,6 +315,17 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
     kept: list[Node] = []
     for item in items:
         if not any(_same_item(item, other) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _stated_once(items: Sequence[Node]) -> list[Node]:
+    """A list without what it states a second time in another form: 11/2 or 5.5; 3, 3 is two values."""
+    if len(items) > FEW:
+        return list(items)
+    kept: list[Node] = []
+    for item in items:
+        if not any(canonical(item) != canonical(other) and equivalent(item, other) for other in kept):
             kept.append(item)
     return kept
 

@@ -1,14 +1,17 @@
 """Decide whether an answer means the same as the gold: text first, then syntax trees. Runs inside a worker."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from evalkit.grading.answers.extract import extract_answer
 from evalkit.grading.answers.statement import is_prose, statement_value
 from evalkit.grading.equality.calculus import operators
 from evalkit.grading.equality.compare import equivalent
+from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
-from evalkit.grading.equality.readings import boxed_content, plain_gold, readings, trees
+from evalkit.grading.equality.readings import boxed_content, plain_gold, readings, trees, unlabelled
+from evalkit.grading.equality.sentences import is_hedged, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
 
@@ -31,8 +34,7 @@ def judge(payload: dict[str, str]) -> dict[str, Any]:
 
 def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     """(whether the answer means what the gold does, by which rule or why not)."""
-    gold = plain_gold(gold)
-    answer = boxed_content(answer)
+    gold, answer = unlabelled(plain_gold(gold), boxed_content(answer))
     if same := same_words(gold, answer):
         return True, same
     nothing = NO_SOLUTION.fullmatch(plain_words(gold)), NO_SOLUTION.fullmatch(plain_words(answer))
@@ -47,6 +49,9 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
         return False, "other Roman numerals"
     if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
         return False, "a date, and another text"
+    numbers = number_set(gold), number_set(answer)
+    if numbers[0] and numbers[1] and _told(numbers[0], numbers[1]) and same_numbers(numbers[0], numbers[1]):
+        return True, "the same whole numbers"
     rule: str | None
     golds, answers = readings(gold), readings(answer)
     for first in golds:
@@ -55,21 +60,39 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
                 return True, rule
     if comma := _decimal_comma(gold, answer, golds):
         return True, comma
-    if (
-        golds
-        and (is_prose(answer) or (not answers and _WORDS.search(bare_text(answer))))
-        and (value := _value_of_sentence(answer))
-    ):
-        for second in readings(value):
-            for first in golds:
+    for said, meant in _sentences(gold, golds, answer, answers):
+        for first in said:
+            for second in meant:
                 if rule := equivalent(first, second):
-                    return True, f"{rule} (the value of the sentence is {value!r})"
+                    return True, f"{rule} (the value of a sentence)"
     if not golds or not answers:
         return (
             False,
             f"{'the gold' if not golds else 'the answer'} is no mathematics that is read here, and the texts differ",
         )
     return False, "the values differ"
+
+
+def _told(gold: NumberSet, answer: NumberSet) -> bool:
+    """Whether two sets of whole numbers are compared as such: words tell one of them, or the variable is a usual one."""
+    return gold.worded or answer.worded or ({gold.variable, answer.variable} <= set("nmkN") and bool(gold.variable))
+
+
+def _sentences(
+    gold: str, golds: list[Node], answer: str, answers: list[Node]
+) -> Iterator[tuple[list[Node], list[Node]]]:
+    """What the gold and the answer can say, where one of them is a sentence."""
+    if golds and (is_prose(answer) or (not answers and _WORDS.search(bare_text(answer)))) and not _is_hedged(answer):
+        for value in (said_value(answer), _value_of_sentence(answer)):
+            if value is not None:
+                yield golds, readings(value)
+    if _WORDS.search(bare_text(gold)) and len(gold) <= 200 and (value := said_value(gold)) is not None:
+        said = said_value(answer) if not answers or is_prose(answer) else None
+        yield readings(value), answers if said is None else readings(said)
+
+
+def _is_hedged(text: str) -> bool:
+    return len(text) <= 200 and is_hedged(text)
 
 
 def _value_of_sentence(answer: str) -> str | None:

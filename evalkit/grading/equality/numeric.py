@@ -365,7 +365,7 @@ def whole_points(names: frozenset[str]) -> Iterator[dict[str, Any]]:
     """Whole numbers: 1 to 12 in step, and drawn ones."""
     for number in range(1, 13):
         yield {name: mpmath.mpf(number + index) for index, name in enumerate(sorted(names))}
-    for number, size in enumerate((9, 9, 20, 20, 60, 250, 1000)):
+    for number, size in enumerate((9, 9, 20, 20, 60, 250, 1000, 30_000, 10**6)):
         yield {name: mpmath.mpf(_drawn(200 + number, name) % size + 1) for name in names}
 
 

@@ -42,7 +42,27 @@ _BRACE = re.compile(
     re.DOTALL,
 )
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
+_RELATIONS = (
+    (r"parallel to", r"\\parallel"),
+    (r"(?:perpendicular|orthogonal) to", r"\\perp"),
+    (r"(?:a )?subset of", r"\\subseteq"),
+    (r"congruent to(?! -?\d)", r"\\cong"),
+    (r"similar to", r"\\sim"),
+    (r"divides", r"\\mid"),
+)
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
+    *(
+        (re.compile(rf"(?:\\text\s*\{{)?\s*(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*\}}?"), rf" {sign} ")
+        for words, sign in _RELATIONS
+    ),
+    # \sqrt{17} (approximately 4.123)
+    (
+        re.compile(
+            rf"(?<=[\w}})])\s*{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
+        ),
+        r"\\approx \1",
+    ),
     (_OUT_OF, "/"),
     (re.compile(r"∨|\\lor(?![A-Za-z])"), r"\\text{ or }"),
     (_HOURS, r"\1 hours \2 minutes"),

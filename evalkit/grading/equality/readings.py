@@ -4,11 +4,39 @@ import re
 
 from evalkit.grading.answers.extract import box_contents, extract_answer
 from evalkit.grading.answers.statement import is_prose
+from evalkit.grading.equality.conditions import conditioned
 from evalkit.grading.equality.phrases import as_mathematics
 from evalkit.grading.equality.texts import NUMERAL
 from evalkit.grading.latex.nodes import Base, Node, ParseError
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+
+_GLUED = re.compile(r"/\s*([A-Z]{2}|[a-z]{2})(?![A-Za-z(])")
+_LABEL = re.compile(
+    r"^[\s*#_]*(?:\\[a-z]+\s*\{)?\s*(?P<label>[A-Za-z]{2,20}(?:\s[A-Za-z]{2,20}){0,3})\s*:[\s*_]*\}?[\s*_]*(?=\S)",
+    re.ASCII,
+)
+_GENERIC = re.compile(
+    r"(?:the )?(?:final |correct |simplified |exact |numerical |required |my )*"
+    r"(?:answer|total|result|solution|expression|value|sum|simplification|conclusion|output|response)s?",
+    re.IGNORECASE,
+)
+_CUE = re.compile(r"answer|solution is|####|=\s*\\boxed", re.IGNORECASE)
+
+
+def unlabelled(gold: str, answer: str) -> tuple[str, str]:
+    """Both without "Total:" and its like in front; labels of their own stay where they differ."""
+    first, second = _LABEL.match(gold), _LABEL.match(answer)
+    labels = [match["label"] if match and not match["label"].isupper() else "" for match in (first, second)]
+    own = [label for label in labels if label and not _GENERIC.fullmatch(label)]
+    if len(own) == 2 and own[0].casefold() != own[1].casefold():
+        return gold, answer
+    if any(label.casefold() in ("yes", "no", "true", "false") for label in labels):
+        return gold, answer
+    return (
+        gold[first.end() :] if first and labels[0] else gold,
+        answer[second.end() :] if second and labels[1] else answer,
+    )
 
 
 def boxed_content(answer: str) -> str:
@@ -21,7 +49,7 @@ def boxed_content(answer: str) -> str:
 
 def plain_gold(gold: str) -> str:
     """The answer in a gold that is a whole solution; otherwise the gold as it is."""
-    if box_contents(gold) or (len(gold) > 80 and is_prose(gold)):
+    if box_contents(gold) or (len(gold) > 80 and is_prose(gold) and _CUE.search(gold)):
         found = extract_answer(gold)
         if found is not None:
             return found.answer
@@ -36,18 +64,24 @@ def readings(text: str) -> list[Node]:
     ways = (False, True) if re.search(r"\d,\d{3}(?!\d)", text) else (False,)
     if re.search(r"(?<!\d)[1-9]\d{0,2},0\d\d(?!\d)", text):
         ways = (True,)  # 1,000 cannot be 1 and 000
+    written = [text]
+    if _GLUED.search(text):
+        written.append(_GLUED.sub(r"/(\1)", text))  # t/RC
     for grouped in ways:
-        try:
-            node = parse(text, thousands_in_brackets=grouped)
-        except ParseError:
-            continue
-        if node not in found:
-            found.append(node)
+        for source in written:
+            try:
+                node = conditioned(source, thousands_in_brackets=grouped)
+                node = parse(source, thousands_in_brackets=grouped) if node is None else node
+            except ParseError:
+                continue
+            if node not in found:
+                found.append(node)
     if numeral := NUMERAL.fullmatch(text.strip(" $")):
         found.append(Base(numeral[1], int(numeral[2])))
     return found
 
 
 def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    """The syntax trees of both, as `meaning_equal` compares them."""
-    return tuple(readings(plain_gold(gold))), tuple(readings(boxed_content(answer)))
+    """The syntax trees of both, as they are compared."""
+    gold, answer = unlabelled(plain_gold(gold), boxed_content(answer))
+    return tuple(readings(gold)), tuple(readings(answer))

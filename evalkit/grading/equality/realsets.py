@@ -95,6 +95,8 @@ def _end(node: Node) -> Any:
 def _relation(node: Rel) -> list[Interval]:
     """`-2 <= x <= 7`, `5 >= x`, `x != 3`, `-x > -1`: linear in one variable, which may be negated or scaled."""
     if node.ops == ("in",):
+        if not isinstance(node.args[0], Sym):
+            raise NotEvaluableError("no condition on a variable itself")
         return real_set(node.args[1])
     variants = list(expand(node)) if node.ops == ("!=",) else [node]
     if len(variants) > 1:  # x ≠ ±1

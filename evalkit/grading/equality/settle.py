@@ -192,6 +192,8 @@ def nameable(node: Node) -> bool:
         if node.name == "^":
             inverse = node.args[1] == Call("neg", (Num(Fraction(1)),))
             return isinstance(node.args[0], Sym) and (inverse or node.args[0].name in ("sigma", "chi"))
+        if node.name == "Derivative":
+            return nameable(node.args[0]) and not isinstance(node.args[0], Call)
         return node.name not in _ARITHMETIC and bool(symbols(node) or node.args)
     return isinstance(node, SetOp)
 

@@ -65,6 +65,8 @@ def _names(text: str) -> list[str]:
     return parts if len(parts) > 1 and named else []
 
 
+# what holds one of these is a formula, in which x and X are two letters
+_FORMULA = re.compile(r"[=+*/^_<>(){}|]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # without spaces, as they are compared
 _SYNONYMS = {"doesnotexist": "dne"}
 NO_SOLUTION = re.compile(
@@ -83,7 +85,7 @@ def _more_letters(rest: str) -> bool:
 def bare_text(text: str) -> str:
     for _ in range(3):
         text = _BOX.sub(r"\1", unwrapped(text))
-    return _SPACING.sub(" ", text).replace("\\", "").strip().strip("*")
+    return _SPACING.sub(" ", text.replace("\\|", "‖")).replace("\\", "").strip().strip("*")
 
 
 def plain_words(text: str) -> str:
@@ -99,6 +101,7 @@ def plain_words(text: str) -> str:
 def _bare(text: str) -> str:
     text = re.sub(r"^(?:an?|the)\s+(?=[^\W\d_]{3})|(?<=\d)(?:st|nd|rd|th)(?![^\W_])", "", bare_text(text), flags=re.I)
     text = _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", text)).replace("dfrac", "frac").replace("tfrac", "frac")
-    text = text.rstrip(".,;:").casefold()
+    text = text.rstrip(".,;:")
+    text = text if _FORMULA.search(text) else text.casefold()
     text = NO_SOLUTION.sub(r"\1", text) if NO_SOLUTION.fullmatch(text) else _SYNONYMS.get(text, text)
     return text[1:-1] if re.fullmatch(r"\([a-z]\)|\"[^\"]*\"|'[^']*'", text) else text

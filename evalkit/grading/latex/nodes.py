@@ -103,13 +103,22 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A value with the conditions it is stated under: `2^n, n > 1`. `strict`: said with "if", so it holds only then."""
+
+    value: "Node"
+    conditions: tuple["Node", ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Words."""
 
     words: str
 
 
-Node = Num | Sym | Call | PlusMinus | Seq | Rel | SetOp | Builder | Matrix | Quantity | Base | Ratio | Text
+Node = Num | Sym | Call | PlusMinus | Seq | Rel | SetOp | Builder | Matrix | Quantity | Base | Ratio | Given | Text
 
 
 def substituted(node: Any, values: Mapping["Sym", "Node"]) -> Any:
@@ -192,6 +201,8 @@ def symbols(node: Node) -> frozenset[str]:
         parts = node.items
     elif isinstance(node, Ratio):
         parts = node.parts
+    elif isinstance(node, Given):
+        parts = (node.value, *node.conditions)
     elif isinstance(node, Matrix):
         parts = tuple(entry for row in node.rows for entry in row)
     elif hasattr(node, "args"):

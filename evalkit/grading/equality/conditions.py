@@ -1,0 +1,172 @@
+"""Conditions that stand behind a value: "2^n for n > 1", "0 if x < 2, x otherwise", "f(x) = cx, where c is real"."""
+
+import re
+
+from evalkit.grading.equality.sentences import flat
+from evalkit.grading.latex.nodes import Call, Given, Node, ParseError, Rel, Seq, Sym, Text, symbols
+from evalkit.grading.latex.parser import parse
+from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+
+_WORDS = (
+    r"if(?: and only if)?|where|whenever|when|such that|with|provided(?: that)?|given(?: that)?|for which"
+    r"|for(?: (?:all|any|every|each|some))?|otherwise"
+)
+_WRAPPED = re.compile(rf"{WRAPPER_COMMAND}\{{[\s,;(]*({_WORDS})(?![A-Za-z])([^{{}}]*)\}}", re.IGNORECASE)
+_BARE = re.compile(rf"(?<![A-Za-z\\{{])[\s,;$]*(?<![A-Za-z\\])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
+_BRACKETED = re.compile(
+    r"(?<=[\s$])\(\s*\$?([^()]*?(?:[<>=]|\\(?:geq?|leq?|neq?|in|not)(?![a-z]))[^()]*)\)(?=[\s$.,;]*(?:$|\n))"
+)
+_STRICT = ("if", "when", "otherwise", "provided", "given")
+_EMPTY = re.compile(
+    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?|constants?|arbitrary|fixed|real|numbers?|variables?|values?|parameters?"
+    r"|is|are|of|that|we have|it)(?![A-Za-z])"
+)
+_EVERYWHERE = frozenset({"RR", "ZZ", "NN", "CC", "QQ"})
+MARK, SHUT = "\ue000", "\ue001"
+
+
+def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | None:
+    """The tree of a text with conditions in words or brackets: `Given`, or cases; None where it has none such, or where
+    its values cannot be read.
+    """
+    marked = _marked(text)
+    if MARK not in marked:
+        return None
+    cases: list[tuple[str, list[str], str]] = []  # values, conditions, the word
+    before = ""
+    for piece in _pieces(marked):
+        if MARK not in piece:
+            if cases:
+                cases[-1][1].append(piece)
+            else:
+                before = f"{before}, {piece}" if before else piece
+            continue
+        value, *conditions = piece.split(MARK)
+        word = conditions[0].partition(SHUT)[0]
+        told = [condition.partition(SHUT)[2] for condition in conditions]
+        if not value.strip(" $,;") and cases:
+            cases[-1][1].extend(told)
+        elif value.strip(" $,;") or before:
+            cases.append((", ".join(filter(None, (before, value.strip(" $,;")))), told, word))
+            before = ""
+        else:
+            return None
+    try:
+        if len(cases) > 1:
+            return _cases(cases, thousands_in_brackets)
+        value, told, word = cases[0]
+        return Given(_parsed(value, thousands_in_brackets), _conditions(told), word.startswith(_STRICT))
+    except (ParseError, IndexError):
+        return None
+
+
+def _cases(cases: list[tuple[str, list[str], str]], thousands_in_brackets: bool) -> Node:
+    parts: list[Node] = []
+    for value, told, word in cases:
+        condition = Text("otherwise") if word == "otherwise" else _joined(_conditions(told))
+        node = _parsed(value, thousands_in_brackets)
+        if isinstance(node, Rel) and node.ops == ("=",) and isinstance(node.args[0], Call):
+            node = node.args[1]  # f(x) = 0 for x < 2, f(x) = x for x >= 2
+        parts += [node, condition]
+    return Call("cases", tuple(parts))
+
+
+def _joined(conditions: tuple[Node, ...]) -> Node:
+    return conditions[0] if len(conditions) == 1 else Seq("", "", conditions)
+
+
+def _parsed(text: str, thousands_in_brackets: bool) -> Node:
+    return parse(re.sub(r"(?<![\\])\$", " ", text).strip(" ,;:"), thousands_in_brackets=thousands_in_brackets)
+
+
+def _marked(text: str) -> str:
+    """The text with each word that begins a condition between two marks, brackets and braces left alone."""
+    text = _WRAPPED.sub(lambda match: f" {MARK}{match[1].lower()}{SHUT} \\text{{{match[2]}}} ", text)
+    text = _BRACKETED.sub(lambda match: f" {MARK}where{SHUT} {match[1]} ", text)
+    found: list[str] = []
+    start = 0
+    for match in _BARE.finditer(text):
+        if MARK in text[max(0, match.start() - 1) : match.end()] or _depth(text, match.start(1)):
+            continue
+        found.append(text[start : match.start()])
+        found.append(f" {MARK}{match[1].lower()}{SHUT} ")
+        start = match.end()
+    return "".join([*found, text[start:]])
+
+
+def _depth(text: str, at: int) -> int:
+    before = text[:at]
+    return sum(map(before.count, "([{")) - sum(map(before.count, ")]}"))
+
+
+def _pieces(text: str) -> list[str]:
+    """The parts between commas, semicolons and line ends outside all brackets."""
+    pieces, depth, start = [], 0, 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if depth == 0 and char in ",;\n":
+            if text[at - 1 : at + 1] != "\\" + char:
+                pieces.append(text[start:at])
+            else:
+                pieces.append(text[start : at - 1])
+            start = at + 1
+    return [piece for piece in [*pieces, text[start:]] if piece.strip(" $\\.")]
+
+
+def _conditions(told: list[str]) -> tuple[Node, ...]:
+    """The conditions as trees; what cannot be read as its words."""
+    found: list[Node] = []
+    for condition in told:
+        text = flat(condition).strip(" .,;:")
+        if not text:
+            continue
+        bare = re.sub(r"\s+", " ", _EMPTY.sub(" ", text)).strip(" .,;:")
+        try:
+            node: Node = parse(bare) if bare else Text("")
+        except ParseError:
+            node = Text(re.sub(r"[\s$]+", "", bare).casefold())
+        items = node.items if isinstance(node, Seq) and not node.open else (node,)
+        found.extend(item for item in items if not is_harmless(item))
+    return tuple(found)
+
+
+def is_harmless(node: Node) -> bool:
+    """Whether a condition says no more than what kind of number a variable is: x \\in \\mathbb{R}, "all real x"."""
+    if isinstance(node, Sym | Seq) or (isinstance(node, Text) and not node.words):
+        return True
+    return (
+        isinstance(node, Rel)
+        and node.ops == ("in",)
+        and isinstance(node.args[1], Sym)
+        and node.args[1].name in _EVERYWHERE
+    )
+
+
+_ORDERS = frozenset({"<", ">", "<=", ">=", "!=", "in", "notin"})
+_WHOLE = frozenset("nmkijNMK")
+
+
+def with_conditions(node: Node) -> Node:
+    """A list whose last items restrict variables of the ones before as `Given`: `f(x) = 1/x, x > 0`."""
+    if not (isinstance(node, Seq) and not node.open and len(node.items) > 1):
+        return node
+    at = next((at for at, item in enumerate(node.items) if _restricts(item)), 0)
+    values, rest = node.items[:at], node.items[at:]
+    if not at:
+        first, *others = node.items
+        whole = all(isinstance(item, Rel) and item.ops == ("in",) and is_harmless(item) for item in others)
+        same = all(symbols(item) - _EVERYWHERE == symbols(first) for item in others)
+        return first if whole and same and symbols(first) <= _WHOLE else node  # n >= 2, n in Z
+    named = {item.args[0] for item in values if isinstance(item, Rel)}
+    free = frozenset().union(*(symbols(value) for value in values))
+    restricted = [frozenset(symbols(item)) - _EVERYWHERE for item in rest]
+    if not all(_restricts(item) for item in rest) or any(not names <= free for names in restricted):
+        return node
+    if any(Sym(name) in named for names in restricted for name in names):
+        return node  # n = 1, n >= 3
+    value = values[0] if len(values) == 1 else Seq("", "", values)
+    return Given(value, tuple(item for item in rest if not is_harmless(item)))
+
+
+def _restricts(node: Node) -> bool:
+    return isinstance(node, Rel) and all(op in _ORDERS for op in node.ops)
