@@ -18,7 +18,7 @@ _BRACKETED = re.compile(
 )
 _STRICT = ("if", "when", "otherwise", "provided", "given")
 _EMPTY = re.compile(
-    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?|constants?|arbitrary|fixed|real|numbers?|variables?|values?|parameters?"
+    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?(?= [a-z]{3})|constants?|arbitrary|fixed|real|numbers?|variables?|values?|parameters?"
     r"|is|are|of|that|we have|it)(?![A-Za-z])"
 )
 _EVERYWHERE = frozenset({"RR", "ZZ", "NN", "CC", "QQ"})

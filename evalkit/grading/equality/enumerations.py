@@ -1,6 +1,7 @@
 """Lists with dots: `1, 2, …, 10` written out, `1, 3, 5, …` cut to the terms that say how it goes on."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from evalkit.grading.equality.numeric import NotEvaluableError, exact
 from evalkit.grading.latex.nodes import Call, Node, Num, Seq, Sym
@@ -36,23 +37,23 @@ def _shortest(terms: list[Fraction]) -> list[Fraction]:
     """The first two or three terms of a progression; empty where the terms are none."""
     if len(terms) == 1:
         return [terms[0], terms[0] + 1] if terms[0] in (0, 1) else []
-    steps = {b - a for a, b in zip(terms, terms[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(terms)}
     if len(steps) == 1 and (len(terms) > 2 or steps == {1}):
         return terms[:2]
-    if len(terms) > 2 and all(terms) and len({b / a for a, b in zip(terms, terms[1:], strict=False)}) == 1:
+    if len(terms) > 2 and all(terms) and len({b / a for a, b in pairwise(terms)}) == 1:
         return terms[:3]
     return []
 
 
 def _written_out(first: list[Fraction], last: list[Fraction]) -> list[Fraction]:
     step = first[1] - first[0] if len(first) > 1 else Fraction(1)
-    if step and all(b - a == step for a, b in zip(first, first[1:], strict=False)):
+    if step and all(b - a == step for a, b in pairwise(first)):
         count = (last[-1] - first[0]) / step
         if count.denominator == 1 and len(first) + len(last) <= count + 1 <= MOST:
             terms = [first[0] + step * index for index in range(int(count) + 1)]
             if terms[-len(last) :] == last:
                 return terms
-    if len(first) > 2 and all(first) and len({b / a for a, b in zip(first, first[1:], strict=False)}) == 1:
+    if len(first) > 2 and all(first) and len({b / a for a, b in pairwise(first)}) == 1:
         factor, terms = first[1] / first[0], list(first)
         while len(terms) < 60 and abs(terms[-1]) < abs(last[-1]) and abs(factor) > 1:
             terms.append(terms[-1] * factor)

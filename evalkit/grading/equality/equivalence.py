@@ -60,6 +60,8 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
                 return True, rule
     if comma := _decimal_comma(gold, answer, golds):
         return True, comma
+    if (said_word := said_value(gold)) and plain_words(said_word) == plain_words(said_value(answer) or answer):
+        return True, "the same words said"
     for said, meant in _sentences(gold, golds, answer, answers):
         for first in said:
             for second in meant:
@@ -74,8 +76,9 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
 
 
 def _told(gold: NumberSet, answer: NumberSet) -> bool:
-    """Whether two sets of whole numbers are compared as such: words tell one of them, or the variable is a usual one."""
-    return gold.worded or answer.worded or ({gold.variable, answer.variable} <= set("nmkN") and bool(gold.variable))
+    """Whether two sets of whole numbers are compared as such: words tell one, or the variable is a usual one."""
+    usual = bool(gold.variable) and {gold.variable, answer.variable} <= set("nmkN")
+    return gold.worded or answer.worded or (usual and not (gold.by_form and answer.by_form))
 
 
 def _sentences(

@@ -6,6 +6,7 @@ A set is read as a test of a whole number; two sets are compared on the first fe
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 from evalkit.grading.equality.sentences import flat
@@ -13,17 +14,19 @@ from evalkit.grading.equality.sentences import flat
 Test = Callable[[int], bool]
 LARGEST = 400
 _N = r"[a-z]"
+_K = r"[jklmnst]"  # a parameter that runs through the whole numbers
 _INT = r"-?\d{1,6}"
 _EXCEPT = re.compile(
-    r",?\s*(?:except|excluding|other than|but not|apart from|besides|but|without)(?: for)?\s+(?:when\s+)?(?=[a-z]\s*=|[\d\\{-])"
+    r",?\s*(?:except|excluding|other than|but not|apart from|besides|but|without)(?: for)?\s+"
+    r"(?:when\s+)?(?=[a-z]\s*=|[\d\\{-])"
 )
 _VARIABLE = re.compile(
     rf"(?<![a-z\\])(?P<name>{_N})\s*(?:is|=|\\in|\\ge|\\le|\\ne|>|<|\\equiv|divisible|odd|even|prime)"
 )
 _FORM = re.compile(
-    rf"(?:{_N}\s*=\s*)?(?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_N}\s*\)?\s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?"
+    rf"(?:{_N}\s*=\s*)?(?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_K}\s*\)?\s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?"
 )
-_POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_N}\s*\}}?")
+_POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(
     rf"(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*(?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?"
 )
@@ -35,21 +38,23 @@ _WORDED = re.compile(
     r"|cubes?|values?)"
 )
 _FILLER = re.compile(
-    r"(?<![a-z\\])(?:all|any|every|each|the|set of|sets of|of the form|in the form|such that|that are|which are|is|are|an?"
-    r"|values of|for|those|exactly|only|with|where|integer(?=s? of the form)|numbers? (?=of the form)|must be|form)(?![a-z])"
+    r"(?<![a-z\\])(?:all|any|every|each|the|sets? of|(?:of|in) the form|such that|that are|which are|is|are|an?"
+    r"|values of|for|those|exactly|only|with|where|integer(?=s? of the form)|numbers? (?=of the form)|must be"
+    r"|form)(?![a-z])"
 )
 _PRIMES = frozenset(n for n in range(2, 1000) if all(n % d for d in range(2, math.isqrt(n) + 1)))
 
 
 class NumberSet(NamedTuple):
     """`holds` of a whole number; `signed`: False where only positive numbers are meant, True where all are, None where
-    that is left open; `worded`: whether words told it; `variable`: its name, if it has one.
+    that is left open; `worded`: whether words told it; `variable`: its name, if it has one; `by_form`: it is n = 4k + 3.
     """
 
     holds: Test
     signed: bool | None
     worded: bool
     variable: str
+    by_form: bool = False
 
 
 def number_set(text: str) -> NumberSet | None:
@@ -71,7 +76,8 @@ def number_set(text: str) -> NumberSet | None:
         told = _Part(_without(told.holds, left_out.holds), told.signed, told.worded)
     if told is None:
         return None
-    return NumberSet(told.holds, told.signed, told.worded or bool(exceptions), next(iter(names), ""))
+    by_form = _FORM.fullmatch(lower) is not None or _POWER.fullmatch(lower) is not None
+    return NumberSet(told.holds, told.signed, told.worded or bool(exceptions), next(iter(names), ""), by_form)
 
 
 def same_numbers(gold: NumberSet, answer: NumberSet) -> bool:
@@ -144,7 +150,7 @@ def _literal(piece: str) -> _Part | None:
     values = [int(item) for item in items]
     if not endless:
         return _Part(lambda n: n in values, None, False)
-    steps = {b - a for a, b in zip(values, values[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(values)}
     if len(steps) != 1 or (step := next(iter(steps))) <= 0:
         return None
     return _Part(lambda n: n >= values[0] and (n - values[0]) % step == 0, None, False)
@@ -161,9 +167,12 @@ def _by_form(piece: str) -> _Part | None:
     if form := _FORM.fullmatch(bare):
         step, rest = int(form["step"]), int((form["sign"] or "+") + (form["rest"] or "0"))
         told = form["rest"] is not None or "form" in piece or "=" in piece
-        return _Part(lambda n: (n - rest) % step == 0, None, True) if step > 1 and told else None
+        return _Part(lambda n: (n - rest) % step == 0, None, "form" in piece) if step > 1 and told else None
     power = _POWER.fullmatch(bare)
-    return _powers(int(power["base"])) if power and ("=" in piece or "form" in piece) else None
+    if not power or not ("=" in piece or "form" in piece):
+        return None
+    powers = _powers(int(power["base"]))
+    return powers and powers._replace(worded="form" in piece)
 
 
 def _powers(base: int) -> _Part | None:

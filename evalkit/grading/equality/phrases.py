@@ -8,6 +8,7 @@ _WRAP = rf"(?:{WRAPPER_COMMAND}\{{)?\s*"
 _FAMILIES = {
     "real numbers": r"\mathbb{R}",
     "reals": r"\mathbb{R}",
+    "real values": r"\mathbb{R}",
     "positive real numbers": r"(0, \infty)",
     "negative real numbers": r"(-\infty, 0)",
     "nonnegative real numbers": r"[0, \infty)",
@@ -20,7 +21,7 @@ _FAMILIES = {
 _ALL = re.compile(
     rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?"
     r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
-    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?\s*"
+    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?(?: [a-z](?![a-z]))?\s*"
     r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
     rf"(?:[a-z]\s*=\s*)?\}}?\s*(?P<rest>[^a-z]*|.*\d.*)",
     re.IGNORECASE,

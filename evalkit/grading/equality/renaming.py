@@ -116,4 +116,4 @@ def bound_names(node: Any, depth: int = 0) -> Any:
         if isinstance(index, Sym):
             node = substituted(node, {index: Sym(f"index {depth}")})
             depth += 1
-    return replace(node, **{field.name: bound_names(getattr(node, field.name), depth) for field in fields(node)})  # type: ignore[type-var]
+    return replace(node, **{field.name: bound_names(getattr(node, field.name), depth) for field in fields(node)})

@@ -41,7 +41,11 @@ def flat(text: str) -> str:
 
 def is_hedged(text: str) -> bool:
     """Whether a text bounds, rejects or only mentions its numbers: "less than 10", "10 does not work"."""
-    return _HEDGES.search(flat(text)) is not None
+    sentence = flat(text)
+    hedges = {match[0].casefold() for match in _HEDGES.finditer(sentence)}
+    if hedges == {"not"} and len(_NUMBER.findall(sentence)) > 1:
+        return False  # not 5 but 6
+    return bool(hedges)
 
 
 def said_value(text: str) -> str | None:
@@ -57,7 +61,7 @@ def said_value(text: str) -> str | None:
             return said
         return said if _VALUE.fullmatch(said) and len(_NUMBER.findall(said)) <= 1 else None
     numbers = list(_NUMBER.finditer(sentence))
-    if len(numbers) != 1 or re.search(r"[\\^_={}<>]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
+    if len(numbers) != 1 or re.search(r"[\\^_={}<>()]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
         return None
-    behind = re.match(r"\s+([A-Za-z]+)", sentence[numbers[0].end() :])
-    return numbers[0][0] + (f" {behind[1]}" if behind else "")
+    counted = re.match(r"\s+(?!and |or |of |in )([a-z]{3,})(?=\s+[a-z]{2,}|\Z)", sentence[numbers[0].end() :])
+    return f"{numbers[0][0]} {counted[1]}" if counted else None

@@ -136,8 +136,10 @@ def _approximates(exact: Node, rounded: Node) -> bool:
     if a is None or b is None:
         return True
     number = rounded.args[0] if isinstance(rounded, Call) and rounded.name == "neg" else rounded
-    unit = mpmath.mpf(10) ** -number.decimals if isinstance(number, Num) and number.decimals is not None else 1
-    return bool(abs(a - b) <= max(unit, abs(a) / 50 if unit == 1 else 0))
+    if not isinstance(number, Num) or number.decimals is None:
+        return bool(abs(a - b) <= max(1, abs(a) / 50))
+    unit = mpmath.mpf(10) ** -number.decimals
+    return bool(2 * abs(a - b) <= unit * (1 + mpmath.mpf(10) ** -9) or abs(b) <= abs(a) < abs(b) + unit)
 
 
 def approximation(node: Node) -> Node | None:

@@ -100,6 +100,7 @@ def plain_words(text: str) -> str:
 
 def _bare(text: str) -> str:
     text = re.sub(r"^(?:an?|the)\s+(?=[^\W\d_]{3})|(?<=\d)(?:st|nd|rd|th)(?![^\W_])", "", bare_text(text), flags=re.I)
+    text = re.sub(r"(?<=no )such (?=[a-z]{3})", "", text, flags=re.I)
     text = _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", text)).replace("dfrac", "frac").replace("tfrac", "frac")
     text = text.rstrip(".,;:")
     text = text if _FORMULA.search(text) else text.casefold()

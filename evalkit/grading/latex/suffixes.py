@@ -1,7 +1,9 @@
 """What stands behind a value: powers, subscripts, factorials, percent, degrees."""
 
+import re
+
 from evalkit.grading.latex.cursor import Cursor
-from evalkit.grading.latex.nodes import Base, Call, Node, Num, ParseError, Quantity, Seq, Sym, Text, number
+from evalkit.grading.latex.nodes import Base, Call, Node, Num, ParseError, Quantity, Seq, Sym, Text, number, symbols
 from evalkit.grading.latex.units import temperature as temperature_named
 from evalkit.grading.latex.vocabulary import BASE_WORDS, CONSTANTS, is_wrapper
 
@@ -22,6 +24,8 @@ def postfix(cursor: Cursor, node: Node) -> Node:
                 node = cursor.primed(node, order)
             elif isinstance(exponent, Call) and exponent.name == "order":
                 node = Call("^" if isinstance(node, Num) else "order", (node, exponent.args[0]))
+            elif isinstance(node, Sym) and node.name.startswith("C_") and (chosen := _chosen(node.name[2:], exponent)):
+                node = chosen
             else:
                 node = Call("^", (node, exponent))
         elif token.value == "_" and token.kind == "op":
@@ -45,6 +49,20 @@ def postfix(cursor: Cursor, node: Node) -> Node:
         else:
             break
     return node
+
+
+def _chosen(below: str, above: Node) -> Node | None:
+    """C_n^k and C_{2n}^{n} as binomial coefficients: letters that count, or two numbers of which one can be chosen."""
+    match = re.fullmatch(r"(\d*)([nmk]?)", below)
+    if match is None or not below:
+        return None
+    size: Node | None = number(match[1]) if match[1] else None
+    if match[2]:
+        size = Sym(match[2]) if size is None else Call("*", (size, Sym(match[2])))
+    assert size is not None
+    fits = isinstance(above, Num) and isinstance(size, Num) and 2 <= above.value <= size.value
+    counts = bool(match[2]) and bool(symbols(above)) and symbols(above) <= {"n", "m", "k", "r"}
+    return Call("binom", (size, above)) if fits or counts else None
 
 
 def temperature(cursor: Cursor) -> str:
