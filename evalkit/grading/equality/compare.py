@@ -46,7 +46,7 @@ def equivalent(gold: Node, answer: Node) -> str | None:
     gold, answer = unmarked(settle(gold), settle(answer))
     gold, answer = with_conditions(gold), with_conditions(answer)
     if isinstance(gold, Given) or isinstance(answer, Given):
-        return _given(gold, answer)
+        return _given(_as_given(gold, answer), _as_given(answer, gold))
     gold, answer = unchained(gold, answer), unchained(answer, gold)
     gold, answer = members(gold, answer)
     if gold == answer:
@@ -65,6 +65,13 @@ def equivalent(gold: Node, answer: Node) -> str | None:
         if values_equal(gold, renamed):
             return "equal but for the names of constants"
     return None
+
+
+def _as_given(node: Node, other: Node) -> Node:
+    """{(a, b) : ab = 1} as (a, b) with its condition, where the other is written so."""
+    if isinstance(node, Builder) and isinstance(other, Given):
+        return Given(node.element, (node.condition,))
+    return node
 
 
 def _given(gold: Node, answer: Node) -> str | None:

@@ -9,7 +9,7 @@ from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
 
 _WORDS = (
     r"if(?: and only if)?|where|whenever|when|such that|with|provided(?: that)?|given(?: that)?|for which"
-    r"|for(?: (?:all|any|every|each|some))?|otherwise"
+    r"|for(?: (?:all|any|every|each|some))?|otherwise|(?:any|all)(?= (?:real|integer|positive|natural|nonnegative))"
 )
 _WRAPPED = re.compile(rf"{WRAPPER_COMMAND}\{{[\s,;(]*({_WORDS})(?![A-Za-z])([^{{}}]*)\}}", re.IGNORECASE)
 _BARE = re.compile(rf"(?<![A-Za-z\\{{])[\s,;$]*(?<![A-Za-z\\])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
@@ -17,9 +17,13 @@ _BRACKETED = re.compile(
     r"(?<=[\s$])\(\s*\$?([^()]*?(?:[<>=]|\\(?:geq?|leq?|neq?|in|not)(?![a-z]))[^()]*)\)(?=[\s$.,;]*(?:$|\n))"
 )
 _STRICT = ("if", "when", "otherwise", "provided", "given")
+_ALL = re.compile(
+    rf"^[\s$]*(?:{WRAPPER_COMMAND}\{{)?\s*(?:the set of )?all"
+    r"(?:\s+(?:pairs|triples|tuples|functions|numbers|points))?\s*\}?(?![A-Za-z])"
+)
 _EMPTY = re.compile(
-    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?(?= [a-z]{3})|constants?|arbitrary|fixed|real|numbers?|variables?|values?|parameters?"
-    r"|is|are|of|that|we have|it)(?![A-Za-z])"
+    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?(?= [a-z]{3})|constants?|arbitrary|fixed|real|numbers?"
+    r"|variables?|values?|parameters?|is|are|of|that|we have|it)(?![A-Za-z])"
 )
 _EVERYWHERE = frozenset({"RR", "ZZ", "NN", "CC", "QQ"})
 MARK, SHUT = "\ue000", "\ue001"
@@ -76,6 +80,7 @@ def _joined(conditions: tuple[Node, ...]) -> Node:
 
 
 def _parsed(text: str, thousands_in_brackets: bool) -> Node:
+    text = _ALL.sub(" ", text)
     return parse(re.sub(r"(?<![\\])\$", " ", text).strip(" ,;:"), thousands_in_brackets=thousands_in_brackets)
 
 
@@ -155,17 +160,21 @@ def with_conditions(node: Node) -> Node:
     if not at:
         first, *others = node.items
         whole = all(isinstance(item, Rel) and item.ops == ("in",) and is_harmless(item) for item in others)
-        same = all(symbols(item) - _EVERYWHERE == symbols(first) for item in others)
+        same = all(_variables(item) == symbols(first) for item in others)
         return first if whole and same and symbols(first) <= _WHOLE else node  # n >= 2, n in Z
     named = {item.args[0] for item in values if isinstance(item, Rel)}
     free = frozenset().union(*(symbols(value) for value in values))
-    restricted = [frozenset(symbols(item)) - _EVERYWHERE for item in rest]
+    restricted = [_variables(item) for item in rest]
     if not all(_restricts(item) for item in rest) or any(not names <= free for names in restricted):
         return node
     if any(Sym(name) in named for names in restricted for name in names):
         return node  # n = 1, n >= 3
     value = values[0] if len(values) == 1 else Seq("", "", values)
     return Given(value, tuple(item for item in rest if not is_harmless(item)))
+
+
+def _variables(node: Node) -> frozenset[str]:
+    return frozenset(name for name in symbols(node) if name[:2] not in _EVERYWHERE)
 
 
 def _restricts(node: Node) -> bool:

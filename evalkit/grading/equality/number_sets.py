@@ -47,7 +47,7 @@ _PRIMES = frozenset(n for n in range(2, 1000) if all(n % d for d in range(2, mat
 
 class NumberSet(NamedTuple):
     """`holds` of a whole number; `signed`: False where only positive numbers are meant, True where all are, None where
-    that is left open; `worded`: whether words told it; `variable`: its name, if it has one; `by_form`: it is n = 4k + 3.
+    that is left open; `worded`: whether words told it; `variable`: its name, or none; `by_form`: it is n = 4k + 3.
     """
 
     holds: Test

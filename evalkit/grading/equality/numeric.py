@@ -19,6 +19,7 @@ MAX_BITS = 400_000
 DIGITS = 60
 TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
 _TERMS = {"+", "*", "/", "neg", "abs"}  # through which an angle in degrees stays one
+ORDERED = frozenset({"angle", "vec"})  # marks above points whose order counts
 _BOUND_CALLS = {"Sum", "Product", "Integral", "Limit", "Derivative"}
 
 
@@ -175,8 +176,26 @@ def evaluate(node: Node, values: Mapping[str, Any], *, degrees: bool = False) ->
         return _bounded(node, values)
     if node.name == "det":
         return _determinant(node, values)
+    if node.name in ORDERED:
+        return _opaque(" ".join((node.name, *letters_in_order(node))), [])
     degrees = node.name in TRIGONOMETRIC or (degrees and node.name in _TERMS)
     return _call(node.name, [evaluate(argument, values, degrees=degrees) for argument in node.args])
+
+
+def letters_in_order(node: Call) -> tuple[str, ...]:
+    """The points of an angle or a vector as they stand: ABC and CBA are one angle, AB and BA are not one vector."""
+    letters: list[str] = []
+
+    def collect(part: Node) -> None:
+        if isinstance(part, Call) and part.name == "*":
+            for factor in part.args:
+                collect(factor)
+        else:
+            letters.append(part.name if isinstance(part, Sym) else repr(part))
+
+    collect(node.args[0])
+    forward, backward = tuple(letters), tuple(reversed(letters))
+    return min(forward, backward) if node.name == "angle" else forward
 
 
 def _ratio(node: Ratio, values: Mapping[str, Any]) -> Any:

@@ -23,7 +23,7 @@ _ALL = re.compile(
     r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
     rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?(?: [a-z](?![a-z]))?\s*"
     r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
-    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?P<rest>[^a-z]*|.*\d.*)",
+    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?:[a-z](?![a-z]))?\s*(?P<rest>[^a-z]*|.*\d.*)",
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)

@@ -9,12 +9,14 @@ import mpmath
 
 from evalkit.grading.equality.numeric import (
     DIGITS,
+    ORDERED,
     TRIGONOMETRIC,
     NotEvaluableError,
     close,
     complex_points,
     evaluate,
     exact,
+    letters_in_order,
     points,
     spread_points,
     whole_points,
@@ -287,6 +289,8 @@ def canonical(node: Any) -> Any:
     if isinstance(node, Call):
         if node.name in ("+", "*"):
             return (node.name, tuple(sorted(repr(canonical(item)) for item in _flat(node, node.name))))
+        if node.name in ORDERED:
+            return (node.name, letters_in_order(node))
         return (node.name, tuple(canonical(argument) for argument in node.args))
     if isinstance(node, Num):
         return ("num", node.value)

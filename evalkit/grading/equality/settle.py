@@ -7,6 +7,7 @@ from typing import Any
 import mpmath
 
 from evalkit.grading.equality.numeric import NotEvaluableError, evaluable_calls, evaluate
+from evalkit.grading.equality.renaming import MARKS
 from evalkit.grading.equality.scalars import canonical, values_equal
 from evalkit.grading.latex.nodes import (
     Base,
@@ -90,7 +91,7 @@ def _settled_relation(node: Rel) -> Node:
             return Rel(("contradicts",), tuple(args))
         while len(args) > 1 and not nameable(args[0]) and symbols(args[0]) and values_equal(args[0], args[1]):
             ops, args = ops[1:], args[1:]  # x + x = 2x
-    if len(ops) > 1 and all(op == "=" for op in ops) and not all(isinstance(name, Sym) for name in args[:-1]):
+    if len(ops) > 1 and all(op == "=" for op in ops) and not all(_is_name(name) for name in args[:-1]):
         ops, args = ["="], [args[0], args[-1]]
     if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
         ops, args = ops[1:], args[1:]
@@ -105,6 +106,10 @@ def _settled_relation(node: Rel) -> Node:
         if not modular and is_function(args[0]):
             ops = ["="]  # P(x) ≡ -1
     return Rel(tuple(ops), tuple(args))
+
+
+def _is_name(node: Node) -> bool:
+    return isinstance(node, Sym) or (isinstance(node, Call) and node.name in MARKS)
 
 
 def _after_arrow(ops: list[str], args: list[Node]) -> tuple[list[str], list[Node]]:

@@ -359,6 +359,8 @@ def parse_environment(cursor: Cursor, name: str) -> Node:
         return Seq("", "", tuple(row[0] for row in filled)) if len(filled) > 1 else filled[0][0]
     if len({len(row) for row in filled}) != 1:
         raise ParseError("rows of unequal length")
+    if all(len(row) == 1 and isinstance(row[0], Rel) for row in filled):
+        return Seq("", "", tuple(row[0] for row in filled))  # equations below each other
     matrix = Matrix(tuple(filled))
     return Call("det", (matrix,)) if name == "vmatrix" else matrix
 

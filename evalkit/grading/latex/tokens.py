@@ -208,7 +208,7 @@ def _repeating(match: re.Match[str]) -> str:
 def _thin(match: re.Match[str]) -> str:
     """`1 000` is one number where what stands before is one to three digits, or a group of three after a space."""
     before = match.string[max(0, match.start() - 40) : match.start()]
-    return "" if re.search(r"(?<![\d.,])\d{1,3}(?:(?:\\[!,;: ]|\s|~){1,2}\d{3})*$", before) else match[0]
+    return "" if re.search(r"(?<![\d.])\d{1,3}(?:(?:\\[!,;: ]|\s|~){1,2}\d{3})*$", before) else match[0]
 
 
 def _one(char: str) -> str:
