@@ -6,7 +6,7 @@ import sys
 import pytest
 from grading_table import CALCULUS_EQUAL, CALCULUS_UNEQUAL
 
-from evalkit.grading import mathematics
+from evalkit.grading import math as mathematics
 from evalkit.grading.math import compare_answers
 
 

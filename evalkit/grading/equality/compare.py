@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from evalkit.grading.equality.conditions import with_conditions
+from evalkit.grading.equality.conditions import is_domain, with_conditions
 from evalkit.grading.equality.enumerations import enumerated
 from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.equality.plusminus import expand
@@ -16,7 +16,16 @@ from evalkit.grading.equality.renaming import (
     unmarked,
 )
 from evalkit.grading.equality.scalars import canonical, difference_ratio, same_solution, values_equal
-from evalkit.grading.equality.settle import approximation, is_function, members, nameable, settle, unchained, value_side
+from evalkit.grading.equality.settle import (
+    approximation,
+    is_function,
+    list_name,
+    members,
+    nameable,
+    settle,
+    unchained,
+    value_side,
+)
 from evalkit.grading.latex.nodes import (
     Builder,
     Call,
@@ -43,6 +52,9 @@ def equivalent(gold: Node, answer: Node) -> str | None:
     """The rule by which `answer` means the same as `gold`; None where it does not."""
     if (decimal := approximation(gold)) is not None and (rule := values_equal(decimal, answer)):
         return rule
+    names = list_name(gold), list_name(answer)
+    if names[0] is not None and names[1] is not None and canonical(names[0]) != canonical(names[1]):
+        return None
     gold, answer = unmarked(settle(gold), settle(answer))
     gold, answer = with_conditions(gold), with_conditions(answer)
     if isinstance(gold, Given) or isinstance(answer, Given):
@@ -80,6 +92,8 @@ def _given(gold: Node, answer: Node) -> str | None:
     second = answer if isinstance(answer, Given) else Given(answer, ())
     if not (first.conditions and second.conditions):
         if (first.conditions and first.strict) or (second.conditions and second.strict):
+            return None
+        if not all(is_domain(condition) for condition in first.conditions + second.conditions):
             return None
         if any(isinstance(side.value, Rel) and side.value.ops != ("=",) for side in (first, second)):
             return None if first.conditions or second.conditions else equivalent(first.value, second.value)
@@ -305,6 +319,8 @@ def _letter(items: Sequence[Node]) -> str:
     for item in items:
         if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
             return ""
+        if symbols(item.args[1]):
+            return ""  # y_1 = x and y_2 = x^2 are no roots
         letters.add(name.name.partition("_")[0])
     return next(iter(letters)) if len(letters) == 1 else ""
 

@@ -3,13 +3,14 @@
 import re
 
 from evalkit.grading.equality.sentences import flat
-from evalkit.grading.latex.nodes import Call, Given, Node, ParseError, Rel, Seq, Sym, Text, symbols
+from evalkit.grading.latex.nodes import Call, Given, Node, ParseError, Rel, Seq, Sym, Text, substituted, symbols
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
 
 _WORDS = (
     r"if(?: and only if)?|where|whenever|when|such that|with|provided(?: that)?|given(?: that)?|for which"
     r"|for(?: (?:all|any|every|each|some))?|otherwise|(?:any|all)(?= (?:real|integer|positive|natural|nonnegative))"
+    r"|\\forall"
 )
 _WRAPPED = re.compile(rf"{WRAPPER_COMMAND}\{{[\s,;(]*({_WORDS})(?![A-Za-z])([^{{}}]*)\}}", re.IGNORECASE)
 _BARE = re.compile(rf"(?<![A-Za-z\\{{])[\s,;$]*(?<![A-Za-z\\])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
@@ -59,9 +60,21 @@ def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | Non
         if len(cases) > 1:
             return _cases(cases, thousands_in_brackets)
         value, told, word = cases[0]
-        return Given(_parsed(value, thousands_in_brackets), _conditions(told), word.startswith(_STRICT))
+        return _defined(_parsed(value, thousands_in_brackets), _conditions(told), strict=word.startswith(_STRICT))
     except (ParseError, IndexError):
         return None
+
+
+def _defined(value: Node, conditions: tuple[Node, ...], *, strict: bool) -> Node:
+    """The value with what its conditions define put in: "\\lfloor cn \\rfloor, where c = \\sqrt 5"."""
+    rest: list[Node] = []
+    for condition in conditions:
+        name = condition.args[0] if isinstance(condition, Rel) and condition.ops == ("=",) else None
+        if isinstance(condition, Rel) and isinstance(name, Sym) and name.name in symbols(value) and not strict:
+            value = substituted(value, {name: condition.args[1]})
+        else:
+            rest.append(condition)
+    return Given(value, tuple(rest), strict)
 
 
 def _cases(cases: list[tuple[str, list[str], str]], thousands_in_brackets: bool) -> Node:
@@ -129,7 +142,7 @@ def _conditions(told: list[str]) -> tuple[Node, ...]:
         try:
             node: Node = parse(bare) if bare else Text("")
         except ParseError:
-            node = Text(re.sub(r"[\s$]+", "", bare).casefold())
+            node = Text(re.sub(r"[\s$]+", " ", bare).casefold())
         items = node.items if isinstance(node, Seq) and not node.open else (node,)
         found.extend(item for item in items if not is_harmless(item))
     return tuple(found)
@@ -145,6 +158,18 @@ def is_harmless(node: Node) -> bool:
         and isinstance(node.args[1], Sym)
         and node.args[1].name in _EVERYWHERE
     )
+
+
+_KINDS = re.compile(
+    r"positive|nonnegative|non-negative|negative|natural|integers?|rational|complex|nonzero|whole|[a-z]"
+)
+
+
+def is_domain(node: Node) -> bool:
+    """Whether a condition only says which values a variable may have: x > 0, c \\ne -1, "a is a positive integer"."""
+    if isinstance(node, Text):
+        return all(_KINDS.fullmatch(word) for word in re.findall(r"[^\s,]+", node.words))
+    return isinstance(node, Rel) and set(node.ops) <= {"<", ">", "<=", ">=", "!=", "in"}
 
 
 _ORDERS = frozenset({"<", ">", "<=", ">=", "!=", "in", "notin"})

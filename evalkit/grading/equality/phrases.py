@@ -28,9 +28,6 @@ _ALL = re.compile(
 )
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
 _HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
-_FOR_ALL = re.compile(
-    rf"(?<=[\w)}}])[\s,;$]*\\?[\s,]*(?:\\quad\s*)*(?:\\forall|{_WRAP}\(?(?:for|where|with)\s+(?:all|any|every|each)\b)[^=]{{0,60}}$"
-)
 _LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
 _RIGHT = r"(?:\\right\s*|\\[bB]ig+r?\s*)?"
 _INTERVAL = re.compile(
@@ -91,8 +88,6 @@ def as_mathematics(text: str) -> str:
         text = pattern.sub(replacement, text)
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
-    if "=" in text:
-        text = _FOR_ALL.sub("", text)
     text = _INTERVAL.sub(_interval, text)
     match = _ALL.fullmatch(text)
     if match is None:

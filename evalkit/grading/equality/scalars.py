@@ -100,7 +100,7 @@ def _bases_equal(gold: Node, answer: Node) -> str | None:
         return None
 
 
-def _decimal(node: Node) -> Num | None:
+def decimal(node: Node) -> Num | None:
     """The decimal that an expression is, sign aside."""
     while isinstance(node, Call) and node.name == "neg":
         node = node.args[0]
@@ -109,7 +109,7 @@ def _decimal(node: Node) -> Num | None:
 
 def _rounded(gold: Node, answer: Node, a: Any, b: Any) -> str | None:
     """Whether one side is the other, rounded to the digits it states (docs/grading.md, "Decimals")."""
-    written, given = _decimal(gold), _decimal(answer)
+    written, given = decimal(gold), decimal(answer)
     places = (written.decimals or 0) if written is not None else 0
     if written is not None and places >= 2:
         needed = 3 if given is not None or isinstance(answer, Num) else 2
@@ -199,7 +199,7 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
     if not names:
         return None  # f(2) = 3 and f(3) = 2
     ratio: Any = None
-    agreed = 0
+    agreed, varies, before = 0, False, None
     with mpmath.workdps(DIGITS):
         for index, values in enumerate(points(names)):
             try:
@@ -216,8 +216,10 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
                 ratio = a / b
             elif not close(ratio, a / b):
                 return None
+            varies = varies or (before is not None and not close(a, before))
+            before = a
             agreed += 1
-    return ratio if agreed >= 2 else None
+    return ratio if agreed >= 2 and varies else None
 
 
 def same_solution(gold: Rel, answer: Rel) -> bool:

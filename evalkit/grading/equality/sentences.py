@@ -17,7 +17,7 @@ _HEDGES = re.compile(
     )(?![a-z])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_IS = re.compile(r"(?<![A-Za-z])(?:is|are|was|were|equals|is equal to|be|=)\s+(?:exactly\s+|equal to\s+|:\s*)?")
+_IS = re.compile(r"(?<![A-Za-z])(?:is|are|was|were|equals|is equal to|be)\s+(?:exactly\s+|equal to\s+|:\s*)?")
 _VALUE = re.compile(
     r"(?P<value>-?\s*(?:\\[a-z]+|[\d.(\[{$√π]).*?|\\?\$?-?\d[\d.,/]*)(?P<unit>\s+[A-Za-z][A-Za-z ]{0,30})?\s*"
 )
@@ -51,7 +51,7 @@ def is_hedged(text: str) -> bool:
 def said_value(text: str) -> str | None:
     """The value (with its unit) that a sentence of a few words states; None where it states none or several."""
     sentence = flat(text).rstrip(". ")
-    if len(sentence) > 200 or not _WORD.search(sentence) or is_hedged(sentence) or "?" in sentence:
+    if len(sentence) > 200 or not _WORD.search(sentence) or is_hedged(sentence) or re.search(r"\?|=.*=", sentence):
         return None
     anchors = list(_IS.finditer(sentence))
     if anchors and _WORD.search(sentence[: anchors[-1].start()]):

@@ -6,9 +6,9 @@ from typing import Any
 
 import mpmath
 
-from evalkit.grading.equality.numeric import NotEvaluableError, evaluable_calls, evaluate
+from evalkit.grading.equality.numeric import NotEvaluableError, close, evaluable_calls, evaluate
 from evalkit.grading.equality.renaming import MARKS
-from evalkit.grading.equality.scalars import canonical, values_equal
+from evalkit.grading.equality.scalars import canonical, decimal, values_equal
 from evalkit.grading.latex.nodes import (
     Base,
     Builder,
@@ -56,6 +56,17 @@ def settle(node: Node) -> Node:
                 items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
         return Seq("", "", tuple(items))
     return node
+
+
+def list_name(node: Node) -> Node | None:
+    """What a list is called: n in `n = 1, 2`; None where it has no name, or one for each item."""
+    if not (isinstance(node, Seq) and not node.open and node.items):
+        return None
+    first, *rest = node.items
+    named = isinstance(first, Rel) and first.ops[0] == "=" and nameable(first.args[0])
+    return (
+        first.args[0] if named and isinstance(first, Rel) and not any(isinstance(item, Rel) for item in rest) else None
+    )
 
 
 _POINTS = frozenset("ABCDMPQRSV")
@@ -139,12 +150,14 @@ def _approximates(exact: Node, rounded: Node) -> bool:
     """Whether what stands behind ≈ can be what stands before it, rounded or cut; True where that cannot be told."""
     a, b = _value(exact), _value(rounded)
     if a is None or b is None:
-        return True
-    number = rounded.args[0] if isinstance(rounded, Call) and rounded.name == "neg" else rounded
-    if not isinstance(number, Num) or number.decimals is None:
+        return bool(symbols(exact)) or not symbols(rounded)
+    number = decimal(rounded)
+    if number is None:
         return bool(abs(a - b) <= max(1, abs(a) / 50))
-    unit = mpmath.mpf(10) ** -number.decimals
-    return bool(2 * abs(a - b) <= unit * (1 + mpmath.mpf(10) ** -9) or abs(b) <= abs(a) < abs(b) + unit)
+    unit = mpmath.mpf(10) ** -(number.decimals or 0)
+    return bool(
+        2 * abs(a - b) <= unit * (1 + mpmath.mpf(10) ** -9) or (a * b >= 0 and abs(b) <= abs(a) < abs(b) + unit)
+    )
 
 
 def approximation(node: Node) -> Node | None:
@@ -159,7 +172,9 @@ def _contradict(left: Node, right: Node) -> bool:
     if isinstance(left, Quantity) or isinstance(right, Quantity):
         return False
     a, b = _value(left), _value(right)
-    return a is not None and b is not None and not _approximates(left, right)
+    if a is None or b is None or close(a, b, 20):
+        return False
+    return decimal(right) is None or not _approximates(left, right)
 
 
 def members(gold: Node, answer: Node) -> tuple[Node, Node]:

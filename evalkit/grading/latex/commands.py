@@ -385,8 +385,9 @@ def derivative(cursor: Cursor, fraction: Call) -> Node:
     if first not in _DIFFERENTIALS or len(above) > 2 or len(below) != 2 or below[0] != first or not whole:
         return fraction
     variable = below[1]
-    if order != _ONE and isinstance(variable, Call) and variable.name == "^" and variable.args[1] == order:
-        variable = variable.args[0]
+    if order != _ONE:
+        matches = isinstance(variable, Call) and variable.name == "^" and variable.args[1] == order
+        variable = variable.args[0] if matches and isinstance(variable, Call) else order
     if not isinstance(variable, Sym):
         return fraction
     if len(above) == 2:

@@ -442,10 +442,10 @@ class Parser(Cursor):
 
     def power_argument(self) -> tuple[Node, ...]:
         """What stands in the brackets of a call."""
+        opening = self.token
         self.expect("(", "[", "{", "\\{")
         inner = self.sequence()
-        if not (self.accept(")", "]", "}", "\\}")):
-            raise ParseError("a bracket is missing")
+        self.expect({"(": ")", "[": "]", "{": "}"}.get(opening.value if opening else "", "\\}"))
         return inner.items if isinstance(inner, Seq) and not inner.open else (inner,)
 
     def command(self, name: str) -> Node:
@@ -534,6 +534,8 @@ class Parser(Cursor):
         if isinstance(inner, Builder):
             return inner
         items = inner.items if isinstance(inner, Seq) and not inner.open else (inner,)
+        if len(items) == 1 and closing != ("}" if is_set else _MATCHING[opening]):
+            raise ParseError("a bracket without its partner")
         if len(items) == 1 and closing == ")" and opening in ("(", "\\lparen"):
             return (
                 inner

@@ -17,8 +17,11 @@ def postfix(cursor: Cursor, node: Node) -> Node:
                 continue
             if isinstance(exponent, Sym) and exponent.name == "degree":
                 node = Quantity(node, temperature(cursor))
+            elif isinstance(exponent, Text) and exponent.words in ("th", "st", "nd", "rd"):
+                if not isinstance(node, Num):  # (2a)^{st}
+                    node = Call("^", (node, Call("*", (Sym(exponent.words[0]), Sym(exponent.words[1])))))
             elif isinstance(exponent, Text):
-                node = node if exponent.words in ("th", "st", "nd", "rd") else Quantity(node, "^" + exponent.words)
+                node = Quantity(node, "^" + exponent.words)
             elif isinstance(exponent, Sym) and exponent.name.startswith("prime"):
                 order = int(exponent.name.removeprefix("prime"))
                 node = cursor.primed(node, order)

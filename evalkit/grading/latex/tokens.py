@@ -126,7 +126,7 @@ _EATEN_LETTER = {"\x0c": r"\f", "\x08": r"\b", "\t": r"\t", "\r": r"\r", "\x07":
 
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|~|\\[ ,;:!>/]|\\(?:q?quad|enspace|thinspace|space|displaystyle|textstyle|limits|nolimits"
-    r"|left|right|mleft|mright|"
+    r"|left|right|middle|mleft|mright|"
     r"[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{[^{}]*\}|hspace\*?\{[^{}]*\}|tag\{[^{}]*\}"
     r"|label\{[^{}]*\})(?![A-Za-z]))+)"
     r"|(?P<num>\d+(?:\.\d+|\.(?=\s*[*/]))?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
