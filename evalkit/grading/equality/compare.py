@@ -314,15 +314,20 @@ def _several(gold: Node, answer: Node) -> Verdict:
 
 
 def _letter(items: Sequence[Node]) -> str:
-    """The letter x where the items are x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else."""
-    letters = set()
+    """The letter x where the items are the roots x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else:
+    the terms a_3 and a_37, or the functions y_1 = x and y_2 = x^2.
+    """
+    letters, indices = set(), []
     for item in items:
         if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
             return ""
         if symbols(item.args[1]):
-            return ""  # y_1 = x and y_2 = x^2 are no roots
-        letters.add(name.name.partition("_")[0])
-    return next(iter(letters)) if len(letters) == 1 else ""
+            return ""
+        letter, _, index = name.name.partition("_")
+        letters.add(letter)
+        indices.append(index)
+    counted = sorted(indices) in ([str(at) for at in range(first, first + len(items))] for first in (0, 1))
+    return next(iter(letters)) if len(letters) == 1 and (counted or not any(indices)) else ""
 
 
 def _unlike(gold: Node) -> bool:

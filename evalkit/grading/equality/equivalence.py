@@ -10,7 +10,7 @@ from evalkit.grading.equality.calculus import operators
 from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
-from evalkit.grading.equality.readings import boxed_content, plain_gold, readings, trees, unlabelled
+from evalkit.grading.equality.readings import readings, stated, trees
 from evalkit.grading.equality.sentences import is_hedged, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
@@ -34,7 +34,7 @@ def judge(payload: dict[str, str]) -> dict[str, Any]:
 
 def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     """(whether the answer means what the gold does, by which rule or why not)."""
-    gold, answer = unlabelled(plain_gold(gold), boxed_content(answer))
+    gold, answer = stated(gold, answer)
     if same := same_words(gold, answer):
         return True, same
     nothing = NO_SOLUTION.fullmatch(plain_words(gold)), NO_SOLUTION.fullmatch(plain_words(answer))

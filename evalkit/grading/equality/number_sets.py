@@ -48,7 +48,7 @@ _PRIMES = frozenset(n for n in range(2, 1000) if all(n % d for d in range(2, mat
 class NumberSet(NamedTuple):
     """`holds` of a whole number; `signed`: False where only positive numbers are meant, True where all are, None where
     that is left open; `worded`: whether words told it; `variable`: its name, or none; `by_form`: it is n = 4k + 3;
-    `excepted`: the numbers below 1 that are left out.
+    `small`: the numbers below 1 that it names.
     """
 
     holds: Test
@@ -56,7 +56,7 @@ class NumberSet(NamedTuple):
     worded: bool
     variable: str
     by_form: bool = False
-    excepted: tuple[int, ...] = ()
+    small: tuple[int, ...] = ()
 
 
 def number_set(text: str) -> NumberSet | None:
@@ -78,9 +78,9 @@ def number_set(text: str) -> NumberSet | None:
         told = _Part(_without(told.holds, left_out.holds), told.signed, told.worded)
     if told is None:
         return None
-    excepted = tuple(int(number) for part in exceptions for number in re.findall(r"-\d+|(?<!\d)0(?!\d)", part))
+    small = tuple(int(number) for number in re.findall(r"(?<![\w^_])-\d+|(?<!\d)0(?!\d)", lower))
     by_form = _FORM.fullmatch(lower) is not None or _POWER.fullmatch(lower) is not None
-    return NumberSet(told.holds, told.signed, told.worded or bool(exceptions), next(iter(names), ""), by_form, excepted)
+    return NumberSet(told.holds, told.signed, told.worded or bool(exceptions), next(iter(names), ""), by_form, small)
 
 
 def same_numbers(gold: NumberSet, answer: NumberSet) -> bool:
@@ -89,7 +89,7 @@ def same_numbers(gold: NumberSet, answer: NumberSet) -> bool:
         return False
     if any(gold.holds(n) != answer.holds(n) for n in range(1, LARGEST)):
         return False
-    for n in (*gold.excepted, *answer.excepted):
+    for n in (*gold.small, *answer.small):
         if (gold.signed is not False and gold.holds(n)) != (answer.signed is not False and answer.holds(n)):
             return False
     if gold.signed is None or answer.signed is None:

@@ -6,6 +6,7 @@ Zippel 1979, for polynomials; elementary functions that agree to that many digit
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import mpmath
 
 from evalkit.grading.equality.quantities import plain_quantity
-from evalkit.grading.latex.nodes import Base, Call, Matrix, Node, Num, Quantity, Ratio, Seq, Sym
+from evalkit.grading.latex.nodes import Base, Call, Matrix, Node, Num, Quantity, Ratio, Seq, Sym, leaves
 
 MAX_BITS = 400_000
 DIGITS = 60
@@ -265,6 +266,8 @@ def _bounded(node: Call, values: Mapping[str, Any]) -> Any:
     if node.name not in ("Sum", "Product") or ops != ("=",) or not isinstance(lower.args[0], Sym):  # type: ignore[union-attr]
         raise NotEvaluableError(node.name)
     index = lower.args[0].name  # type: ignore[union-attr]
+    if any(index in indices(name) for name in names_in(body)):
+        raise NotEvaluableError("terms that depend on the index")
     start, end = evaluate(lower.args[1], values), evaluate(upper, values)  # type: ignore[union-attr]
     if any(isinstance(bound, mpmath.mpc) or not mpmath.isint(bound) for bound in (start, end)) or end - start > 2000:
         raise NotEvaluableError("bounds that are no small whole numbers")
@@ -273,6 +276,16 @@ def _bounded(node: Call, values: Mapping[str, Any]) -> Any:
         term = evaluate(body, {**values, index: mpmath.mpf(at)})
         total = total + term if node.name == "Sum" else total * term
     return total
+
+
+def indices(name: str) -> frozenset[str]:
+    """The letters in the index of a name: n and k of a_{n-k}."""
+    return frozenset(re.findall(r"[A-Za-z]+", name.partition("_")[2]))
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """The names with an index of an expression."""
+    return (leaf.name for leaf in leaves(node) if isinstance(leaf, Sym) and "_" in leaf.name)
 
 
 def _determinant(node: Call, values: Mapping[str, Any]) -> Any:

@@ -83,5 +83,11 @@ def readings(text: str) -> list[Node]:
 
 def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     """The syntax trees of both, as they are compared."""
-    gold, answer = unlabelled(plain_gold(gold), boxed_content(answer))
+    gold, answer = stated(gold, answer)
     return tuple(readings(gold)), tuple(readings(answer))
+
+
+def stated(gold: str, answer: str) -> tuple[str, str]:
+    """Both without boxes, labels and the solution around them."""
+    gold, answer = unlabelled(gold, boxed_content(answer))
+    return plain_gold(gold), answer

@@ -1,5 +1,6 @@
 """Names that may differ between two answers: of constants, parameters, arguments, bound variables; marks above them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from itertools import permutations
@@ -114,6 +115,13 @@ def bound_names(node: Any, depth: int = 0) -> Any:
     if isinstance(node, Call) and node.name in ("Sum", "Product", "Limit", "Integral"):
         index = getattr(node.args[1], "args", (None,))[0] if len(node.args) == 3 else node.args[-1]
         if isinstance(index, Sym):
-            node = substituted(node, {index: Sym(f"index {depth}")})
+            new = f"index{depth}"
+            below = re.compile(rf"(?<![A-Za-z]){re.escape(index.name)}(?![A-Za-z])")
+            names = {
+                leaf: Sym(leaf.name.partition("_")[0] + "_" + below.sub(new, leaf.name.partition("_")[2]))
+                for leaf in leaves(node)
+                if isinstance(leaf, Sym) and "_" in leaf.name
+            }
+            node = substituted(node, {**names, index: Sym(new)})
             depth += 1
     return replace(node, **{field.name: bound_names(getattr(node, field.name), depth) for field in fields(node)})

@@ -1,6 +1,6 @@
 """Compare two values: exactly, to the digits that a decimal states, or at random points."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -147,7 +147,7 @@ def _identical(gold: Node, answer: Node, names: frozenset[str]) -> bool:
     if "bar" in names_of_calls:
         return _agree(gold, answer, complex_points(names))
     if _agree(gold, answer, points(names), real=(3, 4)) and (
-        not names_of_calls & _STEPS or _agree(gold, answer, spread_points(names))
+        not names_of_calls & _STEPS or _agree(gold, answer, spread_points(names), real=range(24))
     ):
         return True
     return _of_whole_numbers(gold, answer, names) and _agree(gold, answer, whole_points(names), least=5)
@@ -172,7 +172,7 @@ def _agree(
     answer: Node,
     at: Iterable[dict[str, Any]],
     *,
-    real: tuple[int, ...] = (),
+    real: Container[int] = (),
     least: int = LEAST_POINTS,
 ) -> bool:
     """Whether both have the same value at all points where both have one, `least` of them; at those numbered in `real`

@@ -33,6 +33,7 @@ def same_words(gold: str, answer: str) -> str:
             and labelled
             and not _more_letters(other[2] or "")
             and not _more_letters(label[2] or "")
+            and (not label[2] or not other[2] or plain_words(label[2]) == plain_words(other[2]))
         ):
             return "the same choice"
     if label and label[1] and label[2].strip() and plain_words(label[2]) == second:
