@@ -77,7 +77,7 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
 
 def _told(gold: NumberSet, answer: NumberSet) -> bool:
     """Whether two sets of whole numbers are compared as such: words tell one, or the variable is a usual one."""
-    usual = bool(gold.variable) and {gold.variable, answer.variable} <= set("nmkN")
+    usual = {gold.variable, answer.variable} <= {*"nmkN", ""} and (gold.variable or answer.variable) != ""
     return gold.worded or answer.worded or (usual and not (gold.by_form and answer.by_form))
 
 

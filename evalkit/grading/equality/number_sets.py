@@ -31,6 +31,16 @@ _RESIDUE = re.compile(
     rf"(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*(?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?"
 )
 _ORDER = re.compile(rf"{_N}\s*(?P<op>\\geq?|\\leq?|>=|<=|>|<|\\neq?|\\not=|!=|=)\s*(?P<value>{_INT})")
+_CHAIN = re.compile(rf"(?P<low>{_INT})\s*(?P<first>\\leq?|<=|<)\s*{_N}\s*(?P<second>\\leq?|<=|<)\s*(?P<high>{_INT})")
+# "greater than 1" behind what it restricts: "odd integers greater than 1", "even n >= 4"
+_BOUND = re.compile(
+    r"(?P<rest>.*[a-z]{3}.*?)\s+(?:(?P<word>(?:strictly )?(?:greater|larger|more|less|smaller|fewer) than|above"
+    rf"|below|at least|at most|not less than|up to)\s+|(?:{_N}\s*)?(?P<op>\\geq?|\\leq?|>=|<=|>|<)\s*)(?P<value>{_INT})"
+)
+_BOUND_WORDS = {
+    "greater": ">", "larger": ">", "more": ">", "above": ">", "less": "<", "smaller": "<", "fewer": "<", "below": "<",
+    "at least": ">=", "not less than": ">=", "at most": "<=", "up to": "<=",
+}  # fmt: skip
 _ENUMERATED = re.compile(rf"(?:{_N}\s*\\in\s*)?\\?\{{(?P<items>[^{{}}]*?)\\?\}}")
 _WORDED = re.compile(
     r"(?:(?:multiples? of|divisible by|(?:integer |integral )?powers? of|perfect)\s*(?:\d{1,4}|squares?|cubes?)"
@@ -111,6 +121,8 @@ def _without(holds: Test, left_out: Test) -> Test:
 
 def _union(text: str) -> _Part | None:
     """The parts that "and", "or", commas and ∪ join, each a set of its own."""
+    # "n odd, n > 1" restricts, "n = 1, n > 3" adds
+    text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|[<>])(?!=)", r"\1 ", text)
     text = re.sub(r"\{[^{}]*\}", lambda match: match[0].replace(",", "\x00"), text)
     pieces = [
         piece.strip()
@@ -134,7 +146,7 @@ def _union(text: str) -> _Part | None:
 
 
 def _part(piece: str) -> _Part | None:
-    for read in (_literal, _by_form, _by_order, _by_words):
+    for read in (_literal, _by_form, _by_order, _bounded, _by_words):
         part = read(piece)
         if part is not None:
             return part
@@ -190,7 +202,13 @@ def _powers(base: int) -> _Part | None:
 
 def _by_order(piece: str) -> _Part | None:
     bare = re.sub(r"(?<![a-z\\])(?:integers?|numbers?|for|all|with|where)(?![a-z])", " ", piece).strip()
-    order = _ORDER.fullmatch(re.sub(r"\s+", " ", bare))
+    bare = re.sub(r"\s+", " ", bare)
+    if chain := _CHAIN.fullmatch(bare):
+        low, high = int(chain["low"]), int(chain["high"])
+        low += chain["first"] == "<"
+        high -= chain["second"] == "<"
+        return _Part(lambda n: low <= n <= high, None, False)
+    order = _ORDER.fullmatch(bare)
     if order is None:
         return None
     value, op = int(order["value"]), order["op"]
@@ -198,9 +216,25 @@ def _by_order(piece: str) -> _Part | None:
         return _Part(lambda n: n == value, None, False)
     if op.startswith(("\\ne", "\\no", "!")):
         return _Part(lambda n: n != value, None, False)
+    return _Part(_ordered(op, value), None, False)
+
+
+def _ordered(op: str, value: int) -> Test:
     if op in (">", "<"):
-        return _Part((lambda n: n > value) if op == ">" else (lambda n: n < value), None, False)
-    return _Part((lambda n: n >= value) if op in (">=", "\\ge", "\\geq") else (lambda n: n <= value), None, False)
+        return (lambda n: n > value) if op == ">" else (lambda n: n < value)
+    return (lambda n: n >= value) if op in (">=", "\\ge", "\\geq") else (lambda n: n <= value)
+
+
+def _bounded(piece: str) -> _Part | None:
+    """What words tell, within a bound: "odd integers greater than 1", "even n >= 4"."""
+    bound = _BOUND.fullmatch(piece)
+    if bound is None or (part := _by_words(bound["rest"])) is None:
+        return None
+    word = (bound["word"] or "").removeprefix("strictly ")
+    op = bound["op"] or _BOUND_WORDS.get(word) or _BOUND_WORDS.get(word.partition(" ")[0], "")
+    within = _ordered(op, int(bound["value"]))
+    signed = False if int(bound["value"]) >= 0 and op[0] in ">\\" and "l" not in op else part.signed
+    return _Part(lambda n: part.holds(n) and within(n), signed, True)
 
 
 _TESTS: dict[str, Test] = {

@@ -58,6 +58,8 @@ def _in_radians(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> t
 def _both_united(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> tuple[Node, Node, str] | None:
     if angles := _in_radians(gold, gold_unit, answer, answer_unit):
         return angles
+    if (gold_unit == "percent") != (answer_unit == "percent"):
+        return None
     if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
         return _same_residue(gold, gold_unit, answer, answer_unit)
     if gold_unit == answer_unit or _interchangeable(gold_unit, answer_unit):
@@ -152,6 +154,8 @@ def _unit_letters(node: Node, *, product: bool) -> tuple[Node, str]:
     powers: dict[str, int] = {}
 
     def number(node: Node, sign: int) -> Node | None:
+        if not symbols(node):
+            return node
         if isinstance(node, Call) and node.name in ("*", "/"):
             left = number(node.args[0], sign)
             right = number(node.args[1], -sign if node.name == "/" else sign)

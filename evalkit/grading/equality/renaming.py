@@ -87,11 +87,16 @@ def renamed_constants(gold: Node, answer: Node, *, function: bool) -> Iterator[N
     if function:
         if not all(base in _CONSTANTS for base in bases):
             return
-    elif not (common and all(base.upper() in ("C", "K", "A", "B") for base in bases) and {"C", "K"} & set(bases)):
+    elif not (common and all(base.upper() in ("C", "K", "A", "B") for base in bases) and _are_constants(here, there)):
         return
     for order in permutations(here):
         names = {Sym(old): Sym(new) for old, new in zip(there, order, strict=True)}
         yield substituted(answer, names)
+
+
+def _are_constants(*sides: list[str]) -> bool:
+    """Whether one side's names are those of constants of integration: C, K, c_1, c_2."""
+    return any(all(name[0] in "CK" or name[:2] in ("c_", "k_") for name in side) for side in sides)
 
 
 def renamed_parameter(gold: Rel, answer: Rel) -> Rel | None:

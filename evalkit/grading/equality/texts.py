@@ -14,6 +14,10 @@ def same_words(gold: str, answer: str) -> str:
     first, second = plain_words(gold), plain_words(answer)
     if first and first == second and not _other_letter(gold, answer):
         return "the same text"
+    if first == plain_words(_SUBJECT.sub("", bare_text(answer))) or second == plain_words(
+        _SUBJECT.sub("", bare_text(gold))
+    ):
+        return "the same words"
     if {first, second} & _EMPTY and all(word in _EMPTY or NO_SOLUTION.fullmatch(word) for word in (first, second)):
         return "no solution"
     if (base := NUMERAL.fullmatch(gold.strip())) and base[1] == bare_text(answer):
@@ -69,7 +73,8 @@ def _names(text: str) -> list[str]:
 # what holds one of these is a formula, in which x and X are two letters
 _FORMULA = re.compile(r"[=+*/^_<>(){}|]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # without spaces, as they are compared
-_SYNONYMS = {"doesnotexist": "dne"}
+_NO_VALUE = re.compile(r"(?:the)?(?:limit|it|value|sum|integral|derivative|answer)?(?:doesnot|doesn['’]t)exist")
+_SUBJECT = re.compile(r"^(?:the|this|that|our)\s[^.=<>]{1,60}?\s(?:is|are|was)\s+|^it(?: is|['’]s)\s+", re.IGNORECASE)
 NO_SOLUTION = re.compile(
     r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?(?:exists?)?"
 )
@@ -101,9 +106,12 @@ def plain_words(text: str) -> str:
 
 def _bare(text: str) -> str:
     text = re.sub(r"^(?:an?|the)\s+(?=[^\W\d_]{3})|(?<=\d)(?:st|nd|rd|th)(?![^\W_])", "", bare_text(text), flags=re.I)
-    text = re.sub(r"(?<=no )such (?=[a-z]{3})", "", text, flags=re.I)
+    text = re.sub(r"^(?:No|All|Every|Any|None|There|The|Only|For)(?![a-z])", lambda match: match[0].lower(), text)
+    text = re.sub(r"^there (?:is|are|exists?) (?=no )|(?<=^no )such ", "", text)
+    text = re.sub(r"^(no .*) exists?(?=\W*$)", r"\1", text)
     text = _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", text)).replace("dfrac", "frac").replace("tfrac", "frac")
     text = text.rstrip(".,;:")
-    text = text if _FORMULA.search(text) else text.casefold()
-    text = NO_SOLUTION.sub(r"\1", text) if NO_SOLUTION.fullmatch(text) else _SYNONYMS.get(text, text)
+    if not _FORMULA.search(text):
+        text = re.sub(r"(?<=[a-z]{2})-(?=[a-z]{2})", "", text.casefold())
+    text = NO_SOLUTION.sub(r"\1", text) if NO_SOLUTION.fullmatch(text) else "dne" if _NO_VALUE.fullmatch(text) else text
     return text[1:-1] if re.fullmatch(r"\([a-z]\)|\"[^\"]*\"|'[^']*'", text) else text
