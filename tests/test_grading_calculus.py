@@ -35,7 +35,7 @@ def test_too_hard_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sympy_is_not_loaded_without_need() -> None:
     code = (
-        "import sys; from evalkit.grading.equivalence import judge\n"
+        "import sys; from evalkit.grading.equality.equivalence import judge\n"
         r"assert judge({'gold': r'\\sqrt{8}', 'answer': r'2\\sqrt2'})['equal']" + "\n"
         r"assert judge({'gold': '7', 'answer': r'\\int_0^1 x dx'})['calculus']" + "\n"
         "assert 'sympy' not in sys.modules"

@@ -27,9 +27,7 @@ KINDS = rows("kinds.jsonl")
 @pytest.mark.parametrize("kind", sorted({row["kind"] for row in KINDS}))
 def test_kinds_of_answers(kind: str) -> None:
     """Answers that differ in one thing, and answers that do not: both directions of each kind."""
-    wrong = [
-        row for row in KINDS if row["kind"] == kind and math_equal(row["gold"], row["answer"]) != row["equal"]
-    ]
+    wrong = [row for row in KINDS if row["kind"] == kind and math_equal(row["gold"], row["answer"]) != row["equal"]]
     assert not wrong
 
 

@@ -42,6 +42,10 @@ from evalkit.grading.latex.nodes import (
 )
 
 _ORDER = frozenset({"<", ">", "<=", ">="})
+_TURNED = {
+    "<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "subset": "supset", "supset": "subset",
+    "ll": "gg", "gg": "ll", "prec": "succ", "succ": "prec", "in": "ni", "ni": "in", "equiv": "equiv", "prop": "prop",
+}  # fmt: skip
 _EITHER_WAY = frozenset({"perp", "parallel", "sim", "simeq", "cong", "~", "asymp", "not parallel"})
 MAX_ITEMS = 500
 _EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
@@ -157,7 +161,7 @@ def _both_relations(gold: Rel, answer: Rel) -> str | None:
     if gold.ops == answer.ops and len(gold.ops) == 1 and gold.ops[0] in _EITHER_WAY:
         same = all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True))
         return "the same relation, turned" if same else None
-    turned = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op) for op in reversed(answer.ops))
+    turned = tuple(_TURNED.get(op, "") for op in reversed(answer.ops))
     if gold.ops == turned and all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True)):
         return "the same relation, turned"
     return None

@@ -215,6 +215,8 @@ def _call(name: str, arguments: list[Any]) -> Any:
 def _applied(name: str, a: list[Any]) -> Any:
     if name == "^":
         return _mp_power(a[0], a[1])
+    if name in ("max", "min") and len(a) == 1:
+        raise NotEvaluableError("the largest of what?")
     if name in ("factorial", "binom") and any(abs(value) > 1e6 for value in a):
         raise NotEvaluableError("too large")
     if name in _MP:
@@ -343,7 +345,6 @@ _MP: dict[str, Any] = {
     "sign": mpmath.sign,
     "Gamma": mpmath.gamma,
     "erf": mpmath.erf,
-    "deg": lambda a: a,
     "gcd": lambda *a: mpmath.mpf(math.gcd(*(int(x) for x in a))),
 }
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from evalkit.grading.latex.nodes import Call, Node, Num, Quantity, Sym, Text, leaves, symbols
 from evalkit.grading.latex.units import measure, temperature
-from evalkit.grading.latex.vocabulary import words
+from evalkit.grading.latex.vocabulary import CURRENCIES, words
 
 _UNIT_LETTERS = frozenset("mgshLlNJWV")
 # words with which what stands behind a number is no unit of it: 10 or more, 5 does not work
@@ -22,6 +22,7 @@ _PROPERTIES = words(
 )
 _GENERIC = words("unit units square sq cubic approximately approx about total exactly in all")
 
+_CURRENCY = re.compile(r"\s*\\(?:euro|pounds|yen|rupee|\$)(?![a-z])")
 _ONE = Num(Fraction(1))
 _NOTHING = Text("")  # what is left of a unit's letters
 _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
@@ -138,8 +139,9 @@ def _split(node: Node) -> tuple[Node, str]:
     units: list[str] = []
     while True:
         if isinstance(node, Quantity):
-            unit = node.unit.strip(" .").lower()
-            units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or node.unit)
+            written = _CURRENCY.sub(lambda match: CURRENCIES[match[0].strip()], node.unit)
+            unit = written.strip(" .").lower()
+            units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or written)
             node = node.value
         elif isinstance(node, Call) and node.name == "neg" and isinstance(node.args[0], Quantity):
             node = Quantity(Call("neg", (node.args[0].value,)), node.args[0].unit)

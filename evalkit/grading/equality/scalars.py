@@ -144,7 +144,7 @@ LEAST_POINTS = 2
 def _identical(gold: Node, answer: Node, names: frozenset[str]) -> bool:
     """Whether two expressions agree wherever both have a value; on whole numbers only where whole numbers are meant."""
     names_of_calls = calls((gold, answer))
-    if "bar" in names_of_calls:
+    if names_of_calls & {"bar", "Re", "Im", "arg"}:
         return _agree(gold, answer, complex_points(names))
     if _agree(gold, answer, points(names), real=(3, 4)) and (
         not names_of_calls & _STEPS or _agree(gold, answer, spread_points(names), real=range(24))

@@ -7,6 +7,7 @@ from evalkit.grading.latex.vocabulary import NUMBER_WORDS, WRAPPER_COMMAND, unwr
 _LABEL = re.compile(r"^[({\s]*([A-Za-z])\s*[)}.:]+\s*(.*)$|^\s*([A-Z])\s*$", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]*)\}")
 _NAMED = re.compile(r"^\s*(?:option|choice|answer(?: is)?|故?选)\s*[:：]?\s*", re.IGNORECASE)
+_CAPITAL = re.compile(r"\\(?=(?:Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![A-Za-z]))")
 _SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,!;: ])|[\s$~]+")
 
 
@@ -91,6 +92,7 @@ def _more_letters(rest: str) -> bool:
 def bare_text(text: str) -> str:
     for _ in range(3):
         text = _BOX.sub(r"\1", unwrapped(text))
+    text = _CAPITAL.sub("⇑", text)
     return _SPACING.sub(" ", text.replace("\\|", "‖")).replace("\\", "").strip().strip("*")
 
 
@@ -107,7 +109,7 @@ def plain_words(text: str) -> str:
 def _bare(text: str) -> str:
     text = re.sub(r"^(?:an?|the)\s+(?=[^\W\d_]{3})|(?<=\d)(?:st|nd|rd|th)(?![^\W_])", "", bare_text(text), flags=re.I)
     text = re.sub(r"^(?:No|All|Every|Any|None|There|The|Only|For)(?![a-z])", lambda match: match[0].lower(), text)
-    text = re.sub(r"^there (?:is|are|exists?) (?=no )|(?<=^no )such ", "", text)
+    text = re.sub(r"^no such ", "no ", re.sub(r"^there (?:is|are|exists?) (?=no )", "", text))
     text = re.sub(r"^(no .*) exists?(?=\W*$)", r"\1", text)
     text = _SPACING.sub("", re.sub(r"(?<=\d)\s+(?=\d)", "␣", text)).replace("dfrac", "frac").replace("tfrac", "frac")
     text = text.rstrip(".,;:")
