@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from evalkit.grading.equality.conditions import is_domain, with_conditions
+from evalkit.grading.equality.conditions import is_domain, is_harmless, with_conditions
 from evalkit.grading.equality.enumerations import enumerated
 from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.equality.plusminus import expand
@@ -38,6 +38,7 @@ from evalkit.grading.latex.nodes import (
     SetOp,
     Sym,
     Text,
+    substituted,
     symbols,
 )
 
@@ -86,7 +87,7 @@ def equivalent(gold: Node, answer: Node) -> str | None:
 def _as_given(node: Node, other: Node) -> Node:
     """{(a, b) : ab = 1} as (a, b) with its condition, where the other is written so."""
     if isinstance(node, Builder) and isinstance(other, Given):
-        return Given(node.element, (node.condition,))
+        return Given(node.element, () if is_harmless(node.condition) else (node.condition,))
     return node
 
 
@@ -101,7 +102,9 @@ def _given(gold: Node, answer: Node) -> str | None:
             return None
         if any(isinstance(side.value, Rel) and side.value.ops != ("=",) for side in (first, second)):
             return None if first.conditions or second.conditions else equivalent(first.value, second.value)
-        return equivalent(first.value, second.value)
+        both = isinstance(gold, Given) and isinstance(answer, Given)
+        others = (second, *_renamed_given(first, second)) if both else (second,)
+        return next((rule for other in others if (rule := equivalent(first.value, other.value))), None)
     for other in (second, *_renamed_given(first, second)):
         if (rule := equivalent(first.value, other.value)) and _matched(first.conditions, other.conditions):
             return rule
@@ -109,6 +112,11 @@ def _given(gold: Node, answer: Node) -> str | None:
 
 
 def _renamed_given(gold: Given, answer: Given) -> Iterator[Given]:
+    here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
+    if len(here) == len(there) == 1:  # a parameter that is said to take any value
+        same: Node = substituted(answer, {Sym(next(iter(there))): Sym(next(iter(here)))})
+        if isinstance(same, Given):
+            yield same
     function = isinstance(gold.value, Rel) and is_function(gold.value.args[0])
     for renamed in renamed_constants(gold, answer, function=function):
         if isinstance(renamed, Given):
@@ -285,7 +293,8 @@ def _several(gold: Node, answer: Node) -> Verdict:
     if first is None or second is None:
         kind, items = first or second or ("", [])
         other = answer if first is not None else gold
-        if isinstance(other, Seq) and kind == "list" and other.open in ("(",) and len(other.items) == len(items):
+        ordered = isinstance(other, Seq) and (other.open == "(" or (other.open == "[" and len(other.items) > 2))
+        if isinstance(other, Seq) and kind == "list" and ordered and len(other.items) == len(items):
             pairs = zip(items, other.items, strict=True) if first is not None else zip(other.items, items, strict=True)
             if all(equivalent(a, b) for a, b in pairs):
                 return True, "the same values in the same order"

@@ -2,8 +2,21 @@
 
 import re
 
+from evalkit.grading.equality.quantities import is_property
 from evalkit.grading.equality.sentences import flat
-from evalkit.grading.latex.nodes import Call, Given, Node, ParseError, Rel, Seq, Sym, Text, substituted, symbols
+from evalkit.grading.latex.nodes import (
+    Call,
+    Given,
+    Node,
+    ParseError,
+    Quantity,
+    Rel,
+    Seq,
+    Sym,
+    Text,
+    substituted,
+    symbols,
+)
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
 
@@ -57,6 +70,8 @@ def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | Non
         else:
             return None
     try:
+        if len(cases) > 1 and all(word.startswith("for") and not _conditions(told) for _, told, word in cases):
+            return _parsed(", ".join(value for value, _, _ in cases), thousands_in_brackets)
         if len(cases) > 1:
             return _cases(cases, thousands_in_brackets)
         value, told, word = cases[0]
@@ -183,10 +198,11 @@ def with_conditions(node: Node) -> Node:
     at = next((at for at, item in enumerate(node.items) if _restricts(item)), 0)
     values, rest = node.items[:at], node.items[at:]
     if not at:
-        first, *others = node.items
-        whole = all(isinstance(item, Rel) and item.ops == ("in",) and is_harmless(item) for item in others)
-        same = all(_variables(item) == symbols(first) for item in others)
-        return first if whole and same and symbols(first) <= _WHOLE else node  # n >= 2, n in Z
+        others = [
+            item for item in node.items if not (isinstance(item, Rel) and item.ops == ("in",) and is_harmless(item))
+        ]
+        same = len({_variables(item) for item in node.items}) == 1 and _variables(node.items[0]) <= _WHOLE
+        return others[0] if len(others) == 1 and same else node  # n >= 2, n in Z
     named = {item.args[0] for item in values if isinstance(item, Rel)}
     free = frozenset().union(*(symbols(value) for value in values))
     restricted = [_variables(item) for item in rest]
@@ -203,4 +219,6 @@ def _variables(node: Node) -> frozenset[str]:
 
 
 def _restricts(node: Node) -> bool:
+    if isinstance(node, Quantity):
+        return isinstance(node.value, Sym) and is_property(node.unit)  # p prime
     return isinstance(node, Rel) and all(op in _ORDERS for op in node.ops)

@@ -35,7 +35,8 @@ _CHAIN = re.compile(rf"(?P<low>{_INT})\s*(?P<first>\\leq?|<=|<)\s*{_N}\s*(?P<sec
 # "greater than 1" behind what it restricts: "odd integers greater than 1", "even n >= 4"
 _BOUND = re.compile(
     r"(?P<rest>.*[a-z]{3}.*?)\s+(?:(?P<word>(?:strictly )?(?:greater|larger|more|less|smaller|fewer) than|above"
-    rf"|below|at least|at most|not less than|up to)\s+|(?:{_N}\s*)?(?P<op>\\geq?|\\leq?|>=|<=|>|<)\s*)(?P<value>{_INT})"
+    rf"|below|at least|at most|not less than|up to)\s+|(?:{_N}\s*)?"
+    rf"(?P<op>\\geq?|\\leq?|\\neq?|>=|<=|>|<)\s*)(?P<value>{_INT})"
 )
 _BOUND_WORDS = {
     "greater": ">", "larger": ">", "more": ">", "above": ">", "less": "<", "smaller": "<", "fewer": "<", "below": "<",
@@ -121,8 +122,10 @@ def _without(holds: Test, left_out: Test) -> Test:
 
 def _union(text: str) -> _Part | None:
     """The parts that "and", "or", commas and ∪ join, each a set of its own."""
+    text = re.sub(r"(?<![a-z\\])[nmkabpqr]\s*\\in\s*\\mathbb\s*\{?Z\}?(?![_^])", "integers", text)
+    text = re.sub(rf"^\s*(?:{_N}\s*)?((?:\\|[<>])[^,]*),\s*integers\s*$", r"integers \1", text)
     # "n odd, n > 1" restricts, "n = 1, n > 3" adds
-    text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|[<>])(?!=)", r"\1 ", text)
+    text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|\\neq?|[<>])(?!=)", r"\1 ", text)
     text = re.sub(r"\{[^{}]*\}", lambda match: match[0].replace(",", "\x00"), text)
     pieces = [
         piece.strip()
@@ -182,6 +185,9 @@ def _by_form(piece: str) -> _Part | None:
     if residue := _RESIDUE.fullmatch(bare):
         step, rest = int(residue["step"]), int(residue["rest"])
         return _Part(lambda n: bool(step) and (n - rest) % step == 0, None, True)
+    if divides := re.fullmatch(rf"(?P<step>\d{{1,4}})\s*\\(?P<not>n?)mid\s*{_N}", bare):
+        step, whether = int(divides["step"]), not divides["not"]
+        return _Part(lambda n: bool(step) and (n % step == 0) == whether, None, True)
     if form := _FORM.fullmatch(bare):
         step, rest = int(form["step"]), int((form["sign"] or "+") + (form["rest"] or "0"))
         told = form["rest"] is not None or "form" in piece or "=" in piece
@@ -214,12 +220,12 @@ def _by_order(piece: str) -> _Part | None:
     value, op = int(order["value"]), order["op"]
     if op == "=":
         return _Part(lambda n: n == value, None, False)
-    if op.startswith(("\\ne", "\\no", "!")):
-        return _Part(lambda n: n != value, None, False)
     return _Part(_ordered(op, value), None, False)
 
 
 def _ordered(op: str, value: int) -> Test:
+    if op.startswith(("\\ne", "\\no", "!")):
+        return lambda n: n != value
     if op in (">", "<"):
         return (lambda n: n > value) if op == ">" else (lambda n: n < value)
     return (lambda n: n >= value) if op in (">=", "\\ge", "\\geq") else (lambda n: n <= value)
@@ -233,7 +239,7 @@ def _bounded(piece: str) -> _Part | None:
     word = (bound["word"] or "").removeprefix("strictly ")
     op = bound["op"] or _BOUND_WORDS.get(word) or _BOUND_WORDS.get(word.partition(" ")[0], "")
     within = _ordered(op, int(bound["value"]))
-    signed = False if int(bound["value"]) >= 0 and op[0] in ">\\" and "l" not in op else part.signed
+    signed = False if int(bound["value"]) >= 0 and op in (">", ">=", "\\ge", "\\geq") else part.signed
     return _Part(lambda n: part.holds(n) and within(n), signed, True)
 
 

@@ -54,6 +54,19 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         (re.compile(rf"(?:\\text\s*\{{)?\s*(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*\}}?"), rf" {sign} ")
         for words, sign in _RELATIONS
     ),
+    # x = 3 (double root), \frac12 (or 0.5)
+    (
+        re.compile(
+            r"\s*\((?:an? |with )?(?:(?:double|triple|repeated|simple) root|(?:of )?multiplicity \$?\d+\$?)\)\s*\$?\s*$"
+        ),
+        "",
+    ),
+    (
+        re.compile(
+            r"(?<=[\w})])\s*\$?\s*\((?:or|i\.e\.,?|that is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)\s*\$?\s*$"
+        ),
+        r" = \1",
+    ),
     # \sqrt{17} (approximately 4.123)
     (
         re.compile(

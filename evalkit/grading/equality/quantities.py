@@ -89,6 +89,12 @@ def droppable(unit: str, value: Node) -> bool:
     return not symbols(value)
 
 
+def is_property(unit: str) -> bool:
+    """Whether words behind a variable say what numbers it stands for: n odd, p prime."""
+    spoken = _spoken(unit)
+    return bool(spoken) and all(word in _PROPERTIES for word in spoken)
+
+
 def _spoken(unit: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", re.sub(r"\\[a-z]+", " ", unit).casefold())
 

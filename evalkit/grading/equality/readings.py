@@ -13,7 +13,7 @@ from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
 
 _GLUED = re.compile(r"/\s*([A-Z]{2}|[a-z]{2})(?![A-Za-z(])")
 _LABEL = re.compile(
-    r"^[\s*#_]*(?:\\[a-z]+\s*\{)?\s*(?P<label>[A-Za-z]{2,20}(?:\s[A-Za-z]{2,20}){0,3})\s*:[\s*_]*\}?[\s*_]*(?=\S)",
+    r"^[\s*#_$]*(?:\\[a-z]+\s*\{)?\s*(?P<label>[A-Za-z]{2,20}(?:\s[A-Za-z]{2,20}){0,3})\s*:[\s*_]*\}?[\s*_]*(?=\S)",
     re.ASCII,
 )
 _GENERIC = re.compile(
@@ -33,9 +33,9 @@ def unlabelled(gold: str, answer: str) -> tuple[str, str]:
         return gold, answer
     if any(label.casefold() in ("yes", "no", "true", "false") for label in labels):
         return gold, answer
-    return (
-        gold[first.end() :] if first and labels[0] else gold,
-        answer[second.end() :] if second and labels[1] else answer,
+    return tuple(  # type: ignore[return-value]
+        ("$" if "$" in match[0] else "") + text[match.end() :] if match and label else text
+        for text, match, label in zip((gold, answer), (first, second), labels, strict=True)
     )
 
 

@@ -244,9 +244,9 @@ def same_solution(gold: Rel, answer: Rel) -> bool:
 
 def _line(difference: Node, name: str, values: dict[str, Any]) -> tuple[Any, Any]:
     """(slope, value at 0) of an expression that is linear in a variable."""
-    at = [evaluate(difference, {**values, name: mpmath.mpf(x)}) for x in (1, 2, 4)]
+    at = [evaluate(difference, {**values, name: mpmath.mpf(x)}) for x in (1, 2, 4, -5)]
     slope = at[1] - at[0]
-    if not close(at[2] - at[1], 2 * slope):
+    if not (close(at[2] - at[1], 2 * slope) and close(at[0] - at[3], 6 * slope)):
         raise NotEvaluableError("not linear")
     return slope, at[0] - slope
 

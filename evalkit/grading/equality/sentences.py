@@ -54,6 +54,8 @@ def said_value(text: str) -> str | None:
     if len(sentence) > 200 or not _WORD.search(sentence) or is_hedged(sentence) or re.search(r"\?|=.*=", sentence):
         return None
     anchors = list(_IS.finditer(sentence))
+    if anchors and _NUMBER.search(sentence[: anchors[-1].start()]):
+        return None  # of two values
     if anchors and _WORD.search(sentence[: anchors[-1].start()]):
         said = sentence[anchors[-1].end() :]
         said = re.sub(r"^(?:an?|the|about|approximately)\s+", "", said)

@@ -26,6 +26,10 @@ from evalkit.grading.latex.nodes import (
     symbols,
 )
 
+_OPERATORS = MARKS | {
+    "+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative", "norm",
+    "prime", "order", "sub", "cases", "hat", "tilde", "dot", "ddot", "check", "breve", "ring", "arc", "overleftarrow",
+}  # fmt: skip
 _ARITHMETIC = frozenset(
     {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
 )
@@ -47,6 +51,7 @@ def settle(node: Node) -> Node:
     if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
         return settle(node.items[0])
     if isinstance(node, Seq) and not node.open:
+        node = _residues(node)
         items = [settle(item) for item in node.items]
         first = items[0]
         if isinstance(first, Rel) and nameable(first.args[0]) and not any(isinstance(item, Rel) for item in items[1:]):
@@ -56,6 +61,17 @@ def settle(node: Node) -> Node:
                 items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
         return Seq("", "", tuple(items))
     return node
+
+
+def _residues(node: Seq) -> Seq:
+    """`x \\equiv 2, 5 \\pmod 7` with its modulus behind each residue."""
+    first, last = node.items[0], node.items[-1]
+    if not (isinstance(first, Rel) and first.ops == ("equiv",) and isinstance(last, Quantity)):
+        return node
+    if not last.unit.startswith("pmod") or any(isinstance(item, Rel | Quantity) for item in node.items[1:-1]):
+        return node
+    values = (first.args[1], *node.items[1:-1], last.value)
+    return Seq("", "", tuple(Quantity(value, last.unit) for value in values if not isinstance(value, Quantity)))
 
 
 def list_name(node: Node) -> Node | None:
@@ -246,5 +262,5 @@ def _sum_of_names(node: Node) -> bool:
 
 
 def is_function(node: Node) -> bool:
-    """Whether a node is a function with its argument, f(x)."""
-    return isinstance(node, Call) and node.name not in _ARITHMETIC
+    """Whether a node is a named function with its argument, f(x) or u(x, t); |x|, sin x and \\vec a are none."""
+    return isinstance(node, Call) and node.name not in _OPERATORS and node.name not in evaluable_calls()

@@ -329,6 +329,8 @@ class Parser(Cursor):
             node = inner.sequence()
             if inner.token is None:
                 return node
+        if len(stripped) > 3 and self.token is not None and self.token.value == "=":
+            return Text(stripped.lower())  # \\text{Width} = 3
         if self.in_matrix and stripped.lower() in ("if", "for", "when", "where"):
             return self.signed()  # the condition of a case
         if stripped.lower() in IGNORED or stripped.lower() in NUMBER_WORDS or not stripped:
@@ -361,6 +363,8 @@ class Parser(Cursor):
             return self.function(name)
         if len(name) == 1:
             return self.letter(name)
+        if len(name) > 3 and self.token is not None and self.token.value == "=" and name not in GREEK:
+            return Text(name.lower())  # Width = 3
         if self.scripts or self.is_glued(token):
             self.push_back(name[1:])
             return self.letter(name[0])
