@@ -113,7 +113,7 @@ def _given(gold: Node, answer: Node) -> str | None:
 
 def _renamed_given(gold: Given, answer: Given) -> Iterator[Given]:
     here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
-    if len(here) == len(there) == 1:  # a parameter that is said to take any value
+    if len(here) == len(there) == 1 and here <= gold.quantified and there <= answer.quantified:
         same: Node = substituted(answer, {Sym(next(iter(there))): Sym(next(iter(here)))})
         if isinstance(same, Given):
             yield same
@@ -366,9 +366,14 @@ def _stated_once(items: Sequence[Node]) -> list[Node]:
         return list(items)
     kept: list[Node] = []
     for item in items:
-        if not any(canonical(item) != canonical(other) and equivalent(item, other) for other in kept):
+        constant = not isinstance(item, Rel | Seq | Text) and not symbols(item)
+        if not (constant and any(item != other and not symbols(other) and _restates(item, other) for other in kept)):
             kept.append(item)
     return kept
+
+
+def _restates(item: Node, other: Node) -> bool:
+    return canonical(item) != canonical(other) and values_equal(other, item) is not None
 
 
 def _same_item(gold: Node, answer: Node) -> str | None:

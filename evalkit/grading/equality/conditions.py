@@ -75,12 +75,15 @@ def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | Non
         if len(cases) > 1:
             return _cases(cases, thousands_in_brackets)
         value, told, word = cases[0]
-        return _defined(_parsed(value, thousands_in_brackets), _conditions(told), strict=word.startswith(_STRICT))
+        restrictions, quantified = _told(told)
+        return _defined(
+            _parsed(value, thousands_in_brackets), restrictions, quantified, strict=word.startswith(_STRICT)
+        )
     except (ParseError, IndexError):
         return None
 
 
-def _defined(value: Node, conditions: tuple[Node, ...], *, strict: bool) -> Node:
+def _defined(value: Node, conditions: tuple[Node, ...], quantified: frozenset[str], *, strict: bool) -> Node:
     """The value with what its conditions define put in: "\\lfloor cn \\rfloor, where c = \\sqrt 5"."""
     rest: list[Node] = []
     for condition in conditions:
@@ -89,7 +92,7 @@ def _defined(value: Node, conditions: tuple[Node, ...], *, strict: bool) -> Node
             value = substituted(value, {name: condition.args[1]})
         else:
             rest.append(condition)
-    return Given(value, tuple(rest), strict)
+    return Given(value, tuple(rest), strict, quantified)
 
 
 def _cases(cases: list[tuple[str, list[str], str]], thousands_in_brackets: bool) -> Node:
@@ -147,7 +150,11 @@ def _pieces(text: str) -> list[str]:
 
 
 def _conditions(told: list[str]) -> tuple[Node, ...]:
-    """The conditions as trees; what cannot be read as its words."""
+    return _told(told)[0]
+
+
+def _told(told: list[str]) -> tuple[tuple[Node, ...], frozenset[str]]:
+    """The conditions as trees (what cannot be read as its words), and the variables that they let take every value."""
     found: list[Node] = []
     for condition in told:
         text = flat(condition).strip(" .,;:")
@@ -158,9 +165,9 @@ def _conditions(told: list[str]) -> tuple[Node, ...]:
             node: Node = parse(bare) if bare else Text("")
         except ParseError:
             node = Text(re.sub(r"[\s$]+", " ", bare).casefold())
-        items = node.items if isinstance(node, Seq) and not node.open else (node,)
-        found.extend(item for item in items if not is_harmless(item))
-    return tuple(found)
+        found.extend(node.items if isinstance(node, Seq) and not node.open else (node,))
+    quantified = frozenset[str]().union(*(_variables(node) for node in found))
+    return tuple(node for node in found if not is_harmless(node)), quantified
 
 
 def is_harmless(node: Node) -> bool:
@@ -211,7 +218,8 @@ def with_conditions(node: Node) -> Node:
     if any(Sym(name) in named for names in restricted for name in names):
         return node  # n = 1, n >= 3
     value = values[0] if len(values) == 1 else Seq("", "", values)
-    return Given(value, tuple(item for item in rest if not is_harmless(item)))
+    quantified = frozenset[str]().union(*restricted)
+    return Given(value, tuple(item for item in rest if not is_harmless(item)), quantified=quantified)
 
 
 def _variables(node: Node) -> frozenset[str]:

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from evalkit.grading.latex.nodes import Call, Node, Rel, Sym, leaves, substituted, symbols
+from evalkit.grading.latex.nodes import Call, Node, Rel, Sym, calls, leaves, substituted, symbols
 
 MARKS = frozenset({"vec", "segment", "angle", "triangle", "square", "circle"})  # they say what kind of thing a name is
 _PARAMETERS = frozenset("kmn")
@@ -29,21 +29,10 @@ def one_imaginary_unit(gold: Node, answer: Node) -> tuple[Node, Node]:
 
 def unmarked(gold: Any, answer: Any) -> tuple[Any, Any]:
     """Both without \\angle, \\vec and their like where only one of them has such marks."""
-    marks = [any(True for _ in _marked(node)) for node in (gold, answer)]
+    marks = [not MARKS.isdisjoint(calls(node)) for node in (gold, answer)]
     if marks[0] == marks[1]:
         return gold, answer
     return _stripped(gold), _stripped(answer)
-
-
-def _marked(node: Any) -> Iterator[Call]:
-    if isinstance(node, tuple):
-        for item in node:
-            yield from _marked(item)
-    elif is_dataclass(node):
-        if isinstance(node, Call) and node.name in MARKS and len(node.args) == 1:
-            yield node
-        for field in fields(node):
-            yield from _marked(getattr(node, field.name))
 
 
 def _stripped(node: Any) -> Any:
@@ -96,7 +85,7 @@ def renamed_constants(gold: Node, answer: Node, *, function: bool) -> Iterator[N
 
 def _are_constants(*sides: list[str]) -> bool:
     """Whether one side's names are those of constants of integration: C, K, c_1, c_2."""
-    return any(all(name[0] in "CK" or name[:2] in ("c_", "k_") for name in side) for side in sides)
+    return any(all(name[0] in "CK" or re.fullmatch(r"[ck]_\d", name) for name in side) for side in sides)
 
 
 def renamed_parameter(gold: Rel, answer: Rel) -> Rel | None:

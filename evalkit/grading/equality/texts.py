@@ -15,8 +15,9 @@ def same_words(gold: str, answer: str) -> str:
     first, second = plain_words(gold), plain_words(answer)
     if first and first == second and not _other_letter(gold, answer):
         return "the same text"
-    if first == plain_words(_SUBJECT.sub("", bare_text(answer))) or second == plain_words(
-        _SUBJECT.sub("", bare_text(gold))
+    subjects = _SUBJECT.match(bare_text(gold)), _SUBJECT.match(bare_text(answer))
+    if (subjects[1] and first == plain_words(bare_text(answer)[subjects[1].end() :])) or (
+        subjects[0] and second == plain_words(bare_text(gold)[subjects[0].end() :])
     ):
         return "the same words"
     if {first, second} & _EMPTY and all(word in _EMPTY or NO_SOLUTION.fullmatch(word) for word in (first, second)):
