@@ -92,13 +92,17 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"\\mu\s*({WRAPPER_COMMAND}\{{)\s*"), r"\1\\mu "),
     (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
 )
+# what has neither a word nor one of these needs no rewriting
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3}|[a-z]{2}\.[a-z]|\((?:or|i\.)|text|mathrm|Rs|(?<=\d)\s*[hxX]")
+_MARKS = ("∨", "lor", "&", "R", "ℝ", "array", "aligned", "gathered", "matrix", "\\mu")
 _HALF_DAY = 12 * 3600
 
 
 def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
+    if _WORD.search(text) or any(mark in text for mark in _MARKS):
+        for pattern, replacement in _REWRITES:
+            text = pattern.sub(replacement, text)
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
     text = _INTERVAL.sub(_interval, text)

@@ -1,6 +1,7 @@
 """What a short sentence says: the value of "The mode is 1/3.", and whether it says something else than a value."""
 
 import re
+from functools import lru_cache
 
 from evalkit.grading.latex.vocabulary import unwrapped
 
@@ -31,6 +32,7 @@ _LINKS = re.compile(
 )
 
 
+@lru_cache(maxsize=64)
 def flat(text: str) -> str:
     """The words of a text on one line: wrappers, dollar signs, markdown and spacing commands taken off."""
     text = re.sub(

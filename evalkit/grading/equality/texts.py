@@ -1,6 +1,7 @@
 """Whether two texts are the same words: without wrappers, case, closing punctuation; choices, names, no solution."""
 
 import re
+from functools import lru_cache
 
 from evalkit.grading.latex.vocabulary import NUMBER_WORDS, WRAPPER_COMMAND, unwrapped
 
@@ -90,6 +91,7 @@ def _more_letters(rest: str) -> bool:
     return re.match(r"^\W*(?:and|or|,|&)?\W*\(?[A-Z]\)?\W*$", rest) is not None and bool(rest.strip(" .)"))
 
 
+@lru_cache(maxsize=64)
 def bare_text(text: str) -> str:
     for _ in range(3):
         text = _BOX.sub(r"\1", unwrapped(text))
@@ -97,6 +99,7 @@ def bare_text(text: str) -> str:
     return _SPACING.sub(" ", text.replace("\\|", "‖")).replace("\\", "").strip().strip("*")
 
 
+@lru_cache(maxsize=64)
 def plain_words(text: str) -> str:
     """A text without wrappers, spacing, case and closing punctuation: equal texts mean the same."""
     for _ in range(20):

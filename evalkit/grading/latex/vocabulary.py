@@ -45,7 +45,7 @@ def unwrapped(text: str) -> str:
     >>> unwrapped(r"\boxed{\textrm{B}}")
     '\\boxed{B}'
     """
-    for _ in range(5):
+    for _ in range(5 if "\\" in text else 0):
         inner = _WRAPPED.sub(lambda match: match[1] or match[2] or "", text)
         if inner == text:
             break
