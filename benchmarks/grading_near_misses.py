@@ -45,7 +45,8 @@ def main() -> int:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     tried: Counter[str] = Counter()
-    true, false = [], []
+    true: list[tuple[str, str, str]] = []
+    false: list[tuple[str, str, str]] = []
     for gold in golds(Path(os.environ.get("EVALKIT_DATA", "data"))):
         for name, answer in near_misses(gold, rng, options.each):
             tried[name] += 1

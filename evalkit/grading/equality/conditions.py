@@ -26,7 +26,7 @@ _WORDS = (
     r"|\\forall"
 )
 _WRAPPED = re.compile(rf"{WRAPPER_COMMAND}\{{[\s,;(]*({_WORDS})(?![A-Za-z])([^{{}}]*)\}}", re.IGNORECASE)
-_BARE = re.compile(rf"(?<![A-Za-z\\{{])[\s,;$]*(?<![A-Za-z\\])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
+_BARE = re.compile(rf"(?<![A-Za-z\\{{])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
 _BRACKETED = re.compile(
     r"(?<=[\s$])\(\s*\$?([^()]*?(?:[<>=]|\\(?:geq?|leq?|neq?|in|not)(?![a-z]))[^()]*)\)(?=[\s$.,;]*(?:$|\n))"
 )
@@ -40,6 +40,7 @@ _EMPTY = re.compile(
     r"|variables?|values?|parameters?|is|are|of|that|we have|it)(?![A-Za-z])"
 )
 _EVERYWHERE = frozenset({"RR", "ZZ", "NN", "CC", "QQ"})
+LONGEST = 1000  # characters of an answer with conditions
 MARK, SHUT = "\ue000", "\ue001"
 
 
@@ -47,7 +48,7 @@ def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | Non
     """The tree of a text with conditions in words or brackets: `Given`, or cases; None where it has none such, or where
     its values cannot be read.
     """
-    marked = _marked(text)
+    marked = _marked(text) if len(text) <= LONGEST else ""
     if MARK not in marked:
         return None
     cases: list[tuple[str, list[str], str]] = []  # values, conditions, the word

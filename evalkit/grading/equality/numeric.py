@@ -212,12 +212,15 @@ def _call(name: str, arguments: list[Any]) -> Any:
         raise NotEvaluableError(str(error)) from error
 
 
+_GROWING = {"factorial": 1e6, "binom": 1e6, "factorial2": 1e4}  # how large their arguments may be
+
+
 def _applied(name: str, a: list[Any]) -> Any:
     if name == "^":
         return _mp_power(a[0], a[1])
     if name in ("max", "min") and len(a) == 1:
         raise NotEvaluableError("the largest of what?")
-    if name in ("factorial", "binom") and any(abs(value) > 1e6 for value in a):
+    if name in _GROWING and any(abs(value) > _GROWING[name] for value in a):
         raise NotEvaluableError("too large")
     if name in _MP:
         value = _MP[name](*a)

@@ -51,26 +51,26 @@ _RELATIONS = (
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
     *(
-        (re.compile(rf"(?:\\text\s*\{{)?\s*(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*\}}?"), rf" {sign} ")
+        (re.compile(rf"(?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*+\}}?"), rf" {sign} ")
         for words, sign in _RELATIONS
     ),
     # x = 3 (double root), \frac12 (or 0.5)
     (
         re.compile(
-            r"\s*\((?:an? |with )?(?:(?:double|triple|repeated|simple) root|(?:of )?multiplicity \$?\d+\$?)\)\s*\$?\s*$"
+            r"\((?:an? |with )?(?:(?:double|triple|repeated|simple) root|(?:of )?multiplicity \$?\d+\$?)\)\s*\$?\s*$"
         ),
         "",
     ),
     (
         re.compile(
-            r"(?<=[\w})])\s*\$?\s*\((?:or|i\.e\.,?|that is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)\s*\$?\s*$"
+            r"(?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)\s*\$?\s*$"
         ),
         r" = \1",
     ),
     # \sqrt{17} (approximately 4.123)
     (
         re.compile(
-            rf"(?<=[\w}})])\s*{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
+            rf"(?<=[\w}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
         ),
         r"\\approx \1",
     ),
