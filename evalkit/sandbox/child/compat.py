@@ -1,4 +1,5 @@
-"""Runs a Python program as LiveCodeBench's official runner of January 2025 (commit 15808c7) does, faults included.
+"""Runs a Python program as LiveCodeBench's official runner does, faults included: that of January 2025 (commit 15808c7),
+or that of May 2025 and later (commits 16de2a1 to 28fef95), which replaces sys.stdin by another object.
 
 All tests run in one process. A stdin program is not run as a script: a closing `if __name__ == '__main__'` is inlined,
 imports are pulled to the front, the rest becomes a function's body, and sys.stdin is replaced. SIGALRM raises an
@@ -13,6 +14,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import types
 from typing import Any
 
@@ -54,10 +56,11 @@ def _alarm(_signal: int, _frame: Any) -> None:
 
 
 class Program:
-    """A loaded program: `run(text)` is one test."""
+    """A loaded program: `run()` is one test."""
 
     def __init__(self, prepared: Prepared, kept: dict[str, int], seconds: float) -> None:
         self.prepared, self.kept, self.seconds = prepared, kept, seconds
+        self.newer_stdin = prepared.mode == "lcb-compat-2025-05"
         self.target: Any = None
 
     def load(self) -> None:
@@ -116,21 +119,56 @@ class Program:
         captured.close = lambda: None  # type: ignore[method-assign]
         sys.stdout = captured
         stdin, real_open = sys.stdin, builtins.open
+        replaced: Any = _StdinWithBuffer(text) if self.newer_stdin else io.StringIO(text)
         # the methods are those of the stream that `from sys import stdin` has bound; by hand, for mock.patch takes
         # longer than most tests
         methods = {"read": read, "readlines": read_lines, "readline": read_line}
         try:
             with self.alarm():
                 vars(stdin).update(methods)
-                sys.stdin = io.StringIO(text)
+                sys.stdin = replaced
                 builtins.open = _mocked_open(text)
                 with contextlib.suppress(SystemExit):
                     self.target()
+                _join_threads()
         finally:
             sys.stdout, sys.stdin, builtins.open = before, stdin, real_open
             for name in methods:
                 vars(stdin).pop(name, None)
         return captured.getvalue().encode("utf-8", "surrogatepass")
+
+
+class _Buffer:
+    """The `buffer` of the newer stand-in: `readline` is the first line for ever."""
+
+    def __init__(self, text: str) -> None:
+        self._data = text.encode("utf-8", "surrogatepass")
+
+    def read(self, *_: Any) -> bytes:
+        return self._data
+
+    def readline(self, *_: Any) -> bytes:
+        return self._data.split(b"\n")[0] + b"\n"
+
+
+class _StdinWithBuffer:
+    """The newer runner's stand-in for sys.stdin: it has a buffer, and cannot be iterated over."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text)
+        self.inputs, self.buffer = text, _Buffer(text)
+
+    def read(self, *_: Any) -> str:
+        return self.inputs
+
+    def readline(self, *arguments: Any) -> str:
+        return self._lines.readline(*arguments)
+
+    def readlines(self, *_: Any) -> list[str]:
+        return self.inputs.split("\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lines, name)
 
 
 def serve(prepared: Prepared, kept: dict[str, int]) -> None:
@@ -150,15 +188,22 @@ def serve(prepared: Prepared, kept: dict[str, int]) -> None:
         except Exception as error:
             status, detail = "runtime error", describe(error)
         except BaseException as error:
-            reply(kept["reply"], "died", describe(error))
+            reply(kept["reply"], "ended", describe(error))
             os._exit(1)
         if status == "ok":
             try:
                 status, detail = program.run()
             except BaseException as error:
-                reply(kept["reply"], "died", describe(error))
+                reply(kept["reply"], "ended", describe(error))
                 os._exit(1)
         reply(kept["reply"], status, detail)
+
+
+def _join_threads() -> None:
+    """The official runner reads the output while threads may still write: a matter of luck. Here they are awaited."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 def _prepare_process(words: set[str]) -> None:
