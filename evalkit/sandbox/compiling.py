@@ -83,7 +83,7 @@ def _in_memory(data: bytes) -> int:
         copy = os.memfd_create("program", flags | _MFD_EXEC)
     except PermissionError as error:
         raise EvalkitError(
-            "This machine lets no program be executed from memory (vm.memfd_noexec is 2), as compiled programs are here.",
+            "Compiled programs are started from memory, which this machine forbids (vm.memfd_noexec is 2).",
             "set it to 0 or 1: sysctl vm.memfd_noexec=1.",
         ) from error
     except OSError:  # older kernels do not know the flag, and need none
@@ -107,7 +107,7 @@ def cache_folder() -> Path:
 def _compile(code: str, language: Language, sandbox: Sandbox) -> bytes:
     """The executable. Raises CompileError, also for a program that takes the compiler too much time, memory or room."""
     said = told = ""
-    for number, command in enumerate(language.compile_commands):
+    for command in language.compile_commands:
         words = [word.format(source=language.source, output="solution") for word in command]
         script = f"{shlex.join(words)} && cat solution"
         job = Job("command", _LIMITS, argv=["/bin/sh", "-c", script], files={language.source: code})

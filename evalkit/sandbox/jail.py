@@ -79,8 +79,10 @@ class Job:
 
     def message(self, folder: str) -> dict[str, Any]:
         limits = asdict(self.limits) | {"wall_seconds": self.limits.wall}
-        names = ("kind", "code", "fn_name", "mode", "prelude", "tests", "argv", "files")
-        names += ("share", "named_streams", "input_mb")
+        names = (
+            *("kind", "code", "fn_name", "mode", "prelude", "tests", "argv", "files"),
+            *("share", "named_streams", "input_mb"),
+        )
         return {name: getattr(self, name) for name in names} | {"limits": limits, "folder": folder}
 
 

@@ -34,12 +34,12 @@ def judge(
     """The verdict on a program. Callable from several threads and processes at once.
 
     `mode` script runs it as an ordinary script; lcb-compat as LiveCodeBench's official runner of January 2025,
-    lcb-compat-2025-05 as that of May 2025 and later (Python only, `comparison` lines). The first test that fails ends it
-    unless `all_tests`. A "sandbox error" is the machine's fault or the tests', never the program's: where a jail breaks
-    twice under a program and then holds another one, the program gets a runtime error.
+    lcb-compat-2025-05 as that of May 2025 and later (Python only, `comparison` lines). The first test that fails ends
+    it unless `all_tests`. A "sandbox error" is the machine's fault or the tests', never the program's: where a jail
+    breaks twice under a program and then holds another one, the program gets a runtime error.
 
-    Raises EvalkitError for a program without tests and for options that do not go together, SandboxUnavailableError where
-    nothing can be isolated or the machine's limits are below the program's.
+    Raises EvalkitError for a program without tests and for options that do not go together, SandboxUnavailableError
+    where nothing can be isolated or the machine's limits are below the program's.
     """
     _validate(program, mode, comparison)
     if not program.code.strip():
@@ -83,9 +83,7 @@ def _validate(program: Program, mode: Mode, comparison: Comparison | Checker) ->
             "leave fn_name out and use the mode script.",
         )
     if mode != "script" and comparison != "lines":
-        raise EvalkitError(
-            f"The mode {mode} has its own comparison.", "use the mode script with another comparison."
-        )
+        raise EvalkitError(f"The mode {mode} has its own comparison.", "use the mode script with another comparison.")
     require_resources(program.limits)
 
 
@@ -182,7 +180,7 @@ class _Judging:
             for number, (text, expected) in enumerate(self.program.tests)
         ]
         with _Room() as room:
-            following = 0
+            following: int | None = 0
             while following is not None and following < len(tests):
                 with self._session(len(tests) - following) as session:
                     following, overdue = self._run_in(session, tests, following)
@@ -190,8 +188,8 @@ class _Judging:
                     following = self._run_again(room, tests, overdue)
 
     def _run_in(self, session: Session, tests: "list[_Test]", begin: int) -> tuple[int | None, int | None]:
-        """Run tests from `begin` on as long as this session can. Returns the test to go on with in another one (None: it
-        is over) and the test that met its time limit, which is to be run again before that.
+        """Run tests from `begin` on as long as this session can. Returns the test to go on with in another one (None:
+        it is over) and the test that met its time limit, which is to be run again before that.
         """
         number, count = begin, _FIRST_TESTS
         while number < len(tests):

@@ -16,7 +16,7 @@ class SandboxUnavailableError(EvalkitError):
 
 @functools.lru_cache(maxsize=256)
 def require_resources(limits: Limits) -> None:
-    """Raises SandboxUnavailableError where a limit on this process would be met in place of one of the program's own."""
+    """Raises SandboxUnavailableError where a limit on this process would be met before one of the program's own."""
     if sys.platform == "win32":
         return
     import resource

@@ -1,5 +1,7 @@
-"""Runs a Python program as LiveCodeBench's official runner does, faults included: that of January 2025 (commit 15808c7),
-or that of May 2025 and later (commits 16de2a1 to 28fef95), which replaces sys.stdin by another object.
+"""Runs a Python program as LiveCodeBench's official runner does, faults included.
+
+Either as that of January 2025 (commit 15808c7), or as that of May 2025 and later (commits 16de2a1 to 28fef95), which
+replaces sys.stdin by another object.
 
 All tests run in one process. A stdin program is not run as a script: a closing `if __name__ == '__main__'` is inlined,
 imports are pulled to the front, the rest becomes a function's body, and sys.stdin is replaced. SIGALRM raises an

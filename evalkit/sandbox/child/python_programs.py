@@ -227,7 +227,7 @@ def set_streams(stdin: io.TextIOWrapper, stdout: io.TextIOWrapper, stderr: io.Te
 def _text(descriptor: int, mode: str) -> io.TextIOWrapper:
     """A standard stream on a descriptor, which stays open when the stream is closed."""
     raw = io.FileIO(descriptor, mode, closefd=False)
-    raw.name = _STREAM_NAMES[descriptor]  # type: ignore[assignment]
+    raw.name = _STREAM_NAMES[descriptor]
     buffer = io.BufferedReader(raw, _BUFFER) if mode == "r" else io.BufferedWriter(raw, _BUFFER)
     stream = io.TextIOWrapper(
         buffer,

@@ -176,8 +176,8 @@ class Supervisor:
                 self.batch(message["sizes"])
 
     def batch(self, sizes: list[int]) -> None:
-        """Run tests one after another, until one does not end well, the program has left something in its folder, or the
-        host speaks; their inputs lie in `inputs`, one by one.
+        """Run tests one after another, until one does not end well, the program has left something in its folder, or
+        the host speaks; their inputs lie in `inputs`, one by one.
 
         A reply is told as soon as the next test takes longer than `_TELL_SECONDS`, so that the host need not wait for
         a test that it may not want.
@@ -334,8 +334,8 @@ class Process:
         return {name: number for number, name in enumerate(wanted, start=base)}
 
     def test(self) -> dict[str, Any]:
-        """One test: `end` is replied, exited, killed or time limit, `code` an exit code or a signal's number, `said` what
-        the program's process wrote into its pipe (None: that all is well).
+        """One test: `end` is replied, exited, killed or time limit, `code` an exit code or a signal's number, `said`
+        what the program's process wrote into its pipe (None: that all is well).
         """
         limits, owner = self.owner.limits, self.owner
         begin = time.monotonic()
