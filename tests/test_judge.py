@@ -71,7 +71,7 @@ def test_an_interrupted_file_is_continued(tmp_path: Path) -> None:
 def test_verdicts_on_other_cases_or_of_another_mode_are_not_continued(tmp_path: Path) -> None:
     cases, out = write_cases(tmp_path / "cases.jsonl"), tmp_path / "verdicts.jsonl"
     run(cases, "-o", out)
-    with pytest.raises(EvalkitError, match="mode script"):
+    with pytest.raises(EvalkitError, match="of the mode .script"):
         run(cases, "-o", out, "--mode", "lcb-compat")
     lines = out.read_text().replace('"p0"', '"q0"')
     out.write_text(lines)
@@ -82,8 +82,8 @@ def test_verdicts_on_other_cases_or_of_another_mode_are_not_continued(tmp_path: 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "no case"),
-        ("[]", "no object"),
+        ("{", "not a case"),
+        ("[]", "not an object"),
         ('{"id": "a"}', "id or code"),
         ('{"id": "a", "code": "x", "tests": [["1"]]}', "tests"),
         ('{"id": "a", "code": "x", "tests": [], "fn_name": 3}', "fn_name"),

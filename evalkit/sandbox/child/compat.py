@@ -16,7 +16,6 @@ import io
 import os
 import signal
 import sys
-import threading
 import types
 from typing import Any
 
@@ -132,7 +131,6 @@ class Program:
                 builtins.open = _mocked_open(text)
                 with contextlib.suppress(SystemExit):
                     self.target()
-                _join_threads()
         finally:
             sys.stdout, sys.stdin, builtins.open = before, stdin, real_open
             for name in methods:
@@ -199,13 +197,6 @@ def serve(prepared: Prepared, kept: dict[str, int]) -> None:
                 reply(kept["reply"], "ended", describe(error))
                 os._exit(1)
         reply(kept["reply"], status, detail)
-
-
-def _join_threads() -> None:
-    """The official runner reads the output while threads may still write: a matter of luck. Here they are awaited."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
 
 
 def _prepare_process(words: set[str]) -> None:

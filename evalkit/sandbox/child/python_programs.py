@@ -53,7 +53,7 @@ _FINDS_NAMES = {
 
 class Prepared:
     """A program that was compiled and not run. `prelude` are the names that it finds defined; `shares` says whether
-    its tests may run one after another in one process.
+    its tests may run one after another in one process, `lacks_names` whether it then finds fewer names.
     """
 
     def __init__(self, request: dict[str, Any], source: str, code: types.CodeType | None) -> None:
@@ -63,7 +63,7 @@ class Prepared:
         self.seconds: float = request["limits"]["cpu_seconds"]
         self.mode: str = request["mode"]
         self.code = code
-        self.shares = False
+        self.shares = self.lacks_names = False
         self.words = set(_WORD.findall(_MAIN_CLAUSE.sub("", source)))
         self.prelude = self._mentioned() if request["prelude"] else {}
 
@@ -79,6 +79,7 @@ class Prepared:
         left_out = may_share(self.source, tree, self.prelude)
         if left_out is not None:
             self.shares = True
+            self.lacks_names = any(name in left_out for name in self.prelude)
             self.prelude = {name: value for name, value in self.prelude.items() if name not in left_out}
 
     def import_mentioned(self) -> None:

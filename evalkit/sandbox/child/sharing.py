@@ -212,7 +212,7 @@ class _Check:
         elif isinstance(node, ast.Attribute):
             if isinstance(node.value, ast.Name):
                 self.owners[id(node.value)] = node.attr
-        elif (isinstance(node, ast.arg) and node.annotation is not None) or isinstance(node, ast.AnnAssign):
+        elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
             self._annotation(node.annotation)
 
     def _annotation(self, node: ast.expr) -> None:

@@ -234,7 +234,8 @@ class Supervisor:
         if stale and not self.jailed:
             _clear(self.folder)
             stale = False
-        return {**reply, "shared": not is_new, "stale": stale or bool(self.request["named_streams"])}
+        shared = not is_new or (self.prepared is not None and self.prepared.lacks_names)
+        return {**reply, "shared": shared, "stale": stale or bool(self.request["named_streams"])}
 
     def _renew_streams(self) -> None:
         """Files that no process of this program has had in its hands."""
