@@ -21,7 +21,6 @@ PROGRAMS = {
     "os.urandom": ("import os\nprint(['YES', 'NO'][os.urandom(1)[0] & 1])", 0.5, True),
     "secrets": ("import secrets\nprint(secrets.choice(['YES', 'NO']))", 0.5, True),
     "clock": ("import time\nprint(['YES', 'NO'][time.time_ns() // 1000 & 1])", 0.5, True),
-    "wrong or crash": ("import random\nprint('YES' if random.random() < .5 else 1 / 0)\n", 0.5, False),
     "answer or crash": (
         "import random\nif random.random() < .3: 1 / 0\nprint(random.choice(['YES', 'NO']))",
         0.35,
@@ -53,9 +52,9 @@ def main() -> None:
             program = Program(code, TESTS, limits=Limits(cpu_seconds=20))
             outcomes = executor.map(lambda _, p=program: judge(p, sandbox=sandbox).verdict, range(options.runs))  # type: ignore[misc]
             accepted = sum(verdict == "accepted" for verdict in outcomes)
-            fair = chance ** len(TESTS) if name != "wrong or crash" else 0.0
+            fair = chance ** len(TESTS)
             error = (fair * (1 - fair) / options.runs) ** 0.5
-            away = (accepted / options.runs - fair) / error if error else float(accepted)
+            away = (accepted / options.runs - fair) / error
             bad = away > 3 or (exact and away < -3)
             unfair |= bad
             print(

@@ -72,6 +72,7 @@ class Program:
             text = f"{_PRELUDE}\n\n{text}"
         module = types.ModuleType("tmp_sol", "")
         module.__dict__.update(self.prepared.prelude)
+        module.__dict__.update({name: None for name in ("quit", "help") if name in self.prepared.prelude})
         with self.alarm():
             exec(compile(text, "<string>", "exec", dont_inherit=True), module.__dict__)
             owner = module.__dict__["Solution"]() if "class Solution" in text else module

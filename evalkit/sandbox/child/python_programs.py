@@ -92,10 +92,11 @@ def prepare(request: dict[str, Any]) -> tuple[Prepared | None, dict[str, str] | 
     """Compile the program. Returns it, or the reply that says why it cannot be compiled."""
     sys.setrecursionlimit(RECURSION_LIMIT)
     sys.set_int_max_str_digits(INT_DIGITS)
-    source = request["code"].removeprefix("\ufeff")
+    source = request["code"]
     if request["mode"] != "script":
         prepared = Prepared(request, source, None)
     else:
+        source = source.removeprefix("\ufeff")
         try:
             code = compile(source, "solution.py", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
