@@ -307,8 +307,9 @@ def test_a_broken_jail_is_tried_again_and_is_the_programs_doing_where_others_are
     monkeypatch.setattr(Jail, "session", broken)
     program = Program("print(1)", [("", "1")])
     with Sandbox() as sandbox:
-        for limit, outcome in ((1, "accepted"), (2, "runtime error"), (3, "sandbox error")):
+        for broken_times, outcome in ((1, "accepted"), (2, "runtime error"), (3, "sandbox error")):
             failures.clear()
+            limit = broken_times
             done = judge(program, sandbox=sandbox)
             assert done.verdict == outcome
     assert "made to fail" in done.explanation

@@ -51,7 +51,7 @@ def test_lines_and_words_as_by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("separator", [" ", "\n"])
 def test_many_words_take_little_memory(separator: str) -> None:
-    count = 1_000_000
+    count = 100_000
     one, other = separator.join(["7"] * count) + " ", separator.join(["7.0"] * count)
     doubled = one.replace(separator, separator + " ")
     tracemalloc.start()
@@ -62,7 +62,7 @@ def test_many_words_take_little_memory(separator: str) -> None:
     assert same_tokens(one, one + " 8 9") == f"{count} words, expected {count + 2}"
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most - begin < 80 << 20  # a list of all words alone would take 65 MB for each side
+    assert most - begin < 5 << 20  # a list of all words alone would take 6 MB for each side
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,21 @@ def test_values(encoded: str, wanted: str, same: bool) -> None:
     assert (same_value(encoded, wanted) is None) is same
 
 
-@pytest.mark.parametrize("forged", ['{"!": "dict"}', '{"!": "array", "size": "9"}', '{"!": "fraction", "value": [1, 0]}',
-                                    '{"!": "decimal", "value": []}', '{"!": "dict", "items": [1]}', "{", '{"!": "complex"}'])  # fmt: skip
-def test_a_forged_value_is_an_error_that_the_judge_expects(forged: str) -> None:
+@pytest.mark.parametrize(
+    ("forged", "wanted"),
+    [
+        ('{"!": "dict"}', '{"a": 1}'),
+        ('{"!": "dict", "items": [1]}', '{"a": 1}'),
+        ('{"!": "array", "size": "9"}', "1"),
+        ('{"!": "fraction", "value": [1, 0]}', "1"),
+        ('{"!": "decimal", "value": []}', "1"),
+        ('{"!": "complex"}', "1"),
+        ("{", "1"),
+    ],
+)
+def test_a_forged_value_is_an_error_that_the_judge_expects(forged: str, wanted: str) -> None:
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError)):
-        assert same_value(forged, '{"a": 1}')
-        assert same_value(forged, "1")
+        same_value(forged, wanted)
 
 
 def test_depth() -> None:

@@ -1,4 +1,4 @@
-"""Odd but right ways to read and to end: accepted as scripts, and in the compatible modes as the official runners say."""
+"""Odd but right ways to read and to end: accepted as scripts, in the other modes as the official runners say."""
 
 import sys
 

@@ -113,8 +113,8 @@ def test_memory_that_may_not_be_executed(tmp_path: Path, setting: int, status: i
     cases, python = write(tmp_path / "cases.jsonl", cpp), write(tmp_path / "python.jsonl", right())
     judge_ = f"{sys.executable} -m evalkit judge"
     script = (
-        f"echo {setting} > /proc/sys/vm/memfd_noexec || exit 77; {judge_} {python} -o {tmp_path}/python.out || exit 78; "
-        f"{judge_} {cases} -o {tmp_path}/out.jsonl"
+        f"echo {setting} > /proc/sys/vm/memfd_noexec || exit 77; "
+        f"{judge_} {python} -o {tmp_path}/python.out || exit 78; {judge_} {cases} -o {tmp_path}/out.jsonl"
     )
     done = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script], capture_output=True, text=True, timeout=120
@@ -169,7 +169,7 @@ def test_the_cache_of_executables_has_a_limit_in_bytes(tmp_path: Path, monkeypat
 
 def test_a_burner_in_one_judge_does_not_stop_another() -> None:
     """While one program meets its limit and is run again, quick ones are judged all the time."""
-    burner = Program("while True: pass", [("", "")], limits=Limits(cpu_seconds=3))
+    burner = Program("while True: pass", [("", "")], limits=Limits(cpu_seconds=1))
     quick = Program("print(1)", [("", "1")], limits=Limits(cpu_seconds=60))
     with Sandbox() as sandbox:
         thread = threading.Thread(target=lambda: judge(burner, sandbox=sandbox))

@@ -11,8 +11,17 @@ from evalkit.sandbox.replies import BadReplyError, parse_first, parse_tests, pri
 
 LIMITS = Limits(cpu_seconds=1)
 GOOD: dict[str, Any] = {
-    **{"end": "replied", "code": 0, "said": None, "cpu": 0.1, "wall": 0.2, "memory_mb": 3.0, "errors": ""},
-    **{"output": [0, 5], "full": False, "shared": False, "stale": False},
+    "end": "replied",
+    "code": 0,
+    "said": None,
+    "cpu": 0.1,
+    "wall": 0.2,
+    "memory_mb": 3.0,
+    "errors": "",
+    "output": [0, 5],
+    "full": False,
+    "shared": False,
+    "stale": False,
 }
 
 
@@ -59,7 +68,16 @@ def test_a_supervisor_that_tells_nonsense_is_no_verdict(changes: dict[str, Any])
         parse(**changes)
 
 
-@pytest.mark.parametrize("answer", [{}, {"tests": 5, "more": False}, {"tests": [], "more": 1}, {"tests": [GOOD] * 9, "more": False}, {"tests": [[]], "more": False}])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"tests": 5, "more": False},
+        {"tests": [], "more": 1},
+        {"tests": [GOOD] * 9, "more": False},
+        {"tests": [[]], "more": False},
+    ],
+)
 def test_messages_that_are_none(answer: dict[str, Any]) -> None:
     with pytest.raises(BadReplyError):
         parse_tests(answer, LIMITS, 5)

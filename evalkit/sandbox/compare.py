@@ -54,7 +54,7 @@ def same_tokens(output: str, expected: str) -> str | None:
 
 
 _BLOCK = 1 << 14
-_WINDOW = 1 << 20
+_WINDOW = 1 << 16
 
 
 def _line_blocks(text: str) -> Iterator[list[str]]:
