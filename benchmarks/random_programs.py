@@ -50,7 +50,7 @@ def main() -> None:
     with Sandbox() as sandbox, ThreadPoolExecutor(options.workers) as executor:
         for name, (code, chance, exact) in PROGRAMS.items():
             program = Program(code, TESTS, limits=Limits(cpu_seconds=20))
-            outcomes = executor.map(lambda _, p=program: judge(p, sandbox=sandbox).verdict, range(options.runs))  # type: ignore[misc]
+            outcomes = executor.map(lambda _, p=program: judge(p, sandbox=sandbox).verdict, range(options.runs))
             accepted = sum(verdict == "accepted" for verdict in outcomes)
             fair = chance ** len(TESTS)
             error = (fair * (1 - fair) / options.runs) ** 0.5

@@ -30,7 +30,7 @@ def right(**changes: object) -> dict[str, object]:
 
 
 def run(
-    folder: Path, *options: str, row: dict[str, object] | None = None, **limits: int
+    folder: Path, *options: str, row: dict[str, object] | None, **limits: int
 ) -> subprocess.CompletedProcess[str]:
     def lower() -> None:
         for name, value in limits.items():
@@ -58,7 +58,7 @@ def run(
     ],
 )
 def test_a_limit_of_the_shell_is_named(tmp_path: Path, limit: str, value: int, said: str) -> None:
-    done = run(tmp_path, **{limit: value})
+    done = run(tmp_path, row=None, **{limit: value})
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -70,7 +70,7 @@ def test_a_limit_of_the_shell_is_named(tmp_path: Path, limit: str, value: int, s
     "options", [["--memory-mb", str(1 << 63)], ["--memory-mb", "9" * 40], ["--output-mb", "99999"]]
 )
 def test_limits_that_no_machine_has_are_refused(tmp_path: Path, options: list[str]) -> None:
-    done = run(tmp_path, *options)
+    done = run(tmp_path, *options, row=None)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

@@ -38,8 +38,8 @@ class Reply:
     """One test as its supervisor saw it. `failure` is None where the program ended well, whatever it has printed.
 
     `cpu`, `wall`: seconds. `output` (begin, size): where the output lies. `full`: it has reached its limit. `shared`:
-    the process had run other tests before, or lacked names for the sake of running others. `stale`: no other test may run here. `ended`: the official runner would
-    have died. `exit_code`: 0 also where the program ended otherwise.
+    the process had run other tests before, or lacked names for the sake of running others. `stale`: no other test may
+    run here. `ended`: the official runner would have died. `exit_code`: 0 also where the program ended otherwise.
     """
 
     failure: Verdict | None

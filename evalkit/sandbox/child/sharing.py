@@ -13,8 +13,9 @@ import functools
 import importlib
 import symtable
 import types
+from typing import Any
 
-_SYNTAX = (
+_SYNTAX = {
     *(ast.Module, ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.While, ast.If, ast.With),
     *(ast.withitem, ast.Pass, ast.Break, ast.Continue, ast.Return, ast.Yield, ast.YieldFrom, ast.FunctionDef),
     *(ast.ClassDef, ast.Lambda, ast.arguments, ast.arg, ast.keyword, ast.Import, ast.ImportFrom, ast.alias),
@@ -22,8 +23,8 @@ _SYNTAX = (
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension, ast.IfExp, ast.Compare),
     *(ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Call, ast.FormattedValue, ast.JoinedStr, ast.Constant),
     *(ast.Attribute, ast.Subscript, ast.Starred, ast.Name, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Slice),
-    *(ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
-)
+}
+_OPERATORS = {"ctx", "op", "ops"}  # the fields of a node that hold no names
 _BUILTINS = {
     *("abs", "all", "any", "ascii", "bin", "bool", "bytearray", "bytes", "callable", "chr", "classmethod", "complex"),
     *("dict", "divmod", "enumerate", "exit", "filter", "float", "format", "frozenset", "hasattr", "hash", "hex"),
@@ -146,23 +147,29 @@ def may_share(source: str, tree: ast.Module, prelude: dict[str, object]) -> set[
 
 class _Check:
     def __init__(self, tree: ast.Module) -> None:
-        self.nodes = list(ast.walk(tree))
+        self.nodes = _by_type(tree)
         self.modules: dict[str, str] = {}  # names of modules
         self.guarded: set[str] = set()  # names that may only be called
         self.annotating: set[str] = set()  # names that may only stand in annotations
         self.called: set[int] = set()
-        self.owners: dict[int, str] = {}
+        self.owners: set[int] = set()
         self.annotations: set[int] = set()
 
     def passes(self, free: set[str], prelude: dict[str, object]) -> bool:
-        for node in self.nodes:
-            if not isinstance(node, _SYNTAX) or not self._imports(node):
-                return False
+        nodes = self.nodes
+        if not nodes.keys() <= _SYNTAX or not all(self._imports(n) for n in self._of(ast.Import, ast.ImportFrom)):
+            return False
         if not all(self._name(name, prelude) for name in free):
             return False
-        for node in self.nodes:
-            self._note(node)
-        return all(self._harmless(node) for node in self.nodes)
+        self._note()
+        yields = ast.Yield in nodes or ast.YieldFrom in nodes
+        if yields and any(_guards_a_yield(function) for function in self._of(ast.FunctionDef)):
+            return False
+        checked = (ast.Name, ast.Attribute, ast.ClassDef, ast.FunctionDef, ast.arg, ast.alias, ast.Global, ast.Nonlocal)
+        return all(self._harmless(node) for node in self._of(*checked))
+
+    def _of(self, *kinds: type[ast.AST]) -> list[Any]:
+        return [node for kind in kinds for node in self.nodes.get(kind, ())]
 
     def _bind(self, name: str, origin: tuple[str, str]) -> None:
         if origin[0] == "typing":
@@ -202,18 +209,18 @@ class _Check:
                 self._bind(alias.asname or alias.name, (node.module or "", alias.name))
         return True
 
-    def _note(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Call):
-            self.called.add(id(node.func))
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            self.called |= {id(decorator) for decorator in node.decorator_list}
-            if isinstance(node, ast.FunctionDef) and node.returns is not None:
-                self._annotation(node.returns)
-        elif isinstance(node, ast.Attribute):
-            if isinstance(node.value, ast.Name):
-                self.owners[id(node.value)] = node.attr
-        elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
-            self._annotation(node.annotation)
+    def _note(self) -> None:
+        """Where names stand: called, before a dot, in annotations."""
+        self.called = {id(call.func) for call in self._of(ast.Call)}
+        self.owners = {id(attribute.value) for attribute in self._of(ast.Attribute)}
+        for definition in self._of(ast.FunctionDef, ast.ClassDef):
+            self.called |= {id(decorator) for decorator in definition.decorator_list}
+        for function in self._of(ast.FunctionDef):
+            if function.returns is not None:
+                self._annotation(function.returns)
+        for annotated in self._of(ast.arg, ast.AnnAssign):
+            if annotated.annotation is not None:
+                self._annotation(annotated.annotation)
 
     def _annotation(self, node: ast.expr) -> None:
         inside = list(ast.walk(node))
@@ -229,7 +236,7 @@ class _Check:
             plain = all(isinstance(base, ast.Name) and base.id not in self.guarded for base in node.bases)
             return plain and not node.keywords and _is_harmless_definition(node.name)
         if isinstance(node, ast.FunctionDef):
-            return _is_harmless_definition(node.name) and not _guards_a_yield(node)
+            return _is_harmless_definition(node.name)
         if isinstance(node, ast.arg):
             return _is_harmless_definition(node.arg)
         if isinstance(node, ast.alias):
@@ -270,6 +277,23 @@ class _Check:
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
             node = node.func if isinstance(node, ast.Call) else node.value
         return isinstance(node, ast.Name) and (node.id in self.modules or node.id in self.guarded)
+
+
+def _by_type(tree: ast.Module) -> dict[type[ast.AST], list[Any]]:
+    """Every node but the operators, by its type."""
+    found: dict[type[ast.AST], list[Any]] = {}
+    waiting: list[ast.AST] = [tree]
+    for node in waiting:
+        found.setdefault(type(node), []).append(node)
+        for name in node._fields:
+            if name in _OPERATORS:
+                continue
+            value = getattr(node, name, None)
+            if type(value) is list:
+                waiting += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST):
+                waiting.append(value)
+    return found
 
 
 def _is_harmless_definition(name: str) -> bool:
