@@ -11,7 +11,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries, natural_order, setting_differences
 from evalkit.results.formats.table import Cell, Column, Row, Table
 from evalkit.results.published import PAPER, Figure, load_published, model_key
-from evalkit.results.reproduction import FEWEST_SAMPLES, verdict
+from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import holm, sign_flip_test
 from evalkit.store.run import RunDirectory, find_runs
 from evalkit.types import Metric
@@ -258,7 +258,11 @@ def _judging_notes(judged: Sequence[Figure]) -> list[str]:
     """What had to be assumed of the published figures that have a z."""
     notes = []
     if any(f.n is None and f.unit == "%" for f in judged):
-        notes.append(f"Where the source does not tell n, {FEWEST_SAMPLES} is taken in z.")
+        fewest, most = SAMPLES_ASSUMED
+        notes.append(
+            f"Where the source does not tell n, z is that of n = {fewest}; a word stands only where it holds up to "
+            f"n = {most}, else n unknown."
+        )
     if silent := sorted({f.source for f in judged if not f.protocol and not f.settings}):
         notes.append(f"The settings of {', '.join(silent)} are not known: taken to be ours in z.")
     if any(f.unit == "rating" for f in judged):

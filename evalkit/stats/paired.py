@@ -10,9 +10,11 @@ from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate, Floats
 from evalkit.stats.metrics import avg_at_n
 
-_POWER_Z = 1.959963984540054 + 0.8416212335729143  # two-sided 5%, power 80%
+_Z = 1.959963984540054
+_POWER_Z = _Z + 0.8416212335729143  # two-sided 5%, power 80%
 _EXACT_CELLS = 20_000_000
-_FLIPS = 20_000
+_THINNINGS, _FLIPS_EACH = 400, 50
+_FLIPS = _THINNINGS * _FLIPS_EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,11 @@ class Comparison:
     """B minus A on the same problems; differences and errors as fractions, not percent.
 
     `interval_run` is for the same problems sampled again, `interval_problems` for new problems. `p_value` is that of
-    the two-sided sign-flip permutation test. `by_problem` holds B minus A for each problem. `samples_needed` a
-    problem (in both runs) and `problems_needed` would show a difference of `target` with 80% power at the 5% level;
-    `samples_needed` is None where no number of samples shows it: the samples of each problem do not vary.
+    `sign_flip_test`, `least_p` the least that these problems allow. `by_problem` holds B minus A for each problem.
+    `seen_run` and `seen_problems` are the differences that would have been seen with 80% power at the 5% level.
+    `samples_needed` a problem (in both runs) and `problems_needed` would show a difference of `target` with that
+    power; each is None where it cannot be told, since nothing varied. `samples_needed` is an upper bound where
+    `needed_is_bound` is true: one sample a problem does not tell how a second would differ.
     """
 
     a: Estimate
@@ -33,10 +37,14 @@ class Comparison:
     interval_run: tuple[float, float]
     interval_problems: tuple[float, float]
     p_value: float
+    least_p: float
     by_problem: tuple[float, ...]
     target: float
+    seen_run: float
+    seen_problems: float
     samples_needed: int | None
-    problems_needed: int
+    problems_needed: int | None
+    needed_is_bound: bool
 
 
 def compare_paired(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], target: float = 0.02) -> Comparison:
@@ -55,19 +63,31 @@ def compare_paired(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], t
     differences = means_b - means_a
     problems = len(differences)
     spread = float(differences.std(ddof=1)) if problems > 1 else math.nan
+    correlation = _correlation(means_a, means_b)
+    # With one sample a problem on both sides, what a problem's difference varies is a bound on what its samples do.
+    single = first.samples == second.samples == 1
+    stderr_run = math.hypot(first.stderr_run, second.stderr_run)
+    if single:
+        stderr_run = min(stderr_run, math.sqrt(float((differences**2).mean()) / problems))
+    interval_run = _difference_interval(first, second, "run", correlation if single else 0.0)
+    interval_problems = _difference_interval(first, second, "problems", correlation)
     return Comparison(
         a=first,
         b=second,
         difference=second.value - first.value,
-        stderr_run=math.hypot(first.stderr_run, second.stderr_run),
+        stderr_run=stderr_run,
         stderr_problems=spread / math.sqrt(problems),
-        interval_run=_difference_interval(first, second, "run", 0.0),
-        interval_problems=_difference_interval(first, second, "problems", _correlation(means_a, means_b)),
+        interval_run=interval_run,
+        interval_problems=interval_problems,
         p_value=sign_flip_test(a, b),
+        least_p=least_p_value(a, b),
         by_problem=tuple(float(d) for d in differences),
         target=target,
-        samples_needed=samples_needed(first, second, target),
-        problems_needed=problems_needed(spread, target) if problems > 1 else 0,
+        seen_run=_POWER_Z / _Z * (interval_run[1] - interval_run[0]) / 2,
+        seen_problems=_POWER_Z / _Z * (interval_problems[1] - interval_problems[0]) / 2,
+        samples_needed=_samples(stderr_run**2, target) if single else samples_needed(first, second, target),
+        problems_needed=problems_needed(spread, target) if problems > 1 else None,
+        needed_is_bound=first.run_is_bound or second.run_is_bound,
     )
 
 
@@ -96,7 +116,13 @@ def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -
 
     Exact where the values are 0 and 1, by the distribution of the sum over all 2^problems sign flips (Pagano and
     Tritchler 1983's recursion); otherwise by 20,000 random flips with a fixed seed, plus one (Phipson and Smyth 2010).
+
+    The results of more and of fewer samples do not change places. Where the numbers of samples differ, the larger run
+    is thinned to the smaller one's number, 400 times, and the difference of all samples is compared with 50 flips of
+    each thinned pair. All samples vary less than the thinned ones, so the test errs towards a large p.
     """
+    if len(a[0]) != len(b[0]):
+        return _thinned_test(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
     units = _integer_differences(a, b)
     if units is not None:
         steps = [abs(u) for u in units if u]
@@ -113,45 +139,91 @@ def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -
             return min(float(weights[sums >= observed].sum()), 1.0)
     means = np.array([np.mean(y) - np.mean(x) for x, y in zip(a, b, strict=True)])
     rng = np.random.default_rng(0)
-    limit = abs(means.sum()) - 1e-12
-    beyond = 0
-    for _ in range(_FLIPS // 1000):
-        signs = rng.integers(0, 2, size=(1000, len(means))) * 2 - 1
-        beyond += int((np.abs(signs @ means) >= limit).sum())
+    beyond = sum(_beyond(means, float(means.sum()), 1000, rng) for _ in range(_FLIPS // 1000))
     return (beyond + 1) / (_FLIPS + 1)
 
 
+def _beyond(differences: Floats, observed: float, flips: int, rng: np.random.Generator) -> int:
+    """How many of `flips` random sign flips of the differences have a sum as far from 0 as `observed`."""
+    signs = rng.integers(0, 2, size=(flips, len(differences))) * 2 - 1
+    return int((np.abs(signs @ differences) >= abs(observed) - 1e-9).sum())
+
+
+def _thinned_test(a: Floats, b: Floats) -> float:
+    rng, n = np.random.default_rng(0), min(a.shape[1], b.shape[1])
+    observed = float((b.mean(axis=1) - a.mean(axis=1)).sum())
+
+    def thinned(values: Floats) -> Floats:
+        return (values if values.shape[1] == n else rng.permuted(values, axis=1)[:, :n]).mean(axis=1)
+
+    beyond = sum(_beyond(thinned(b) - thinned(a), observed, _FLIPS_EACH, rng) for _ in range(_THINNINGS))
+    return (beyond + 1) / (_FLIPS + 1)
+
+
+def least_p_value(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> float:
+    """The least p that `sign_flip_test` can give where the problems differ by as much as these do, in any direction.
+
+    2 / 2^(problems that differ): 1 where none does. For different numbers of samples it is not worked out unless
+    every sample has the same value: 0.
+    """
+    if len(a[0]) != len(b[0]):
+        return 1.0 if len({v for rows in (a, b) for row in rows for v in row}) == 1 else 0.0
+    differing = sum(not math.isclose(math.fsum(x), math.fsum(y), abs_tol=1e-12) for x, y in zip(a, b, strict=True))
+    return min(2.0 ** (1 - differing), 1.0)
+
+
 def _integer_differences(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> list[int] | None:
-    """Each problem's B minus A in units of 1 / lcm(n of A, n of B); None where a value is neither 0 nor 1."""
+    """Each problem's B minus A in units of 1 / n, n being the same for both; None where a value is neither 0 nor 1."""
     if any(v not in (0, 1) for rows in (a, b) for row in rows for v in row):
         return None
-    n_a, n_b = len(a[0]), len(b[0])
-    unit = math.lcm(n_a, n_b)
-    return [int(sum(y)) * (unit // n_b) - int(sum(x)) * (unit // n_a) for x, y in zip(a, b, strict=True)]
+    return [int(sum(y)) - int(sum(x)) for x, y in zip(a, b, strict=True)]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values (Holm 1979), in the order given: each below 5% is a finding of its own."""
-    adjusted = [0.0] * len(p_values)
+def holm(p_values: Sequence[float], least: Sequence[float] | None = None, level: float = 0.05) -> list[float]:
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given: each below 5% is a finding of its own.
+
+    `least` holds the least p that each test can give. Tests that cannot be a finding among those that can, such as
+    tasks on which nothing differs, are then not counted (Tarone 1990, Biometrics 46, 515, at `level`).
+    """
+    count = len(p_values)
+    counted = list(range(count))
+    if least is not None:
+        tests = next((k for k in range(1, count + 1) if sum(p <= level / k for p in least) <= k), count)
+        counted = [i for i, p in enumerate(least) if p <= level / tests]
+        adjusted = [min(tests * p, 1.0) for p in p_values]  # of those not counted: above `level`
+    else:
+        adjusted = [1.0] * count
     running = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        running = max(running, min((len(p_values) - rank) * p_values[i], 1.0))
+    for rank, i in enumerate(sorted(counted, key=lambda i: p_values[i])):
+        running = max(running, min((len(counted) - rank) * p_values[i], 1.0))
         adjusted[i] = running
     return adjusted
+
+
+def leaders(values: Sequence[float]) -> list[int]:
+    """The positions of the largest value: more than one where the best are tied."""
+    best = max(values, default=0.0)
+    return [i for i, value in enumerate(values) if math.isclose(value, best, rel_tol=1e-12, abs_tol=1e-12)]
 
 
 def samples_needed(a: Estimate, b: Estimate, target: float) -> int | None:
     """Samples a problem, in each run, for a run-to-run difference of `target` (power 80%, two-sided 5%).
 
-    None where the samples did not vary at all, so that there is nothing to go by.
+    None where the samples did not vary at all, so that there is nothing to go by. An upper bound where one of the
+    runs has one sample a problem.
     """
-    within = a.samples * a.stderr_run**2 + b.samples * b.stderr_run**2
-    return max(1, math.ceil(_POWER_Z**2 * within / target**2)) if within > 0 else None
+    return _samples(a.samples * a.stderr_run**2 + b.samples * b.stderr_run**2, target)
 
 
-def problems_needed(spread: float, target: float) -> int:
+def _samples(variance: float, target: float) -> int | None:
+    """`variance`: of the difference of one sample a problem of each run."""
+    return max(1, math.ceil(_POWER_Z**2 * variance / target**2)) if variance > 0 else None
+
+
+def problems_needed(spread: float, target: float) -> int | None:
     """Problems for a difference of `target` over problems, where the differences have the standard deviation `spread`.
 
-    The number of samples a problem stays as it is; power 80%, two-sided 5%; at least 2.
+    The number of samples a problem stays as it is; power 80%, two-sided 5%; at least 2. None where no problem differs
+    from another, so that there is nothing to go by.
     """
-    return max(2, math.ceil((_POWER_Z * spread / target) ** 2))
+    return max(2, math.ceil((_POWER_Z * spread / target) ** 2)) if spread > 0 else None
