@@ -1,68 +1,315 @@
-"""Coverage of the 95% intervals over simulated runs: three groups of families of solve rates, means, sizes and n.
+"""How often intervals hold and verdicts err, in simulated runs: writes docs/coverage.md, every cell of it.
 
-python benchmarks/coverage.py [--runs 2000]
-Prints a markdown table, and the cells below 93% or above 97.5%.
+    python benchmarks/coverage.py [PART ...] [--runs 400] [--cells FILE] [--page docs/coverage.md]
+
+Parts: avg, pass, cons, differences, published, ratings (all by default). The cells of each part are kept in FILE, so
+that parts can be run one at a time; the page is written from all that FILE holds. `ratings` takes the problems of the
+default contest set from EVALKIT_DATA, without it those of a ladder of difficulties.
 """
 
 import argparse
-import sys
+import json
+import os
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from scipy.stats import binom
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from evalkit.results.published import Figure
+from evalkit.results.reproduction import reproduced
+from evalkit.stats import compare_paired, cons_curve
+from evalkit.stats.intervals import Floats, estimate
+from evalkit.stats.solve_rates import pass_table, pass_variance
+from evalkit.types import Metric
 
-from simulated_models import FAMILIES, HELD_OUT, LATER, MEANS, PROBLEMS, SAMPLES, Coverage, coverage
-
-from evalkit.stats import Estimate, cons_at_k, pass_at_k
-
-
-def binary_cons(values: npt.NDArray[np.float64], k: int) -> Estimate:
-    """cons@k where every wrong answer is the same one: the majority of k votes on right and wrong."""
-    answers = [["right" if v else "wrong" for v in row] for row in values]
-    return cons_at_k(answers, [[bool(v) for v in row] for row in values], k)
+Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
+Cells = dict[str, str]
+Z = 1.96
 
 
-def binary_cons_truth(rates: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
-    """The probability that right beats wrong among k votes, a tie counted as one half."""
-    from scipy.stats import binom
+def mixed(*parts: tuple[float, float, float]) -> Draw:
+    """Solve rates that are uniform between two ends (the last two numbers) with the probability of each part."""
+    shares, low, high = np.array(parts).T
 
-    return binom.sf(k / 2, k, rates) + (0.5 * binom.pmf(k // 2, k, rates) if k % 2 == 0 else 0.0)
+    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+        kind = rng.choice(len(shares), p=shares / shares.sum(), size=shape)
+        return np.asarray(low[kind] + (high - low)[kind] * rng.random(shape))
+
+    return draw
+
+
+def beta(a: float, b: float) -> Draw:
+    return lambda rng, shape: rng.beta(a, b, shape)
+
+
+FAMILIES: dict[str, Draw] = {
+    **{f"all {rate:g}": mixed((1, rate, rate)) for rate in (0.003, 0.01, 0.03, 0.1, 0.5, 0.9, 0.97, 0.99)},
+    "45% 0, 45% 1, 10% 0.5": mixed((0.45, 0, 0), (0.45, 1, 1), (0.1, 0.5, 0.5)),
+    "half 1, half 0.05": mixed((0.5, 1, 1), (0.5, 0.05, 0.05)),
+    "half 0.9, half 0.01": mixed((0.5, 0.9, 0.9), (0.5, 0.01, 0.01)),
+    "half 0, half 0.3": mixed((0.5, 0, 0), (0.5, 0.3, 0.3)),
+    "90% 0.02, 10% 0.95": mixed((0.9, 0.02, 0.02), (0.1, 0.95, 0.95)),
+    "95% 0.98, 5% 0.1": mixed((0.95, 0.98, 0.98), (0.05, 0.1, 0.1)),
+    "97% 0.99, 3% 0": mixed((0.97, 0.99, 0.99), (0.03, 0, 0)),
+    "95% 0, 5% 0.5": mixed((0.95, 0, 0), (0.05, 0.5, 0.5)),
+    "U-shaped, beta(0.1, 0.1)": beta(0.1, 0.1),
+    "near 0, beta(0.03, 0.3)": beta(0.03, 0.3),
+    "near 1, beta(2, 0.1)": beta(2, 0.1),
+    "uniform": mixed((1, 0, 1)),
+    "like AIME": mixed((0.3, 0, 0.02), (0.2, 0.02, 0.3), (0.25, 0.3, 0.9), (0.25, 0.9, 1)),
+    "like MATH-500": mixed((0.72, 0.97, 1), (0.14, 0.8, 0.97), (0.09, 0.1, 0.8), (0.05, 0, 0.05)),
+    "like GPQA": mixed((0.15, 0, 0.1), (0.5, 0.1, 0.6), (0.2, 0.6, 0.95), (0.15, 0.95, 1)),
+}
+
+
+def generator(*key: object) -> np.random.Generator:
+    """Seeded by the cell, so that a part can be run on its own."""
+    return np.random.default_rng([ord(c) for c in repr(key)])
+
+
+def share(hits: float, runs: int) -> str:
+    return f"{100 * hits / runs:.1f}"
+
+
+def times(width: float, oracle: float) -> str:
+    """A mean width over that of an oracle, which knows the true standard error; empty where that is 0."""
+    return f" ×{width / oracle:.1f}" if oracle > 1e-4 and width / oracle < 99.5 else ""
+
+
+def inside(interval: tuple[float, float], truth: float, tolerance: float = 1e-7) -> bool:
+    return interval[0] - tolerance <= truth <= interval[1] + tolerance
+
+
+def avg(runs: int) -> Iterator[tuple[str, Cells]]:
+    means_of = {name: float(draw(generator("all", name), (2000, 1000)).mean()) for name, draw in FAMILIES.items()}
+    for name, m in product(FAMILIES, (9, 13, 30, 100, 500)):
+        draw, everywhere, run, over = FAMILIES[name], means_of[name], {}, {}
+        for n in (1, 2, 4, 16, 64):
+            rng = generator("avg", name, m, n)
+            rates = draw(rng, (runs, m))
+            means = rng.binomial(n, rates) / n
+            widths, held = np.zeros(2), np.zeros(2)
+            for i in range(runs):
+                variance = float((means[i] * (1 - means[i])).sum()) / (n - 1) if n > 1 else None
+                found = estimate(means[i], variance, n)
+                held += (inside(found.interval_run, rates[i].mean()), inside(found.interval_problems, everywhere))
+                widths += [high - low for low, high in (found.interval_run, found.interval_problems)]
+            oracle = 2 * Z * np.sqrt((rates * (1 - rates)).mean() / (n * m))
+            run[f"n={n}"] = share(held[0], runs) + times(widths[0] / runs, oracle)
+            over[f"n={n} "] = share(held[1], runs) + times(widths[1] / runs, 2 * Z * float(means.mean(axis=1).std()))
+        yield f"{name} | {m}", run | over
+
+
+def at_least_one(runs: int) -> Iterator[tuple[str, Cells]]:
+    settings = ((2, 2), (3, 3), (4, 2), (4, 4), (8, 8), (16, 4), (16, 16), (64, 16), (64, 64))
+    for name, m in product(FAMILIES, (9, 30, 100, 500)):
+        cells: Cells = {}
+        for n, k in settings:
+            rng = generator("pass", name, m, n, k)
+            rates = FAMILIES[name](rng, (runs, m))
+            counts, table = rng.binomial(n, rates), pass_table(n, k)
+            by_count = np.stack([(counts == c).sum(axis=1) for c in range(n + 1)], axis=1).astype(np.float64)
+            variances, truth = pass_variance(by_count, n, k), (1 - (1 - rates) ** k).mean(axis=1)
+            found = [estimate(table[c], float(v), n, k) for c, v in zip(counts, variances, strict=True)]
+            held = sum(inside(f.interval_run, t) for f, t in zip(found, truth, strict=True))
+            width = sum(f.interval_run[1] - f.interval_run[0] for f in found) / runs
+            spread = float(np.std([f.value for f in found] - truth))
+            cells[f"{n}, {k}"] = share(held, runs) + times(width, 2 * Z * spread)
+        yield f"{name} | {m}", cells
+
+
+def consensus(runs: int) -> Iterator[tuple[str, Cells]]:
+    """Wrong samples give one of `wrong` equally likely answers."""
+    grid, runs = np.linspace(0, 1, 201), max(runs // 3, 20)
+    for name, wrong, (m, n) in product(FAMILIES, (1, 4), ((30, 2), (30, 4), (100, 3), (100, 4), (30, 16), (30, 64))):
+        rng = generator("cons", name, wrong, m, n)
+        ks = sorted({max(n // 2, 2), n})
+        truths = [np.array([election(rng, p, wrong, k) for p in grid]) for k in ks]
+        held, width, errors = np.zeros(len(ks)), np.zeros(len(ks)), []
+        for rates in FAMILIES[name](rng, (runs, m)):
+            right = rng.random((m, n)) < rates[:, None]
+            answers = np.where(right, -1, rng.integers(0, wrong, (m, n)))
+            found = cons_curve(answers.tolist(), right.astype(np.float64), ks)
+            truth = [float(np.interp(rates, grid, t).mean()) for t in truths]
+            # the truth is simulated where there are several wrong answers
+            held += [
+                f.interval_run[0] - 0.002 <= t <= f.interval_run[1] + 0.002 for f, t in zip(found, truth, strict=True)
+            ]
+            width += [f.interval_run[1] - f.interval_run[0] for f in found]
+            errors.append([f.value - t for f, t in zip(found, truth, strict=True)])
+        spread = np.std(errors, axis=0)
+        told = {f"k={'n' if k == n else 'n/2'}": share(held[i], runs) + times(width[i] / runs, 2 * Z * spread[i])
+                for i, k in enumerate(ks)}  # fmt: skip
+        yield f"{name} | {wrong} | {m} | {n}", {"k=n/2": "", **told}
+
+
+def election(rng: np.random.Generator, rate: float, wrong: int, k: int) -> float:
+    """The right answer's share in winning among k votes."""
+    if wrong == 1:
+        return float(binom.sf(k // 2, k, rate) + (0.5 * binom.pmf(k // 2, k, rate) if k % 2 == 0 else 0.0))
+    votes = rng.multinomial(k, [rate] + [(1 - rate) / wrong] * wrong, size=3000)
+    top = votes.max(axis=1)
+    return float(((votes[:, 0] == top) / (votes == top[:, None]).sum(axis=1)).mean())
+
+
+def differences(runs: int) -> Iterator[tuple[str, Cells]]:
+    """Two models of the same rates, and two whose rates are drawn apart from one family."""
+    sizes = ((9, 1, 1), (9, 4, 4), (9, 1, 64), (30, 1, 1), (30, 8, 8), (30, 1, 8), (30, 64, 1), (30, 4, 64),
+             (100, 1, 1), (100, 1, 4), (500, 1, 1), (500, 4, 4))  # fmt: skip
+    runs = max(runs // 2, 20)
+    for name, (m, n_a, n_b) in product(FAMILIES, sizes):
+        cells: Cells = {}
+        for kind in ("same", "apart"):
+            rng = generator("differences", name, m, n_a, n_b, kind)
+            of_a = FAMILIES[name](rng, (runs, m))
+            of_b = of_a if kind == "same" else FAMILIES[name](rng, (runs, m))
+            held, found, errors, width = np.zeros(2), 0, [], 0.0
+            for p, q in zip(of_a, of_b, strict=True):
+                a, b = ((rng.random((m, n)) < r[:, None]).astype(float) for n, r in ((n_a, p), (n_b, q)))
+                one, truth = compare_paired(a.tolist(), b.tolist()), float(q.mean() - p.mean())
+                held += (inside(one.interval_run, truth), inside(one.interval_problems, 0.0))
+                found += one.p_value < 0.05
+                errors.append(one.difference - truth)
+                width += one.interval_run[1] - one.interval_run[0]
+            cells[f"{kind}: run"] = share(held[0], runs) + times(width / runs, 2 * Z * float(np.std(errors)))
+            cells[f"{kind}: problems"] = share(held[1], runs)
+            cells[f"{kind}: p < 0.05"] = share(found, runs)
+        yield f"{name} | {m} | {n_a} | {n_b}", cells
+
+
+def published(runs: int) -> Iterator[tuple[str, Cells]]:
+    """Verdicts `above` and `below` on a figure of the same rates; ? is a figure whose n is not told."""
+    for name, m, n in product(FAMILIES, (9, 30, 198, 500), (1, 4, 64)):
+        cells: Cells = {}
+        for theirs, told in ((1, True), (4, True), (64, True), (1, False), (64, False)):
+            rng = generator("published", name, m, n, theirs, told)
+            rates = FAMILIES[name](rng, (runs, m))
+            means, figures = rng.binomial(n, rates) / n, rng.binomial(theirs, rates).mean(axis=1) / theirs
+            wrong = sum(
+                reproduced(as_metric(own, n), n, as_figure(figure, theirs if told else None)).word in ("above", "below")
+                for own, figure in zip(means, figures, strict=True)
+            )
+            cells[f"{theirs}" + ("" if told else "?")] = share(wrong, runs)
+        yield f"{name} | {m} | {n}", cells
+
+
+def as_metric(means: Floats, n: int) -> Metric:
+    found = estimate(means, float((means * (1 - means)).sum()) / (n - 1) if n > 1 else None, n)
+    low, high = found.interval_run
+    return Metric("pass@1", 100 * found.value, None, len(means) * n, "%", None, 100 * found.stderr_run,
+                  (100 * low, 100 * high))  # fmt: skip
+
+
+def as_figure(value: float, n: int | None) -> Figure:
+    return Figure("", "", "", "pass@1", round(100 * value, 1), None, n, "", {}, "", "")
+
+
+def ratings(runs: int) -> Iterator[tuple[str, Cells]]:
+    """Ten contests of 2,000 people; the model's own error has the sd 250. Ten crowds for each row."""
+    from codeforces_bounds import LADDER, default_set
+    from codeforces_simulation import simulated_set
+    from evalkit_tasks.codeforces.field import Field, people_spread
+    from evalkit_tasks.codeforces.solve_model import fit_solve_model, run_error
+
+    contests = default_set() if "EVALKIT_DATA" in os.environ else dict.fromkeys(range(1, 11), LADDER)
+    crowds, levels = 10, (800, 1000, 1200, 1500, 2000, 2600)
+    each = max(runs // crowds, 2)
+    for spread in (0.0, 200.0, 300.0):
+        found: dict[tuple[int, int], list[tuple[float, ...]]] = {}
+        for crowd in range(crowds):
+            rng = generator("ratings", spread, crowd)
+            world, true = simulated_set(contests, 0.0, 2000, rng, spread)
+            fields = [Field(c, range(len(c.problems))).crowd for c in world.contests]
+            curves = [f.curves(people_spread(fields)) for f in fields]
+            d, slopes = (np.concatenate([getattr(c, part) for c in curves]) for part in ("difficulties", "slopes"))
+            for level, n, _ in product(levels, (1, 8), range(each)):
+                chances = 1 / (1 + 10 ** ((true + rng.normal(0, 250, true.size) - level) / 400))
+                samples = np.full(true.size, n)
+                (one, k), (again, _) = (
+                    (fit_solve_model(d, k, samples, slopes=slopes), k) for k in rng.binomial(n, chances, (2, true.size))
+                )
+                run = run_error(d, k, samples, slopes, rating=one.rating, draws=100, rng=rng)
+                z = (one.rating - again.rating) / (run.stderr * 2**0.5)
+                held = one.low <= level <= one.high
+                found.setdefault((level, n), []).append((one.rating - level, held, one.high - one.low, abs(z) >= Z))
+        for (level, n), rows in found.items():
+            error, held, width, wrong = np.array(rows, dtype=np.float64).T
+            cells = {"bias": f"{error.mean():+.0f}", "RMSE": f"{np.sqrt((error**2).mean()):.0f}",
+                     "coverage": share(held.sum(), len(rows)) + times(width.mean(), 2 * Z * float(error.std())),
+                     "false z": share(wrong.sum(), len(rows))}  # fmt: skip
+            yield f"{spread:.0f} | {level} | {n}", cells
+
+
+PARTS: dict[str, tuple[Callable[[int], Iterator[tuple[str, Cells]]], str, str]] = {
+    "avg": (avg, "family | m", "avg@n: coverage run to run (first) and over problems (second group of columns)"),
+    "pass": (at_least_one, "family | m", "pass@k: coverage run to run; columns are n, k"),
+    "cons": (consensus, "family | wrong answers | m | n", "cons@k: coverage run to run"),
+    "differences": (differences, "family | m | n of A | n of B", "Differences: coverage, and p below 0.05 (nominal 5)"),
+    "published": (published, "family | m | our n", "False verdicts on a published figure (nominal 5); columns: its n"),
+    "ratings": (ratings, "people's spread | rating | n", "CodeForces ratings from standings (rule humans)"),
+}
+
+
+def summary(part: str, rows: dict[str, Cells]) -> list[str]:
+    """The lowest or highest cell of each kind and how many cells fall short."""
+    by_column: dict[str, list[float]] = {}
+    for cells in rows.values():
+        for column, text in cells.items():
+            if text:
+                by_column.setdefault(column, []).append(float(text.split(" ")[0]))
+    told = []
+    for column, values in by_column.items():
+        found = np.array(values)
+        if part == "published" or "p <" in column or column == "false z":
+            told.append(f"{column}: highest {found.max():.1f}, {(found > 7).sum()} of {len(found)} above 7")
+        elif column == "bias":
+            told.append(f"bias: {found.min():+.0f} to {found.max():+.0f}")
+        elif column != "RMSE":
+            told.append(f"{column.strip()}: lowest {found.min():.1f}, {(found < 92).sum()} of {len(found)} below 92")
+    return told
+
+
+def page(kept: dict[str, Any]) -> str:
+    lines = [
+        "# Coverage: every simulated cell", "",
+        "Written by `python benchmarks/coverage.py`; [statistics](statistics.md) has the methods. Percent of simulated",
+        "runs. Behind ×: the mean width over that of an oracle, which knows the true standard error (left out where",
+        "that is nearly 0 or the ratio is above 99). m problems, n samples a problem. New problems and samples in each run.",
+        "A share of 95 has the standard error 22 / √runs: of hundreds of cells some lie three of these below.", "",
+    ]  # fmt: skip
+    for part, (_, key, title) in PARTS.items():
+        if part not in kept:
+            continue
+        rows: dict[str, Cells] = kept[part]["rows"]
+        columns = list(dict.fromkeys(c for cells in rows.values() for c in cells))
+        lines += [f"## {title}", "", f"{kept[part]['runs']} runs a cell. " + "; ".join(summary(part, rows)) + ".", ""]
+        lines += [f"| {key} | {' | '.join(c.strip() for c in columns)} |"]
+        lines += ["|" + "-|" * (key.count("|") + 1) + "-:|" * len(columns)]
+        lines += [f"| {name} | {' | '.join(cells.get(c, '') for c in columns)} |" for name, cells in rows.items()]
+        lines += [""]
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000)
-    runs = parser.parse_args().runs
-    groups = {"first": FAMILIES, "held out": HELD_OUT, "later": LATER}
-    cells = [(g, *cell) for g, families in groups.items() for cell in product(families, MEANS, PROBLEMS, SAMPLES)]
-    outside: list[str] = []
-    summary: dict[str, list[Coverage]] = {group: [] for group in groups}
-    print("| metric | family | mean | problems | n | run to run | over problems |\n|-|-|-|-|-|-|-|")
-    for group, family, mean, problems, n in cells:
-        found = coverage(family, mean, problems, n, runs)
-        row = f"| avg@n | {group}: {family} | {mean} | {problems} | {n} | {found.run:.1%} | {found.problems:.1%} |"
-        print(row, flush=True)
-        summary[group].append(found)
-        if not (0.93 <= found.run <= 0.975 and 0.93 <= found.problems <= 0.975):
-            outside.append(row)
-    for mean, (n, k) in product((0.1, 0.5, 0.9), ((16, 4), (16, 16), (64, 16), (64, 64))):
-        pass_ = coverage(
-            "beta 2", mean, 30, n, runs // 4, lambda v, k=k: pass_at_k(v, k), lambda p, k=k: 1 - (1 - p) ** k
-        )
-        print(f"| pass@{k} | beta 2 | {mean} | 30 | {n} | {pass_.run:.1%} | {pass_.problems:.1%} |", flush=True)
-        cons = coverage(
-            "beta 2", mean, 30, n, runs // 4, lambda v, k=k: binary_cons(v, k), lambda p, k=k: binary_cons_truth(p, k)
-        )
-        print(f"| cons@{k} | beta 2 | {mean} | 30 | {n} | {cons.run:.1%} | {cons.problems:.1%} |", flush=True)
-    for group, found_in in summary.items():
-        for name in ("run", "problems"):
-            shares = np.array([getattr(c, name) for c in found_in])
-            told = f"lowest {shares.min():.1%}, {(shares < 0.93).sum()} below 93%, {(shares > 0.975).sum()} above 97.5%"
-            print(f"{group}, {name}: {told} of {len(shares)}")
-    print("\noutside 93% to 97.5%:", *outside, sep="\n")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--cells", type=Path, default=Path("coverage-cells.json"))
+    parser.add_argument("--page", type=Path, default=Path("docs/coverage.md"))
+    options = parser.parse_args()
+    kept = json.loads(options.cells.read_text()) if options.cells.exists() else {}
+    for part in options.parts or PARTS:
+        rows = {}
+        for name, cells in PARTS[part][0](options.runs):
+            rows[name] = cells
+            print(part, name, cells, flush=True)
+        scale = {"cons": 3, "differences": 2}.get(part, 1)
+        kept[part] = {"runs": options.runs // scale, "rows": rows}
+        options.cells.write_text(json.dumps(kept))
+        options.page.write_text(page(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

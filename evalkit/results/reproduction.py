@@ -150,8 +150,6 @@ def _distance(ours: Metric, n: int, figure: Figure, their_n: int | None) -> Dist
     else:
         count = ours.n / _samples_of_one(ours)  # ours.n: the completions of all problems
         stderr = own if ours.stderr_run is None else ours.stderr_run
-        scaled = published_error(
-            ours.value / 100, stderr / 100, count, figure.value / 100, count * (their_n or n) / n
-        )
+        scaled = published_error(ours.value / 100, stderr / 100, count, figure.value / 100, count * (their_n or n) / n)
         theirs = 100 * scaled
     return distance(ours.value, own, figure.value, theirs, _ROUNDING[figure.unit])

@@ -6,8 +6,8 @@ benchmarks/coverage.py and stated in docs/coverage.md.
 """
 
 import math
-from functools import lru_cache
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt

@@ -13,7 +13,7 @@ from evalkit.stats.metrics import avg_at_n
 _Z = 1.959963984540054
 _POWER_Z = _Z + 0.8416212335729143  # two-sided 5%, power 80%
 _EXACT_CELLS = 20_000_000
-_THINNINGS, _FLIPS_EACH = 400, 50
+_THINNINGS, _FLIPS_EACH = 100, 200
 _FLIPS = _THINNINGS * _FLIPS_EACH
 
 
@@ -118,8 +118,9 @@ def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -
     Tritchler 1983's recursion); otherwise by 20,000 random flips with a fixed seed, plus one (Phipson and Smyth 2010).
 
     The results of more and of fewer samples do not change places. Where the numbers of samples differ, the larger run
-    is thinned to the smaller one's number, 400 times, and the difference of all samples is compared with 50 flips of
-    each thinned pair. All samples vary less than the thinned ones, so the test errs towards a large p.
+    is thinned to the smaller one's number, which makes the test exact, and p is the mean over 100 thinnings, with 200
+    flips of each. A mean of p-values is below 5% in at most 10% of cases, whatever their dependence (Rueschendorf
+    1982); these are nearly alike, and it stays below 5%.
     """
     if len(a[0]) != len(b[0]):
         return _thinned_test(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
@@ -150,13 +151,15 @@ def _beyond(differences: Floats, observed: float, flips: int, rng: np.random.Gen
 
 
 def _thinned_test(a: Floats, b: Floats) -> float:
-    rng, n = np.random.default_rng(0), min(a.shape[1], b.shape[1])
-    observed = float((b.mean(axis=1) - a.mean(axis=1)).sum())
+    rng, n, beyond = np.random.default_rng(0), min(a.shape[1], b.shape[1]), 0
 
     def thinned(values: Floats) -> Floats:
-        return (values if values.shape[1] == n else rng.permuted(values, axis=1)[:, :n]).mean(axis=1)
+        some = values if values.shape[1] == n else rng.permuted(values, axis=1)[:, :n]
+        return np.asarray(some.mean(axis=1))
 
-    beyond = sum(_beyond(thinned(b) - thinned(a), observed, _FLIPS_EACH, rng) for _ in range(_THINNINGS))
+    for _ in range(_THINNINGS):
+        differences = thinned(b) - thinned(a)
+        beyond += _beyond(differences, float(differences.sum()), _FLIPS_EACH, rng)
     return (beyond + 1) / (_FLIPS + 1)
 
 

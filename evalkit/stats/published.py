@@ -1,4 +1,4 @@
-"""A mean in [0, 1] against a published one that was sampled from the same problems: the difference in standard errors."""
+"""A mean against a published one, sampled from the same problems: the difference in standard errors."""
 
 import math
 from dataclasses import dataclass

@@ -144,11 +144,11 @@ def resampling_factor(n: int, k: int) -> float:
     factor = k / (n - 1)
     right = np.arange(n + 1)
     tie = 0.5 if k % 2 == 0 else 0.0  # what a tie of two answers is worth
-    value = hypergeom.sf(k // 2, n, right, k) + tie * hypergeom.pmf(k // 2, n, right, k)
-    wins, ties = binom.sf(k // 2, k, right / n), binom.pmf(k // 2, k, right / n)
+    value = np.asarray(hypergeom.sf(k // 2, n, right, k) + tie * hypergeom.pmf(k // 2, n, right, k))
+    wins, ties = np.asarray(binom.sf(k // 2, k, right / n)), np.asarray(binom.pmf(k // 2, k, right / n))
     of_election = wins + tie**2 * ties - (wins + tie * ties) ** 2
     rates = np.linspace(0.02, 0.5, 49)
-    chances = binom.pmf(right, n, rates[:, None])
+    chances: Floats = np.asarray(binom.pmf(right, n, rates[:, None]))
     true = chances @ value**2 - (chances @ value) ** 2
     told = factor * (chances @ of_election)
     return float(factor * max((true / np.maximum(told, 1e-300)).max(), 1.0))

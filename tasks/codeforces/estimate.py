@@ -226,7 +226,10 @@ def _measured(places: Sequence[Place]) -> Curves:
 def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> SolveFit | None:
     """The rating of who solves as much where problems are as hard as `curves` says; None where no problem is there."""
     used = [r for r in rows if r.name in curves]
-    return fit_solve_model(*_columns(used, curves), level=level) if used else None
+    if not used:
+        return None
+    difficulties, solved, samples, slopes = _columns(used, curves)
+    return fit_solve_model(difficulties, solved, samples, slopes=slopes, level=level)
 
 
 def _columns(rows: Sequence[Solve], curves: Curves) -> tuple[Floats, Ints, Ints, Floats]:

@@ -85,8 +85,8 @@ def solved_by_people(contest: Contest, standings: Standings) -> npt.NDArray[np.b
 
 @dataclass(frozen=True)
 class Curves:
-    """Difficulty and slope of each problem, and how well they fit: `fit` is the log posterior at its mode, with
-    Laplace's factor, up to what does not depend on the spread.
+    """Difficulty and slope of each problem, and how well they fit: `fit` is the log posterior at its mode, up to a
+    constant.
     """
 
     difficulties: Floats
@@ -144,7 +144,7 @@ class Crowd:
                 break
         likelihood = (right * np.log(chance) + (people - right) * np.log1p(-chance)).sum(axis=0)
         prior = self._precision * level**2 + (slope - 1) ** 2 / _SLOPE_SD**2
-        fit = float((likelihood - prior / 2 - np.log(determinant) / 2).sum())
+        fit = float((likelihood - prior / 2).sum())
         slope = np.clip(slope, 0.2, 3.0)
         return Curves(self._expected - level / (slope * ELO_SCALE), slope, fit)
 
@@ -161,8 +161,9 @@ def people_spread(crowds: Sequence[Crowd]) -> float:
     """By how much people's luck with single problems varies (sd in rating points), over all contests together.
 
     One result for each person and problem does not tell luck from a problem that separates people badly, but luck
-    flattens all problems alike, while Elo's formula says that slopes are 1 on average. So it is the posterior mean of
-    the spread under the priors of `Crowd.curves`, all spreads of `SPREADS` being equally likely.
+    flattens all problems alike, while Elo's formula says that slopes are 1 on average. So the spread is
+    the mean of `SPREADS`, each weighted by the profile likelihood under the priors of `Crowd.curves`. (The marginal
+    likelihood prefers a larger spread: the prior of a slope is wider than the slope is known.)
     """
     fits = np.array([sum(crowd.curves(spread).fit for crowd in crowds) for spread in SPREADS])
     weights = np.exp(fits - fits.max())
@@ -189,9 +190,7 @@ class Field:
         known = standings.newcomer == 0
         if known.sum() < MIN_PARTICIPANTS:
             known = np.ones_like(known)
-        self.crowd = Crowd(
-            standings.rating[known], solved[known], [contest.problems[j].rating for j in positions]
-        )
+        self.crowd = Crowd(standings.rating[known], solved[known], [contest.problems[j].rating for j in positions])
 
     def ranks(self, scores: Floats, tie_rule: TieRule) -> Floats:
         """The place (from 1, fractional) of each score: 1 + those above + the tie rule's share of those equal."""

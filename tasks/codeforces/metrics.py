@@ -7,7 +7,7 @@ from evalkit.types import Metric, Problem, Score
 from .contests import ContestSet
 from .estimate import Rating
 from .percentile import Histogram
-from .summary import RULE_TITLES, basis, by_index, by_rating, percentiles
+from .summary import RULE_TITLES, basis, by_index, by_rating, interval, percentiles
 from .table import Solve
 
 
@@ -25,22 +25,26 @@ def rating_metrics(
     n = sum(row.samples for row in table)
     standings = rating.method == "standings"
     bound = _bound(problems)
+    said = [rating.text] if rating.bound else []
     fetch = "" if standings else "; `evalkit codeforces contest fetch` gets standings"
+    ends, run = interval(rating), rating.run
     metrics = [
         Metric(
-            "rating", rating.rating, (rating.high - rating.low) / 3.92, n, "Elo", (rating.low, rating.high),
-            note="; ".join([f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
+            "rating", rating.rating, None if ends is None else (ends[1] - ends[0]) / 3.92, n, "Elo", ends,
+            stderr_run=None if run is None else run.stderr,
+            interval_run=None if run is None else (run.low, run.high),
+            note="; ".join([*said, f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
         )
     ]  # fmt: skip
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         date = f", counted {histogram.date}" if histogram.date else ""
         note = f"of {histogram.users.sum()} active users{date}"
-        metrics.append(Metric("percentile", shares[0], None, n, "%", (shares[1], shares[2]), note=note))
+        metrics.append(Metric("percentile", shares[0], None, n, "%", shares[1], note=note))
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
-            interval = (value.low, value.high)
-            metrics.append(Metric(f"rating, {rule}", value.rating, None, n, "Elo", interval, note=RULE_TITLES[rule]))
+            between = interval(value)
+            metrics.append(Metric(f"rating, {rule}", value.rating, None, n, "Elo", between, note=RULE_TITLES[rule]))
     for tie_rule, moved in rating.by_tie_rule.items():
         note = f"Elo formula, {tie_rule} of those with the same score"
         metrics.append(Metric(f"rating, elo, {tie_rule}", moved, None, n, "Elo", note=note))
