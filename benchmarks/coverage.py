@@ -27,7 +27,10 @@ from evalkit.types import Metric
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 Cells = dict[str, str]
+Only = Callable[[str], bool]
 Z = 1.96
+AGAIN = 8
+SCALE = {"cons": 3, "differences": 2}  # parts that take fewer runs
 
 
 def mixed(*parts: tuple[float, float, float]) -> Draw:
@@ -83,12 +86,14 @@ def inside(interval: tuple[float, float], truth: float, tolerance: float = 1e-7)
     return interval[0] - tolerance <= truth <= interval[1] + tolerance
 
 
-def avg(runs: int) -> Iterator[tuple[str, Cells]]:
+def avg(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     means_of = {name: float(draw(generator("all", name), (2000, 1000)).mean()) for name, draw in FAMILIES.items()}
     for name, m in product(FAMILIES, (9, 13, 30, 100, 500)):
+        if not only(row := f"{name} | {m}"):
+            continue
         draw, everywhere, run, over = FAMILIES[name], means_of[name], {}, {}
         for n in (1, 2, 4, 16, 64):
-            rng = generator("avg", name, m, n)
+            rng = generator("avg", name, m, n, runs)
             rates = draw(rng, (runs, m))
             means = rng.binomial(n, rates) / n
             widths, held = np.zeros(2), np.zeros(2)
@@ -100,15 +105,17 @@ def avg(runs: int) -> Iterator[tuple[str, Cells]]:
             oracle = 2 * Z * np.sqrt((rates * (1 - rates)).mean() / (n * m))
             run[f"n={n}"] = share(held[0], runs) + times(widths[0] / runs, oracle)
             over[f"n={n} "] = share(held[1], runs) + times(widths[1] / runs, 2 * Z * float(means.mean(axis=1).std()))
-        yield f"{name} | {m}", run | over
+        yield row, run | over
 
 
-def at_least_one(runs: int) -> Iterator[tuple[str, Cells]]:
+def at_least_one(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     settings = ((2, 2), (3, 3), (4, 2), (4, 4), (8, 8), (16, 4), (16, 16), (64, 16), (64, 64))
     for name, m in product(FAMILIES, (9, 30, 100, 500)):
+        if not only(row := f"{name} | {m}"):
+            continue
         cells: Cells = {}
         for n, k in settings:
-            rng = generator("pass", name, m, n, k)
+            rng = generator("pass", name, m, n, k, runs)
             rates = FAMILIES[name](rng, (runs, m))
             counts, table = rng.binomial(n, rates), pass_table(n, k)
             by_count = np.stack([(counts == c).sum(axis=1) for c in range(n + 1)], axis=1).astype(np.float64)
@@ -118,14 +125,16 @@ def at_least_one(runs: int) -> Iterator[tuple[str, Cells]]:
             width = sum(f.interval_run[1] - f.interval_run[0] for f in found) / runs
             spread = float(np.std([f.value for f in found] - truth))
             cells[f"{n}, {k}"] = share(held, runs) + times(width, 2 * Z * spread)
-        yield f"{name} | {m}", cells
+        yield row, cells
 
 
-def consensus(runs: int) -> Iterator[tuple[str, Cells]]:
+def consensus(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     """Wrong samples give one of `wrong` equally likely answers."""
-    grid, runs = np.linspace(0, 1, 201), max(runs // 3, 20)
+    grid, runs = np.linspace(0, 1, 201), max(runs // SCALE["cons"], 20)
     for name, wrong, (m, n) in product(FAMILIES, (1, 4), ((30, 2), (30, 4), (100, 3), (100, 4), (30, 16), (30, 64))):
-        rng = generator("cons", name, wrong, m, n)
+        if not only(row := f"{name} | {wrong} | {m} | {n}"):
+            continue
+        rng = generator("cons", name, wrong, m, n, runs)
         ks = sorted({max(n // 2, 2), n})
         truths = [np.array([election(rng, p, wrong, k) for p in grid]) for k in ks]
         held, width, errors = np.zeros(len(ks)), np.zeros(len(ks)), []
@@ -143,7 +152,7 @@ def consensus(runs: int) -> Iterator[tuple[str, Cells]]:
         spread = np.std(errors, axis=0)
         told = {f"k={'n' if k == n else 'n/2'}": share(held[i], runs) + times(width[i] / runs, 2 * Z * spread[i])
                 for i, k in enumerate(ks)}  # fmt: skip
-        yield f"{name} | {wrong} | {m} | {n}", {"k=n/2": "", **told}
+        yield row, {"k=n/2": "", **told}
 
 
 def election(rng: np.random.Generator, rate: float, wrong: int, k: int) -> float:
@@ -155,15 +164,17 @@ def election(rng: np.random.Generator, rate: float, wrong: int, k: int) -> float
     return float(((votes[:, 0] == top) / (votes == top[:, None]).sum(axis=1)).mean())
 
 
-def differences(runs: int) -> Iterator[tuple[str, Cells]]:
+def differences(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     """Two models of the same rates, and two whose rates are drawn apart from one family."""
     sizes = ((9, 1, 1), (9, 4, 4), (9, 1, 64), (30, 1, 1), (30, 8, 8), (30, 1, 8), (30, 64, 1), (30, 4, 64),
              (100, 1, 1), (100, 1, 4), (500, 1, 1), (500, 4, 4))  # fmt: skip
-    runs = max(runs // 2, 20)
+    runs = max(runs // SCALE["differences"], 20)
     for name, (m, n_a, n_b) in product(FAMILIES, sizes):
+        if not only(row := f"{name} | {m} | {n_a} | {n_b}"):
+            continue
         cells: Cells = {}
         for kind in ("same", "apart"):
-            rng = generator("differences", name, m, n_a, n_b, kind)
+            rng = generator("differences", name, m, n_a, n_b, kind, runs)
             of_a = FAMILIES[name](rng, (runs, m))
             of_b = of_a if kind == "same" else FAMILIES[name](rng, (runs, m))
             held, found, errors, width = np.zeros(2), 0, [], 0.0
@@ -177,15 +188,17 @@ def differences(runs: int) -> Iterator[tuple[str, Cells]]:
             cells[f"{kind}: run"] = share(held[0], runs) + times(width / runs, 2 * Z * float(np.std(errors)))
             cells[f"{kind}: problems"] = share(held[1], runs)
             cells[f"{kind}: p < 0.05"] = share(found, runs)
-        yield f"{name} | {m} | {n_a} | {n_b}", cells
+        yield row, cells
 
 
-def published(runs: int) -> Iterator[tuple[str, Cells]]:
+def published(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     """Verdicts `above` and `below` on a figure of the same rates; ? is a figure whose n is not told."""
     for name, m, n in product(FAMILIES, (9, 30, 198, 500), (1, 4, 64)):
+        if not only(row := f"{name} | {m} | {n}"):
+            continue
         cells: Cells = {}
         for theirs, told in ((1, True), (4, True), (64, True), (1, False), (64, False)):
-            rng = generator("published", name, m, n, theirs, told)
+            rng = generator("published", name, m, n, theirs, told, runs)
             rates = FAMILIES[name](rng, (runs, m))
             means, figures = rng.binomial(n, rates) / n, rng.binomial(theirs, rates).mean(axis=1) / theirs
             wrong = sum(
@@ -193,7 +206,7 @@ def published(runs: int) -> Iterator[tuple[str, Cells]]:
                 for own, figure in zip(means, figures, strict=True)
             )
             cells[f"{theirs}" + ("" if told else "?")] = share(wrong, runs)
-        yield f"{name} | {m} | {n}", cells
+        yield row, cells
 
 
 def as_metric(means: Floats, n: int) -> Metric:
@@ -207,7 +220,7 @@ def as_figure(value: float, n: int | None) -> Figure:
     return Figure("", "", "", "pass@1", round(100 * value, 1), None, n, "", {}, "", "")
 
 
-def ratings(runs: int) -> Iterator[tuple[str, Cells]]:
+def ratings(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     """Ten contests of 2,000 people; the model's own error has the sd 250. Ten crowds for each row."""
     from codeforces_bounds import LADDER, default_set
     from codeforces_simulation import simulated_set
@@ -218,14 +231,17 @@ def ratings(runs: int) -> Iterator[tuple[str, Cells]]:
     crowds, levels = 10, (800, 1000, 1200, 1500, 2000, 2600)
     each = max(runs // crowds, 2)
     for spread in (0.0, 200.0, 300.0):
+        wanted = [(r, n) for r, n in product(levels, (1, 8)) if only(f"{spread:.0f} | {r} | {n}")]
+        if not wanted:
+            continue
         found: dict[tuple[int, int], list[tuple[float, ...]]] = {}
         for crowd in range(crowds):
-            rng = generator("ratings", spread, crowd)
+            rng = generator("ratings", spread, crowd, runs)
             world, true = simulated_set(contests, 0.0, 2000, rng, spread)
             fields = [Field(c, range(len(c.problems))).crowd for c in world.contests]
             curves = [f.curves(people_spread(fields)) for f in fields]
             d, slopes = (np.concatenate([getattr(c, part) for c in curves]) for part in ("difficulties", "slopes"))
-            for level, n, _ in product(levels, (1, 8), range(each)):
+            for (level, n), _ in product(wanted, range(each)):
                 chances = 1 / (1 + 10 ** ((true + rng.normal(0, 250, true.size) - level) / 400))
                 samples = np.full(true.size, n)
                 (one, k), (again, _) = (
@@ -243,7 +259,7 @@ def ratings(runs: int) -> Iterator[tuple[str, Cells]]:
             yield f"{spread:.0f} | {level} | {n}", cells
 
 
-PARTS: dict[str, tuple[Callable[[int], Iterator[tuple[str, Cells]]], str, str]] = {
+PARTS: dict[str, tuple[Callable[[int, Only], Iterator[tuple[str, Cells]]], str, str]] = {
     "avg": (avg, "family | m", "avg@n: coverage run to run (first) and over problems (second group of columns)"),
     "pass": (at_least_one, "family | m", "pass@k: coverage run to run; columns are n, k"),
     "cons": (consensus, "family | wrong answers | m | n", "cons@k: coverage run to run"),
@@ -253,23 +269,40 @@ PARTS: dict[str, tuple[Callable[[int], Iterator[tuple[str, Cells]]], str, str]] 
 }
 
 
-def summary(part: str, rows: dict[str, Cells]) -> list[str]:
-    """The lowest or highest cell of each kind and how many cells fall short."""
-    by_column: dict[str, list[float]] = {}
+def short(column: str, text: str) -> bool:
+    """Whether a cell misses what is wanted: 92% of coverage, at most 7% false verdicts, a bias of at most 20."""
+    if not text or column == "RMSE":
+        return False
+    value = float(text.split(" ")[0])
+    if "p <" in column or column == "false z" or column.rstrip("?").isdecimal():
+        return value > 7
+    return abs(value) > 20 if column == "bias" else value < 92
+
+
+def summary(rows: dict[str, Cells]) -> str:
+    by_column: dict[str, list[tuple[float, bool]]] = {}
     for cells in rows.values():
         for column, text in cells.items():
-            if text:
-                by_column.setdefault(column, []).append(float(text.split(" ")[0]))
+            if text and column != "RMSE":
+                by_column.setdefault(column, []).append((float(text.split(" ")[0]), short(column, text)))
     told = []
-    for column, values in by_column.items():
-        found = np.array(values)
-        if part == "published" or "p <" in column or column == "false z":
-            told.append(f"{column}: highest {found.max():.1f}, {(found > 7).sum()} of {len(found)} above 7")
-        elif column == "bias":
-            told.append(f"bias: {found.min():+.0f} to {found.max():+.0f}")
-        elif column != "RMSE":
-            told.append(f"{column.strip()}: lowest {found.min():.1f}, {(found < 92).sum()} of {len(found)} below 92")
-    return told
+    for column, found in by_column.items():
+        values = [value for value, _ in found]
+        missed = f"{sum(miss for _, miss in found)} of {len(found)} short"
+        told.append(f"{column.strip()} {min(values):g} to {max(values):g}, {missed}")
+    return "; ".join(told) + "."
+
+
+def table(key: str, rows: dict[str, Cells]) -> list[str]:
+    columns = list(dict.fromkeys(c for cells in rows.values() for c in cells))
+    lines = [
+        f"| {key} | {' | '.join(c.strip() for c in columns)} |",
+        "|" + "-|" * (key.count("|") + 1) + "-:|" * len(columns),
+    ]
+    for name, cells in rows.items():
+        told = (f"**{cells[c]}**" if short(c, cells.get(c, "")) else cells.get(c, "") for c in columns)
+        lines.append(f"| {name} | {' | '.join(told)} |")
+    return [*lines, ""]
 
 
 def page(kept: dict[str, Any]) -> str:
@@ -277,19 +310,17 @@ def page(kept: dict[str, Any]) -> str:
         "# Coverage: every simulated cell", "",
         "Written by `python benchmarks/coverage.py`; [statistics](statistics.md) has the methods. Percent of simulated",
         "runs. Behind ×: the mean width over that of an oracle, which knows the true standard error (left out where",
-        "that is nearly 0 or the ratio is above 99). m problems, n samples a problem. New problems and samples in each run.",
-        "A share of 95 has the standard error 22 / √runs: of hundreds of cells some lie three of these below.", "",
+        "that is nearly 0 or the ratio is above 99). m problems, n samples a problem; both are drawn anew in each run.",
+        "Bold: coverage below 92, false verdicts or p < 0.05 above 7, a bias beyond 20. A share near 95 has the",
+        "standard error 22 / √runs, so that of hundreds of cells some are bold by chance: every row that has such a",
+        "cell is simulated again with more runs, in a table of its own.", "",
     ]  # fmt: skip
     for part, (_, key, title) in PARTS.items():
-        if part not in kept:
-            continue
-        rows: dict[str, Cells] = kept[part]["rows"]
-        columns = list(dict.fromkeys(c for cells in rows.values() for c in cells))
-        lines += [f"## {title}", "", f"{kept[part]['runs']} runs a cell. " + "; ".join(summary(part, rows)) + ".", ""]
-        lines += [f"| {key} | {' | '.join(c.strip() for c in columns)} |"]
-        lines += ["|" + "-|" * (key.count("|") + 1) + "-:|" * len(columns)]
-        lines += [f"| {name} | {' | '.join(cells.get(c, '') for c in columns)} |" for name, cells in rows.items()]
-        lines += [""]
+        if part in kept:
+            runs, rows, again = (kept[part][what] for what in ("runs", "rows", "again"))
+            lines += [f"## {title}", "", f"{runs} runs a cell: {summary(rows)}", "", *table(key, rows)]
+            if again:
+                lines += [f"Again, {AGAIN * runs} runs a cell: {summary(again)}", "", *table(key, again)]
     return "\n".join(lines)
 
 
@@ -302,12 +333,15 @@ def main() -> None:
     options = parser.parse_args()
     kept = json.loads(options.cells.read_text()) if options.cells.exists() else {}
     for part in options.parts or PARTS:
-        rows = {}
-        for name, cells in PARTS[part][0](options.runs):
-            rows[name] = cells
+        found = kept[part] = {"runs": options.runs // SCALE.get(part, 1), "rows": {}, "again": {}}
+        simulate = PARTS[part][0]
+        for name, cells in simulate(options.runs, lambda _: True):
+            found["rows"][name] = cells
             print(part, name, cells, flush=True)
-        scale = {"cons": 3, "differences": 2}.get(part, 1)
-        kept[part] = {"runs": options.runs // scale, "rows": rows}
+        missed = {row for row, cells in found["rows"].items() if any(short(c, text) for c, text in cells.items())}
+        for name, cells in simulate(AGAIN * options.runs, missed.__contains__):
+            found["again"][name] = cells
+            print(part, "again", name, cells, flush=True)
         options.cells.write_text(json.dumps(kept))
         options.page.write_text(page(kept), encoding="utf-8")
 

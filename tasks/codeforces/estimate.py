@@ -156,7 +156,7 @@ def rate(
     if bound and found.low is not None and found.high is not None:
         most = "everything" if bound == "above" else "nothing"
         limit = _limit(bound, found.low, found.high)
-        notes.append(f"{most} was solved: the rating is {limit}, where the estimate itself stands is the prior's word")
+        notes.append(f"{most} was solved: the rating is {limit}")
     run = _run_to_run(rows, curves, found, bound, level, draws, seed)
     return Rating(
         rating=found.rating,
