@@ -110,10 +110,12 @@ def avg(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
 
 def at_least_one(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     settings = ((2, 2), (3, 3), (4, 2), (4, 4), (8, 8), (16, 4), (16, 16), (64, 16), (64, 64))
+    everywhere = {name: draw(generator("all", name), (1000, 1000)) for name, draw in FAMILIES.items()}
+    means = {(name, k): float((1 - (1 - r) ** k).mean()) for name, r in everywhere.items() for _, k in settings}
     for name, m in product(FAMILIES, (9, 30, 100, 500)):
         if not only(row := f"{name} | {m}"):
             continue
-        cells: Cells = {}
+        cells, over = {}, {}
         for n, k in settings:
             rng = generator("pass", name, m, n, k, runs)
             rates = FAMILIES[name](rng, (runs, m))
@@ -125,7 +127,10 @@ def at_least_one(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
             width = sum(f.interval_run[1] - f.interval_run[0] for f in found) / runs
             spread = float(np.std([f.value for f in found] - truth))
             cells[f"{n}, {k}"] = share(held, runs) + times(width, 2 * Z * spread)
-        yield row, cells
+            held = sum(inside(f.interval_problems, means[name, k]) for f in found)
+            width = sum(f.interval_problems[1] - f.interval_problems[0] for f in found) / runs
+            over[f"{n}, {k} "] = share(held, runs) + times(width, 2 * Z * float(np.std([f.value for f in found])))
+        yield row, cells | over
 
 
 def consensus(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
@@ -137,7 +142,9 @@ def consensus(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
         rng = generator("cons", name, wrong, m, n, runs)
         ks = sorted({max(n // 2, 2), n})
         truths = [np.array([election(rng, p, wrong, k) for p in grid]) for k in ks]
-        held, width, errors = np.zeros(len(ks)), np.zeros(len(ks)), []
+        drawn = FAMILIES[name](rng, (500, 400))
+        everywhere = [float(np.interp(drawn, grid, t).mean()) for t in truths]
+        held, over, width, errors = np.zeros(len(ks)), np.zeros(len(ks)), np.zeros(len(ks)), []
         for rates in FAMILIES[name](rng, (runs, m)):
             right = rng.random((m, n)) < rates[:, None]
             answers = np.where(right, -1, rng.integers(0, wrong, (m, n)))
@@ -147,12 +154,16 @@ def consensus(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
             held += [
                 f.interval_run[0] - 0.002 <= t <= f.interval_run[1] + 0.002 for f, t in zip(found, truth, strict=True)
             ]
+            over += [inside(f.interval_problems, t, 0.003) for f, t in zip(found, everywhere, strict=True)]
             width += [f.interval_run[1] - f.interval_run[0] for f in found]
             errors.append([f.value - t for f, t in zip(found, truth, strict=True)])
         spread = np.std(errors, axis=0)
-        told = {f"k={'n' if k == n else 'n/2'}": share(held[i], runs) + times(width[i] / runs, 2 * Z * spread[i])
-                for i, k in enumerate(ks)}  # fmt: skip
-        yield row, {"k=n/2": "", **told}
+        cells: Cells = {"k=n/2": "", "k=n": "", "k=n/2 ": "", "k=n ": ""}
+        for i, k in enumerate(ks):
+            column = "k=n" if k == n else "k=n/2"
+            cells[column] = share(held[i], runs) + times(width[i] / runs, 2 * Z * spread[i])
+            cells[f"{column} "] = share(over[i], runs)
+        yield row, cells
 
 
 def election(rng: np.random.Generator, rate: float, wrong: int, k: int) -> float:
@@ -225,7 +236,7 @@ def ratings(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
     from codeforces_bounds import LADDER, default_set
     from codeforces_simulation import simulated_set
     from evalkit_tasks.codeforces.field import Field, people_spread
-    from evalkit_tasks.codeforces.solve_model import fit_solve_model, run_error
+    from evalkit_tasks.codeforces.solve_model import run_error
 
     contests = default_set() if "EVALKIT_DATA" in os.environ else dict.fromkeys(range(1, 11), LADDER)
     crowds, levels = 10, (800, 1000, 1200, 1500, 2000, 2600)
@@ -241,28 +252,53 @@ def ratings(runs: int, only: Only) -> Iterator[tuple[str, Cells]]:
             fields = [Field(c, range(len(c.problems))).crowd for c in world.contests]
             curves = [f.curves(people_spread(fields)) for f in fields]
             d, slopes = (np.concatenate([getattr(c, part) for c in curves]) for part in ("difficulties", "slopes"))
-            for (level, n), _ in product(wanted, range(each)):
-                chances = 1 / (1 + 10 ** ((true + rng.normal(0, 250, true.size) - level) / 400))
-                samples = np.full(true.size, n)
-                (one, k), (again, _) = (
-                    (fit_solve_model(d, k, samples, slopes=slopes), k) for k in rng.binomial(n, chances, (2, true.size))
-                )
-                run = run_error(d, k, samples, slopes, rating=one.rating, draws=100, rng=rng)
-                z = (one.rating - again.rating) / (run.stderr * 2**0.5)
-                held = one.low <= level <= one.high
-                found.setdefault((level, n), []).append((one.rating - level, held, one.high - one.low, abs(z) >= Z))
+            fits = {n: fitter(d, slopes, n) for n in {n for _, n in wanted}}
+            for level, n in wanted:
+                shift = rng.normal(0, 250, (each, true.size))
+                counts = rng.binomial(n, 1 / (1 + 10 ** ((true + shift - level) / 400)), (2, each, true.size))
+                for i, (k, again) in enumerate(counts.transpose(1, 0, 2)):
+                    one, wrong = fits[n](k), np.nan
+                    if i % 8 == 0:
+                        run = run_error(d, k, np.full(true.size, n), slopes, rating=one.rating, draws=100, rng=rng)
+                        wrong = float(abs(one.rating - fits[n](again).rating) >= Z * run.stderr * 2**0.5)
+                    held = one.low <= level <= one.high
+                    found.setdefault((level, n), []).append((one.rating - level, held, one.high - one.low, wrong))
         for (level, n), rows in found.items():
             error, held, width, wrong = np.array(rows, dtype=np.float64).T
             cells = {"bias": f"{error.mean():+.0f}", "RMSE": f"{np.sqrt((error**2).mean()):.0f}",
                      "coverage": share(held.sum(), len(rows)) + times(width.mean(), 2 * Z * float(error.std())),
-                     "false z": share(wrong.sum(), len(rows))}  # fmt: skip
+                     "false z": share(np.nansum(wrong), np.isfinite(wrong).sum())}  # fmt: skip
             yield f"{spread:.0f} | {level} | {n}", cells
+
+
+def fitter(difficulties: Floats, slopes: Floats, n: int) -> Callable[[Any], Any]:
+    """`fit_solve_model` for many counts on the same problems: the same, from tables of each count's likelihood."""
+    from evalkit_tasks.codeforces.solve_model import NOISE, fit_solve_model, log_chances, log_prior, summary
+
+    problems = np.arange(difficulties.size)
+    tables = [
+        np.array(
+            [log_chances(difficulties, slopes, [c] * problems.size, [n] * problems.size, sd) for c in range(n + 1)]
+        )
+        for sd, _ in NOISE
+    ]
+    prior, weights = log_prior(difficulties, slopes), np.log([weight for _, weight in NOISE])[:, None]
+
+    def fit(counts: Any) -> Any:
+        parts = np.array([of_sd[counts, problems].sum(axis=0) for of_sd in tables]) + weights
+        return summary(np.logaddexp.reduce(parts) + prior, problems.size, 0.95)
+
+    probe = problems % (n + 1)
+    assert (
+        abs(fit(probe).rating - fit_solve_model(difficulties, probe, [n] * problems.size, slopes=slopes).rating) < 1e-6
+    )
+    return fit
 
 
 PARTS: dict[str, tuple[Callable[[int, Only], Iterator[tuple[str, Cells]]], str, str]] = {
     "avg": (avg, "family | m", "avg@n: coverage run to run (first) and over problems (second group of columns)"),
-    "pass": (at_least_one, "family | m", "pass@k: coverage run to run; columns are n, k"),
-    "cons": (consensus, "family | wrong answers | m | n", "cons@k: coverage run to run"),
+    "pass": (at_least_one, "family | m", "pass@k: coverage run to run (first) and over problems; columns are n, k"),
+    "cons": (consensus, "family | wrong answers | m | n", "cons@k: coverage run to run (first) and over problems"),
     "differences": (differences, "family | m | n of A | n of B", "Differences: coverage, and p below 0.05 (nominal 5)"),
     "published": (published, "family | m | our n", "False verdicts on a published figure (nominal 5); columns: its n"),
     "ratings": (ratings, "people's spread | rating | n", "CodeForces ratings from standings (rule humans)"),

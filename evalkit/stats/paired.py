@@ -13,8 +13,8 @@ from evalkit.stats.metrics import avg_at_n
 _Z = 1.959963984540054
 _POWER_Z = _Z + 0.8416212335729143  # two-sided 5%, power 80%
 _EXACT_CELLS = 20_000_000
-_THINNINGS, _FLIPS_EACH = 100, 200
-_FLIPS = _THINNINGS * _FLIPS_EACH
+_FLIPS = 20_000
+_THINNINGS, _TOGETHER = 100, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ def compare_paired(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], t
     if not 0 < target < 1:
         raise EvalkitError(f"A difference of {target * 100:g} points cannot be seen.", "ask for one in (0, 100).")
     first, second = avg_at_n(a), avg_at_n(b)
-    means_a = np.array([np.mean(row) for row in a])
-    means_b = np.array([np.mean(row) for row in b])
+    means_a, means_b = (np.asarray(rows, dtype=np.float64).mean(axis=1) for rows in (a, b))
     differences = means_b - means_a
     problems = len(differences)
     spread = float(differences.std(ddof=1)) if problems > 1 else math.nan
@@ -140,26 +139,30 @@ def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -
             return min(float(weights[sums >= observed].sum()), 1.0)
     means = np.array([np.mean(y) - np.mean(x) for x, y in zip(a, b, strict=True)])
     rng = np.random.default_rng(0)
-    beyond = sum(_beyond(means, float(means.sum()), 1000, rng) for _ in range(_FLIPS // 1000))
+    beyond = sum(_beyond(means[None], 1000, rng) for _ in range(_FLIPS // 1000))
     return (beyond + 1) / (_FLIPS + 1)
 
 
-def _beyond(differences: Floats, observed: float, flips: int, rng: np.random.Generator) -> int:
-    """How many of `flips` random sign flips of the differences have a sum as far from 0 as `observed`."""
-    signs = rng.integers(0, 2, size=(flips, len(differences))) * 2 - 1
-    return int((np.abs(signs @ differences) >= abs(observed) - 1e-9).sum())
+def _beyond(differences: Floats, flips: int, rng: np.random.Generator) -> int:
+    """How many of `flips` random sign flips of each row (sets, problems) have a sum as far from 0 as the row's own."""
+    sets, problems = differences.shape
+    bits = np.frombuffer(rng.bytes(sets * flips * (-(-problems // 8))), dtype=np.uint8)
+    kept = np.unpackbits(bits.reshape(sets, flips, -1), axis=2, count=problems)
+    own = differences.sum(axis=1)[:, None]
+    sums = 2 * np.matmul(kept.astype(np.float64), differences[:, :, None])[:, :, 0] - own
+    return int((np.abs(sums) >= np.abs(own) - 1e-9).sum())
 
 
 def _thinned_test(a: Floats, b: Floats) -> float:
     rng, n, beyond = np.random.default_rng(0), min(a.shape[1], b.shape[1]), 0
 
     def thinned(values: Floats) -> Floats:
-        some = values if values.shape[1] == n else rng.permuted(values, axis=1)[:, :n]
-        return np.asarray(some.mean(axis=1))
+        repeated = np.repeat(values[None], _TOGETHER, axis=0)
+        some = repeated if values.shape[1] == n else rng.permuted(repeated, axis=2)[:, :, :n]
+        return np.asarray(some.mean(axis=2))
 
-    for _ in range(_THINNINGS):
-        differences = thinned(b) - thinned(a)
-        beyond += _beyond(differences, float(differences.sum()), _FLIPS_EACH, rng)
+    for _ in range(_THINNINGS // _TOGETHER):
+        beyond += _beyond(thinned(b) - thinned(a), _FLIPS // _THINNINGS, rng)
     return (beyond + 1) / (_FLIPS + 1)
 
 
@@ -177,9 +180,11 @@ def least_p_value(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) ->
 
 def _integer_differences(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> list[int] | None:
     """Each problem's B minus A in units of 1 / n, n being the same for both; None where a value is neither 0 nor 1."""
-    if any(v not in (0, 1) for rows in (a, b) for row in rows for v in row):
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if not (np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()):
         return None
-    return [int(sum(y)) - int(sum(x)) for x, y in zip(a, b, strict=True)]
+    steps: list[int] = (second.sum(axis=1) - first.sum(axis=1)).astype(np.int64).tolist()
+    return steps
 
 
 def holm(p_values: Sequence[float], least: Sequence[float] | None = None, level: float = 0.05) -> list[float]:

@@ -85,13 +85,11 @@ def solved_by_people(contest: Contest, standings: Standings) -> npt.NDArray[np.b
 
 @dataclass(frozen=True)
 class Curves:
-    """Difficulty and slope of each problem, and how well they fit: `fit` is the log posterior at its mode, up to a
-    constant.
-    """
+    """Difficulty and slope of each problem; `weights` is what the people tell of the slope, 1 / variance."""
 
     difficulties: Floats
     slopes: Floats
-    fit: float
+    weights: Floats
 
 
 class Crowd:
@@ -142,11 +140,9 @@ class Crowd:
             level, slope = level + steps[0], slope + steps[1]
             if np.abs(steps).max() < 1e-6:
                 break
-        likelihood = (right * np.log(chance) + (people - right) * np.log1p(-chance)).sum(axis=0)
-        prior = self._precision * level**2 + (slope - 1) ** 2 / _SLOPE_SD**2
-        fit = float((likelihood - prior / 2).sum())
         slope = np.clip(slope, 0.2, 3.0)
-        return Curves(self._expected - level / (slope * ELO_SCALE), slope, fit)
+        told = np.maximum(determinant / h00 - _SLOPE_SD**-2, 0.0)
+        return Curves(self._expected - level / (slope * ELO_SCALE), slope, told)
 
 
 def people_curves(
@@ -161,13 +157,17 @@ def people_spread(crowds: Sequence[Crowd]) -> float:
     """By how much people's luck with single problems varies (sd in rating points), over all contests together.
 
     One result for each person and problem does not tell luck from a problem that separates people badly, but luck
-    flattens all problems alike, while Elo's formula says that slopes are 1 on average. So the spread is
-    the mean of `SPREADS`, each weighted by the profile likelihood under the priors of `Crowd.curves`. (The marginal
-    likelihood prefers a larger spread: the prior of a slope is wider than the slope is known.)
+    flattens all problems alike, while by Elo's formula slopes are 1 on average. So it is the spread, from 0 to 400, at
+    which their mean, weighted by what is known of each, is 1; 0 where it is above 1 without any.
     """
-    fits = np.array([sum(crowd.curves(spread).fit for crowd in crowds) for spread in SPREADS])
-    weights = np.exp(fits - fits.max())
-    return float(weights @ SPREADS / weights.sum())
+    means = []
+    for spread in SPREADS:
+        found = [crowd.curves(spread) for crowd in crowds]
+        slopes, weights = (np.concatenate([getattr(c, part) for c in found]) for part in ("slopes", "weights"))
+        means.append(float(weights @ slopes / max(float(weights.sum()), 1e-300)))
+        if means[-1] >= 1:
+            break
+    return float(np.interp(1.0, np.maximum.accumulate(means), SPREADS[: len(means)]))
 
 
 class Field:

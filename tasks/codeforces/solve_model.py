@@ -7,6 +7,7 @@ is itself uncertain (`NOISE`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,20 +86,35 @@ def fit_solve_model(
         raise ValueError("a slope has to be above 0")
     if (n < 1).any() or (s < 0).any() or (s > n).any():
         raise ValueError("solved has to lie between 0 and samples, and samples to be 1 or more")
-    gaps = steep[:, None] * (_GRID - d[:, None])
-    log_prior = _jeffreys(gaps, steep)
     parts = []
     for noise_sd, weight in noise:
-        total = log_prior + math.log(weight)
-        for gap, yes, count in zip(gaps, s.tolist(), n.tolist(), strict=True):
-            total += np.interp(gap, _OFFSETS, _curve(int(yes), int(count), noise_sd))
-        parts.append(total)
-    log_density = np.logaddexp.reduce(parts)
+        chances = log_chances(d, steep, s.tolist(), n.tolist(), noise_sd)
+        parts.append(chances.sum(axis=0) + math.log(weight))
+    return summary(np.logaddexp.reduce(parts) + log_prior(d, steep), d.size, level)
+
+
+def log_chances(
+    difficulties: Floats, slopes: Floats, solved: Sequence[int], samples: Sequence[int], noise_sd: float
+) -> Floats:
+    """log P(solved of samples), up to a constant, of each problem (rows) at each rating of the grid."""
+    gaps = slopes[:, None] * (_GRID - difficulties[:, None])
+    curves = (_curve(int(yes), int(count), noise_sd) for yes, count in zip(solved, samples, strict=True))
+    return np.array([np.interp(gap, _OFFSETS, curve) for gap, curve in zip(gaps, curves, strict=True)])
+
+
+def log_prior(difficulties: Floats, slopes: Floats) -> Floats:
+    """Jeffreys' prior at each rating of the grid: log of the root of one sample's Fisher information."""
+    chances = np.exp(log_chances(difficulties, slopes, [1] * len(slopes), [1] * len(slopes), NOISE_SD))
+    return np.asarray(np.log(np.maximum(slopes**2 @ (chances * (1 - chances)), 1e-300)) / 2)
+
+
+def summary(log_density: Floats, problems: int, level: float) -> SolveFit:
+    """The mode and the interval of a posterior on the grid."""
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
     mode, tail = _peak(log_density), (1 - level) / 2
     low, high = np.interp([tail, 1 - tail], np.cumsum(density) - density / 2, _GRID)
-    wider = t_over_normal(max(d.size - 1, _LEAST_FREEDOM), level)
+    wider = t_over_normal(max(problems - 1, _LEAST_FREEDOM), level)
     return SolveFit(mode, mode + wider * (float(low) - mode), mode + wider * (float(high) - mode), level)
 
 
@@ -189,12 +205,6 @@ def _local(
         chances=chances / chances.sum(axis=2, keepdims=True),
         scores=scores,
     )
-
-
-def _jeffreys(gaps: Floats, slopes: Floats) -> Floats:
-    """log of the root of one sample's Fisher information at each rating; `gaps` (problems, ratings) from difficulty."""
-    chances = np.exp([np.interp(gap, _OFFSETS, _curve(1, 1, NOISE_SD)) for gap in gaps])
-    return np.asarray(np.log(np.maximum(slopes**2 @ (chances * (1 - chances)), 1e-300)) / 2)
 
 
 def t_over_normal(freedom: int, level: float) -> float:
