@@ -199,7 +199,8 @@ class Metric:
     """A figure of a report, in `unit`; `n` counts the completions it rests on.
 
     `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
-    `interval_run` are run to run: the same problems, new completions. None where there is none.
+    `interval_run` are run to run: the same problems, new completions. None where there is none. `text` is printed in
+    place of a value that is only a bound, such as `above 3,900`.
 
     Examples:
         >>> Metric("pass@1", 72.6, n=1920, unit="%", stderr_problems=8.1).value
@@ -215,3 +216,4 @@ class Metric:
     stderr_problems: float | None = None
     interval_problems: Interval | None = None
     note: str = ""
+    text: str = ""

@@ -275,27 +275,40 @@ if word == "loop":
 if word == "eat": x = bytearray(1 << 40)
 print(1 if output.split() == expected.split() else 0)
 """
-_CHECKED = ["exit1", "exit3", "exit255", "exit-1", "die", "raise", "loop", "eat", "echo 0", "echo no", "echo -1", "echo nan"]
+_CHECKED = [
+    "exit1",
+    "exit3",
+    "exit255",
+    "exit-1",
+    "die",
+    "raise",
+    "loop",
+    "eat",
+    "echo 0",
+    "echo no",
+    "echo -1",
+    "echo nan",
+]
 
 _CPP = {
     "template_depth": "template<int n> struct A { static const int v = A<n - 1>::v + A<n - 2>::v; };\nint main() { return A<900000>::v; }",
     "template_width": "template<int d, int n> struct A { A<d - 1, 2 * n> a; A<d - 1, 2 * n + 1> b; };\ntemplate<int n> struct A<0, n> { char c; };\nA<24, 0> x; int main() {}",
-    "includes_itself": "#include \"solution.cpp\"\nint main() {}",
-    "includes_zero": "#include \"/dev/zero\"\nint main() {}",
-    "includes_random": "#include \"/dev/urandom\"\nint main() {}",
+    "includes_itself": '#include "solution.cpp"\nint main() {}',
+    "includes_zero": '#include "/dev/zero"\nint main() {}',
+    "includes_random": '#include "/dev/urandom"\nint main() {}',
     "macros": "#define A x x x x x x x x x x\n#define B A A A A A A A A A A\n#define C B B B B B B B B B B\n#define D C C C C C C C C C C\n#define E D D D D D D D D D D\n#define F E E E E E E E E E E\n#define G F F F F F F F F F F\nG",
     "constant_loop": "constexpr int f(int n) { int s = 0; for (int i = 0; i < 2000000000; i++) for (int j = 0; j < n; j++) s ^= i * j; return s; }\nconstexpr int x = f(2000000000); int main() {}",
     "large_executable": "char a[300 << 20] = {1}; int main() { return a[5]; }",
     "error_flood": "template<class T> void f(T t) { f(&t); }\nint main() { f(1); }",
-    "asm_incbin": "asm(\".incbin \\\"/etc/passwd\\\"\"); int main() {}",
-    "asm_repeat": "asm(\".rept 100000000\\n.quad 1\\n.endr\"); int main() {}",
+    "asm_incbin": 'asm(".incbin \\"/etc/passwd\\""); int main() {}',
+    "asm_repeat": 'asm(".rept 100000000\\n.quad 1\\n.endr"); int main() {}',
 }
 _CPP_RUNS = {
-    "counts_runs": "#include <cstdio>\nint main() { FILE* f = fopen(\"m\", \"a\"); fputc('x', f); printf(\"%ld\", ftell(f)); }",
-    "counts_in_links": "#include <cstdio>\n#include <sys/stat.h>\nint main() { struct stat s; stat(\".\", &s); printf(\"%ld\", (long)s.st_nlink - 1); char n[9]; sprintf(n, \"d%ld\", (long)s.st_nlink); mkdir(n, 0700); }",
-    "counts_in_mode": "#include <cstdio>\n#include <sys/stat.h>\nint main() { struct stat s; fstat(1, &s); int n = s.st_mode & 3; if (n == 3) n = 0; fchmod(1, 0700 | (n + 1)); printf(\"%d\", n + 1); }",
+    "counts_runs": '#include <cstdio>\nint main() { FILE* f = fopen("m", "a"); fputc(\'x\', f); printf("%ld", ftell(f)); }',
+    "counts_in_links": '#include <cstdio>\n#include <sys/stat.h>\nint main() { struct stat s; stat(".", &s); printf("%ld", (long)s.st_nlink - 1); char n[9]; sprintf(n, "d%ld", (long)s.st_nlink); mkdir(n, 0700); }',
+    "counts_in_mode": '#include <cstdio>\n#include <sys/stat.h>\nint main() { struct stat s; fstat(1, &s); int n = s.st_mode & 3; if (n == 3) n = 0; fchmod(1, 0700 | (n + 1)); printf("%d", n + 1); }',
     "signal_40": "#include <csignal>\nint main() { raise(40); }",
-    "bad_alloc_text": "#include <cstdio>\nint main() { fputs(\"std::bad_alloc\", stderr); return 1; }",
+    "bad_alloc_text": '#include <cstdio>\nint main() { fputs("std::bad_alloc", stderr); return 1; }',
 }
 COUNTS = [("a", "1"), ("a", "2"), ("a", "3")]
 COUNT_PRINT = "\nprint(n + 1)\n"
@@ -317,9 +330,30 @@ def _remembering() -> list[Bending]:
         function = f"def f(x):\n{inside}\n    return n + 1\n"
         if name in ("open", "math", "class_attribute", "re_cache", "builtins", "modules", "folder_links", "umask"):
             found.append(Bending(f"function_remembers_{name}", function, COUNTS_OF_FUNCTIONS, fn_name="f"))
-    found.append(Bending("function_global", "n = 0\ndef f(x):\n    global n\n    n += 1\n    return n\n", COUNTS_OF_FUNCTIONS, fn_name="f"))
-    found.append(Bending("function_cache", "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)\n", COUNTS_OF_FUNCTIONS, fn_name="f"))
-    found.append(Bending("class_cache", "class Solution:\n    n = 0\n    def f(self, x):\n        Solution.n += 1\n        return self.n\n", COUNTS_OF_FUNCTIONS, fn_name="f"))
+    found.append(
+        Bending(
+            "function_global",
+            "n = 0\ndef f(x):\n    global n\n    n += 1\n    return n\n",
+            COUNTS_OF_FUNCTIONS,
+            fn_name="f",
+        )
+    )
+    found.append(
+        Bending(
+            "function_cache",
+            "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)\n",
+            COUNTS_OF_FUNCTIONS,
+            fn_name="f",
+        )
+    )
+    found.append(
+        Bending(
+            "class_cache",
+            "class Solution:\n    n = 0\n    def f(self, x):\n        Solution.n += 1\n        return self.n\n",
+            COUNTS_OF_FUNCTIONS,
+            fn_name="f",
+        )
+    )
     return found
 
 
@@ -340,7 +374,9 @@ def _forging() -> list[Bending]:
     for name, payload in _FORGERIES.items():
         forge = _FORGE.format(payload=payload)
         found.append(Bending(f"forged_{name}", f"{forge}forge()\n", [("1", "2")]))
-        found.append(Bending(f"forged_and_left_{name}", f"{forge}forge()\nos._exit(1)\n", [("1", "2")], mode="lcb-compat"))
+        found.append(
+            Bending(f"forged_and_left_{name}", f"{forge}forge()\nos._exit(1)\n", [("1", "2")], mode="lcb-compat")
+        )
         function = f"{forge}class Solution:\n    def f(self, x):\n        forge()\n        return 7\n"
         found.append(Bending(f"function_forged_{name}", function, [("1", "2"), ("1", "2")], fn_name="f"))
     return found
@@ -349,20 +385,61 @@ def _forging() -> list[Bending]:
 def suite() -> list[Bending]:
     """All of them."""
     found = _remembering() + _second_chances() + _forging()
-    found += [Bending(f"signal_{n}", f"import os, time\nos.kill(os.getpid(), {n})\ntime.sleep(0.05)\n", [("1", "2")]) for n in _SIGNALS]
-    found += [Bending(f"signal_{n}_compat", f"import os\nos.kill = __import__('signal').raise_signal\nos.kill({n})\n", [("1", "2")], mode="lcb-compat") for n in _SIGNALS[::4]]
-    found += [Bending(f"source_{name}", f"{code}\nprint('held')\n", [("1", "2")], slow=True) for name, code in _SOURCES.items()]
-    found += [Bending(f"source_{name}_compat", f"{code}\n", [("1", "2")], mode="lcb-compat", slow=True) for name, code in list(_SOURCES.items())[::3]]
     found += [
-        Bending(f"leak_{name}", "try:\n" + textwrap.indent(code, "    ") + "\n    print('ESCAPED')\nexcept BaseException as e:\n    print('held', type(e))\n", [("", "ESCAPED")])
+        Bending(f"signal_{n}", f"import os, time\nos.kill(os.getpid(), {n})\ntime.sleep(0.05)\n", [("1", "2")])
+        for n in _SIGNALS
+    ]
+    found += [
+        Bending(
+            f"signal_{n}_compat",
+            f"import os\nos.kill = __import__('signal').raise_signal\nos.kill({n})\n",
+            [("1", "2")],
+            mode="lcb-compat",
+        )
+        for n in _SIGNALS[::4]
+    ]
+    found += [
+        Bending(f"source_{name}", f"{code}\nprint('held')\n", [("1", "2")], slow=True)
+        for name, code in _SOURCES.items()
+    ]
+    found += [
+        Bending(f"source_{name}_compat", f"{code}\n", [("1", "2")], mode="lcb-compat", slow=True)
+        for name, code in list(_SOURCES.items())[::3]
+    ]
+    found += [
+        Bending(
+            f"leak_{name}",
+            "try:\n"
+            + textwrap.indent(code, "    ")
+            + "\n    print('ESCAPED')\nexcept BaseException as e:\n    print('held', type(e))\n",
+            [("", "ESCAPED")],
+        )
         for name, code in _LEAKS.items()
     ]
     for mode in ("script", "lcb-compat", "lcb-compat-2025-05"):
-        found += [Bending(f"outlasts_{name}_{mode}", f"{code}{_BURN}print(1)\n", [("", "1")], mode=mode, seconds=1.0) for name, code in _OUTLASTING.items()]
-        found.append(Bending(f"outlasts_threads_{mode}", _THREADS.format(each=0.7, count=4) + "print(1)\n", [("", "1")], mode=mode, seconds=1.0))
-        caught = f"try:\n{textwrap.indent(_BURN, '    ')}except BaseException:\n{textwrap.indent(_BURN, '    ')}print(1)\n"
+        found += [
+            Bending(f"outlasts_{name}_{mode}", f"{code}{_BURN}print(1)\n", [("", "1")], mode=mode, seconds=1.0)
+            for name, code in _OUTLASTING.items()
+        ]
+        found.append(
+            Bending(
+                f"outlasts_threads_{mode}",
+                _THREADS.format(each=0.7, count=4) + "print(1)\n",
+                [("", "1")],
+                mode=mode,
+                seconds=1.0,
+            )
+        )
+        caught = (
+            f"try:\n{textwrap.indent(_BURN, '    ')}except BaseException:\n{textwrap.indent(_BURN, '    ')}print(1)\n"
+        )
         found.append(Bending(f"outlasts_caught_{mode}", caught, [("", "1")], mode=mode, seconds=1.0))
-    found += [Bending(f"checker_{word.replace(' ', '_')}", f"print({word!r})", [("", "1")], checker=_CHECKER, seconds=1.0) for word in _CHECKED]
-    found += [Bending(f"compiler_{name}", code, [("", "held")], language="c++17", slow=True) for name, code in _CPP.items()]
+    found += [
+        Bending(f"checker_{word.replace(' ', '_')}", f"print({word!r})", [("", "1")], checker=_CHECKER, seconds=1.0)
+        for word in _CHECKED
+    ]
+    found += [
+        Bending(f"compiler_{name}", code, [("", "held")], language="c++17", slow=True) for name, code in _CPP.items()
+    ]
     found += [Bending(f"cpp_{name}", code, COUNTS, language="c++17") for name, code in _CPP_RUNS.items()]
     return found
