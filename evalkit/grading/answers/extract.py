@@ -8,13 +8,12 @@ import re
 from dataclasses import dataclass
 
 from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
+from evalkit.thinking import until_end_of_turn
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
 _LONGEST = 4_000  # characters of a response that is nothing but an expression
 _TRIES = 20  # of the last cues
-_END_OF_TURN = re.compile(
-    r"<\|(?:im_end|im_start|eot_id|endoftext|end|return|start_header_id)\|>|<｜[^｜>]{1,40}｜>|</s>|<end_of_turn>|\[INST\]"
-)
+_GLM_BOX = re.compile(r"<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
 _BOX = re.compile(r"(?:\\|\x08)(?:boxed|fbox|framebox)\s*(?=\{)|\x08oxed\s*(?=\{)")
 _BARE_BOX = re.compile(r"\\boxed\s*([-+]?[\w.]+)")
 _BRACE = re.compile(r"\\[{}]|[{}]|\\\\")
@@ -96,11 +95,13 @@ def box_contents(text: str) -> list[tuple[int, int, str]]:
 
 def visible(response: str) -> str:
     """The end of a response, up to the token that ends the turn; digits of every script as 0 to 9."""
-    response = ascii_digits(response[-_TAIL:])
-    ends = _END_OF_TURN.search(response.lstrip())
-    if ends and response.lstrip()[: ends.start()].strip():
-        response = response.lstrip()[: ends.start()]
-    return response
+    response = until_end_of_turn(ascii_digits(response[-_TAIL:]))
+    return _GLM_BOX.sub(_as_box, response) if "<|begin_of_box|>" in response else response
+
+
+def _as_box(match: re.Match[str]) -> str:
+    """GLM's own box as `\\boxed{}`, unless one stands in it."""
+    return match[1] if "box" in match[1] or match[1].count("{") != match[1].count("}") else rf"\boxed{{{match[1]}}}"
 
 
 def _from_box(response: str) -> tuple[Extracted, int] | None:
