@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 
 from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
+from evalkit.grading.answers.conclusions import breaks_off, read_statement
+from evalkit.grading.answers.values import V, mask
 from evalkit.thinking import until_end_of_turn
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
@@ -57,11 +59,14 @@ class Extracted:
 
     answer: str
     rule: str
+    side: str | None = None  # the right side of the answer's equation, where that may be meant
+    worded: bool = False  # a sentence: numbers in it are not its value
+    parts: tuple[str, ...] = ()  # the boxes of labelled parts, where the last one is taken to be the answer
 
 
 def extract_answer(response: str) -> Extracted | None:
     """The answer that a response (thinking split off already) gives; None where it states none."""
-    response = visible(response)
+    response = _before_next_turn(visible(response))
     boxed = _from_box(response)
     if boxed is None:
         return _from_element(response) or _from_statement(response)
@@ -102,6 +107,26 @@ def visible(response: str) -> str:
 def _as_box(match: re.Match[str]) -> str:
     """GLM's own box as `\\boxed{}`, unless one stands in it."""
     return match[1] if "box" in match[1] or match[1].count("{") != match[1].count("}") else rf"\boxed{{{match[1]}}}"
+
+
+_RUNS_ON = re.compile(
+    r"^[\s*_#>]*(?:User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?)[\s*_]*(?::|\n)[^\n]",
+    re.MULTILINE,
+)
+_SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECASE)
+
+
+def _before_next_turn(response: str) -> str:
+    """The response up to where the model goes on with a question of its own: "User: …", "Question: …"."""
+    for match in _RUNS_ON.finditer(response):
+        before = response[: match.start()]
+        if (
+            before.strip()
+            and (_SAYS.search(before.split("\n", 1)[-1]) or _SAYS.search(before))
+            and "\n" in response[: match.end()]
+        ):
+            return before
+    return response
 
 
 def _from_box(response: str) -> tuple[Extracted, int] | None:
@@ -163,32 +188,44 @@ def _from_element(response: str) -> Extracted | None:
 
 def _from_statement(response: str) -> Extracted | None:
     response = _DECORATION.sub("", response.strip())
-    for cue in CUES:
-        for match in list(cue.pattern.finditer(response))[: -_TRIES - 1 : -1]:
-            if _OTHERS.search(response[max(0, match.start() - 20) : match.start()]):
-                continue
-            value = statement_value(response[match.end() : match.end() + 2000], after_cue=True)
-            if value is not None and "\\boxed" not in value:
-                return Extracted(value, cue.name)
     if "\\boxed" in response:
-        return None  # a box that was never closed
-    if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
-        return None
+        return None  # a box that was never closed, or is empty
+    prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
+    masked = mask(prose)
+    if (listed := _BULLETS.search(masked.text)) and "```" not in response:
+        items = [re.findall(V, item) for item in listed[1].strip().split("\n")]
+        if all(len(item) == 1 for item in items):
+            values = [masked.value(item[0]) for item in items]
+            return Extracted(", ".join(value.side or value.text for value in values), "conclusion")
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
-        code = _FENCED.fullmatch(response)
-        if code and not _PLAIN.fullmatch(code[1]):
-            return None
-        return Extracted(code[1] if code else led_value(response), "whole response")
+        if not _RELATION.search(masked.text):
+            return _whole(response)
+    stated = read_statement(prose)
     first = _FIRST.match(response)
     if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
-        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
-    if (listed := _BULLETS.search(response)) and not _CODE.search(response):
-        items = [item.strip(" \t-*•$.,;") for item in listed[1].strip().split("\n")]
-        if not any(is_prose(item) or "$" in item for item in items):
-            return Extracted(", ".join(items), "conclusion")
-    if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
-        return None  # cut off in the middle of a formula
-    prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
-    value = statement_value(prose, concluding=True) if is_prose(prose) or has_words_around(prose) else None
-    cut_off = value is not None and value.count("{") > value.count("}")
-    return None if value is None or cut_off else Extracted(value, "conclusion")
+        if stated is None or stated.rule == "conclusion":
+            return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+    return None if stated is None else Extracted(stated.answer, stated.rule, stated.side, worded=stated.worded)
+
+
+# words that state, behind a mask: then a response is a sentence, however short it is
+_RELATION = re.compile(
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _whole(response: str) -> Extracted | None:
+    """A response that is nothing but an expression."""
+    if breaks_off(response) or response.rstrip(" *_").endswith("?"):
+        return None
+    code = _FENCED.fullmatch(response)
+    if code and not _PLAIN.fullmatch(code[1]):
+        return None
+    response = re.sub(r"<<[^<>]{0,80}>>", "", response)
+    if "=" in response or "\\begin{align" in response:
+        masked = mask(response)
+        if re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
+            value = masked.values[0]
+            return Extracted(value.text, "whole response", value.side)
+    return Extracted(code[1] if code else led_value(response), "whole response")
