@@ -190,7 +190,7 @@ _BRACKETED = tuple(tag for tag in TAGS if tag not in _WORDED)
 _END = "|".join([*map(re.escape, END_OF_TURN), r"<｜[^｜>]{1,40}｜>"])  # the last: DeepSeek's tokens
 # `<|end|>` ends a message, and no turn where the same speaker goes on
 _MARK = re.compile(
-    rf"(?=[<\[◁`~\]])(?:{_any_tag(_BRACKETED)}|(?P<end>(?!<\|(?:end|eom|end_message)\|>\s*<\|(?:start|begin|message_model)\|>)"
+    rf"(?=<[\w|/｜]|◁|`{{3}}|~{{3}}|\[[\w/|]|\]~)(?:{_any_tag(_BRACKETED)}|(?P<end>(?!<\|(?:end|eom|end_message)\|>\s*<\|(?:start|begin|message_model)\|>)"
     rf"(?:{_END}))|(?P<fence>`{{3,}}|~{{3,}}))",
     re.IGNORECASE,
 )

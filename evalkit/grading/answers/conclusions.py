@@ -33,6 +33,7 @@ _RETRACTED = re.compile(
       |(?:that|this|it)(?:['’]s|\sis)\s(?:wrong|incorrect|not\s(?:right|correct))|(?:that|this)\s(?:was|can['’]?t\sbe)\s(?:wrong|right|a\smistake))""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WRONG = re.compile(r"correction|scratch|mistake|wrong|incorrect|not (?:right|correct)|can['’]?t be", re.IGNORECASE)
 # what others said, or what was thought at first: the value in it is none
 _OTHERS = re.compile(
     r"(?:\b(?:initially|at first|i (?:first )?thought|first)\b[^.\n]*|(?:your|student['’]s|['’]s|previous|earlier|initial|wrong|incorrect|his|her|"
@@ -50,7 +51,7 @@ _CUE = re.compile(
     (?:(?P<noun>{ANSWER_WORDS}|(?<=final\s)(?:result|value)|(?<=correct\s)(?:result|value|solution|option|choice))(?![a-zà-ž])
         (?:\s+(?:{RIGHT_WORDS}))?)
     {_QUALIFIER}
-    (?P<mark>[\s*_"'’`]*(?:(?:is|are|was|be|must\sbe|should\sbe|would\sbe|will\sbe|equals|comes\sout\s(?:to|as)|{IS_WORDS})(?![a-zA-Z])
+    (?P<mark>[\s*_"'’`]*(?:(?:is|are|was|be|must\sbe|should\sbe|would\sbe|will\sbe|could\sbe|might\sbe|may\sbe|equals|comes\sout\s(?:to|as)|{IS_WORDS})(?![a-zA-Z])
         (?:\s*[:：])?|[:：=]|–|—|-(?=\s)|[.](?=\s+{V})|(?<=[\u2e80-\uffff])(?=\s*{V})|[*_]*\s*\n)[\s*_"'’`]*(?:\(final\)\s*)?)""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -73,7 +74,7 @@ _LEAD = re.compile(
 _BOUND = (
     r"(?:at\s(?:least|most)|(?:more|less|greater|smaller|larger|bigger|fewer|other|rather)\sthan|exceeds?|between|either|around|near|nearly|almost"
     r"|multiples?\sof|powers?\sof|squares?\sof|square\sroots?\sof|cubes?\sof|divisible\sby|(?:equations?|figures?|steps?|cases?|parts?|questions?"
-    r"|problems?|tables?|sections?|theorems?|lemmas?|lines?|pages?|options?|exercises?|examples?|formulas?|eq\.|no\.|grade)|attempts?|trying"
+    r"|problems?|tables?|sections?|theorems?|lemmas?|lines?|pages?|options?|exercises?|examples?|per|eq\.|no\.|grade)|attempts?|trying"
     r"|within|until|than|about\show|not|never|n['’]t(?:\sbe)?|cannot\sbe|nor|neither|except|excluding|if|suppose\sthat|assume|let)"
 )
 _BOUNDED = re.compile(rf"\b{_BOUND}\s*(?:the\s|to\s|equal\sto\s|be\s|also\s)?[\s*_(]*({V})", re.IGNORECASE)
@@ -81,7 +82,9 @@ _RELATIVE = re.compile(
     r"[\s*_]*(?:\w+\s)?(?:less than|more than|fewer than|times (?:as|the)|or (?:more|less|so|fewer)\b|attempts?\b|steps?\b|years (?:older|younger))",
     re.IGNORECASE,
 )
-_RATHER = re.compile(rf",?\s(?:and not|but not|not|rather than|instead of)\s[^.\n]{{0,20}}?{V}[^.,;\n]{{0,30}}")
+_RATHER = re.compile(
+    rf"(?:,\s*|(?<={V})\s)(?:and not|but not|not|rather than|instead of)\s[^.\n]{{0,20}}?{V}[^.,;\n]{{0,30}}"
+)
 _NOT_BUT = re.compile(rf"\bnot\s[^.\n]{{0,30}}?{V}?[^.\n]{{0,20}}?,?\s?but\s(?:rather\s|actually\s)?", re.IGNORECASE)
 _PARENTHESIS = re.compile(rf"\s\((?:[^()\n]*[A-Za-z]{{2}}[^()\n]*|{V})\)")
 _LEADING = re.compile(
@@ -151,10 +154,13 @@ _NO_STATEMENT = re.compile(
 _BOLD = re.compile(rf"\*\*([^*\n]{{0,40}}?{V}[^*\n]{{0,30}}?)\*\*")
 
 
-def read_statement(response: str) -> Stated | None:
+def masked_end(response: str) -> Masked:
+    """The end of a response with its values masked: what `read_statement` reads."""
+    return mask(response[-_TAIL:].rstrip())
+
+
+def read_statement(masked: Masked) -> Stated | None:
     """The answer that a response states in words; None where it states none."""
-    text = response[-_TAIL:].rstrip()
-    masked = mask(text)
     at = 0
     for match in _RETRACTED.finditer(masked.text):
         at = match.end()
@@ -162,9 +168,7 @@ def read_statement(response: str) -> Stated | None:
     cue = _last_cue(after)
     if cue is not None:
         return cue
-    if breaks_off(after.text):
-        return None
-    return _last_sentence(after)
+    return None if breaks_off(after.text) or _unfinished(after.text) else _last_sentence(after)
 
 
 def read_cue(response: str) -> Stated | None:
@@ -182,10 +186,16 @@ def breaks_off(text: str) -> bool:
     return max(text.rfind("\\["), text.rfind("\\(")) > max(text.rfind("\\]"), text.rfind("\\)"))
 
 
-def retracted_after(text: str) -> int | None:
-    """Where the last retraction of a text ends; None where nothing is taken back."""
-    found = list(_RETRACTED.finditer(text[-_TAIL:]))
-    return max(0, len(text) - _TAIL) + found[-1].end() if found else None
+def _unfinished(text: str) -> bool:
+    """Whether the last sentence, which states no value, was cut off: "Next, we simplify th"."""
+    last = _SPLIT.split(text)[-1] or ""
+    words = re.findall(r"[^\W\d_]+", last)
+    return len(words) >= 3 and not re.search(V, last) and last.rstrip()[-1:].isalnum() and not _ASIDE.search(last)
+
+
+def takes_back(text: str) -> bool:
+    """Whether a text says that what stood before it is wrong: "That is not right", "Correction:"; not "Wait, …" alone."""
+    return any(_WRONG.search(text[match.start() : match.end() + 40]) for match in _RETRACTED.finditer(text[:_TAIL]))
 
 
 def _last_cue(masked: Masked) -> Stated | None:
@@ -199,9 +209,11 @@ def _last_cue(masked: Masked) -> Stated | None:
         line = re.split(r"[.!?\n]", before)[-1]
         if match.groupdict().get("mark", "").strip() == "." and line.strip(" *_#"):
             continue  # "I do not know the answer. 7 people …"
-        if _OTHERS.search(line) or (_TENTATIVE.search(line + match[0]) and "\n" not in match[0].strip()):
+        if _OTHERS.search(line):
             continue
-        if value := _after_cue(masked, text[end : end + 400]):
+        tentative = _TENTATIVE.search(line + match[0]) and "\n" not in match[0].strip()
+        value = _after_cue(masked, text[end : end + 400])
+        if value is not None and (not tentative or ", " in value.answer):
             rule = "final answer" if re.search(r"final|correct|最终|最后", match[0], re.IGNORECASE) else "answer"
             stated.append((match.start(), replace(value, rule=rule)))
     for match in _BACKWARD.finditer(text):
@@ -236,11 +248,17 @@ def _after_cue(masked: Masked, after: str) -> Stated | None:
     head = re.split(r",?\s(?:because|since|as)\b", sentence)[0]
     if re.search(V, head):
         if (value_of := _sentence_value(masked, sentence)) is not None and re.search(
-            rf"\b(?:is|are|equals?|gives?)\s(?:\w+\s)?{V}|=\s*{V}", sentence
+            rf"\b(?:is|are|equals?|gives?)[\s*_]+(?:\w+\s)?{V}|=\s*{V}", sentence
         ):
             return value_of
         words = masked.unmasked(sentence)
-        return Stated(words.strip(" .*_"), "answer", worded=True) if not _TENTATIVE.search(sentence) else None
+        if words.count("{") != words.count("}") or words.count("$") % 2:
+            return None  # cut off
+        return (
+            Stated(words.strip(" .*_"), "answer", worded=_is_worded(sentence))
+            if not _TENTATIVE.search(sentence)
+            else None
+        )
     words = re.split(
         r"[.;!]\s|,\s(?:because|since|as|which|so|not)\b|\s(?:because|since)\b|\s[—–-]\s",
         _WORDED_LEAD.sub("", sentence),
@@ -251,6 +269,10 @@ def _after_cue(masked: Masked, after: str) -> Stated | None:
     if len(words) > 120 or not re.search(r"\w", words):
         return None
     return Stated(words, "answer")
+
+
+def _is_worded(sentence: str) -> bool:
+    return re.search(r"(?<![\\A-Za-z])[A-Za-z]{2}", sentence) is not None
 
 
 def _last_sentence(masked: Masked) -> Stated | None:
@@ -288,7 +310,7 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
     ):
         main = listed[1]
     trailing = _TRAILING.search(main)
-    if trailing and (_ANCHOR.search(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
+    if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
         main = main[: trailing.end("kept")]
     bounded = set(_BOUNDED.findall(main))
     if _HEDGED.search(main):
@@ -314,6 +336,11 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         return None if same or more else _of(masked, last["value"])
     subject = _SUBJECT.search(main)
     return _of(masked, subject[1]) if subject else None
+
+
+def _has_verb(text: str) -> bool:
+    """Whether a value of the text is what something is or has, no value behind a colon."""
+    return any(match[0][0] not in ":：" for match in _ANCHOR.finditer(text))
 
 
 def _of(masked: Masked, character: str) -> Stated:

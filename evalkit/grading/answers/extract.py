@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
-from evalkit.grading.answers.conclusions import breaks_off, read_statement
+from evalkit.grading.answers.conclusions import breaks_off, masked_end, read_statement, takes_back
 from evalkit.grading.answers.values import V, mask
 from evalkit.thinking import until_end_of_turn
 
@@ -47,6 +47,12 @@ _DECORATION = re.compile(
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
 _NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
+_LATER_BOX = re.compile(r"(?<!`)\\(?:boxed|fbox)\s*\{")
+# at the start of a line or of a sentence: (a), b), Part 2, 3., - Part A
+_LABEL = re.compile(
+    r"(?:^|(?<=[.;,:]\s)|\s(?=\())[\s*_#>-]{0,6}((?:\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)\)|(?:part|question|step)\s\(?[a-h1-9]\)?|[1-9][.:])|[-•]\s[^\n:]{1,30}:)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _JOINT = re.compile(
     r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
     r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
@@ -71,8 +77,11 @@ def extract_answer(response: str) -> Extracted | None:
     if boxed is None:
         return _from_element(response) or _from_statement(response)
     found, end = boxed
+    tail = response[end:]
+    if takes_back(tail):
+        return _from_statement(tail)
     # a final answer that is stated after the last box is the later word
-    return _final_statement(response[end:]) or found
+    return _final_statement(tail) or found
 
 
 def box_contents(text: str) -> list[tuple[int, int, str]]:
@@ -141,6 +150,8 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
     if not boxes:
         bare = _BARE_BOX.findall(prose)
         return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    if _LATER_BOX.search(prose, boxes[-1][1]):
+        return None  # the last box is empty or cut off: that revives no earlier one
     meant = [box for box in boxes if not _NOT_BOX.search(prose[max(0, box[0] - 20) : box[0]])]
     boxes = meant or boxes
     end = boxes[-1][1]
@@ -153,7 +164,16 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
         answers = list(dict.fromkeys(box[2].strip() for box in reversed(group)))
         if len(answers) > 1:
             return Extracted(", ".join(answers), "boxes"), end
-    return Extracted(boxes[-1][2].strip(), "box"), end
+    return Extracted(boxes[-1][2].strip(), "box", parts=_parts(prose, boxes)), end
+
+
+def _parts(text: str, boxes: list[tuple[int, int, str]]) -> tuple[str, ...]:
+    """The contents of boxes each of which has the label of a part in front of it: "(a) … (b) …", "- Part A: …"."""
+    starts = [0, *(box[1] for box in boxes[:-1])]
+    labels = [_LABEL.findall(text[start : box[0]]) for start, box in zip(starts, boxes, strict=True)]
+    if len(boxes) < 2 or len(boxes) > 12 or not all(labels) or len({found[0] for found in labels}) < len(boxes):
+        return ()
+    return tuple(box[2].strip() for box in boxes)
 
 
 def _final_statement(tail: str) -> Extracted | None:
@@ -191,7 +211,7 @@ def _from_statement(response: str) -> Extracted | None:
     if "\\boxed" in response:
         return None  # a box that was never closed, or is empty
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
-    masked = mask(prose)
+    masked = masked_end(prose)
     if (listed := _BULLETS.search(masked.text)) and "```" not in response:
         items = [re.findall(V, item) for item in listed[1].strip().split("\n")]
         if all(len(item) == 1 for item in items):
@@ -200,7 +220,7 @@ def _from_statement(response: str) -> Extracted | None:
     if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
         if not _RELATION.search(masked.text):
             return _whole(response)
-    stated = read_statement(prose)
+    stated = read_statement(masked)
     first = _FIRST.match(response)
     if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
         if stated is None or stated.rule == "conclusion":
@@ -210,7 +230,7 @@ def _from_statement(response: str) -> Extracted | None:
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -24,7 +24,8 @@ _MONEY = re.compile(r"\s?[\d.,]+(?:[^\\]*?[-+*/=×]\s*\Z|[^\\]*(?<![\\A-Za-z{])[
 _NUM = r"(?:\\?\$\s?|[€£¥₹]\s?)?(?:\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?(?:\s?\\?%|\s?[€£¥₹]|°)?"
 _POWER = r"(?:(?:\^|\*\*)\{?\(?[-\w+/]{1,12}\)?\}?|[²³])?"
 _ATOM = (
-    rf"(?:\d+\s\d+/\d+|{_NUM}(?:[a-zπθφ](?![A-Za-z]))?!?{_POWER}(?:√\(?\w{{1,9}}\)?)?|[√∞π]\(?\w{{0,9}}\)?"
+    rf"(?:\d+\s\d+/\d+|(?:{_NUM})?\\(?:[dt]?frac\s?\{{[^{{}}\n]{{1,60}}\}}\s?\{{[^{{}}\n]{{1,60}}\}}|sqrt(?:\[\d\])?\s?\{{[^{{}}\n]{{1,60}}\}}|(?:pi|infty)(?![A-Za-z])){_POWER}|"
+    rf"{_NUM}(?:[a-zπθφ](?![A-Za-z]))?!?{_POWER}(?:√\(?\w{{1,9}}\)?)?|[√∞π]\(?\w{{0,9}}\)?"
     rf"|[A-Za-z]{{1,3}}\([^()\n]{{1,40}}\)|[A-Za-zθφα](?:_\w|[₀-₉])?(?![A-Za-z'’]){_POWER}"
     rf"|\((?=[^()\n]{{0,60}}[\d+*/^])(?![^()\n]{{0,60}}[A-Za-z]{{3}})[^()\n]{{1,60}}\){_POWER})"
 )
@@ -33,15 +34,16 @@ _RUN = re.compile(
             (?:minutes?|mins?|seconds?|hours?|days?|months?|inch(?:es)?)\b
         |(?<![\d:])\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:\s?[ap]\.?m\b\.?)?(?![\d:]))     # 2 hours 30 minutes; 3:45 PM
     |(?P<tuple>[(\[{{](?:\s*[-−+]?[\w./√π∞\\$^]+\s*,){{1,6}}\s*[-−+]?[\w./√π∞\\$^]+\s*[)\]}}])   # (0, 1]
-    |(?<![A-Za-z0-9_.\\])[-−+]?\s?{_ATOM}(?:[^\S\n]*(?:<<[^<>]{{0,80}}>>|<=|>=|[-−–+*/×·÷=≈:<>]|\sx(?=\s?[\d$(]))
+    |(?<![A-Za-z0-9_.\\])[-−+]?\s?{_ATOM}(?:[^\S\n]*(?:<<[^<>]{{0,80}}>>|<=|>=|[-−–+*/×·÷=≈:<>]|\\(?:cdot|times|pm)(?![A-Za-z])|\sx(?=\s?[\d$(]))
         [^\S\n]*[-−+]?\s?{_ATOM}){{0,40}}""",
     re.VERBOSE | re.IGNORECASE,
 )
-_VALUED = re.compile(r"[\d√π∞]")
+_VALUED = re.compile(r"[\d√π∞]|\\(?:pi|infty)")
 _AND = re.compile(r"\s*(?:[,;、，]\s*(?:and|or)?|\s(?:and|or|et|und|y|e|o|ou|oder)\s|和|或|以及)\s*(?:\\quad\s*)?")
 _UNIT = re.compile(
     r"\s?(?:square\s|cubic\s)?(?:[A-Za-zµΩ]{1,12}(?:\^?\d|[²³])?(?:/[a-z]{1,6})?|degrees(?:\s(?:Celsius|Fahrenheit))?)(?![A-Za-z])"
 )
+_LARGE = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NAME = re.compile(
     r"\s*(?:\\(?:angle|text|mathrm|vec|overline|boldsymbol|mathbf|operatorname|mathcal|triangle)\s*)*\{?(?:\\?[A-Za-z]+)\}?'*"
     r"(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^?\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?\s*|\s*\([a-z](?:,\s*[a-z])+\)\s*"
@@ -60,7 +62,7 @@ _CONSTANT = re.compile(r"\\?(?:pi|infty|phi|tau|emptyset|varnothing)(?![A-Za-z])
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
-    rf"(?<=\s)(?:{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w-])(?!\s(?:of|or more|way|another|more)\b)",
+    rf"(?<=\s)(?:{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
     re.IGNORECASE,
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
@@ -101,6 +103,7 @@ def mask(text: str) -> Masked:
         values.append(value)
         return chr(FIRST + len(values) - 1)
 
+    text = re.sub(V, " ", text)
     text = _RATIO.sub(r"\1\2:\3", _OUT_OF.sub(r"\1/\2", text))
     masked = _words_masked(_numbers_masked(_formulas_masked(text, put), put), put)
     return _joined(masked, values)
@@ -145,12 +148,21 @@ def _numbers_masked(text: str, put: Put) -> str:
         if found.start() < at or not _VALUED.search(found[0]) or re.fullmatch(r"\s*[A-Za-z]\w{0,2}\(\w\)\s*", found[0]):
             continue
         end = found.end()
-        written = re.sub(r"<<[^<>]*>>", "", found[0])
+        start = found.start()
+        if re.match(r"[-+*]\s", found[0]) and text[:start].rstrip(" ")[-1:] in ("", "\n"):
+            start += 2  # a bullet
+        written = re.sub(r"<<[^<>]*>>", "", text[start:end])
         if found["time"] is None and found["tuple"] is None:
+            if large := _LARGE.match(text, end):
+                written, end = written + large[0], large.end()
             unit = _UNIT.match(text, end)
-            if unit and measure(unit[0].strip().removesuffix("s")) is not None and unit[0].strip() not in ("in", "a", "per", "each"):
+            if (
+                unit
+                and measure(unit[0].strip().removesuffix("s")) is not None
+                and unit[0].strip() not in ("in", "a", "per", "each")
+            ):
                 written, end = written + unit[0], unit.end()
-        pieces += [text[at : found.start()], " " if found[0][:1].isspace() else "", put(chain_value(written))]
+        pieces += [text[at:start], " " if found[0][:1].isspace() else "", put(chain_value(written))]
         at = end
     return "".join([*pieces, text[at:]])
 
