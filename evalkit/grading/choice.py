@@ -14,6 +14,7 @@ from evalkit.grading.answers.letters import (
     NOUN,
     REJECTED,
     named_letter,
+    names_a_thing,
     recites,
 )
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
@@ -126,6 +127,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
         rest = _after_letter(after)
+        if letter is not None and after.lstrip()[:1] == letter and names_a_thing(rest):
+            continue  # "Answer: A is a subset of B"
         if letter is not None and not REJECTED.search(rest) and not re.match(r"[)\]]?\s*\?", rest):
             found.append(
                 (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
@@ -251,8 +254,9 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
         letter = _head(text[cue.end() :], letters)
         if letter and letter != "?":
             return letter
-    if exact := _by_exact_text(text, options):
-        return exact
+    for side in (text, text.rpartition("=")[2]):
+        if side.strip() and (exact := _by_exact_text(side, options)):
+            return exact
     if not whole:
         letter = named_letter(text, letters)[0]
         if letter:
