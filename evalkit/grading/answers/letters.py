@@ -203,7 +203,13 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         leads = leads or (noun is not None and not re.match(r"\w+s\b", noun[0]) and ENDS.match(after) is not None)
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
         affirmed = _AFFIRMED.search(after) is not None
-        if not opened and not affirmed and not alone and not noun and (names_a_thing(after) or _is_named_again(text, before, match[1])):
+        if (
+            not opened
+            and not affirmed
+            and not alone
+            and not noun
+            and (names_a_thing(after) or _is_named_again(text, before, match[1]))
+        ):
             continue  # "So C is the speed of light", "the product is A. Product A then …"
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*{_AND}\s*[(\[]?$", before)
