@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RIGHT_WORDS
 from evalkit.grading.answers.values import V, Masked, mask
 
-_TAIL = 6_000  # characters of a response that are read
+_TAIL = 4_000  # characters of a response that are read
 _CUES = 20  # the last cues
 _SENTENCES = 8  # the last sentences
 
@@ -37,7 +37,7 @@ _WRONG = re.compile(r"correction|scratch|mistake|wrong|incorrect|not (?:right|co
 # what others said, or what was thought at first: the value in it is none
 _OTHERS = re.compile(
     r"(?:\b(?:initially|at first|i (?:first )?thought|first)\b[^.\n]*|(?:your|student['’]s|['’]s|previous|earlier|initial|wrong|incorrect|his|her|"
-    r"their|tentative|\bno|another|(?:find|know)\sthe)\s+(?:final\s)?)\Z",
+    r"their|tentative|possible|\bno|another|(?:find|know)\sthe)\s+(?:final\s)?)\Z",
     re.IGNORECASE,
 )
 _TENTATIVE = re.compile(r"\b(?:could|might|may|seems?|appears?|perhaps|maybe|possibly)\b", re.IGNORECASE)
@@ -110,14 +110,16 @@ _ANCHOR = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _OUT_OF = re.compile(rf"({V})[^\S\n]+(?:[a-z]+\s)?of\s(?:the|these|those|all|its|his|her|their)\s{V}", re.IGNORECASE)
-_SUBJECT = re.compile(rf"({V})\s(?:is|are|was)\s(?:the|therefore|thus|our|what|an?)\b", re.IGNORECASE)
+_SUBJECT = re.compile(
+    rf"({V})(?:\s[a-z]+){{0,2}}\s(?:is|are|was)\s(?:the|therefore|thus|our|what|an?|her|his|their|its)\b", re.IGNORECASE
+)
 _CLAUSE = re.compile(
     r"\sso\s(?!much|many|far|on\b|long|that\s(?!mean))|(?:,|;|\.|—)\s*(?:and\s)?(?:so|thus|hence|therefore|giving|meaning|which\s(?:means|gives|makes|is|equals|yields|simplifies\sto|has)"
     r"|making|leaving|for\sa\s(?:net\s|final\s)?\w*|then|or)\b|\b(?:but|and)\s(?:it|the\s\w+|this)\sis\sactually\b|[,;]\sbut\b",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
-    r"""\?\s*[*_"”)]*\s*\Z|(?<![a-z])(?:not\ssure|could(?:n['’]t|\snot)?(?!\shave)|might|can(?:not|['’]t)|unable|unclear|unfortunately|ran\sout\sof
+    r"""\?\s*[*_"”)]*\s*\Z|(?<![a-z])(?:not\ssure|may\s(?:be|have)|could(?:n['’]t|\snot)?(?!\shave)|might|can(?:not|['’]t)|unable|unclear|unfortunately|ran\sout\sof
     |don['’]t\sknow|perhaps|maybe|possibly|i\sguess|(?:does|do|did|is|are)(?:n['’]t|\snot)(?=\s(?:\w+\s){0,4}[\ue000-\uefff])|never|wrong|incorrect|extraneous)(?![a-z])""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -127,6 +129,9 @@ _WORK = re.compile(
     |now,?\swe\s(?!get|have|see|find)|hint|consider|suppose|assume|to\s(?:find|get|obtain|determine)\s(?:the|our|a)\s(?:final\s)?(?:answer|value|solution)|step\s[\ue000-\uefff][\s*_]*[:.]?\s*\Z|case\s[\ue000-\uefff]|given)
     (?!.*\b(?:so|thus|hence|therefore|we\sget|gives?|is\s[\ue000-\uefff])|.*[:：].*[\ue000-\uefff])""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_ABOUT_THE_ANSWER = re.compile(
+    r"[\W_]*(?:so|therefore|thus|hence)?,?\s*(?:the|this|our|my|an)?\s*(?:final\s|correct\s)?answer\b", re.IGNORECASE
 )
 _ASIDE = re.compile(
     r"\A\s*\(.*\)\W*\Z|\A[\W_]*(?:I hope|hope th|let me know|note\b|recall|thank|if you|feel free|remark|check(?:ing)?\b|verif|to verify|we (?:can )?(?:verify|check)|let['’]?s? verify"
@@ -213,6 +218,8 @@ def _last_cue(masked: Masked) -> Stated | None:
             continue
         tentative = _TENTATIVE.search(line + match[0]) and "\n" not in match[0].strip()
         value = _after_cue(masked, text[end : end + 400])
+        if value is not None and "ption" in match[0][-12:] and not re.fullmatch(r"\W*[A-Z]\W*", value.answer):
+            continue  # "the correct option is the second one"
         if value is not None and (not tentative or ", " in value.answer):
             rule = "final answer" if re.search(r"final|correct|最终|最后", match[0], re.IGNORECASE) else "answer"
             stated.append((match.start(), replace(value, rule=rule)))
@@ -284,6 +291,8 @@ def _last_sentence(masked: Masked) -> Stated | None:
             continue
         if _ASIDE.search(piece) and not re.search(rf"\b(?:so|therefore|thus|hence)\b.*{V}", piece):
             continue
+        if _ABOUT_THE_ANSWER.match(piece):
+            return None  # a cue that has stated nothing: "The answer depends on the 6 …"
         return None if _WORK.search(piece) else _sentence_value(masked, piece)
     return None
 

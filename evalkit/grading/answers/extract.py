@@ -119,9 +119,10 @@ def _as_box(match: re.Match[str]) -> str:
 
 
 _RUNS_ON = re.compile(
-    r"^[\s*_#>]*(?:User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?)[\s*_]*(?::|\n)[^\n]",
+    r"^[\s*_#>]*(?:User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?|(?:Question|Problem|Exercise)\s\d{1,2})[\s*_]*(?::|\n)[^\n]",
     re.MULTILINE,
 )
+_HEADED = re.compile(r"[\s*_#>]*(?:Question|Problem|Exercise|Part)\s\d", re.IGNORECASE)
 _SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECASE)
 
 
@@ -129,6 +130,8 @@ def _before_next_turn(response: str) -> str:
     """The response up to where the model goes on with a question of its own: "User: …", "Question: …"."""
     for match in _RUNS_ON.finditer(response):
         before = response[: match.start()]
+        if _HEADED.match(response):
+            break  # its questions are parts of one
         if (
             before.strip()
             and (_SAYS.search(before.split("\n", 1)[-1]) or _SAYS.search(before))
@@ -242,7 +245,7 @@ def _whole(response: str) -> Extracted | None:
     code = _FENCED.fullmatch(response)
     if code and not _PLAIN.fullmatch(code[1]):
         return None
-    response = re.sub(r"<<[^<>]{0,80}>>", "", response)
+    response = re.sub(r"<<[^<>]{0,80}>>|(?<=\d)\s\([a-z -]{3,60}\)(?=\W*\Z)", "", response)
     if "=" in response or "\\begin{align" in response:
         masked = mask(response)
         if re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):

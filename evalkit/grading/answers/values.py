@@ -62,7 +62,7 @@ _CONSTANT = re.compile(r"\\?(?:pi|infty|phi|tau|emptyset|varnothing)(?![A-Za-z])
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
-    rf"(?<=\s)(?:{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
+    rf"(?<=\s)(?:(?:negative\s|positive\s|minus\s)?infinity|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
     re.IGNORECASE,
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
