@@ -36,9 +36,10 @@ _RETRACTED = re.compile(
 _WRONG = re.compile(r"correction|scratch|mistake|wrong|incorrect|not (?:right|correct)|can['’]?t be", re.IGNORECASE)
 # what others said, or what was thought at first: the value in it is none
 _OTHERS = re.compile(
-    r"(?:\b(?:initially|at first|i (?:first )?thought|first)\b[^.\n]*|(?:your|student['’]s|['’]s|previous|earlier|initial|wrong|incorrect|his|her|"
-    r"their|tentative|possible|\bno|another|(?:find|know)\sthe)\s+(?:final\s)?)\Z",
-    re.IGNORECASE,
+    r"""(?:\b(?:initially|at\sfirst|i\s(?:first\s)?thought|first|check|checking|verify|confirm|express)\b[^.\n]*
+    |(?:your|student['’]s|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their|tentative|possible|\bno|another|(?:find|know)\sthe)
+    \s+(?:final\s)?)\Z""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _TENTATIVE = re.compile(r"\b(?:could|might|may|seems?|appears?|perhaps|maybe|possibly)\b", re.IGNORECASE)
 _QUALIFIER = (
@@ -98,7 +99,7 @@ _TRAILING = re.compile(
     rf"""(?P<kept>{V}[^\ue000-\uefff]{{0,60}}?)(?:[,;:]?\s+|[,;:]\s*)
     (?:since|because|as(?!\s(?:the|our|my|an?)\s(?:answer|result|sum|value))|where(?!\s(?:the|its)\s\w+\s(?:is|equals)\s{V})|when(?:ever)?|namely|for(?!\sa\s(?:\w+\s)?(?:total|profit|sum|cost)\b)|with|if|attained|achieved|provided|given\sthat|so\sthat
       |such\sthat|whereas|while|although|though|but(?!\s(?:it|the\s\w+|this|actually)\s[^.]*{V})|regardless|due\sto|assuming|at\s(?:which|{V})
-      |which(?!\s(?:is|are|equals|gives|yields|simplif\w+|reduces|has|makes|means|becomes|comes|amounts|totals)\b[^.]*{V})|who|whose|satisf\w+|we\sverify
+      |which(?!\s(?:is|are|equals|gives|yields|simplif\w+|reduces|has|makes|means|implies|leaves|leads|we\scan|becomes|comes|amounts|totals)\b[^.]*{V})|who|whose|satisf\w+|we\sverify
       |(?:the|thus\sthe)\s(?:other|remaining)\b|minus\b|per\s{V})\b.*\Z""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -114,8 +115,8 @@ _SUBJECT = re.compile(
     rf"({V})(?:\s[a-z]+){{0,2}}\s(?:is|are|was)\s(?:the|therefore|thus|our|what|an?|her|his|their|its)\b", re.IGNORECASE
 )
 _CLAUSE = re.compile(
-    r"\sso\s(?!much|many|far|on\b|long|that\s(?!mean))|(?:,|;|\.|—)\s*(?:and\s)?(?:so|thus|hence|therefore|giving|meaning|which\s(?:means|gives|makes|is|equals|yields|simplifies\sto|has)"
-    r"|making|leaving|for\sa\s(?:net\s|final\s)?\w*|then|or)\b|\b(?:but|and)\s(?:it|the\s\w+|this)\sis\sactually\b|[,;]\sbut\b",
+    r"\s(?:leaving|giving)\s|\sso\s(?!much|many|far|on\b|long|that\s(?!mean))|(?:,|;|\.|—)\s*(?:and\s)?(?:so|thus|hence|therefore|giving|meaning|which\s(?:means|gives|makes|is|equals|yields|simplifies\sto|has)"
+    r"|making|leaving|which\s(?:implies|leaves|leads|we\scan)|for\sa\s(?:net\s|final\s)?\w*|then|or)\b|\b(?:but|and)\s(?:it|the\s\w+|this)\sis\sactually\b|[,;]\sbut\b",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
@@ -123,10 +124,15 @@ _HEDGED = re.compile(
     |don['’]t\sknow|perhaps|maybe|possibly|i\sguess|(?:does|do|did|is|are)(?:n['’]t|\snot)(?=\s(?:\w+\s){0,4}[\ue000-\uefff])|never|wrong|incorrect|extraneous)(?![a-z])""",
     re.VERBOSE | re.IGNORECASE,
 )
+_GIVES_UP = re.compile(
+    r"\b(?:(?:do|does|did|could)(?:n['’]t| not) (?:know|find|solve|determine)|(?:cannot|can['’]t|unable to|not able to) (?:determine|find|solve|answer))\b"
+    r"(?!.*\b(?:but|so|however|therefore)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 # sentences that begin or announce work
 _WORK = re.compile(
     r"""\A[\W_]*(?:let(?:['’]s|\sus|\sme|\s[^\W\d_]\b|\s[\ue000-\uefff])|we\s(?:start|begin|want|are\sgiven|know|can\ssee|note|must\sfind)|first\b|next\b
-    |now,?\swe\s(?!get|have|see|find)|hint|consider|suppose|assume|to\s(?:find|get|obtain|determine)\s(?:the|our|a)\s(?:final\s)?(?:answer|value|solution)|step\s[\ue000-\uefff][\s*_]*[:.]?\s*\Z|case\s[\ue000-\uefff]|given)
+    |now,?\swe\s(?!get|have|see|find)|hint|consider|suppose|assume|to\s(?:find|get|obtain|determine)\s(?:the|our|a)\s(?:final\s)?(?:answer|value|solution)|step\s[\ue000-\uefff][\s*_]*[:.]?\s*\Z|case\s[\ue000-\uefff])
     (?!.*\b(?:so|thus|hence|therefore|we\sget|gives?|is\s[\ue000-\uefff])|.*[:：].*[\ue000-\uefff])""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -134,7 +140,7 @@ _ABOUT_THE_ANSWER = re.compile(
     r"[\W_]*(?:so|therefore|thus|hence)?,?\s*(?:the|this|our|my|an)?\s*(?:final\s|correct\s)?answer\b", re.IGNORECASE
 )
 _ASIDE = re.compile(
-    r"\A\s*\(.*\)\W*\Z|\A[\W_]*(?:I hope|hope th|let me know|note\b|recall|thank|if you|feel free|remark|check(?:ing)?\b|verif|to verify|we (?:can )?(?:verify|check)|let['’]?s? verify"
+    r"\A\s*\(.*\)\W*\Z|\A[\W_]*(?:I hope|hope th|let me know|note\b|recall|alternatively|thank|if you|feel free|remark|check(?:ing)?\b(?!,? we)|verif|to verify|we (?:can )?(?:verify|check)|let['’]?s? verify"
     r"|indeed\b|this (?:completes|matches|confirms|is consistent)|(?:the|this) answer (?:makes|is consistent|matches)|it (?:matches|checks)|\(?testing|the calculations|in this (?:diagram|figure)|(?:the|a) (?:graph|diagram|figure|plot)\b.*\bshown\b|as a check)",
     re.IGNORECASE,
 )
@@ -144,7 +150,7 @@ _SPLIT = re.compile(
 _BREAKS_OFF = re.compile(
     rf"""(?:[=+×·/<>≤≥&(\[\\]|(?<=\s)\*|(?<=\s)[-–]|[:：,;]|\\(?:times|cdot|frac|left|sqrt|pm|approx|leq?|geq?)\s*\{{?|\.\.\.|…)[\s$]*\Z
     |(?:\A|\s)(?!A\Z|AN\Z)(?:and|so|then|we|the|is|are|of|to|that|but|or|with|for|have|get|gets|let|consider|need|find|compute|using|since|because|where|which
-      |an?|by|on|in|at|from|as|if|can|must|should|now|next|this|it|its|gives|equals|each|therefore|thus|hence|step|will|be|has|was|were|their|his|her)
+      |an?|by|on|in|at|from|as|if|can|must|should|now|next|this|it|its|gives|equals|and\seach|therefore|thus|hence|step|will|be|has|was|were|their|his|her)
       \s*\Z
     |{V}\s(?:and|so|or|but)\s(?:\w+\s){{0,3}}\w+\s*\Z""",
     re.VERBOSE | re.IGNORECASE,
@@ -195,6 +201,10 @@ def _unfinished(text: str) -> bool:
     """Whether the last sentence, which states no value, was cut off: "Next, we simplify th"."""
     last = _SPLIT.split(text)[-1] or ""
     words = re.findall(r"[^\W\d_]+", last)
+    before = [piece for piece in _SPLIT.split(text)[:-1] if piece and len(re.findall(r"[^\W\d_]{2,}", piece)) >= 4]
+    ended = sum(piece.rstrip(" *_)")[-1:] in (".", "!", "?", ":") for piece in before)
+    if len(before) >= 3 and ended >= 0.8 * len(before) and len(words) >= 3 and re.search(r"[a-z]\Z", last.rstrip()):
+        return not _ASIDE.search(last)  # every other sentence has its end
     return len(words) >= 3 and not re.search(V, last) and last.rstrip()[-1:].isalnum() and not _ASIDE.search(last)
 
 
@@ -283,7 +293,9 @@ def _is_worded(sentence: str) -> bool:
 
 
 def _last_sentence(masked: Masked) -> Stated | None:
-    pieces = [piece for piece in _SPLIT.split(masked.text) if piece and piece.strip(" *_#-✅\n")]
+    if _GIVES_UP.search(masked.text[-600:]):
+        return None
+    pieces = _sentences(masked.text)
     for piece in reversed(pieces[-_SENTENCES:]):
         if not re.search(V, piece):
             if _HEDGED.search(piece) and len(piece) < 200 and not _ASIDE.search(piece):
@@ -295,6 +307,25 @@ def _last_sentence(masked: Masked) -> Stated | None:
             return None  # a cue that has stated nothing: "The answer depends on the 6 …"
         return None if _WORK.search(piece) else _sentence_value(masked, piece)
     return None
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences of a masked text; a formula on a line of its own belongs to the words that lead to it."""
+    pieces: list[str] = []
+    for piece in _SPLIT.split(text):
+        if not piece or not piece.strip(" *_#-✅\n"):
+            continue
+        if pieces and re.match(rf"[\s*_]*{V}", piece) and _LEADS_TO.search(pieces[-1]):
+            pieces[-1] += " " + piece
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+_LEADS_TO = re.compile(
+    r"(?:[:：,]|\b(?:for|is|are|that|get|gets|gives?|have|as|to|equals?|of|obtain|becomes|by|find|since|then|when|with))[\s*_]*\Z",
+    re.IGNORECASE,
+)
 
 
 def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
@@ -319,9 +350,19 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
     ):
         main = listed[1]
     trailing = _TRAILING.search(main)
+    if (
+        trailing
+        and re.search(rf"(?:=|\b(?:is|are|equals))\s*{V}", main[trailing.end("kept") :])
+        and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
+    ):
+        trailing = None  # "for the bill + $10 for the tip = $35"
     if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
         main = main[: trailing.end("kept")]
-    bounded = set(_BOUNDED.findall(main))
+    bounded = {
+        match[1]
+        for match in _BOUNDED.finditer(main)
+        if masked.value(match[1]).side is None or not re.search(r"least|most|exceed", match[0])
+    }
     if _HEDGED.search(main):
         return None
     found = [character for character in re.findall(V, main) if character not in bounded]

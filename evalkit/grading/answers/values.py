@@ -46,7 +46,7 @@ _UNIT = re.compile(
 _LARGE = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NAME = re.compile(
     r"\s*(?:\\(?:angle|text|mathrm|vec|overline|boldsymbol|mathbf|operatorname|mathcal|triangle)\s*)*\{?(?:\\?[A-Za-z]+)\}?'*"
-    r"(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^?\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?\s*|\s*\([a-z](?:,\s*[a-z])+\)\s*"
+    r"(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?\s*|\s*\([a-z](?:,\s*[a-z])+\)\s*"
 )
 _TOP = re.compile(r"\\[A-Za-z]+|\\.|[{}()\[\]=≡≈]")
 _CHAIN_LINE = re.compile(r"\\\\(?:\[[^\]]*\])?")
@@ -59,6 +59,7 @@ _TAG = re.compile(r"\\(?:label|tag)\s*\{[^{}]*\}|\\(?:qquad|quad)\s*\\(?:text|bl
 
 _SIGN = re.compile(r"\\(?:blacksquare|square|Box|qed|checkmark|quad|qquad|dots|ldots|cdots)[\s.]*")
 _CONSTANT = re.compile(r"\\?(?:pi|infty|phi|tau|emptyset|varnothing)(?![A-Za-z])|(?<![A-Za-z])[ei](?![A-Za-z])")
+_WORD_VALUE = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[A-Za-z ]{2,}\}")
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
@@ -130,7 +131,7 @@ def _formula_masked(content: str, put: Put, *, display: bool) -> str:
     bare = content.strip()
     if not re.search(r"[^\W_]|\\", bare) or _SIGN.fullmatch(bare):
         return " "
-    if _NAME.fullmatch(bare) and not _CONSTANT.search(bare):
+    if not display and _NAME.fullmatch(bare) and not _CONSTANT.search(bare) and not _WORD_VALUE.fullmatch(bare):
         return content if "\\" in bare else bare
     end = re.search(r"[,.;:]\s*(?:\\(?:\s|quad|blacksquare|end\{[a-z]+\}))*\Z", content)
     # a formula on lines of its own joins no list
@@ -138,7 +139,7 @@ def _formula_masked(content: str, put: Put, *, display: bool) -> str:
         ("\n" if display else "")
         + put(chain_value(content))
         + (end[0].strip()[0] if end else "")
-        + (" " if end or display else "")
+        + ("\n" if display else " " if end else "")
     )
 
 
@@ -231,8 +232,12 @@ def chain_value(formula: str) -> Value:
     formula = (pieces[-1] if pieces else formula).strip().strip(",;").strip()
     formula = re.sub(r"(?<!\\)[.。]\s*\Z", "", formula).strip()
     sides = [side.strip() for side in _sides(formula)]
+    while len(sides) > 2 and _NAME.fullmatch(sides[-1]) and not _CONSTANT.search(sides[-1]):
+        sides = sides[:-1]  # 36 - 19 = 17 = x
     if len(sides) < 2 or not sides[-1]:
         return Value(formula)
+    if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _CONSTANT.search(sides[1]) and re.search(r"\d", sides[0]):
+        return Value(formula, sides[0], named=True)
     last = _MODULUS.sub("", sides[-1]).strip().rstrip(".,; ")
     if not last:
         return Value(formula)
