@@ -19,10 +19,10 @@ from evalkit.grading import compute_score, math_reward
 def recorded(folder: Path) -> list[tuple[str, str]]:
     pairs = []
     for path in sorted((folder / "math_recorded").glob("*.jsonl.gz")):
-        for line in gzip.open(path, "rt", encoding="utf-8"):
-            row = json.loads(line)
-            code = row["code"]
-            pairs.append((code[0] if isinstance(code, list) else code, row["gt"]))
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for row in map(json.loads, lines):
+                code = row["code"]
+                pairs.append((code[0] if isinstance(code, list) else code, row["gt"]))
     return pairs
 
 

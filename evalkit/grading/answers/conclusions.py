@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RIGHT_WORDS
-from evalkit.grading.answers.values import V, Masked, mask
+from evalkit.grading.answers.values import Masked, V, mask
 
 _TAIL = 4_000  # characters of a response that are read
 _CUES = 20  # the last cues
@@ -18,7 +18,7 @@ _SENTENCES = 8  # the last sentences
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """An answer as it was written, the rule that found it, and the right side of its equation where that may be meant."""
+    """An answer as it was written, the rule that found it, and its equation's right side where that may be meant."""
 
     answer: str
     rule: str
@@ -80,7 +80,8 @@ _BOUND = (
 )
 _BOUNDED = re.compile(rf"\b{_BOUND}\s*(?:the\s|to\s|equal\sto\s|be\s|also\s)?[\s*_(]*({V})", re.IGNORECASE)
 _RELATIVE = re.compile(
-    r"[\s*_]*(?:\w+\s)?(?:less than|more than|fewer than|times (?:as|the)|or (?:more|less|so|fewer)\b|attempts?\b|steps?\b|years (?:older|younger))",
+    r"[\s*_]*(?:\w+\s)?(?:less than|more than|fewer than|times (?:as|the)"
+    r"|or (?:more|less|so|fewer)\b|attempts?\b|steps?\b|years (?:older|younger))",
     re.IGNORECASE,
 )
 _RATHER = re.compile(
@@ -125,7 +126,8 @@ _HEDGED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _GIVES_UP = re.compile(
-    r"\b(?:(?:do|does|did|could)(?:n['’]t| not) (?:know|find|solve|determine)|(?:cannot|can['’]t|unable to|not able to) (?:determine|find|solve|answer))\b"
+    r"\b(?:(?:do|does|did|could)(?:n['’]t| not) (?:know|find|solve|determine)"
+    r"|(?:cannot|can['’]t|unable to|not able to) (?:determine|find|solve|answer))\b"
     r"(?!.*\b(?:but|so|however|therefore)\b)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -139,10 +141,15 @@ _WORK = re.compile(
 _ABOUT_THE_ANSWER = re.compile(
     r"[\W_]*(?:so|therefore|thus|hence)?,?\s*(?:the|this|our|my|an)?\s*(?:final\s|correct\s)?answer\b", re.IGNORECASE
 )
+# remarks and checks behind an answer
 _ASIDE = re.compile(
-    r"\A\s*\(.*\)\W*\Z|\A[\W_]*(?:I hope|hope th|let me know|note\b|recall|alternatively|thank|if you|feel free|remark|check(?:ing)?\b(?!,? we)|verif|to verify|we (?:can )?(?:verify|check)|let['’]?s? verify"
-    r"|indeed\b|this (?:completes|matches|confirms|is consistent)|(?:the|this) answer (?:makes|is consistent|matches)|it (?:matches|checks)|\(?testing|the calculations|in this (?:diagram|figure)|(?:the|a) (?:graph|diagram|figure|plot)\b.*\bshown\b|as a check)",
-    re.IGNORECASE,
+    r"""\A\s*\(.*\)\W*\Z
+    |\A[\W_]*(?:I\shope|hope\sth|let\sme\sknow|note\b|recall|alternatively|thank|if\syou|feel\sfree|remark
+      |check(?:ing)?\b(?!,?\swe)|verif|to\sverify|we\s(?:can\s|may\s)?(?:verify|check)|let['’]?s?\sverify|as\sa\scheck|\(?testing
+      |indeed\b|this\s(?:completes|matches|confirms|is\sconsistent)|(?:the|this)\sanswer\s(?:makes|is\sconsistent|matches)
+      |it\s(?:matches|checks)|the\scalculations|in\sthis\s(?:diagram|figure)
+      |(?:the|a)\s(?:graph|diagram|figure|plot)\b.*\bshown\b)""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _SPLIT = re.compile(
     rf"(?<=[.!?])[*_\"”)]*\s+(?=\S)|(?<=[。！？।])\s*|\n\s*\n|\n(?=\s*(?:[-*#•>]|[A-Z(\[*_]|{V}))|(?<={V})\n"
@@ -209,7 +216,7 @@ def _unfinished(text: str) -> bool:
 
 
 def takes_back(text: str) -> bool:
-    """Whether a text says that what stood before it is wrong: "That is not right", "Correction:"; not "Wait, …" alone."""
+    """Whether a text says that what stood before it is wrong: "That is not right"; not "Wait, …" alone."""
     return any(_WRONG.search(text[match.start() : match.end() + 40]) for match in _RETRACTED.finditer(text[:_TAIL]))
 
 
@@ -258,8 +265,8 @@ def _after_cue(masked: Masked, after: str) -> Stated | None:
     sentence = pieces[0].split("\n")[0]
     if pieces[0].rstrip(" *_").endswith((":", "：")):
         following = next((piece for piece in pieces[1:] if piece and piece.strip()), "")
-        if value_of := re.match(rf"[\s*_]*({V})", following):
-            return _of(masked, value_of[1])
+        if leading := re.match(rf"[\s*_]*({V})", following):
+            return _of(masked, leading[1])
     if not sentence.strip(" *_.:#") or sentence.rstrip(" *_").endswith("?") or _NO_STATEMENT.match(sentence):
         return None
     head = re.split(r",?\s(?:because|since|as)\b", sentence)[0]

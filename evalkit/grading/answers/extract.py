@@ -7,8 +7,8 @@ that is nothing but an expression, a concluding statement. Every pattern here ru
 import re
 from dataclasses import dataclass
 
-from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
 from evalkit.grading.answers.conclusions import breaks_off, masked_end, read_statement, takes_back
+from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
 from evalkit.grading.answers.values import V, mask
 from evalkit.thinking import until_end_of_turn
 
@@ -220,21 +220,22 @@ def _from_statement(response: str) -> Extracted | None:
         if all(len(item) == 1 for item in items):
             values = [masked.value(item[0]) for item in items]
             return Extracted(", ".join(value.side or value.text for value in values), "conclusion")
-    if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
-        if not _RELATION.search(masked.text):
-            return _whole(response)
+    worded = len(response) > _LONGEST or is_prose(response) or has_words_around(response)
+    if response and not worded and not _RELATION.search(masked.text):
+        return _whole(response)
     stated = read_statement(masked)
     first = _FIRST.match(response)
-    if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
-        if stated is None or stated.rule == "conclusion":
-            return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+    if first and (is_prose(first[1]) or has_words_around(first[1]) or "\n" in first[1].strip()):
+        first = None
+    if first and (stated is None or stated.rule == "conclusion"):
+        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
     return None if stated is None else Extracted(stated.answer, stated.rule, stated.side, worded=stated.worded)
 
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
     rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE,
 )
 
 

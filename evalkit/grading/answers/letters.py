@@ -102,7 +102,8 @@ _INSTEAD = re.compile(
 # what is said of a thing that has the letter as its name: "B is oxidized to C", "A is positive definite"
 _PREDICATE = re.compile(
     r"\s+(?:is|are|was|has|have|had|reacts?|forms?|denotes?|represents?|equals?|becomes?|undergoes|contains?|acts?|then|increases?|decreases?|binds?"
-    r"|converts?|moves?|lies|gives?|produces?|inhibits?|stands for)\s+(?!(?:it|so|therefore|because|since|as|for)\b|the\s(?:exception|odd|only|one|right|best|answer|most|least)\b)\w"
+    r"|converts?|moves?|lies|gives?|produces?|inhibits?|stands for)\s+(?!(?:it|so|therefore|because|since|as|for)\b"
+    r"|the\s(?:exception|odd|only|one|right|best|answer|most|least)\b)\w"
 )
 NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
 ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)

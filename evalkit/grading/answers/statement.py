@@ -116,7 +116,8 @@ _COUNTED = re.compile(
 )
 # what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
 _WORDED = re.compile(
-    r"\s(?:(?:is|was|be|are|falls on|fall on)(?:\san?|\sthe|\smost likely)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*|(does not exist))[.!]?\W*\Z"
+    r"\s(?:(?:is|was|be|are|falls on|fall on)(?:\san?|\sthe|\smost likely)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*"
+    r"|(does not exist))[.!]?\W*\Z"
     r"|\bthere (?:is|are) (no [a-z ]{3,30})[.!]?\W*\Z",
     re.IGNORECASE,
 )

@@ -21,7 +21,10 @@ _SPAN = re.compile(
 )
 # a dollar sign that is money: "$3 + $4", "$2 each, so she pays $"
 _MONEY = re.compile(r"\s?[\d.,]+(?:[^\\]*?[-+*/=×]\s*\Z|[^\\]*(?<![\\A-Za-z{])[A-Za-z]{3,}|[^\\\n]*\n)", re.DOTALL)
-_NUM = r"(?:\\?\$\s?|[€£¥₹]\s?)?(?:\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?(?:\s?\\?%|\s?[€£¥₹]|°)?"
+_NUM = (
+    r"(?:\\?\$\s?|[€£¥₹]\s?)?(?:\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?"
+    r"(?:\s?\\?%|\s?[€£¥₹]|°)?"
+)
 _POWER = r"(?:(?:\^|\*\*)\{?\(?[-\w+/]{1,12}\)?\}?|[²³])?"
 _ATOM = (
     rf"(?:\d+\s\d+/\d+|(?:{_NUM})?\\(?:[dt]?frac\s?\{{[^{{}}\n]{{1,60}}\}}\s?\{{[^{{}}\n]{{1,60}}\}}|sqrt(?:\[\d\])?\s?\{{[^{{}}\n]{{1,60}}\}}|(?:pi|infty)(?![A-Za-z])){_POWER}|"
@@ -63,7 +66,8 @@ _WORD_VALUE = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[A-Za-z ]{2,}\}")
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
-    rf"(?<=\s)(?:(?:negative\s|positive\s|minus\s)?infinity|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
+    rf"(?<=\s)(?:(?:negative\s|positive\s|minus\s)?infinity|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})"
+    r"(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
     re.IGNORECASE,
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
@@ -127,7 +131,7 @@ def _formulas_masked(text: str, put: Put) -> str:
 
 
 def _formula_masked(content: str, put: Put, *, display: bool) -> str:
-    """A formula's character and the punctuation that ends it; names such as $x$ and signs such as a black square stay."""
+    """A formula's character and the punctuation that ends it; names such as $x$ stay as they are."""
     bare = content.strip()
     if not re.search(r"[^\W_]|\\", bare) or _SIGN.fullmatch(bare):
         return " "
