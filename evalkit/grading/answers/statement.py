@@ -116,7 +116,9 @@ _COUNTED = re.compile(
 )
 # what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
 _WORDED = re.compile(
-    r"\s(?:(?:is|was|be|are)(?:\san?|\sthe)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*|(does not exist))[.!]?\W*\Z",
+    r"\s(?:(?:is|was|be|are|falls on|fall on)(?:\san?|\sthe|\smost likely)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*"
+    r"|(does not exist))[.!]?\W*\Z"
+    r"|\bthere (?:is|are) (no [a-z ]{3,30})[.!]?\W*\Z",
     re.IGNORECASE,
 )
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
@@ -174,10 +176,13 @@ def worded_conclusion(text: str) -> str | None:
     pieces = [piece for piece in _split(text[-3000:].strip()) if piece.strip()]
     if not pieces or _HEDGE.search(pieces[-1]):
         return None
+    last = pieces[-1].strip(" *_.\n")
+    if len(pieces) > 1 and re.fullmatch(r"[A-Za-z]{2,20}(?: [A-Za-z]{2,20})?", last):
+        return last
     if len(pieces) == 1 and (word := _YES_NO.match(pieces[0].strip(" *_"))):
         return word[1]
     found = _WORDED.search(pieces[-1])
-    return found[1] or found[2] if found else None
+    return next(filter(None, found.groups()), None) if found else None
 
 
 def _after_cue(text: str) -> str | None:
