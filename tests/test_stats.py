@@ -27,6 +27,7 @@ from evalkit.stats import (
     token_summary,
     wilson,
 )
+from evalkit.stats.intervals import score_interval
 from evalkit.stats.solve_rates import pass_table, pass_variance
 from evalkit.stats.voting import resampling_factor
 
@@ -123,6 +124,15 @@ def test_intervals_stay_inside_and_hold_the_value(problems: int, n: int, rate: f
         for low, high in (found.interval_run, found.interval_problems):
             assert 0 <= low <= found.value + 1e-12
             assert found.value - 1e-12 <= high <= 1
+
+
+@given(st.floats(1e-12, 1), st.floats(0.5, 1e5), st.floats(0.2, 40))
+def test_interval_of_a_fraction_of_a_success_is_a_number(value: float, count: float, z: float) -> None:
+    low, high = score_interval(value, count, z)
+    assert 0 <= low <= value + 1e-8
+    assert value - 1e-8 <= high <= 1
+    mirrored = score_interval(1 - value, count, z)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
 def test_all_right_and_all_wrong_have_one_sided_intervals() -> None:
