@@ -361,6 +361,18 @@ def test_one_sample_each_bounds_the_run_to_run_error_by_what_differs() -> None:
     assert not compare_paired([[1.0, 0.0]] * 3, [[1.0, 0.0]] * 3).needed_is_bound
 
 
+def test_runs_that_agree_on_every_problem_may_still_differ() -> None:
+    """Half of the problems are solved always, half of them by B in 5% of its single samples, by A never."""
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(100):
+        rates = np.repeat([1.0, 0.05], 15)
+        found = compare_paired([[float(r == 1.0)] for r in rates], [[float(rng.random() < r)] for r in rates])
+        held += found.interval_problems[0] <= 0.025 <= found.interval_problems[1]
+    assert held >= 90
+    same = compare_paired([[1.0]] * 15 + [[0.0]] * 15, [[1.0]] * 15 + [[0.0]] * 15)
+    assert same.interval_problems[1] == pytest.approx(2.045 * 2**0.5 / 30, rel=0.01)
+
+
 def test_comparison_refuses_unequal_sets() -> None:
     with pytest.raises(EvalkitError, match="problems"):
         compare_paired([[1.0]], [[1.0], [0.0]])
