@@ -25,6 +25,7 @@ from evalkit_tasks.codeforces.rating import (
     virtual_change,
 )
 from evalkit_tasks.codeforces.solve_model import run_error
+from evalkit_tasks.codeforces.summary import describe, to_json
 from evalkit_tasks.codeforces.table import Solve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -415,3 +416,17 @@ def test_what_was_not_tried_is_told_for_each_rule() -> None:
     rows = [row for row in table_of(contests, "A") if row.index != "B"]
     found = rate(rows, contests, draws=20)
     assert any("B not tried" in note and "codeelo, which counts what was not tried" in note for note in found.notes)
+
+
+def test_a_bound_is_printed_as_one() -> None:
+    contests = simulated(contests=2)
+    for solved, word in (("ABCDE", "above"), ("", "below")):
+        table = table_of(contests, solved)
+        found = rate(table, contests, draws=20)
+        told = describe(found, table, contests, None)
+        assert told.startswith(f"rating {found.text} ")
+        assert f"rating {word} " in told
+        assert to_json(found, table, contests, None)["bound"] == word
+    table = table_of(contests, "AB")
+    assert "by rule codeelo" in describe(rate(table, contests, draws=20), table, contests, None)
+    assert to_json(rate(table, contests, rule="elo"), table, contests, None)["interval"] is None

@@ -27,6 +27,7 @@ from evalkit.stats import (
     token_summary,
     wilson,
 )
+from evalkit.stats.intervals import score_interval
 from evalkit.stats.solve_rates import pass_table, pass_variance
 from evalkit.stats.voting import resampling_factor
 
@@ -127,6 +128,15 @@ def test_intervals_stay_inside_and_hold_the_value(problems: int, n: int, rate: f
         for low, high in (found.interval_run, found.interval_problems):
             assert 0 <= low <= found.value + 1e-12
             assert found.value - 1e-12 <= high <= 1
+
+
+@given(st.floats(1e-12, 1), st.floats(0.5, 1e5), st.floats(0.2, 40))
+def test_interval_of_a_fraction_of_a_success_is_a_number(value: float, count: float, z: float) -> None:
+    low, high = score_interval(value, count, z)
+    assert 0 <= low <= value + 1e-8
+    assert value - 1e-8 <= high <= 1
+    mirrored = score_interval(1 - value, count, z)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
 def test_all_right_and_all_wrong_have_one_sided_intervals() -> None:
@@ -355,6 +365,18 @@ def test_one_sample_each_bounds_the_run_to_run_error_by_what_differs() -> None:
     assert found.samples_needed == math.ceil(z**2 * 2 / 100**2 / 0.02**2)
     assert found.interval_run[1] < 0.07  # +-0.14 without the pairing
     assert not compare_paired([[1.0, 0.0]] * 3, [[1.0, 0.0]] * 3).needed_is_bound
+
+
+def test_runs_that_agree_on_every_problem_may_still_differ() -> None:
+    """Half of the problems are solved always, half of them by B in 5% of its single samples, by A never."""
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(100):
+        rates = np.repeat([1.0, 0.05], 15)
+        found = compare_paired([[float(r == 1.0)] for r in rates], [[float(rng.random() < r)] for r in rates])
+        held += found.interval_problems[0] <= 0.025 <= found.interval_problems[1]
+    assert held >= 90
+    same = compare_paired([[1.0]] * 15 + [[0.0]] * 15, [[1.0]] * 15 + [[0.0]] * 15)
+    assert same.interval_problems[1] == pytest.approx(2.045 * 2**0.5 / 30, rel=0.01)
 
 
 def test_comparison_refuses_unequal_sets() -> None:

@@ -95,7 +95,10 @@ def _lower(hits: float, count: float, z: float) -> float:
         more = float(betainc(hits + 1, rest, rate))
         return more + _WEIGHT * (float(betainc(hits, rest + 1, rate)) - more) - tail
 
+    if excess(_NOTHING) >= 0:
+        return 0.0  # far less than one success
     low, high = float(betaincinv(hits, rest + 1, tail)), float(betaincinv(hits + 1, rest, tail))
+    low = max(low, _NOTHING)
     below, above = excess(low), excess(high)
     moved = 0
     for _ in range(50):  # false position, the Illinois variant

@@ -77,15 +77,22 @@ class Rating:
     @property
     def text(self) -> str:
         """`1523`, or what is known of it where everything or nothing was solved: `above 3,900`."""
-        if self.bound and self.low is not None and self.high is not None:
-            return _limit(self.bound, self.low, self.high)
-        return f"{self.rating:.0f}"
+        return figure(self, self.bound)
 
 
-def _limit(bound: Bound, low: float, high: float) -> str:
-    """The end of the interval that was earned, rounded to 50 points on the safe side."""
-    at = math.floor(low / 50) * 50 if bound == "above" else math.ceil(high / 50) * 50
+def figure(of: "Rating | Estimate | SolveFit", bound: Bound) -> str:
+    """A rating as text; of a bound the end of the interval that was earned, rounded to 50 points on the safe side."""
+    if not bound or of.low is None or of.high is None:
+        return f"{of.rating:.0f}"
+    at = math.floor(of.low / 50) * 50 if bound == "above" else math.ceil(of.high / 50) * 50
     return f"{bound} {at:,}".replace("-", "−")
+
+
+def _bound_note(bound: Bound, found: Estimate, rule: Rule) -> str:
+    solved, further = ("everything", "higher") if bound == "above" else ("nothing", "lower")
+    if found.low is None:
+        return f"{solved} was solved: rule {rule} does not tell how much {further} the rating is"
+    return f"{solved} was solved: the rating is {figure(found, bound)}"
 
 
 def _bound(rows: Sequence[Solve]) -> Bound:
@@ -153,10 +160,8 @@ def rate(
     if found.low is None:
         notes.append(f"rule {rule} has no interval: it misses the rating by more than it varies")
     bound = _bound(rows)
-    if bound and found.low is not None and found.high is not None:
-        most = "everything" if bound == "above" else "nothing"
-        limit = _limit(bound, found.low, found.high)
-        notes.append(f"{most} was solved: the rating is {limit}")
+    if bound:
+        notes.append(_bound_note(bound, found, rule))
     run = _run_to_run(rows, curves, found, bound, level, draws, seed)
     return Rating(
         rating=found.rating,

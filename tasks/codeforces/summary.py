@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .contests import ContestSet
-from .estimate import Estimate, Rating, difficulty
+from .estimate import Estimate, Rating, difficulty, figure
 from .field import TIE_RULES
 from .percentile import Histogram
 from .solve_model import SolveFit
@@ -91,13 +91,13 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
         lines.append("percentile: no histogram of users at hand; `evalkit codeforces histogram` fetches one")
     for name, one in rating.by_rule.items():
         if name != rating.rule:
-            lines.append(f"by rule {name}: {one.rating:.0f}{_brackets(interval(one))} ({RULE_TITLES[name]})")
+            lines.append(f"by rule {name}: {figure(one, rating.bound)}{_brackets(interval(one))} ({RULE_TITLES[name]})")
     if rating.by_rule:
         ties = ", ".join(f"{name} {value:.0f}" for name, value in rating.by_tie_rule.items())
         lines.append(f"by rule elo, by place among those with the same score: {ties}")
     if rating.problem_model is not None and rating.contests:
         model = rating.problem_model
-        lines.append(f"from problem ratings alone: {model.rating:.0f} [{model.low:.0f}, {model.high:.0f}]")
+        lines.append(f"from problem ratings alone: {figure(model, rating.bound)}{_brackets(interval(model))}")
     lines.append(f"{rating.problems} problems, {100 * rating.solved_share:.1f}% solved")
     for title, groups in (("index", by_index(table)), ("problem rating", by_rating(table, contests))):
         lines.append(f"solved by {title}: " + ", ".join(f"{k} {100 * v:.0f}% of {n}" for k, (v, n) in groups.items()))
