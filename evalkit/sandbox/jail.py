@@ -26,7 +26,6 @@ _GRACE_SECONDS = 20.0
 _MOST_TESTS = 1 << 20
 _MOST_BYTES = 64 << 20  # of a message from a jail
 _MFD_NOEXEC_SEAL = 8
-_READ_ONLY = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _TOOLCHAIN = ("/bin", "/lib", "/lib64", "/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _PRELOAD = (
     *STAR_MODULES,
@@ -275,7 +274,7 @@ def has_numpy() -> bool:
 
 def _binds(flavour: Flavour) -> list[tuple[str, str]]:
     """What of this machine is seen inside: (source, target), read-only."""
-    wanted = [*(_TOOLCHAIN if flavour == "toolchain" else _READ_ONLY), *_python_files()]
+    wanted = [*(_TOOLCHAIN if flavour == "toolchain" else _libraries()), *_python_files()]
     binds = [(path, path) for path in wanted if os.path.lexists(path) and not _inside(path, wanted)]
     folder = _numpy_folder() if flavour == "numpy" else None
     if folder is not None:
@@ -283,6 +282,21 @@ def _binds(flavour: Flavour) -> list[tuple[str, str]]:
             if (folder / name).is_dir():
                 binds.append((str(folder / name), str(folder / name)))
     return binds
+
+
+def _libraries() -> list[str]:
+    """The system's shared libraries: where it keeps them in a folder of their own, nothing else below /usr/lib."""
+    import platform
+    import sysconfig
+
+    names = (sysconfig.get_config_var("MULTIARCH"), f"{platform.machine()}-linux-gnu")
+    for name in names:
+        if name and os.path.isdir(f"/usr/lib/{name}"):
+            links = [path for path in ("/lib", "/lib64", "/usr/lib64") if os.path.islink(path)]
+            folders = [path for path in (f"/lib/{name}", "/lib64", "/usr/lib64") if not os.path.islink(path)]
+            folders = [path for path in folders if not path.startswith("/lib/") or "/lib" not in links]
+            return [*links, *folders, f"/usr/lib/{name}", "/usr/lib/locale", "/etc/ld.so.cache"]
+    return ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
 
 
 def _python_files() -> list[str]:
