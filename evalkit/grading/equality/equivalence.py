@@ -60,7 +60,8 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
                 return True, rule
     if comma := _decimal_comma(gold, answer, golds):
         return True, comma
-    if (said_word := said_value(gold)) and plain_words(said_word) == plain_words(said_value(answer) or answer):
+    said_word = said_value(gold, counted=False)
+    if said_word and plain_words(said_word) == plain_words(said_value(answer, counted=False) or answer):
         return True, "the same words said"
     for said, meant in _sentences(gold, golds, answer, answers):
         for first in said:
@@ -89,9 +90,12 @@ def _sentences(
         for value in (said_value(answer), _value_of_sentence(answer)):
             if value is not None:
                 yield golds, readings(value)
-    if _WORDS.search(bare_text(gold)) and len(gold) <= 200 and (value := said_value(gold)) is not None:
-        said = said_value(answer) if not answers or is_prose(answer) else None
-        yield readings(value), answers if said is None else readings(said)
+    if _WORDS.search(bare_text(gold)) and len(gold) <= 200 and (value := said_value(gold, counted=not golds)):
+        said = said_value(answer, counted=False) if not answers or is_prose(answer) else None
+        if said is None:
+            yield readings(value), answers
+        elif (anchored := said_value(gold, counted=False)) is not None:
+            yield readings(anchored), readings(said)
 
 
 def _is_hedged(text: str) -> bool:

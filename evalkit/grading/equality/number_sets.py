@@ -124,7 +124,13 @@ def _union(text: str) -> _Part | None:
     """The parts that "and", "or", commas and ∪ join, each a set of its own."""
     text = re.sub(r"(?<![a-z\\])[nmkabpqr]\s*\\in\s*\\mathbb\s*\{?Z\}?(?![_^])", "integers", text)
     text = re.sub(rf"^\s*(?:{_N}\s*)?((?:\\|[<>])[^,]*),\s*integers\s*$", r"integers \1", text)
-    # "n odd, n > 1" restricts, "n = 1, n > 3" adds
+    # "n >= 2, n even" and "n odd, n > 1" restrict, "n = 1, n > 3" adds
+    text = re.sub(
+        rf"^\s*({_N}\s*(?:\\geq?|\\leq?|\\neq?|[<>])\s*\d+)(?:,|,? and)\s*"
+        rf"(?:{_N}\s+)?(?:is\s+)?([a-z]{{3,}}(?: [a-z]{{3,}})*)\s*$",
+        r"\2 \1",
+        text,
+    )
     text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|\\neq?|[<>])(?!=)", r"\1 ", text)
     text = re.sub(r"\{[^{}]*\}", lambda match: match[0].replace(",", "\x00"), text)
     pieces = [

@@ -50,8 +50,10 @@ def is_hedged(text: str) -> bool:
     return bool(hedges)
 
 
-def said_value(text: str) -> str | None:
-    """The value (with its unit) that a sentence of a few words states; None where it states none or several."""
+def said_value(text: str, *, counted: bool = True) -> str | None:
+    """The value (with its unit) that a sentence of a few words states; None where it states none or several. Without
+    `counted` only one that "is" something, not the one number of "7 diners came".
+    """
     sentence = flat(text).rstrip(". ")
     if len(sentence) > 200 or not _WORD.search(sentence) or is_hedged(sentence) or re.search(r"\?|=.*=", sentence):
         return None
@@ -64,8 +66,8 @@ def said_value(text: str) -> str | None:
         if re.fullmatch(r"[A-Za-z]+(?:[- ][A-Za-z]+)?", said):
             return said
         return said if _VALUE.fullmatch(said) and len(_NUMBER.findall(said)) <= 1 else None
-    numbers = list(_NUMBER.finditer(sentence))
+    numbers = list(_NUMBER.finditer(sentence)) if counted else []
     if len(numbers) != 1 or re.search(r"[\\^_={}<>()]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
         return None
-    counted = re.match(r"\s+(?!and |or |of |in )([a-z]{3,})(?=\s+[a-z]{2,}|\Z)", sentence[numbers[0].end() :])
-    return f"{numbers[0][0]} {counted[1]}" if counted else None
+    noun = re.match(r"\s+(?!and |or |of |in )([a-z]{3,})(?=\s+[a-z]{2,}|\Z)", sentence[numbers[0].end() :])
+    return f"{numbers[0][0]} {noun[1]}" if noun else None
