@@ -11,7 +11,7 @@ from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
 from evalkit.grading.equality.readings import readings, stated, trees
-from evalkit.grading.equality.sentences import is_hedged, said_value
+from evalkit.grading.equality.sentences import is_hedged, is_of_several, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
 
@@ -104,6 +104,9 @@ def _is_hedged(text: str) -> bool:
 
 def _value_of_sentence(answer: str) -> str | None:
     found = extract_answer(answer)
+    cued = found is not None and found.rule not in ("whole response", "conclusion")
+    if not cued and is_of_several(answer):
+        return None
     value = found.answer if found is not None and found.rule != "whole response" else statement_value(answer)
     return value if value is not None and value.strip() != answer.strip() else None
 

@@ -32,6 +32,15 @@ _LINKS = re.compile(
 )
 
 
+_SEVERAL = re.compile(
+    r"""(?<![A-Za-z])(?:
+    or|where|with|for\ (?:all|any|every|some)|and\ (?:the|all|odd|even|every|prime)|respectively
+    |January|February|March|April|May|June|July|August|September|October|November|December
+    )(?![A-Za-z])""",
+    re.VERBOSE,
+)
+
+
 @lru_cache(maxsize=64)
 def flat(text: str) -> str:
     """The words of a text on one line: wrappers, dollar signs, markdown and spacing commands taken off."""
@@ -48,6 +57,13 @@ def is_hedged(text: str) -> bool:
     if hedges == {"not"} and len(_NUMBER.findall(sentence)) > 1:
         return False  # not 5 but 6
     return bool(hedges)
+
+
+def is_of_several(text: str) -> bool:
+    """Whether the last number of a sentence is one of several things that it tells: a date, an alternative, a second
+    value or condition.
+    """
+    return _SEVERAL.search(flat(text)) is not None
 
 
 def said_value(text: str, *, counted: bool = True) -> str | None:
