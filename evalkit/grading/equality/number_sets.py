@@ -26,6 +26,7 @@ _VARIABLE = re.compile(
 _FORM = re.compile(
     rf"(?:{_N}\s*=\s*)?(?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_K}\s*\)?\s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?"
 )
+_ANY_PARAMETER = re.compile(rf"(?<=[\w}}]) (?:some )?{_K}\s*(?:\\geq?|>|\\in(?![a-z])).*$")  # for some k >= 0
 _POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(
     rf"(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*(?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?"
@@ -187,7 +188,7 @@ def _by_form(piece: str) -> _Part | None:
     bare = _FILLER.sub(
         " ", re.sub(r"(?<![a-z\\])(?:positive |natural )?(?:integers?|numbers?)(?= +of the form)", " ", piece)
     )
-    bare = re.sub(r"\s+", " ", bare).strip()
+    bare = _ANY_PARAMETER.sub("", re.sub(r"\s+", " ", bare)).strip()
     if residue := _RESIDUE.fullmatch(bare):
         step, rest = int(residue["step"]), int(residue["rest"])
         return _Part(lambda n: bool(step) and (n - rest) % step == 0, None, True)
