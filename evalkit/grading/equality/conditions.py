@@ -60,7 +60,7 @@ def conditioned(text: str, *, thousands_in_brackets: bool = False) -> Node | Non
             else:
                 before = f"{before}, {piece}" if before else piece
             continue
-        value, *conditions = piece.split(MARK)
+        value, *conditions = re.sub(r"^\s*and\s+", "", piece).split(MARK)
         word = conditions[0].partition(SHUT)[0]
         told = [condition.partition(SHUT)[2] for condition in conditions]
         if not value.strip(" $,;") and cases:

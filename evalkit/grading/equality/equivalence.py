@@ -11,7 +11,7 @@ from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
 from evalkit.grading.equality.readings import readings, stated, trees
-from evalkit.grading.equality.sentences import is_hedged, said_value
+from evalkit.grading.equality.sentences import is_hedged, is_of_several, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
 
@@ -60,7 +60,8 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
                 return True, rule
     if comma := _decimal_comma(gold, answer, golds):
         return True, comma
-    if (said_word := said_value(gold)) and plain_words(said_word) == plain_words(said_value(answer) or answer):
+    said_word = said_value(gold, counted=False)
+    if said_word and plain_words(said_word) == plain_words(said_value(answer, counted=False) or answer):
         return True, "the same words said"
     for said, meant in _sentences(gold, golds, answer, answers):
         for first in said:
@@ -89,9 +90,12 @@ def _sentences(
         for value in (said_value(answer), _value_of_sentence(answer)):
             if value is not None:
                 yield golds, readings(value)
-    if _WORDS.search(bare_text(gold)) and len(gold) <= 200 and (value := said_value(gold)) is not None:
-        said = said_value(answer) if not answers or is_prose(answer) else None
-        yield readings(value), answers if said is None else readings(said)
+    if _WORDS.search(bare_text(gold)) and len(gold) <= 200 and (value := said_value(gold, counted=not golds)):
+        said = said_value(answer, counted=False) if not answers or is_prose(answer) else None
+        if said is None:
+            yield readings(value), answers
+        elif (anchored := said_value(gold, counted=False)) is not None:
+            yield readings(anchored), readings(said)
 
 
 def _is_hedged(text: str) -> bool:
@@ -100,6 +104,9 @@ def _is_hedged(text: str) -> bool:
 
 def _value_of_sentence(answer: str) -> str | None:
     found = extract_answer(answer)
+    cued = found is not None and found.rule not in ("whole response", "conclusion")
+    if not cued and is_of_several(answer):
+        return None
     value = found.answer if found is not None and found.rule != "whole response" else statement_value(answer)
     return value if value is not None and value.strip() != answer.strip() else None
 

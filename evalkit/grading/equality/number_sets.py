@@ -26,6 +26,7 @@ _VARIABLE = re.compile(
 _FORM = re.compile(
     rf"(?:{_N}\s*=\s*)?(?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_K}\s*\)?\s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?"
 )
+_ANY_PARAMETER = re.compile(rf"(?<=[\w}}]) (?:some )?{_K}\s*(?:\\geq?|>|\\in(?![a-z])).*$")  # for some k >= 0
 _POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(
     rf"(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*(?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?"
@@ -124,7 +125,13 @@ def _union(text: str) -> _Part | None:
     """The parts that "and", "or", commas and ∪ join, each a set of its own."""
     text = re.sub(r"(?<![a-z\\])[nmkabpqr]\s*\\in\s*\\mathbb\s*\{?Z\}?(?![_^])", "integers", text)
     text = re.sub(rf"^\s*(?:{_N}\s*)?((?:\\|[<>])[^,]*),\s*integers\s*$", r"integers \1", text)
-    # "n odd, n > 1" restricts, "n = 1, n > 3" adds
+    # "n >= 2, n even" and "n odd, n > 1" restrict, "n = 1, n > 3" adds
+    text = re.sub(
+        rf"^\s*({_N}\s*(?:\\geq?|\\leq?|\\neq?|[<>])\s*\d+)(?:,|,? and)\s*"
+        rf"(?:{_N}\s+)?(?:is\s+)?([a-z]{{3,}}(?: [a-z]{{3,}})*)\s*$",
+        r"\2 \1",
+        text,
+    )
     text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|\\neq?|[<>])(?!=)", r"\1 ", text)
     text = re.sub(r"\{[^{}]*\}", lambda match: match[0].replace(",", "\x00"), text)
     pieces = [
@@ -181,7 +188,7 @@ def _by_form(piece: str) -> _Part | None:
     bare = _FILLER.sub(
         " ", re.sub(r"(?<![a-z\\])(?:positive |natural )?(?:integers?|numbers?)(?= +of the form)", " ", piece)
     )
-    bare = re.sub(r"\s+", " ", bare).strip()
+    bare = _ANY_PARAMETER.sub("", re.sub(r"\s+", " ", bare)).strip()
     if residue := _RESIDUE.fullmatch(bare):
         step, rest = int(residue["step"]), int(residue["rest"])
         return _Part(lambda n: bool(step) and (n - rest) % step == 0, None, True)

@@ -20,7 +20,7 @@ MAX_BITS = 400_000
 DIGITS = 60
 TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
 _TERMS = {"+", "*", "/", "neg", "abs"}  # through which an angle in degrees stays one
-ORDERED = frozenset({"angle", "vec"})  # marks above points whose order counts
+ORDERED = frozenset({"angle", "vec", "triangle"})  # marks above points whose order counts
 _BOUND_CALLS = {"Sum", "Product", "Integral", "Limit", "Derivative"}
 
 

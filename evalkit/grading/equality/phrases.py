@@ -74,6 +74,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\\approx \1",
     ),
+    (re.compile(r"\(\s*\\approx\s*(-?[\d.]+)\s*\)\s*\$?\s*$"), r"\\approx \1"),
+    (re.compile(r"(?<==)\s*+(-?\d+\.\d{2,})\s*(?:\\[lc]?dots|\.\.\.)\s*\$?\s*$"), r"\1"),
     (_OUT_OF, "/"),
     (re.compile(r"∨|\\lor(?![A-Za-z])"), r"\\text{ or }"),
     (_HOURS, r"\1 hours \2 minutes"),
@@ -94,7 +96,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # what has neither a word nor one of these needs no rewriting
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3}|[a-z]{2}\.[a-z]|\((?:or|i\.)|text|mathrm|Rs|(?<=\d)\s*[hxX]")
-_MARKS = ("∨", "lor", "&", "R", "ℝ", "array", "aligned", "gathered", "matrix", "\\mu")
+_MARKS = ("approx", "dots", "...", "∨", "lor", "&", "R", "ℝ", "array", "aligned", "gathered", "matrix", "\\mu")
 _HALF_DAY = 12 * 3600
 
 

@@ -76,7 +76,7 @@ def renamed_constants(gold: Node, answer: Node, *, function: bool) -> Iterator[N
     if function:
         if not all(base in _CONSTANTS for base in bases):
             return
-    elif not (common and all(base.upper() in ("C", "K", "A", "B") for base in bases) and _are_constants(here, there)):
+    elif not (any(name[0].islower() for name in common) and _are_constants(here, there)):
         return
     for order in permutations(here):
         names = {Sym(old): Sym(new) for old, new in zip(there, order, strict=True)}
@@ -84,8 +84,10 @@ def renamed_constants(gold: Node, answer: Node, *, function: bool) -> Iterator[N
 
 
 def _are_constants(*sides: list[str]) -> bool:
-    """Whether one side's names are those of constants of integration: C, K, c_1, c_2."""
-    return any(all(name[0] in "CK" or re.fullmatch(r"[ck]_\d", name) for name in side) for side in sides)
+    """Whether the names are those of constants of integration: C, K, c_1; A and B too, where the others are such."""
+    plain = [all(re.fullmatch(r"[CKck](?:_\d)?", name) for name in side) for side in sides]
+    told = any(all(re.fullmatch(r"[CK]|[CKck]_\d", name) for name in side) for side in sides)
+    return told and (all(plain) or (any(plain) and {*sides[0], *sides[1]} >= {"A", "B"}))
 
 
 def renamed_parameter(gold: Rel, answer: Rel) -> Rel | None:

@@ -291,6 +291,8 @@ def canonical(node: Any) -> Any:
     if isinstance(node, Call):
         if node.name in ("+", "*"):
             return (node.name, tuple(sorted(repr(canonical(item)) for item in _flat(node, node.name))))
+        if node.name in ("gcd", "lcm", "max", "min"):
+            return (node.name, tuple(sorted(repr(canonical(argument)) for argument in node.args)))
         if node.name in ORDERED:
             return (node.name, letters_in_order(node))
         return (node.name, tuple(canonical(argument) for argument in node.args))

@@ -32,6 +32,15 @@ _LINKS = re.compile(
 )
 
 
+_SEVERAL = re.compile(
+    r"""(?<![A-Za-z])(?:
+    or|where|with|for\ (?:all|any|every|some)|and\ (?:the|all|odd|even|every|prime)|respectively
+    |January|February|March|April|May|June|July|August|September|October|November|December
+    )(?![A-Za-z])""",
+    re.VERBOSE,
+)
+
+
 @lru_cache(maxsize=64)
 def flat(text: str) -> str:
     """The words of a text on one line: wrappers, dollar signs, markdown and spacing commands taken off."""
@@ -50,8 +59,17 @@ def is_hedged(text: str) -> bool:
     return bool(hedges)
 
 
-def said_value(text: str) -> str | None:
-    """The value (with its unit) that a sentence of a few words states; None where it states none or several."""
+def is_of_several(text: str) -> bool:
+    """Whether the last number of a sentence is one of several things that it tells: a date, an alternative, a second
+    value or condition.
+    """
+    return _SEVERAL.search(flat(text)) is not None
+
+
+def said_value(text: str, *, counted: bool = True) -> str | None:
+    """The value (with its unit) that a sentence of a few words states; None where it states none or several. Without
+    `counted` only one that "is" something, not the one number of "7 diners came".
+    """
     sentence = flat(text).rstrip(". ")
     if len(sentence) > 200 or not _WORD.search(sentence) or is_hedged(sentence) or re.search(r"\?|=.*=", sentence):
         return None
@@ -64,8 +82,8 @@ def said_value(text: str) -> str | None:
         if re.fullmatch(r"[A-Za-z]+(?:[- ][A-Za-z]+)?", said):
             return said
         return said if _VALUE.fullmatch(said) and len(_NUMBER.findall(said)) <= 1 else None
-    numbers = list(_NUMBER.finditer(sentence))
+    numbers = list(_NUMBER.finditer(sentence)) if counted else []
     if len(numbers) != 1 or re.search(r"[\\^_={}<>()]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
         return None
-    counted = re.match(r"\s+(?!and |or |of |in )([a-z]{3,})(?=\s+[a-z]{2,}|\Z)", sentence[numbers[0].end() :])
-    return f"{numbers[0][0]} {counted[1]}" if counted else None
+    noun = re.match(r"\s+(?!and |or |of |in )([a-z]{3,})(?=\s+[a-z]{2,}|\Z)", sentence[numbers[0].end() :])
+    return f"{numbers[0][0]} {noun[1]}" if noun else None

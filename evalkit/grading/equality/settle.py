@@ -25,6 +25,7 @@ from evalkit.grading.latex.nodes import (
     calls,
     symbols,
 )
+from evalkit.grading.latex.vocabulary import FUNCTIONS
 
 _OPERATORS = MARKS | {
     "+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative", "norm",
@@ -263,4 +264,4 @@ def _sum_of_names(node: Node) -> bool:
 
 def is_function(node: Node) -> bool:
     """Whether a node is a named function with its argument, f(x) or u(x, t); |x|, sin x and \\vec a are none."""
-    return isinstance(node, Call) and node.name not in _OPERATORS and node.name not in evaluable_calls()
+    return isinstance(node, Call) and node.name not in _OPERATORS | FUNCTIONS

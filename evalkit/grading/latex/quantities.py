@@ -77,6 +77,7 @@ def unit_words(cursor: Cursor, node: Node) -> list[str]:
             or (words and words[-1] == "/" and token.value in LETTERS)
             or (words and len(token.value) > 1)
             or _is_remark(token)
+            or _is_last_letter(cursor, token, node)
         ):
             if token.value.lower() in CONNECTING_WORDS:
                 break
@@ -113,6 +114,17 @@ def is_value(words: str) -> bool:
     """Whether the content of \\text{…} is a number or a bracketed letter rather than words."""
     bare = words.strip(" .,:()%-/")
     return bool(bare) and (bare.replace(",", "").replace(".", "").replace("/", "").isdigit())
+
+
+def _is_last_letter(cursor: Cursor, token: Token, node: Node) -> bool:
+    """Whether a capital ends the answer behind a number and a space: `300 K`."""
+    return (
+        token.spaced
+        and token.value in LETTERS
+        and token.value.isupper()
+        and cursor.peek() is None
+        and not symbols(node)
+    )
 
 
 def _is_remark(token: Token) -> bool:
