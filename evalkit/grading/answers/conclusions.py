@@ -194,6 +194,25 @@ def read_cue(response: str) -> Stated | None:
     return _last_cue(mask(response[-_TAIL:]))
 
 
+def value_at(text: str) -> str | None:
+    """The value that a text begins with, where an answer is due: "9", "the interval (0, 1)", "no solution"."""
+    masked = mask(text)
+    stated = _after_cue(masked, masked.text)
+    return stated.answer if stated else None
+
+
+def later_final_answer(tail: str) -> Stated | None:
+    """A final answer that stands behind a box, with its value at once behind its cue."""
+    masked = masked_end(tail)
+    cue = _last_cue(masked)
+    return (
+        cue if cue is not None and cue.rule == "final answer" and not cue.worded and _DIGIT.search(cue.answer) else None
+    )
+
+
+_DIGIT = re.compile(r"[\d\\]")
+
+
 def breaks_off(text: str) -> bool:
     """Whether a text ends in the middle of a sentence or a formula."""
     end = re.sub(r"(?:\*\*|__|\s)+\Z", "", text[-300:])
