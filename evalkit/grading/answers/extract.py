@@ -212,7 +212,7 @@ def _from_element(response: str) -> Extracted | None:
 
 
 def _from_statement(response: str) -> Extracted | None:
-    response = _DECORATION.sub("", response.strip())
+    response = re.sub(r"(?<=[\w)}])\\+\Z", "", _DECORATION.sub("", response.strip()))
     if "\\boxed" in response:
         return None  # a box that was never closed, or is empty
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
@@ -236,7 +236,7 @@ def _from_statement(response: str) -> Extracted | None:
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
     re.IGNORECASE,
 )
 
@@ -251,7 +251,7 @@ def _whole(response: str) -> Extracted | None:
     response = re.sub(r"<<[^<>]{0,80}>>|(?<=\d)\s\([a-z -]{3,60}\)(?=\W*\Z)", "", response)
     if "=" in response or "\\begin{align" in response:
         masked = mask(response)
-        if re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
-            value = masked.values[0]
+        value = masked.values[0] if masked.values else None
+        if value and value.side is not None and re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
             return Extracted(value.text, "whole response", value.side)
     return Extracted(code[1] if code else led_value(response), "whole response")
