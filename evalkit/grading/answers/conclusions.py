@@ -49,7 +49,7 @@ _QUALIFIER = (
 _CUE = re.compile(
     rf"""(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))
     (?P<final>(?:final|correct|réponse\sfinale|respuesta\sfinal|endgültige|最终|最后)\s*)?
-    (?:(?P<noun>{ANSWER_WORDS}|(?<=final\s)(?:result|value)|(?<=correct\s)(?:result|value|solution|option|choice))(?![a-zà-ž])
+    (?:(?P<noun>{ANSWER_WORDS}|(?<=final\s)(?:result|value)|(?<=correct\s)(?:result|value|option|choice))(?![a-zà-ž])
         (?:\s+(?:{RIGHT_WORDS}))?)
     {_QUALIFIER}
     (?P<mark>[\s*_"'’`]*(?:(?:is|are|was|be|must\sbe|should\sbe|would\sbe|will\sbe|could\sbe|might\sbe|may\sbe|equals|comes\sout\s(?:to|as)|{IS_WORDS})(?![a-zA-Z])
@@ -121,7 +121,7 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
-    r"""\?\s*[*_"”)]*\s*\Z|(?<![a-z])(?:not\ssure|may\s(?:be|have)|could(?:n['’]t|\snot)?(?!\shave)|might|can(?:not|['’]t)|unable|unclear|unfortunately|ran\sout\sof
+    r"""\?\s*[*_"”)]*\s*\Z|(?<![a-z])(?:not\ssure|could(?:n['’]t|\snot)|(?:may\s(?:be|have)|could(?!\shave)|might)(?!.*\s(?:is|are|equals?)\s(?:\w+\s){0,2}[\ue000-\uefff])|can(?:not|['’]t)|unable|unclear|unfortunately|ran\sout\sof
     |don['’]t\sknow|perhaps|maybe|possibly|i\sguess|(?:does|do|did|is|are)(?:n['’]t|\snot)(?=\s(?:\w+\s){0,4}[\ue000-\uefff])|never|wrong|incorrect|extraneous)(?![a-z])""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -194,6 +194,25 @@ def read_cue(response: str) -> Stated | None:
     return _last_cue(mask(response[-_TAIL:]))
 
 
+def value_at(text: str) -> str | None:
+    """The value that a text begins with, where an answer is due: "9", "the interval (0, 1)", "no solution"."""
+    masked = mask(text)
+    stated = _after_cue(masked, masked.text)
+    return stated.answer if stated else None
+
+
+def later_final_answer(tail: str) -> Stated | None:
+    """A final answer that stands behind a box, with its value at once behind its cue."""
+    masked = masked_end(tail)
+    cue = _last_cue(masked)
+    return (
+        cue if cue is not None and cue.rule == "final answer" and not cue.worded and _DIGIT.search(cue.answer) else None
+    )
+
+
+_DIGIT = re.compile(r"[\d\\]")
+
+
 def breaks_off(text: str) -> bool:
     """Whether a text ends in the middle of a sentence or a formula."""
     end = re.sub(r"(?:\*\*|__|\s)+\Z", "", text[-300:])
@@ -234,7 +253,8 @@ def _last_cue(masked: Masked) -> Stated | None:
         if _OTHERS.search(line):
             continue
         tentative = _TENTATIVE.search(line + match[0]) and "\n" not in match[0].strip()
-        value = _after_cue(masked, text[end : end + 400])
+        clause = re.search(r"[:：\n]\W*\Z", match[0]) is not None
+        value = _after_cue(masked, text[end : end + 400], clause=clause)
         if value is not None and "ption" in match[0][-12:] and not re.fullmatch(r"\W*[A-Z]\W*", value.answer):
             continue  # "the correct option is the second one"
         if value is not None and (not tentative or ", " in value.answer):
@@ -248,8 +268,11 @@ def _last_cue(masked: Masked) -> Stated | None:
     return max(stated, key=lambda item: item[0])[1] if stated else None
 
 
-def _after_cue(masked: Masked, after: str) -> Stated | None:
-    """What stands where an answer is due: a value, a sentence that is about one, or words."""
+def _after_cue(masked: Masked, after: str, *, clause: bool = False) -> Stated | None:
+    """What stands where an answer is due: a value, a sentence that is about one, or words.
+
+    With `clause` (behind a colon or a heading) a sentence may state its value in any way.
+    """
     after = _NOT_BUT.sub("", after, count=1)
     lead = _LEAD.match(after)
     if lead is None:
@@ -271,8 +294,8 @@ def _after_cue(masked: Masked, after: str) -> Stated | None:
         return None
     head = re.split(r",?\s(?:because|since|as)\b", sentence)[0]
     if re.search(V, head):
-        if (value_of := _sentence_value(masked, sentence)) is not None and re.search(
-            rf"\b(?:is|are|equals?|gives?)[\s*_]+(?:\w+\s)?{V}|=\s*{V}", sentence
+        if (value_of := _sentence_value(masked, sentence)) is not None and (
+            clause or re.search(rf"\b(?:is|are|equals?|gives?)[\s*_]+(?:\w+\s)?{V}|=\s*{V}", sentence)
         ):
             return value_of
         words = masked.unmasked(sentence)
@@ -381,6 +404,8 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         return None
     if out_of := _OUT_OF.search(main):
         return _of(masked, out_of[1])
+    if len({(masked.value(character).side or masked.value(character).text).strip() for character in found}) == 1:
+        return _of(masked, found[-1])  # "56 + 11 = 67, so there are 67"
     if masked.value(found[-1]).side is not None:
         return _of(masked, found[-1])  # an equation is a statement by itself
     anchors = [match for match in _ANCHOR.finditer(main) if match["value"] not in bounded]

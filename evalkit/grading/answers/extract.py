@@ -7,14 +7,20 @@ that is nothing but an expression, a concluding statement. Every pattern here ru
 import re
 from dataclasses import dataclass
 
-from evalkit.grading.answers.conclusions import breaks_off, masked_end, read_statement, takes_back
-from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
+from evalkit.grading.answers.conclusions import (
+    breaks_off,
+    later_final_answer,
+    masked_end,
+    read_statement,
+    takes_back,
+    value_at,
+)
+from evalkit.grading.answers.statement import ascii_digits, has_words_around, is_prose, led_value
 from evalkit.grading.answers.values import V, mask
 from evalkit.thinking import until_end_of_turn
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
 _LONGEST = 4_000  # characters of a response that is nothing but an expression
-_TRIES = 20  # of the last cues
 _GLM_BOX = re.compile(r"<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
 _BOX = re.compile(r"(?:\\|\x08)(?:boxed|fbox|framebox)\s*(?=\{)|\x08oxed\s*(?=\{)")
 _BARE_BOX = re.compile(r"\\boxed\s*([-+]?[\w.]+)")
@@ -27,7 +33,6 @@ _GSM8K = re.compile(r"^\s*####\s*(?=[-+$\d\\(.])(.+)$", re.MULTILINE)
 _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
-_AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
 OPEN_END = re.compile(
     r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
     r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
@@ -180,13 +185,9 @@ def _parts(text: str, boxes: list[tuple[int, int, str]]) -> tuple[str, ...]:
 
 
 def _final_statement(tail: str) -> Extracted | None:
-    """A final answer that is given at once behind its cue: "Final answer: 9", not "The final answer is in the 3 …"."""
-    for match in list(CUES[0].pattern.finditer(tail))[: -_TRIES - 1 : -1]:
-        after = tail[match.end() : match.end() + 2000]
-        value = statement_value(after, after_cue=True) if _AT_ONCE.match(after) else None
-        if value is not None and any(character.isdigit() or character == "\\" for character in value):
-            return Extracted(value, CUES[0].name)
-    return None
+    """A final answer that is given behind the last box: "Final answer: 9", not "The final answer is in the 3 …"."""
+    stated = later_final_answer(tail)
+    return Extracted(stated.answer, stated.rule, stated.side) if stated else None
 
 
 def _joined(gap: str) -> bool:
@@ -200,8 +201,9 @@ def _joined(gap: str) -> bool:
 def _from_element(response: str) -> Extracted | None:
     elements = [match[2].strip() for match in _ELEMENT.finditer(response) if match[2].strip()]
     if elements:
-        value = statement_value(elements[-1], after_cue=not is_prose(elements[-1]))
-        return Extracted(value or elements[-1], "answer element")
+        if is_prose(elements[-1]) and (stated := read_statement(masked_end(elements[-1]))):
+            return Extracted(stated.answer, "answer element", stated.side)
+        return Extracted(value_at(elements[-1]) or elements[-1], "answer element")
     fields = _FIELD.findall(response)
     if fields:
         return Extracted(fields[-1].strip('"'), "answer field")
@@ -210,7 +212,7 @@ def _from_element(response: str) -> Extracted | None:
 
 
 def _from_statement(response: str) -> Extracted | None:
-    response = _DECORATION.sub("", response.strip())
+    response = re.sub(r"(?<=[\w)}])\\+\Z", "", _DECORATION.sub("", response.strip()))
     if "\\boxed" in response:
         return None  # a box that was never closed, or is empty
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
@@ -228,13 +230,13 @@ def _from_statement(response: str) -> Extracted | None:
     if first and (is_prose(first[1]) or has_words_around(first[1]) or "\n" in first[1].strip()):
         first = None
     if first and (stated is None or stated.rule == "conclusion"):
-        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
+        return Extracted(value_at(first[1]) or first[1], "answer first")
     return None if stated is None else Extracted(stated.answer, stated.rule, stated.side, worded=stated.worded)
 
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
     re.IGNORECASE,
 )
 
@@ -249,7 +251,7 @@ def _whole(response: str) -> Extracted | None:
     response = re.sub(r"<<[^<>]{0,80}>>|(?<=\d)\s\([a-z -]{3,60}\)(?=\W*\Z)", "", response)
     if "=" in response or "\\begin{align" in response:
         masked = mask(response)
-        if re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
-            value = masked.values[0]
+        value = masked.values[0] if masked.values else None
+        if value and value.side is not None and re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
             return Extracted(value.text, "whole response", value.side)
     return Extracted(code[1] if code else led_value(response), "whole response")
