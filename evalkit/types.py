@@ -76,7 +76,10 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to be made. `response_prefix` opens the response where the chat template does not."""
+    """One completion to be made. `response_prefix` opens the response where the chat template does not.
+
+    `expected_tokens` is how long it will get, as far as the queue can tell: an engine may plan its memory by it.
+    """
 
     task: str
     problem_id: str
@@ -84,6 +87,7 @@ class Request:
     messages: tuple[Message, ...]
     params: SamplingParams
     response_prefix: str = ""
+    expected_tokens: int | None = None
 
     @property
     def key(self) -> SampleKey:

@@ -23,16 +23,6 @@ _SECONDS_TO_END = 20.0
 REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.vllm.replica")
 
 
-def visible_gpus() -> list[str]:
-    """The names that CUDA_VISIBLE_DEVICES would give to the GPUs that this process sees."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
-    import torch
-
-    return [str(i) for i in range(torch.cuda.device_count())]
-
-
 def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> list[dict[str, str]]:
     """What each replica's environment differs in: the GPUs that it sees. Without GPUs it is nothing."""
     if not devices:
