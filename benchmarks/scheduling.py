@@ -7,11 +7,12 @@ and a step takes one unit of time whatever runs (decoding of a full batch is bou
 A completion's length is log-normal, with a mean for its task and a normal effect for its problem on the log scale,
 rounded up and capped at 32,768 tokens. The lower bound on the makespan is max(total work / slots, longest request).
 
-`--cache-tokens N` counts keys and values instead of slots: a replica of vLLM whose cache holds N tokens (930,000 are those
-of a 7B with 4 key-value heads on a GPU of 80 GB) and that runs up to 1,024 rows. A request starts as soon as its prompt
-fits; when the cache is full the latest ones are thrown out and computed anew, first in the line. Two ways to feed it:
-all that its rows and waiting line take, and evalkit's `KVBudget`. Printed are the tokens computed per useful token and
-the makespan over the area bound, the sum over requests of length x (prompt + length / 2) over N.
+`--cache-tokens N` counts keys and values instead of slots: a replica of vLLM whose cache holds N tokens (930,000 are
+those of a 7B with 4 key-value heads on a GPU of 80 GB) and that runs up to 1,024 rows. A request starts as soon as its
+prompt fits; when the cache is full the latest ones are thrown out and computed anew, first in the line. Two ways to
+feed it: all that its rows and waiting line take, and evalkit's `KVBudget`. Printed are the tokens computed per useful
+token and the decoding steps over the area bound, the sum over requests of length x (prompt + length / 2) over N. Steps
+leave out what computing anew takes.
 
 Four orders: task after task (what peers do: each task waits for its slowest sample); one queue, tasks in the order of
 their true mean length; evalkit's `RequestQueue` itself, which starts knowing nothing of lengths; and the problems in

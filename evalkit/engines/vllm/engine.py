@@ -54,6 +54,7 @@ class VLLMEngine(Engine):
 
     options_class = VLLMOptions
     packages = ("vllm",)
+    caps_at_context = True
     install = 'pip install "evalkit[vllm]"'
 
     def __init__(self, model: str, options: VLLMOptions) -> None:
@@ -161,7 +162,7 @@ class VLLMEngine(Engine):
         }
         names = [gpu.name for gpu in self._devices]
         environments = replica_environments(self.replicas, self.gpus_per_replica, names)
-        return generate_in_replicas(requests, setup, environments)
+        return generate_in_replicas(requests, setup, environments, self._facts)
 
     def _in_this_process(self, requests: Iterator[Request]) -> Iterator[Completion]:
         def work(emit: Emit, stop: threading.Event) -> None:

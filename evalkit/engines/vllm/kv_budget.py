@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_USED_SHARE = 0.95  # of the cache: the rest is for lengths that come out longer than expected
+_USED_SHARE = 1.1  # of the cache, at the expected peak: not all that outgrow their expectation do so at once
 _LONGER = 1.3  # times what it has made: how long one gets that has outgrown its expectation
 _UNKNOWN = 0.25  # of the limit: the length of one that nothing is known of
 _ALIKE = 32  # the next requests are taken to be like the latest ones

@@ -1,55 +1,17 @@
 """How many GPUs share a replica: as few as hold the weights and the keys and values of some completions."""
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.gpus import GPU
+from evalkit.engines.weights import weight_bytes
 from evalkit.errors import EvalkitError
-
-logger = logging.getLogger(__name__)
 
 _ACTIVATIONS = 4 << 30  # bytes on each GPU for activations, CUDA graphs and the CUDA context
 _WHOLE_COMPLETIONS = 4  # of the longest kind: with room for fewer, a second GPU pays
 _LONGEST = 32768  # tokens: what a completion is taken to need where the context is longer
 _HALF_BITS = ("fp8", "int8", "experts_int8", "ptpc_fp8")
-_SUFFIXES = (".safetensors", ".bin", ".pt")
-
-
-def weight_bytes(checkpoint: Checkpoint) -> int | None:
-    """The size of the checkpoint's weights on disk or on the hub; None where it cannot be told.
-
-    Where there are safetensors, other formats of the same weights do not count.
-    """
-    sizes = _local_sizes(Path(checkpoint.model)) if checkpoint.is_local else _hub_sizes(checkpoint)
-    for suffix in _SUFFIXES:
-        if total := sum(size for name, size in sizes.items() if name.endswith(suffix) and "/" not in name):
-            return total
-    return None
-
-
-def _local_sizes(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-
-
-def _hub_sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    from huggingface_hub import HfApi
-
-    try:
-        info = HfApi().model_info(checkpoint.model, revision=checkpoint.revision, files_metadata=True)
-    except Exception as error:  # offline, gated, down, each with an exception of its own: loading will tell it
-        logger.debug("the hub does not tell the size of %s: %s", checkpoint.model, error)
-        return _cached_sizes(checkpoint)
-    return {each.rfilename: each.size or 0 for each in info.siblings or []}
-
-
-def _cached_sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(checkpoint.model, "config.json", revision=checkpoint.revision)
-    return _local_sizes(Path(config).parent) if isinstance(config, str) else {}
 
 
 def loaded_bytes(checkpoint: Checkpoint, dtype: str, quantization: str | None) -> int | None:
