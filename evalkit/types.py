@@ -97,6 +97,8 @@ class SamplingParams:
 class Request:
     """One completion to be made. `response_prefix` opens the response where the chat template does not.
 
+    `expected_tokens` is how long it will get, as far as the queue can tell: an engine may plan its memory by it.
+
     Examples:
         >>> message = Message(role="user", content="What is 1 + 1?")
         >>> Request("sums", "sum-1", 0, (message,), SamplingParams()).key
@@ -109,6 +111,7 @@ class Request:
     messages: tuple[Message, ...]
     params: SamplingParams
     response_prefix: str = ""
+    expected_tokens: int | None = None
 
     @property
     def key(self) -> SampleKey:

@@ -65,11 +65,16 @@ def rating_metrics(
     for level, (share, count) in by_rating(table, contests).items():
         metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problems"))
     metrics.append(_denominator(table, problems, left_out, n))
+    return metrics + _languages(scores, python_time)
+
+
+def _languages(scores: Mapping[str, Sequence[Score]], python_time: float) -> list[Metric]:
+    """The share of programs in each language."""
     written = [s.extracted_by for row in scores.values() for s in row if s.extracted_by]
+    metrics = []
     for language, title in (("cpp", "C++"), ("python", "Python")):
-        count = written.count(language)
         note = f"time limit x {python_time:g}" if language == "python" else ""
-        share = 100 * count / len(written) if written else 0.0
+        share = 100 * written.count(language) / len(written) if written else 0.0
         metrics.append(Metric(f"programs in {title}", share, len(written), "%", note=note))
     return metrics
 
