@@ -7,7 +7,6 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-import evalkit
 from evalkit.errors import EvalkitError
 
 COMMANDS = (
@@ -80,7 +79,7 @@ def _plugged(entry: EntryPoint) -> click.Command:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(evalkit.__version__, prog_name="evalkit")
+@click.version_option(package_name="evalkit", prog_name="evalkit")
 def cli() -> None:
     """Evaluate reasoning models: a checkpoint in, the table of DeepSeek-R1's paper out, with error bars.
 
