@@ -18,6 +18,9 @@ _FLIPS = 20_000
 _THINNINGS, _TOGETHER = 100, 10
 
 
+Samples = Sequence[Sequence[float]] | Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """B minus A on the same problems; differences and errors as fractions, not percent.
@@ -53,7 +56,7 @@ class Comparison:
     needed_is_bound: bool
 
 
-def compare_paired(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], target: float = 0.02) -> Comparison:
+def compare_paired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
     """Compare two runs: samples' values in [0, 1] by problem, the same problems in the same order.
 
     The intervals combine those of the two runs as Newcombe 1998 does (Statistics in Medicine 17, 873 and 2635), over
@@ -129,7 +132,7 @@ def _difference_interval(a: Estimate, b: Estimate, which: str, correlation: floa
     return max(low, -1.0), min(high, 1.0)
 
 
-def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> float:
+def sign_flip_test(a: Samples, b: Samples) -> float:
     """The two-sided p-value of the paired permutation test: under the null, each problem's A and B may change places.
 
     Exact where the values are 0 and 1, by the distribution of the sum over all 2^problems sign flips (Pagano and
@@ -189,7 +192,7 @@ def _thinned_test(a: Floats, b: Floats) -> float:
     return (beyond + 1) / (_FLIPS + 1)
 
 
-def least_p_value(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> float:
+def least_p_value(a: Samples, b: Samples) -> float:
     """The least p that `sign_flip_test` can give where the problems differ by as much as these do, in any direction.
 
     2 / 2^(problems that differ): 1 where none does. For different numbers of samples it is not worked out unless
@@ -201,7 +204,7 @@ def least_p_value(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) ->
     return min(2.0 ** (1 - differing), 1.0)
 
 
-def _integer_differences(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> list[int] | None:
+def _integer_differences(a: Samples, b: Samples) -> list[int] | None:
     """Each problem's B minus A in units of 1 / n, n being the same for both; None where a value is neither 0 nor 1."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if not (np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()):
