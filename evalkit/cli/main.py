@@ -13,6 +13,7 @@ COMMANDS = (
     "run",
     "score",
     "samples",
+    "adjudicate",
     "verify",
     "leaderboard",
     "compare",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
+from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 
 
 @click.command(name="run", short_help="Evaluate a checkpoint; the same command again resumes.")
@@ -32,6 +33,7 @@ from evalkit.cli.engine_flags import engine_flags, take_engine_options
     "--price", type=(float, float), metavar="PROMPT GENERATED", help="Prices of a million tokens each, for the cost."
 )
 @click.option("--workers", type=int, help="Processes that grade [default: the cores].")
+@opinion_flags
 @click.option("--dry-run", is_flag=True, help="Show what the model would see, check lengths, count; generate nothing.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
@@ -51,6 +53,9 @@ def command(
     engine_file: Path | None,
     price: tuple[float, float] | None,
     workers: int | None,
+    second_opinion: str | None,
+    judge_url: str | None,
+    judge_model: str | None,
     dry_run: bool,
     quiet: bool,
     **others: Any,
@@ -90,7 +95,9 @@ def command(
         plan.require_room()
         return
     run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
-    reports = [run.report(task.task.name) for task in plan.plans]
+    names = [task.task.name for task in plan.plans]
+    ask_second_opinion(run.directory, names, second_opinion, judge_url, judge_model, data_folder)
+    reports = [run.report(name) for name in names]
     print_summary(reports)
     if throughput is not None:
         click.echo(throughput_line(throughput), err=True)

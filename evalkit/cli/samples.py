@@ -21,6 +21,7 @@ _SHOWN = 1500  # characters of a completion's end: the answer stands there
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only completions of this status.")
 @click.option("--cut", is_flag=True, help="Only completions that were cut at the token limit.")
+@click.option("--disputed", is_flag=True, help="Only completions that a second grader judges otherwise.")
 @click.option("--problem", "problem_id", metavar="ID", help="Only this problem's.")
 @click.option("--sample", "sample_index", type=click.IntRange(min=0), help="Only this sample index.")
 @click.option("--most", type=click.IntRange(min=1), default=10, show_default=True, help="How many at the most.")
@@ -34,6 +35,7 @@ def command(
     task_names: str | None,
     status: str | None,
     cut: bool,
+    disputed: bool,
     problem_id: str | None,
     sample_index: int | None,
     most: int,
@@ -54,6 +56,7 @@ def command(
     """
     from evalkit.cli.selection import tasks_of_run, trust_task_files
     from evalkit.errors import EvalkitError
+    from evalkit.results.disputes import disputes
     from evalkit.results.recreate import recreate_problems
     from evalkit.store.run import RunDirectory
 
@@ -66,11 +69,13 @@ def command(
     for task in tasks:
         problems = recreate_problems(task, data=data_folder) if with_prompt else []
         prompts = {problem.id: problem.prompt for problem in problems}
+        open_disputes = {one.key: one.theirs for one in disputes(task)} if disputed else {}
         for completion, score in _graded(task):
             seen = score.status if score else "not scored"
             if (
                 (status is not None and seen != status)
                 or (cut and not completion.truncated)
+                or (disputed and completion.key not in open_disputes)
                 or (problem_id is not None and completion.problem_id != problem_id)
                 or (sample_index is not None and completion.sample_index != sample_index)
             ):
@@ -80,7 +85,12 @@ def command(
                 click.echo(f"More than {most} fit; --most N shows more.", err=True)
                 return
             prompt = prompts.get(completion.problem_id)
-            click.echo(_json_line(completion, score, prompt) if as_json else _block(completion, score, prompt, full))
+            if as_json:
+                click.echo(_json_line(completion, score, prompt))
+                continue
+            click.echo(_block(completion, score, prompt, full))
+            if theirs := open_disputes.get(completion.key):
+                click.echo(printable(f"{theirs.grader} says {theirs.status} ({theirs.answer}): {theirs.explanation}\n"))
     if not found:
         click.echo("No completion fits.", err=True)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 from evalkit.cli.selection import trust_option
 
 
@@ -12,9 +13,17 @@ from evalkit.cli.selection import trust_option
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
 @click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that grade [default: the cores].")
+@opinion_flags
 @trust_option
 def command(
-    runs: tuple[Path, ...], task_names: str | None, data_folder: str | None, workers: int | None, trust: bool
+    runs: tuple[Path, ...],
+    task_names: str | None,
+    data_folder: str | None,
+    workers: int | None,
+    second_opinion: str | None,
+    judge_url: str | None,
+    judge_model: str | None,
+    trust: bool,
 ) -> None:
     """Grade every completion of the RUNS again with the graders of this version, and list the verdicts that changed.
 
@@ -26,6 +35,7 @@ def command(
     """
     from evalkit.cli.selection import tasks_of_run, trust_task_files
     from evalkit.cli.summary import print_summary
+    from evalkit.results.report import load_report
     from evalkit.run.rescore import rescore_run
     from evalkit.run.session import require_no_errors
     from evalkit.store.run import find_runs
@@ -42,5 +52,8 @@ def command(
                 f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
             )
         click.echo(f"{len(changed)} of {sum(r.samples for r in reports)} verdicts changed", err=True)
+        if second_opinion is not None:
+            ask_second_opinion(run, names, second_opinion, judge_url, judge_model, data_folder)
+            reports = [load_report(run.task(name)) for name in names]
         print_summary(reports)
         require_no_errors(run, reports)

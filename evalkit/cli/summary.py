@@ -27,6 +27,8 @@ def print_summary(reports: Sequence[Report]) -> None:
             statuses,
         )
         click.echo(f"| {' | '.join(cells)} |")
+        if report.disputes is not None and str(report.disputes):
+            click.echo(f"{report.title}: {report.disputes}", err=True)
         for metric in report.metrics:
             if kind_of(metric.name).compute is None:
                 unit = "" if metric.unit == "count" else f" {UNIT_NAMES[metric.unit]}"

@@ -47,6 +47,9 @@ def build_table(
         if entry.subset:
             marks.add(entry, f"subset of {entry.report.problems} of {entry.available} problems: another benchmark.")
     for entry in entries:
+        if (found := entry.report.disputes) is not None and str(found):
+            marks.add(entry, f"{found}.")
+    for entry in entries:
         if note := unusual.get((entry.run, entry.report.task)):
             marks.add(entry, note)
     theirs = {(model_key(f.model), f.column): f for f in reversed(published)}

@@ -16,11 +16,13 @@ from typing import Any, cast
 from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.stats import TokenSummary, token_summary
 from evalkit.store.lines import write_atomically
+from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
@@ -38,7 +40,7 @@ class Report:
     `n` completions were drawn for each of `problems`; `statuses` add up to `samples`. `truncation_rate` in [0, 1] is
     the share that was cut at the limit, whatever it scored. `tokens` is None where the engine did not count them.
     `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table.
+    the task in a table. `disputes` is None where neither a second grader nor a human has judged.
     """
 
     schema: int
@@ -59,6 +61,8 @@ class Report:
     values: dict[str, list[float]]
     bytes_read: list[int]
     headlines: list[str] = field(default_factory=lambda: ["pass@1"])
+    disputes: DisputeSummary | None = None
+    opinion_bytes: int = 0
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, None where the report has none."""
@@ -97,6 +101,8 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),
         bytes_read=read,
         headlines=list(task.headlines),
+        disputes=summarise_disputes(run),
+        opinion_bytes=_opinion_bytes(run.files),
     )
 
 
@@ -122,6 +128,11 @@ def _own_metrics(run: TaskRun, task: Task, problems: Sequence[Problem]) -> list[
 
 def _sizes(files: TaskFiles) -> list[int]:
     return [path.stat().st_size if path.exists() else 0 for path in (files.completions_path, files.scores_path)]
+
+
+def _opinion_bytes(files: TaskFiles) -> int:
+    paths = (opinions_path(files), adjudications_path(files))
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def write_report(run: RunDirectory, report: Report) -> None:
@@ -168,6 +179,7 @@ def stored_report(task: TaskRun) -> Report | None:
 
 def _fits(report: Report, task: TaskRun) -> bool:
     fits = report.bytes_read == _sizes(task.files) and report.n == task.record.n
+    fits = fits and report.opinion_bytes == _opinion_bytes(task.files)
     return fits and tuple(report.values) == task.record.problem_ids
 
 

@@ -13,6 +13,7 @@ from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.store.lines import LineWriter
+from evalkit.store.opinions import adjudications
 from evalkit.store.run import RunDirectory, TaskRun, score_record
 from evalkit.types import Problem, SampleKey, Score
 
@@ -104,6 +105,9 @@ def _rescore_task(
         for score, old_grader in files.scores():  # of a problem that the set does not hold: never replaced by nothing
             if score.key not in fresh:
                 writer.append(score_record(score, old_grader))
+        for decision in adjudications(files).values():  # a human's word outranks the graders
+            writer.append(score_record(decision.score(), decision.grader))
+            fresh[decision.key] = decision.score()
     os.replace(files.rescoring_path, files.scores_path)
     return [
         ChangedVerdict(key, before[key], score.status, score.answer, score.explanation)

@@ -22,6 +22,7 @@ from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.store.lines import LineWriter
+from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
 from evalkit.types import Completion, SampleKey, Score
 
@@ -191,7 +192,11 @@ class RunSession:
         lengths: list[Completion] = []
         for name, plan in self.plans.items():
             files = self.run.files(name)
-            scored = {s.key: s for s, grader in files.scores() if grader == self.graders[name] and s.status != "error"}
+            scored = {
+                score.key: score
+                for score, grader in files.scores()
+                if (grader == self.graders[name] or grader.startswith(HUMAN)) and score.status != "error"
+            }
             for completion in files.completions():
                 wanted = (name, completion.problem_id) in self.problems and completion.sample_index < plan.params.n
                 if not wanted or completion.error is not None:
