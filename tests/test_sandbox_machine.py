@@ -29,9 +29,7 @@ def right(**changes: object) -> dict[str, object]:
     return {"id": "a", "code": "print(int(input()) + 1)", "tests": [["1", "2"]], "timeout": 20} | changes
 
 
-def run(
-    folder: Path, *options: str, row: dict[str, object] | None, **limits: int
-) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str, row: dict[str, object] | None, **limits: int) -> subprocess.CompletedProcess[str]:
     def lower() -> None:
         for name, value in limits.items():
             resource.setrlimit(getattr(resource, name), (value, value))
