@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from evalkit.cli.judge import command
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.sandbox import Limits, Program, Sandbox, judge
+from evalkit.sandbox import MODES, Limits, Mode, Program, Sandbox, judge
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 FULL = bool(os.environ.get("EVALKIT_FULL_CONFORMANCE"))
@@ -204,14 +204,15 @@ CHEATS = {"fn_eq_cheat", "fn_cheat_frames"}
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("mode", ["script", "lcb-compat"])
-def test_the_official_runners_verdicts(data_dir: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_the_official_runners_verdicts(data_dir: Path, mode: Mode) -> None:
     """Without EVALKIT_FULL_CONFORMANCE: every third case, and none that was seen to run into a time limit."""
     with gzip.open(data_dir / "code_conformance" / "cases.jsonl.gz", "rt") as stream:
         rows = [json.loads(line) for line in stream]
     chosen, wanted = [], []
     for number, row in enumerate(rows):
-        recorded = row.get("official_2025_01") or row["official"] or {}
+        old = row.get("official_2025_01") if mode == "lcb-compat" else None
+        recorded = old or row["official"] or {}
         if mode == "script":
             passed, results = row.get("script_passed"), row.get("script_results")
         else:
@@ -226,10 +227,10 @@ def test_the_official_runners_verdicts(data_dir: Path, mode: str) -> None:
     def one(row: dict[str, Any]) -> bool:
         tests = [(test[0], test[1]) for test in row["tests"]]
         program = Program(row["code"], tests, row["fn_name"], "python", Limits(cpu_seconds=row["timeout"]))
-        return judge(program, mode="script" if mode == "script" else "lcb-compat", sandbox=sandbox).passed
+        return judge(program, mode=mode, sandbox=sandbox).passed
 
     with Sandbox() as sandbox, ThreadPoolExecutor(2) as executor:
         got = list(executor.map(one, chosen))
     differ = {row["id"] for row, a, b in zip(chosen, got, wanted, strict=True) if a != b}
-    assert differ <= (CHEATS if mode == "lcb-compat" else {"in_io_bytesio_fast"})
+    assert differ <= (CHEATS if mode != "script" else {"in_io_bytesio_fast"})
     assert len(chosen) > 150

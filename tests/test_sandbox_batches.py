@@ -46,7 +46,7 @@ def make_program(seed: int) -> Program:
         draw.shuffle(moods)
     code = PROGRAM if seed % 2 else PROGRAM.replace("import sys, time", SLOW)  # which may share a process
     tests = [(f"{i} {mood}", str(i)) for i, mood in enumerate(moods)]
-    return Program(code, tests, limits=Limits(cpu_seconds=3, wall_seconds=4, output_mb=1))
+    return Program(code, tests, limits=Limits(cpu_seconds=0.6, wall_seconds=3, output_mb=1))
 
 
 def explained(result: TestResult) -> tuple[str, str]:

@@ -186,9 +186,11 @@ class Jail:
             self._channel.settimeout(timeout)
             if message is not None:
                 wire.send(self._channel, message, descriptors)
-            answer, _ = wire.receive(self._channel, _MOST_BYTES)
+            answer, unasked = wire.receive(self._channel, _MOST_BYTES)
         except (wire.Closed, TimeoutError) as error:
             raise JailBrokenError("it died" if isinstance(error, wire.Closed) else "it stopped answering") from error
+        for descriptor in unasked:
+            os.close(descriptor)
         if not isinstance(answer, dict):
             raise JailBrokenError("it told what is not a message")
         if "error" in answer and message is not None:

@@ -269,6 +269,8 @@ class _Judging:
 
     def _ask_checker(self, checker: Checker, text: str, output: str, expected: str) -> tuple[Verdict, str]:
         """A checker that fails on this output fails because of it, unless it fails on the expected output too."""
+        if len(output) > max(_MOST_CHECKED, 4 * len(expected)):
+            return "output limit", f"{len(output)} characters are more than a checker is given"
         right, said = run_checker(checker, self.sandbox, text, output, expected)
         if right is None:
             fit, _ = run_checker(checker, self.sandbox, text, expected, expected)
@@ -349,6 +351,7 @@ def run_checker(checker: Checker, sandbox: Sandbox, text: str, output: str, expe
 
 
 _MOST_SAID = 4096
+_MOST_CHECKED = 16 << 20
 # testlib's codes; 1 and 2 say that the output is wrong, 3 that the checker or the jury's answer is at fault
 _CHECKER_FAILED = {"exit code 3": "exit code 3, the checker says that it failed"}
 

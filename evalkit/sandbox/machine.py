@@ -32,7 +32,9 @@ def require_resources(limits: Limits) -> None:
         ("RLIMIT_STACK", "stacks", "-s", limits.stack_mb * mb, mb, " MB"),
     )
     for name, what, option, least, unit, sign in needed:
-        _, hard = resource.getrlimit(getattr(resource, name))
+        soft, hard = resource.getrlimit(getattr(resource, name))
+        if name == "RLIMIT_FSIZE":  # the judge writes too, and does not raise its own limits
+            hard = soft
         if hard != resource.RLIM_INFINITY and hard < least:
             raise SandboxUnavailableError(
                 f"This machine limits {what} to {hard // unit}{sign} (ulimit {option}); "
