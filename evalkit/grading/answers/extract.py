@@ -236,7 +236,7 @@ def _from_statement(response: str) -> Extracted | None:
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n\s*.*{V}",
     re.IGNORECASE,
 )
 
