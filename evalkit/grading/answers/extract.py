@@ -133,17 +133,11 @@ _SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECAS
 
 def _before_next_turn(response: str) -> str:
     """The response up to where the model goes on with a question of its own: "User: …", "Question: …"."""
-    for match in _RUNS_ON.finditer(response):
-        before = response[: match.start()]
-        if _HEADED.match(response):
-            break  # its questions are parts of one
-        if (
-            before.strip()
-            and (_SAYS.search(before.split("\n", 1)[-1]) or _SAYS.search(before))
-            and "\n" in response[: match.end()]
-        ):
-            return before
-    return response
+    said = _SAYS.search(response)
+    if said is None or _HEADED.match(response):  # the questions of a headed response are parts of one
+        return response
+    found = _RUNS_ON.search(response, said.end())
+    return response[: found.start()] if found else response
 
 
 def _from_box(response: str) -> tuple[Extracted, int] | None:
