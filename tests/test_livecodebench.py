@@ -329,3 +329,10 @@ def test_recorded_generations(data_dir: Path) -> None:
         if row["question_id"] not in damaged:
             score = task.score(known[row["question_id"]], row["output_list"][0])
             assert score.status == "correct", (row["question_id"], score.explanation)
+
+
+def test_a_program_that_was_cut_off_is_not_mended() -> None:
+    cut = f"```python\n{SOLUTION}\n\ndef other(n):\n    if not all(x =="
+    assert "x ==" in extract_code(cut)[0]
+    assert extract_code(f"{SOLUTION}\n\ndef other(n):\n    if not all(x ==")[0] == ""
+    assert extract_code(f"```python\n{SOLUTION}\n\nThis program doubles n.")[0].strip() == SOLUTION
