@@ -109,6 +109,11 @@ def test_the_last_closed_program_counts() -> None:
     cpp = "```cpp\n#include <iostream>\nint main() {}\n```"
     assert find_program("no code here") is None
     assert find_program("```python\nprint(1)\n") is None, "a block that was cut off is no program"
+    main = "int main() { int n; std::cin >> n; }"
+    for behind in ("```cpp\nstd::cin >> n;\n```", "```\n3\n```", "```cpp\nint f(int n);\n```<|im_end|>"):
+        found = find_program(f"The program:```cpp\n{main}```\nIts core:\n{behind}")
+        assert found is not None, behind
+        assert (found.code.strip(), found.language) == (main, "cpp"), "a snippet behind it does not displace it"
     assert find_program(f"first\n{ADD}\nbetter\n{cpp}").language == "cpp"  # type: ignore[union-attr]
     assert find_program(f"{ADD}\n{cpp}", "python").language == "python"  # type: ignore[union-attr]
     assert find_program(f"{ADD}\n```text\n3\n```").code.startswith("a, b")  # type: ignore[union-attr]

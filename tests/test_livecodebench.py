@@ -234,6 +234,76 @@ def test_a_block_that_defines_the_function_goes_first() -> None:
     assert extract_code(response)[0].startswith("print")
 
 
+SOLUTION = "import sys\n\ndef solve():\n    n = int(sys.stdin.readline())\n    print(n * 2)\n\nsolve()"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "```python\nassert solve_case('3') == 6\n```",
+        "```python\n>>> solve()\n6\n```",
+        "Input:\n```python\n3\n```",
+        "```python\nprint(double(3))\n```",
+        "```python\n    print(n * 2)\n```",
+        "```python\n# Output: 6\n```",
+        "```python\nresult = solve_case('3')\nprint(result)\n```",
+        "```\n3 1 2\n```",
+    ],
+)
+def test_a_snippet_behind_the_solution_does_not_displace_it(behind: str) -> None:
+    assert extract_code(f"```python\n{SOLUTION}\n```\n\nFor example:\n\n{behind}\n")[0] == SOLUTION
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"```python\n{SOLUTION}```",
+        f"```python\n{SOLUTION}```\n\nThis works because 2n is even.",
+        f"The solution is:```python\n{SOLUTION}\n```",
+        f"<answer>```python\n{SOLUTION}\n```</answer>",
+        f"**Solution**: ```python3\n{SOLUTION}\n```",
+        f"```python\nprint('a')\n``````python\n{SOLUTION}\n```",
+        f"{SOLUTION}\n```",
+        f"{SOLUTION}\n```\n\nThis doubles n.",
+        f"Here is the code:\n\n{SOLUTION}",
+        f"Here is the code:\n\n{SOLUTION}\n\nIt reads n and doubles it.",
+        f"<answer>\n{SOLUTION}\n</answer>",
+        f"```python\n\ufeff{SOLUTION}\n```",
+        f"\ufeff```python\n{SOLUTION}\n```",
+        f"{SOLUTION}<|im_end|>",
+        f"```python\n{SOLUTION}<|eot_id|>",
+        f"```python\n{SOLUTION}\n```<|endoftext|>\n```python\nother()\n```",
+        *(
+            f"```{info}\n{SOLUTION}\n```"
+            for info in ("python3.11", "python:main.py", "python,editable", "python=", "{.python}", "py3")
+        ),
+        f"```python\n# YOUR CODE HERE\n```\n```python\n{SOLUTION}\n```",
+        f"```python\n{SOLUTION}\n```\nFill in:\n```python\ndef solve():\n    # YOUR CODE HERE\n    pass\n```",
+    ],
+)
+def test_code_in_every_wrapping(written: str) -> None:
+    assert extract_code(written)[0].strip() == SOLUTION
+
+
+@pytest.mark.parametrize("quote", ['"""', "'''"])
+@pytest.mark.parametrize("fence", ["```", "```python", "~~~"])
+def test_a_fence_in_a_docstring_is_text(quote: str, fence: str) -> None:
+    code = (
+        f"def f(x):\n    {quote}\n    Example:\n    {fence}\n    f(1)\n    {fence[:3]}\n    {quote}\n    return 2 * x"
+    )
+    assert extract_code(f"```python\n{code}\n```", "f")[0] == code
+
+
+def test_an_echoed_template_is_not_the_solution() -> None:
+    template = "class Solution:\n    def f(self, n: int) -> int:\n        # YOUR CODE HERE"
+    solution = "class Solution:\n    def f(self, n: int) -> int:\n        return 2 * n"
+    for text in (
+        f"```python\n{solution}\n```\n```python\n{template}\n```",
+        f"```python\n{template}\n```\n```python\n{solution}\n```",
+    ):
+        assert extract_code(text, "f")[0] == solution
+
+
 @pytest.mark.real_data
 def test_the_compatible_mode_extracts_what_the_official_code_does(data_dir: Path) -> None:
     rows = [json.loads(line) for line in (data_dir / "code_conformance" / "extraction.jsonl").open() if line.strip()]
@@ -259,3 +329,10 @@ def test_recorded_generations(data_dir: Path) -> None:
         if row["question_id"] not in damaged:
             score = task.score(known[row["question_id"]], row["output_list"][0])
             assert score.status == "correct", (row["question_id"], score.explanation)
+
+
+def test_a_program_that_was_cut_off_is_not_mended() -> None:
+    cut = f"```python\n{SOLUTION}\n\ndef other(n):\n    if not all(x =="
+    assert "x ==" in extract_code(cut)[0]
+    assert extract_code(f"{SOLUTION}\n\ndef other(n):\n    if not all(x ==")[0] == ""
+    assert extract_code(f"```python\n{SOLUTION}\n\nThis program doubles n.")[0].strip() == SOLUTION

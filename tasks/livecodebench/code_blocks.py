@@ -234,8 +234,14 @@ def bare_code(text: str) -> str:
             tries += 1
             code = "\n".join(lines[start:end])
             if looks_like_python(code) and re.search(r"\b(?:def|print|import|return)\b", code):
-                return code
+                return code if _is_prose(lines[end:]) else ""
     return ""
+
+
+def _is_prose(lines: list[str]) -> bool:
+    """Whether lines are a text, or nothing: what follows a program that was cut off is code."""
+    first = next((line for line in lines if line.strip()), "")
+    return not first or (re.match(r"[A-Z*#>\d-]", first) is not None and len(re.findall(r"[A-Za-z']{2,}", first)) >= 3)
 
 
 def _parsed_part(code: str) -> str:

@@ -133,17 +133,11 @@ _SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECAS
 
 def _before_next_turn(response: str) -> str:
     """The response up to where the model goes on with a question of its own: "User: …", "Question: …"."""
-    for match in _RUNS_ON.finditer(response):
-        before = response[: match.start()]
-        if _HEADED.match(response):
-            break  # its questions are parts of one
-        if (
-            before.strip()
-            and (_SAYS.search(before.split("\n", 1)[-1]) or _SAYS.search(before))
-            and "\n" in response[: match.end()]
-        ):
-            return before
-    return response
+    said = _SAYS.search(response)
+    if said is None or _HEADED.match(response):  # the questions of a headed response are parts of one
+        return response
+    found = _RUNS_ON.search(response, said.end())
+    return response[: found.start()] if found else response
 
 
 def _from_box(response: str) -> tuple[Extracted, int] | None:
@@ -236,7 +230,7 @@ def _from_statement(response: str) -> Extracted | None:
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n\s*.*{V}",
     re.IGNORECASE,
 )
 

@@ -238,6 +238,7 @@ def chain_value(formula: str) -> Value:
     sides = [side.strip() for side in _sides(formula)]
     while len(sides) > 2 and _NAME.fullmatch(sides[-1]) and not _CONSTANT.search(sides[-1]):
         sides = sides[:-1]  # 36 - 19 = 17 = x
+        formula = " = ".join(sides)
     if len(sides) < 2 or not sides[-1]:
         return Value(formula)
     if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _CONSTANT.search(sides[1]) and re.search(r"\d", sides[0]):
