@@ -20,9 +20,10 @@ _LABEL = re.compile(
     re.ASCII | re.VERBOSE,
 )
 _GENERIC = re.compile(
-    r"(?:the )?(?:final |correct |simplified |exact |numerical |required |my )*"
-    r"(?:answer|total|result|solution|expression|value|sum|simplification|conclusion|output|response)s?",
-    re.IGNORECASE,
+    r"""(?:the\ )?(?:final\ |correct\ |simplified\ |exact\ |numerical\ |required\ |my\ )*
+    (?:answer|total|result|solution|expression|value|sum|simplification|conclusion|output
+    |response)s?  # what any answer is""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _CUE = re.compile(r"answer|solution is|####|=\s*\\boxed", re.IGNORECASE)
 

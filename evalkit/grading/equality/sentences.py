@@ -18,17 +18,26 @@ _HEDGES = re.compile(
     )(?![a-z])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_IS = re.compile(r"(?<![A-Za-z])(?:is|are|was|were|equals|is equal to|be)\s+(?:exactly\s+|equal to\s+|:\s*)?")
+_IS = re.compile(
+    r"""(?<![A-Za-z])(?:is|are|was|were|equals|is\ equal\ to|be)\s+
+    (?:exactly\s+|equal\ to\s+|:\s*)?  # what may stand before the value""",
+    re.VERBOSE,
+)
 _VALUE = re.compile(
-    r"(?P<value>-?\s*(?:\\[a-z]+|[\d.(\[{$√π]).*?|\\?\$?-?\d[\d.,/]*)(?P<unit>\s+[A-Za-z][A-Za-z ]{0,30})?\s*"
+    r"""(?P<value>-?\s*(?:\\[a-z]+|[\d.(\[{$√π]).*?  # a formula
+        |\\?\$?-?\d[\d.,/]*)
+    (?P<unit>\s+[A-Za-z][A-Za-z\ ]{0,30})?\s*""",
+    re.VERBOSE,
 )
 _NUMBER = re.compile(r"(?<![\w.,/^_])-?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?/\s?\d+)?(?![\w^_/])")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 # words after which a number counts nothing
 _LINKS = re.compile(
-    r"(?<![a-z])(?:of|by|to|from|in|at|on|for|per|with|after|before|than|number|no|page|part|question|problem|option"
-    r"|choice|base|figure|table|line|row|and|or|as)\s*\Z",
-    re.IGNORECASE,
+    r"""(?<![a-z])(?:
+    of|by|to|from|in|at|on|for|per|with|after|before|than|and|or|as
+    |number|no|page|part|question|problem|option|choice|base|figure|table|line|row  # they number things
+    )\s*\Z""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
