@@ -361,11 +361,15 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
 
 
 def _stated_once(items: Sequence[Node]) -> list[Node]:
-    """A list without what it states a second time in another form: 11/2 or 5.5; 3, 3 is two values."""
+    """A list without what it states a second time: a point, or a number in another form, 11/2 or 5.5; 3, 3 is two
+    values.
+    """
     if len(items) > FEW:
         return list(items)
     kept: list[Node] = []
     for item in items:
+        if isinstance(item, Seq) and item.open == "(" and any(canonical(item) == canonical(other) for other in kept):
+            continue
         constant = not isinstance(item, Rel | Seq | Text) and not symbols(item)
         if not (constant and any(item != other and not symbols(other) and _restates(item, other) for other in kept)):
             kept.append(item)
