@@ -168,6 +168,7 @@ def _told(told: list[str]) -> tuple[tuple[Node, ...], frozenset[str]]:
         if not text:
             continue
         bare = re.sub(r"\s+", " ", _EMPTY.sub(" ", text)).strip(" .,;:")
+        bare = re.sub(r"(?<=\d) integers?$", "", bare)  # c >= 0 is an integer
         try:
             node: Node = parse(bare) if bare else Text("")
         except ParseError:

@@ -11,7 +11,7 @@ from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
 from evalkit.grading.equality.readings import readings, stated, trees
-from evalkit.grading.equality.sentences import is_hedged, is_of_several, said_value
+from evalkit.grading.equality.sentences import has_words, is_hedged, is_of_several, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
 
@@ -93,7 +93,12 @@ def _sentences(
     gold: str, golds: list[Node], answer: str, answers: list[Node]
 ) -> Iterator[tuple[list[Node], list[Node]]]:
     """What the gold and the answer can say, where one of them is a sentence."""
-    if golds and (is_prose(answer) or (not answers and _WORDS.search(bare_text(answer)))) and not _is_hedged(answer):
+    if (
+        golds
+        and (is_prose(answer) or "\n\n" in answer or (not answers and _WORDS.search(bare_text(answer))))
+        and (has_words(answer) or "\n\n" in answer)
+        and not _is_hedged(answer)
+    ):
         for value in (said_value(answer), _value_of_sentence(answer)):
             if value is not None:
                 yield golds, readings(value)

@@ -25,6 +25,7 @@ _GENERIC = re.compile(
     |response)s?  # what any answer is""",
     re.IGNORECASE | re.VERBOSE,
 )
+_ONLY = re.compile(r"^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])\s(?:\\text\{\s?only\s?\}|only)\.?\s*$")
 _CUE = re.compile(r"answer|solution is|####|=\s*\\boxed", re.IGNORECASE)
 
 
@@ -96,4 +97,4 @@ def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
 def stated(gold: str, answer: str) -> tuple[str, str]:
     """Both without boxes, labels and the solution around them."""
     gold, answer = unlabelled(gold, boxed_content(answer))
-    return plain_gold(gold), answer
+    return plain_gold(_ONLY.sub("", gold)), _ONLY.sub("", answer)

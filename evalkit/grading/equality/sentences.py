@@ -68,6 +68,11 @@ def is_hedged(text: str) -> bool:
     return bool(hedges)
 
 
+def has_words(text: str) -> bool:
+    """Whether a text holds words of three letters, or of another script, that no command spells."""
+    return re.search(r"[^\W\d_]{3}|[^\W\d_a-zA-Zα-ωΑ-Ω]", re.sub(r"\\[A-Za-z]+", " ", flat(text))) is not None
+
+
 def is_of_several(text: str) -> bool:
     """Whether the last number of a sentence is one of several things that it tells: a date, an alternative, a second
     value or condition.
@@ -87,10 +92,11 @@ def said_value(text: str, *, counted: bool = True) -> str | None:
         return None  # of two values
     if anchors and _WORD.search(sentence[: anchors[-1].start()]):
         said = sentence[anchors[-1].end() :]
-        said = re.sub(r"^(?:an?|the|about|approximately)\s+", "", said)
+        said = re.sub(r"^(?:an?|the|about|approximately)\s+|^[A-Za-z](?:_\w|_\{\w+\})?\s*=\s*", "", said)
         if re.fullmatch(r"[A-Za-z]+(?:[- ][A-Za-z]+)?", said):
             return said
-        return said if _VALUE.fullmatch(said) and len(_NUMBER.findall(said)) <= 1 else None
+        several = re.search(r"[,;]|(?<![a-z])(?:and|or)(?![a-z])", said) and len(_NUMBER.findall(said)) > 1
+        return said if _VALUE.fullmatch(said) and not several else None
     numbers = list(_NUMBER.finditer(sentence)) if counted else []
     if len(numbers) != 1 or re.search(r"[\\^_={}<>()]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
         return None
