@@ -1,4 +1,4 @@
-"""Golds with one thing changed do not equal themselves; `benchmarks/grading_near_misses.py` tries every change there is."""
+"""Golds with one thing changed do not equal themselves; `benchmarks/grading_near_misses.py` tries every change."""
 
 import json
 import random
