@@ -83,6 +83,11 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def counts(row: dict[str, Any]) -> bool:
+    """Whether a row is a pair that counts; of `reports.jsonl` those that ask for equality do."""
+    return row.get("check", "equal") == "equal" and not row.get("debatable") and row.get("stratum") != "latex_parser"
+
+
 def choices_report(path: Path) -> None:
     rows = [row for row in read(path) if not row["debatable"]]
     right = invented = 0
@@ -102,7 +107,7 @@ def main() -> None:
     parser.add_argument("--choices", type=Path, default=folder / "choices.jsonl")
     parser.add_argument("--graders", default="evalkit,math-verify")
     options = parser.parse_args()
-    rows = [row for row in read(options.pairs) if not row["debatable"] and row["stratum"] != "latex_parser"]
+    rows = [row for row in read(options.pairs) if counts(row)]
     print(f"{platform.python_version()} on {os.cpu_count()} cores, {len(rows)} pairs that count\n")
     heads = None
     for name in options.graders.split(","):
@@ -113,7 +118,7 @@ def main() -> None:
         print(f"|{name}|" + "|".join(f"{value:.4g}" for value in figures.values()) + "|", flush=True)
         if name == "evalkit":
             missed = wrong
-    if options.choices.exists():
+    if options.choices.is_file():
         choices_report(options.choices)
     for row in missed if "evalkit" in options.graders else ():
         print(f"evalkit differs: gold {row['gold'][:60]!r}, {(row.get('pred') or row['response'])[-80:]!r}")

@@ -185,7 +185,7 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
             return _renamed_equation(gold, answer)
         if isinstance(left, Seq) and isinstance(other_left, Seq):
             return _by_name(gold, answer)
-        if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
+        if is_function(left) != is_function(other_left) or isinstance(left, Text) != isinstance(other_left, Text):
             return equivalent(right, other_right)
     if rule := _renamed_equation(gold, answer):
         return rule
@@ -361,11 +361,15 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
 
 
 def _stated_once(items: Sequence[Node]) -> list[Node]:
-    """A list without what it states a second time in another form: 11/2 or 5.5; 3, 3 is two values."""
+    """A list without what it states a second time: a point, or a number in another form, 11/2 or 5.5; 3, 3 is two
+    values.
+    """
     if len(items) > FEW:
         return list(items)
     kept: list[Node] = []
     for item in items:
+        if isinstance(item, Seq) and item.open == "(" and any(canonical(item) == canonical(other) for other in kept):
+            continue
         constant = not isinstance(item, Rel | Seq | Text) and not symbols(item)
         if not (constant and any(item != other and not symbols(other) and _restates(item, other) for other in kept)):
             kept.append(item)
@@ -373,7 +377,7 @@ def _stated_once(items: Sequence[Node]) -> list[Node]:
 
 
 def _restates(item: Node, other: Node) -> bool:
-    return canonical(item) != canonical(other) and values_equal(other, item) is not None
+    return canonical(item) != canonical(other) and bool(values_equal(other, item) or values_equal(item, other))
 
 
 def _same_item(gold: Node, answer: Node) -> str | None:

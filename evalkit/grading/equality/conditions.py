@@ -28,7 +28,10 @@ _WORDS = (
 _WRAPPED = re.compile(rf"{WRAPPER_COMMAND}\{{[\s,;(]*({_WORDS})(?![A-Za-z])([^{{}}]*)\}}", re.IGNORECASE)
 _BARE = re.compile(rf"(?<![A-Za-z\\{{])({_WORDS})(?![A-Za-z])", re.IGNORECASE)
 _BRACKETED = re.compile(
-    r"(?<=[\s$])\(\s*\$?([^()]*?(?:[<>=]|\\(?:geq?|leq?|neq?|in|not)(?![a-z]))[^()]*)\)(?=[\s$.,;]*(?:$|\n))"
+    r"""(?<=[\s$])\(\s*\$?
+    ([^()]*?(?:[<>=]|\\(?:geq?|leq?|neq?|in|not)(?![a-z]))[^()]*)  # a relation: (a > 2)
+    \)(?=[\s$.,;]*(?:$|\n))""",
+    re.VERBOSE,
 )
 _STRICT = ("if", "when", "otherwise", "provided", "given")
 _ALL = re.compile(
@@ -36,8 +39,11 @@ _ALL = re.compile(
     r"(?:\s+(?:pairs|triples|tuples|functions|numbers|points))?\s*\}?(?![A-Za-z])"
 )
 _EMPTY = re.compile(
-    r"(?<![A-Za-z\\])(?:all|any|every|each|some|the|an?(?= [a-z]{3})|constants?|arbitrary|fixed|real|numbers?"
-    r"|variables?|values?|parameters?|is|are|of|that|we have|it)(?![A-Za-z])"
+    r"""(?<![A-Za-z\\])(?:
+    all|any|every|each|some|the|an?(?=\ [a-z]{3})|is|are|of|that|we\ have|it  # words that say nothing
+    |constants?|arbitrary|fixed|real|numbers?|variables?|values?|parameters?
+    )(?![A-Za-z])""",
+    re.VERBOSE,
 )
 _EVERYWHERE = frozenset({"RR", "ZZ", "NN", "CC", "QQ"})
 LONGEST = 1000  # characters of an answer with conditions
@@ -162,6 +168,7 @@ def _told(told: list[str]) -> tuple[tuple[Node, ...], frozenset[str]]:
         if not text:
             continue
         bare = re.sub(r"\s+", " ", _EMPTY.sub(" ", text)).strip(" .,;:")
+        bare = re.sub(r"(?<=\d) integers?$", "", bare)  # c >= 0 is an integer
         try:
             node: Node = parse(bare) if bare else Text("")
         except ParseError:
@@ -184,7 +191,9 @@ def is_harmless(node: Node) -> bool:
 
 
 _KINDS = re.compile(
-    r"positive|nonnegative|non-negative|negative|natural|integers?|rational|complex|nonzero|whole|[a-z]"
+    r"""positive|nonnegative|non-negative|negative|natural|integers?|rational|complex|nonzero|whole
+    |[a-z]  # the variable""",
+    re.VERBOSE,
 )
 
 

@@ -11,7 +11,7 @@ from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.number_sets import NumberSet, number_set, same_numbers
 from evalkit.grading.equality.phrases import same_time, time_of_day
 from evalkit.grading.equality.readings import readings, stated, trees
-from evalkit.grading.equality.sentences import is_hedged, is_of_several, said_value
+from evalkit.grading.equality.sentences import has_words, is_hedged, is_of_several, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
 from evalkit.grading.latex.nodes import Node
 
@@ -35,23 +35,8 @@ def judge(payload: dict[str, str]) -> dict[str, Any]:
 def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     """(whether the answer means what the gold does, by which rule or why not)."""
     gold, answer = stated(gold, answer)
-    if same := same_words(gold, answer):
-        return True, same
-    nothing = NO_SOLUTION.fullmatch(plain_words(gold)), NO_SOLUTION.fullmatch(plain_words(answer))
-    if nothing[0] and nothing[1]:
-        alike = nothing[0][2] == nothing[1][2] or not (nothing[0][2] and nothing[1][2])
-        return alike, "no solution" if alike else "solutions of another kind"
-    times = time_of_day(bare_text(gold)), time_of_day(bare_text(answer))
-    if times[0] and times[1]:
-        alike = same_time(times[0], times[1])
-        return alike, "the same time of day" if alike else "different times of day"
-    if _ROMAN.fullmatch(bare_text(gold)) and _ROMAN.fullmatch(bare_text(answer)):
-        return False, "other Roman numerals"
-    if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
-        return False, "a date, and another text"
-    numbers = number_set(gold), number_set(answer)
-    if numbers[0] and numbers[1] and _told(numbers[0], numbers[1]) and same_numbers(numbers[0], numbers[1]):
-        return True, "the same whole numbers"
+    if (verdict := _by_words(gold, answer)) is not None:
+        return verdict
     rule: str | None
     golds, answers = readings(gold), readings(answer)
     for first in golds:
@@ -76,6 +61,28 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
     return False, "the values differ"
 
 
+def _by_words(gold: str, answer: str) -> tuple[bool, str] | None:
+    """The verdict on two texts that are compared as such: words, times, dates, sets of numbers; None for others."""
+    if same := same_words(gold, answer):
+        return True, same
+    nothing = NO_SOLUTION.fullmatch(plain_words(gold)), NO_SOLUTION.fullmatch(plain_words(answer))
+    if nothing[0] and nothing[1]:
+        alike = nothing[0][2] == nothing[1][2] or not (nothing[0][2] and nothing[1][2])
+        return alike, "no solution" if alike else "solutions of another kind"
+    times = time_of_day(bare_text(gold)), time_of_day(bare_text(answer))
+    if times[0] and times[1]:
+        alike = same_time(times[0], times[1])
+        return alike, "the same time of day" if alike else "different times of day"
+    if _ROMAN.fullmatch(bare_text(gold)) and _ROMAN.fullmatch(bare_text(answer)):
+        return False, "other Roman numerals"
+    if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
+        return False, "a date, and another text"
+    numbers = number_set(gold), number_set(answer)
+    if numbers[0] and numbers[1] and _told(numbers[0], numbers[1]) and same_numbers(numbers[0], numbers[1]):
+        return True, "the same whole numbers"
+    return None
+
+
 def _told(gold: NumberSet, answer: NumberSet) -> bool:
     """Whether two sets of whole numbers are compared as such: words tell one, or the variable is a usual one."""
     usual = {gold.variable, answer.variable} <= {*"nmkN", ""} and (gold.variable or answer.variable) != ""
@@ -86,7 +93,12 @@ def _sentences(
     gold: str, golds: list[Node], answer: str, answers: list[Node]
 ) -> Iterator[tuple[list[Node], list[Node]]]:
     """What the gold and the answer can say, where one of them is a sentence."""
-    if golds and (is_prose(answer) or (not answers and _WORDS.search(bare_text(answer)))) and not _is_hedged(answer):
+    if (
+        golds
+        and (is_prose(answer) or "\n\n" in answer or (not answers and _WORDS.search(bare_text(answer))))
+        and (has_words(answer) or "\n\n" in answer)
+        and not _is_hedged(answer)
+    ):
         for value in (said_value(answer), _value_of_sentence(answer)):
             if value is not None:
                 yield golds, readings(value)

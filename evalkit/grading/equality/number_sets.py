@@ -17,27 +17,36 @@ _N = r"[a-z]"
 _K = r"[jklmnst]"  # a parameter that runs through the whole numbers
 _INT = r"-?\d{1,6}"
 _EXCEPT = re.compile(
-    r",?\s*(?:except|excluding|other than|but not|apart from|besides|but|without)(?: for)?\s+"
-    r"(?:when\s+)?(?=[a-z]\s*=|[\d\\{-])"
+    r""",?\s*(?:except|excluding|other\ than|but\ not|apart\ from|besides|but|without)(?:\ for)?\s+
+    (?:when\s+)?(?=[a-z]\s*=|[\d\\{-])  # a number, or n = 2""",
+    re.VERBOSE,
 )
 _VARIABLE = re.compile(
     rf"(?<![a-z\\])(?P<name>{_N})\s*(?:is|=|\\in|\\ge|\\le|\\ne|>|<|\\equiv|divisible|odd|even|prime)"
 )
 _FORM = re.compile(
-    rf"(?:{_N}\s*=\s*)?(?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_K}\s*\)?\s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?"
+    rf"""(?:{_N}\s*=\s*)?
+    (?P<step>\d{{1,4}})\s*\*?(?:\\cdot)?\s*\(?\s*{_K}\s*\)?  # 4k
+    \s*(?:(?P<sign>[-+])\s*(?P<rest>\d{{1,4}}))?  # + 3""",
+    re.VERBOSE,
 )
 _ANY_PARAMETER = re.compile(rf"(?<=[\w}}]) (?:some )?{_K}\s*(?:\\geq?|>|\\in(?![a-z])).*$")  # for some k >= 0
 _POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(
-    rf"(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*(?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?"
+    rf"""(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*
+    (?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?  # (mod 4), in any notation""",
+    re.VERBOSE,
 )
 _ORDER = re.compile(rf"{_N}\s*(?P<op>\\geq?|\\leq?|>=|<=|>|<|\\neq?|\\not=|!=|=)\s*(?P<value>{_INT})")
 _CHAIN = re.compile(rf"(?P<low>{_INT})\s*(?P<first>\\leq?|<=|<)\s*{_N}\s*(?P<second>\\leq?|<=|<)\s*(?P<high>{_INT})")
 # "greater than 1" behind what it restricts: "odd integers greater than 1", "even n >= 4"
 _BOUND = re.compile(
-    r"(?P<rest>.*[a-z]{3}.*?)\s+(?:(?P<word>(?:strictly )?(?:greater|larger|more|less|smaller|fewer) than|above"
-    rf"|below|at least|at most|not less than|up to)\s+|(?:{_N}\s*)?"
-    rf"(?P<op>\\geq?|\\leq?|\\neq?|>=|<=|>|<)\s*)(?P<value>{_INT})"
+    rf"""(?P<rest>.*[a-z]{{3}}.*?)\s+  # the words that are restricted
+    (?:(?P<word>(?:strictly\ )?(?:greater|larger|more|less|smaller|fewer)\ than
+        |above|below|at\ least|at\ most|not\ less\ than|up\ to)\s+
+    |(?:{_N}\s*)?(?P<op>\\geq?|\\leq?|\\neq?|>=|<=|>|<)\s*)
+    (?P<value>{_INT})""",
+    re.VERBOSE,
 )
 _BOUND_WORDS = {
     "greater": ">", "larger": ">", "more": ">", "above": ">", "less": "<", "smaller": "<", "fewer": "<", "below": "<",
@@ -45,14 +54,21 @@ _BOUND_WORDS = {
 }  # fmt: skip
 _ENUMERATED = re.compile(rf"(?:{_N}\s*\\in\s*)?\\?\{{(?P<items>[^{{}}]*?)\\?\}}")
 _WORDED = re.compile(
-    r"(?:(?:multiples? of|divisible by|(?:integer |integral )?powers? of|perfect)\s*(?:\d{1,4}|squares?|cubes?)"
-    r"|odd|even|primes?|composites?|positive|negative|non-?negative|non-?zero|natural|whole|integers?|numbers?|integral|squares?"
-    r"|cubes?|values?)"
+    r"""(?:
+    (?:multiples?\ of|divisible\ by|(?:integer\ |integral\ )?powers?\ of|perfect)\s*(?:\d{1,4}|squares?|cubes?)
+    |odd|even|primes?|composites?|positive|negative|non-?negative|non-?zero|natural|whole|integral
+    |integers?|numbers?|values?|squares?|cubes?  # what they are said of
+    )""",
+    re.VERBOSE,
 )
+_ALL_WORDED = re.compile(rf"(?:{_WORDED.pattern}\s*)+", re.VERBOSE)
 _FILLER = re.compile(
-    r"(?<![a-z\\])(?:all|any|every|each|the|sets? of|(?:of|in) the form|such that|that are|which are|is|are|an?"
-    r"|values of|for|those|exactly|only|with|where|integer(?=s? of the form)|numbers? (?=of the form)|must be"
-    r"|form)(?![a-z])"
+    r"""(?<![a-z\\])(?:
+    all|any|every|each|the|sets?\ of|(?:of|in)\ the\ form|such\ that|that\ are|which\ are|is|are|an?|values\ of|for
+    |those|exactly|only|with|where|must\ be|form
+    |integer(?=s?\ of\ the\ form)|numbers?\ (?=of\ the\ form)  # "numbers of the form 4k + 3"
+    )(?![a-z])""",
+    re.VERBOSE,
 )
 _PRIMES = frozenset(n for n in range(2, 1000) if all(n % d for d in range(2, math.isqrt(n) + 1)))
 
@@ -269,7 +285,7 @@ def _by_words(piece: str) -> _Part | None:
     """ "odd primes", "n is divisible by 3", "positive integers n": every word has to be understood."""
     bare = re.sub(r"\s+", " ", _FILLER.sub(" ", piece)).strip()
     bare = re.sub(rf"^{_N}\s+(?=[a-z]{{2}})|(?<=[a-z]{{2}})\s+{_N}$|\\in\s+", "", bare).strip()
-    if not re.fullmatch(rf"(?:{_WORDED.pattern}\s*)+", bare):
+    if not _ALL_WORDED.fullmatch(bare):
         return None
     tests: list[Test] = []
     signed: bool | None = None

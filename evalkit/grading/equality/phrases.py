@@ -23,7 +23,7 @@ _ALL = re.compile(
     r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
     rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?(?: [a-z](?![a-z]))?\s*"
     r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
-    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?:[a-z](?![a-z]))?\s*(?P<rest>[^a-z]*|.*\d.*)",
+    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?:[a-z](?![a-z])(?:\s*=)?)?\s*(?P<rest>[^a-z]*|.*\d.*)",
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
@@ -70,7 +70,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     # \sqrt{17} (approximately 4.123)
     (
         re.compile(
-            rf"(?<=[\w}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
+            rf"(?<=[\d}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
         ),
         r"\\approx \1",
     ),
@@ -108,7 +108,7 @@ def as_mathematics(text: str) -> str:
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
     text = _INTERVAL.sub(_interval, text)
-    match = _ALL.fullmatch(text)
+    match = _ALL.fullmatch(re.sub(r"(?<!\\)\$", "", text))
     if match is None:
         return text
     family = _FAMILIES[match["family"].lower() + "s"]

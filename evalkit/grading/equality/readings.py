@@ -20,10 +20,12 @@ _LABEL = re.compile(
     re.ASCII | re.VERBOSE,
 )
 _GENERIC = re.compile(
-    r"(?:the )?(?:final |correct |simplified |exact |numerical |required |my )*"
-    r"(?:answer|total|result|solution|expression|value|sum|simplification|conclusion|output|response)s?",
-    re.IGNORECASE,
+    r"""(?:the\ )?(?:final\ |correct\ |simplified\ |exact\ |numerical\ |required\ |my\ )*
+    (?:answer|total|result|solution|expression|value|sum|simplification|conclusion|output
+    |response)s?  # what any answer is""",
+    re.IGNORECASE | re.VERBOSE,
 )
+_ONLY = re.compile(r"^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])\s(?:\\text\{\s?only\s?\}|only)\.?\s*$")
 _CUE = re.compile(r"answer|solution is|####|=\s*\\boxed", re.IGNORECASE)
 
 
@@ -95,4 +97,4 @@ def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
 def stated(gold: str, answer: str) -> tuple[str, str]:
     """Both without boxes, labels and the solution around them."""
     gold, answer = unlabelled(gold, boxed_content(answer))
-    return plain_gold(gold), answer
+    return plain_gold(_ONLY.sub("", gold)), _ONLY.sub("", answer)

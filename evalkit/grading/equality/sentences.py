@@ -18,17 +18,26 @@ _HEDGES = re.compile(
     )(?![a-z])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_IS = re.compile(r"(?<![A-Za-z])(?:is|are|was|were|equals|is equal to|be)\s+(?:exactly\s+|equal to\s+|:\s*)?")
+_IS = re.compile(
+    r"""(?<![A-Za-z])(?:is|are|was|were|equals|is\ equal\ to|be)\s+
+    (?:exactly\s+|equal\ to\s+|:\s*)?  # what may stand before the value""",
+    re.VERBOSE,
+)
 _VALUE = re.compile(
-    r"(?P<value>-?\s*(?:\\[a-z]+|[\d.(\[{$√π]).*?|\\?\$?-?\d[\d.,/]*)(?P<unit>\s+[A-Za-z][A-Za-z ]{0,30})?\s*"
+    r"""(?P<value>-?\s*(?:\\[a-z]+|[\d.(\[{$√π]).*?  # a formula
+        |\\?\$?-?\d[\d.,/]*)
+    (?P<unit>\s+[A-Za-z][A-Za-z\ ]{0,30})?\s*""",
+    re.VERBOSE,
 )
 _NUMBER = re.compile(r"(?<![\w.,/^_])-?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?/\s?\d+)?(?![\w^_/])")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 # words after which a number counts nothing
 _LINKS = re.compile(
-    r"(?<![a-z])(?:of|by|to|from|in|at|on|for|per|with|after|before|than|number|no|page|part|question|problem|option"
-    r"|choice|base|figure|table|line|row|and|or|as)\s*\Z",
-    re.IGNORECASE,
+    r"""(?<![a-z])(?:
+    of|by|to|from|in|at|on|for|per|with|after|before|than|and|or|as
+    |number|no|page|part|question|problem|option|choice|base|figure|table|line|row  # they number things
+    )\s*\Z""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -59,6 +68,11 @@ def is_hedged(text: str) -> bool:
     return bool(hedges)
 
 
+def has_words(text: str) -> bool:
+    """Whether a text holds words of three letters, or of another script, that no command spells."""
+    return re.search(r"[^\W\d_]{3}|[^\W\d_a-zA-Zα-ωΑ-Ω]", re.sub(r"\\[A-Za-z]+", " ", flat(text))) is not None
+
+
 def is_of_several(text: str) -> bool:
     """Whether the last number of a sentence is one of several things that it tells: a date, an alternative, a second
     value or condition.
@@ -78,10 +92,11 @@ def said_value(text: str, *, counted: bool = True) -> str | None:
         return None  # of two values
     if anchors and _WORD.search(sentence[: anchors[-1].start()]):
         said = sentence[anchors[-1].end() :]
-        said = re.sub(r"^(?:an?|the|about|approximately)\s+", "", said)
+        said = re.sub(r"^(?:an?|the|about|approximately)\s+|^[A-Za-z](?:_\w|_\{\w+\})?\s*=\s*", "", said)
         if re.fullmatch(r"[A-Za-z]+(?:[- ][A-Za-z]+)?", said):
             return said
-        return said if _VALUE.fullmatch(said) and len(_NUMBER.findall(said)) <= 1 else None
+        several = re.search(r"[,;]|(?<![a-z])(?:and|or)(?![a-z])", said) and len(_NUMBER.findall(said)) > 1
+        return said if _VALUE.fullmatch(said) and not several else None
     numbers = list(_NUMBER.finditer(sentence)) if counted else []
     if len(numbers) != 1 or re.search(r"[\\^_={}<>()]", sentence) or _LINKS.search(sentence[: numbers[0].start()]):
         return None

@@ -76,8 +76,16 @@ def _names(text: str) -> list[str]:
 # what holds one of these is a formula, in which x and X are two letters
 _FORMULA = re.compile(r"[=+*/^_<>(){}|]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # without spaces, as they are compared
-_NO_VALUE = re.compile(r"(?:the)?(?:limit|it|value|sum|integral|derivative|answer)?(?:doesnot|doesn['’]t)exist")
-_SUBJECT = re.compile(r"^(?:the|this|that|our)\s[^.=<>]{1,60}?\s(?:is|are|was)\s+|^it(?: is|['’]s)\s+", re.IGNORECASE)
+_NO_VALUE = re.compile(
+    r"""(?:the)?(?:limit|it|value|sum|integral|derivative|answer)?
+    (?:doesnot|doesn['’]t)exist  # spaces are gone already""",
+    re.VERBOSE,
+)
+_SUBJECT = re.compile(
+    r"""^(?:the|this|that|our)\s[^.=<>]{1,60}?\s(?:is|are|was)\s+  # "The graph is …"
+    |^it(?:\ is|['’]s)\s+""",
+    re.IGNORECASE | re.VERBOSE,
+)
 NO_SOLUTION = re.compile(
     r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?(?:exists?)?"
 )

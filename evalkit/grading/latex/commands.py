@@ -1,5 +1,6 @@
 """LaTeX commands, functions and environments of the answer parser."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from evalkit.grading.latex.cursor import Cursor
@@ -65,77 +66,63 @@ _DELIMITED = {
     "Vert": ("\\Vert", "norm"),
     "|": ("\\|", "norm"),
 }
-_DOTS = {"ldots", "cdots", "dots", "dotsc", "dotsb", "vdots", "ddots"}
 
 
 def parse_command(cursor: Cursor, command: str) -> Node:
     """The node that a command begins; its token has been read."""
     name = command[1:]
-    if name == "frac":
-        return derivative(cursor, Call("/", (argument(cursor), argument(cursor))))
-    if name in ("binom", "dbinom", "tbinom"):
-        return Call("binom", (argument(cursor), argument(cursor)))
-    if name in ("sqrt", "cbrt"):
-        return root(cursor, name)
-    if name in FUNCTIONS or name in ("max", "min"):
-        return parse_function(cursor, name, prefix=name in PREFIX_FUNCTIONS)
-    if name in _DELIMITED:
-        return cursor.bars_to(*_DELIMITED[name])
-    if name in ("{", "langle", "lbrace", "lbrack", "lparen"):
-        return cursor.enclosed(command)
-    if name in ("infty",):
-        return Sym("oo")
-    if name in ("emptyset", "varnothing", "O"):
-        return Sym("emptyset")
-    if name == "mathbb" or name == "Bbb":
-        return Sym(_BLACKBOARD.get(letters := plain_letters(cursor), letters))
-    if name in _BIG:
-        return big_operator(cursor, _BIG[name], name)
-    if name in ("overline", "bar") or name in ACCENTS:
-        return accented(cursor, ACCENTS.get(name, "bar"))
-    if name in FONT_COMMANDS:
-        return font(cursor)
-    if name in MARKS:
-        return (
-            Call(MARKS[name], (cursor.product() if name != "square" else cursor.power(),))
-            if cursor.can_start(cursor.token)
-            else Sym(name)
-        )
-    if name in FONT_SWITCHES:
-        return cursor.power()
-    if name in CURRENCIES or command in CURRENCIES:
-        return Quantity(cursor.signed(), CURRENCIES.get(command, command))
-    if name in _DOTS:
-        return Sym("...")
-    if name in ("pm", "mp"):
-        return PlusMinus(None, cursor.product(), 1 if name == "pm" else -1)
-    if name in ("exponentialE",):
-        return Sym("e")
-    if name in ("imaginaryI", "imath", "jmath"):
-        return Sym("i")
-    if name == "ceil" or name == "floor":
-        return parse_function(cursor, name, prefix=True)
-    if name in ("partial", "nabla", "ell", "hbar", "aleph", "Re", "Im", "wp", "prime", "star", "top"):
-        return Sym(name)
-    if name in ("therefore", "because", "forall", "exists", "neg", "lnot", "underbrace", "not", "bigl", "hline"):
-        if name in ("therefore", "because"):
-            return cursor.relation()
-        raise ParseError(f"\\{name}")
-    if name in ("color", "textcolor", "colorbox"):
-        argument(cursor)
-        return cursor.power()
-    if name in ("dots", "cdot"):
-        return Sym("...")
+    if handler := _HANDLERS.get(name):
+        return handler(cursor, name)
     if not name[:1].isalpha():
         if cursor.token is None:
             raise ParseError(f"\\{name} where a value is due")
         return cursor.power()
     for spacing in ("quad", "qquad"):
-        if name.startswith(spacing) and len(name) > len(spacing):
+        if name.startswith(spacing):
             cursor.push_back(name[len(spacing) :])
             return cursor.power()
     name = name.removeprefix("var")
     return cursor.letter(name) if name in GREEK else Sym(name)
+
+
+def _fraction(cursor: Cursor, _: str) -> Node:
+    return derivative(cursor, Call("/", (argument(cursor), argument(cursor))))
+
+
+def _binomial(cursor: Cursor, _: str) -> Node:
+    return Call("binom", (argument(cursor), argument(cursor)))
+
+
+def _named_function(cursor: Cursor, name: str) -> Node:
+    return parse_function(cursor, name, prefix=name in PREFIX_FUNCTIONS)
+
+
+def _blackboard(cursor: Cursor, _: str) -> Node:
+    return Sym(_BLACKBOARD.get(letters := plain_letters(cursor), letters))
+
+
+def _marked(cursor: Cursor, name: str) -> Node:
+    """\\angle ABC; a mark alone is a symbol."""
+    if not cursor.can_start(cursor.token):
+        return Sym(name)
+    return Call(MARKS[name], (cursor.power() if name == "square" else cursor.product(),))
+
+
+def _currency(cursor: Cursor, name: str) -> Node:
+    return Quantity(cursor.signed(), CURRENCIES["\\" + name])
+
+
+def _plus_minus(cursor: Cursor, name: str) -> Node:
+    return PlusMinus(None, cursor.product(), 1 if name == "pm" else -1)
+
+
+def _coloured(cursor: Cursor, _: str) -> Node:
+    argument(cursor)
+    return cursor.power()
+
+
+def _no_value(_: Cursor, name: str) -> Node:
+    raise ParseError(f"\\{name}")
 
 
 def accented(cursor: Cursor, accent: str) -> Node:
@@ -461,3 +448,39 @@ def _product(factors: list[Node]) -> Node:
     for factor in factors[1:]:
         result = Call("*", (result, factor))
     return result
+
+
+_CONSTANTS = {
+    "infty": "oo", "emptyset": "emptyset", "varnothing": "emptyset", "O": "emptyset", "exponentialE": "e",
+    "imaginaryI": "i", "imath": "i", "jmath": "i", "ldots": "...", "cdots": "...", "dots": "...", "dotsc": "...",
+    "dotsb": "...", "vdots": "...", "ddots": "...", "cdot": "...",
+}  # fmt: skip
+# what a command begins; the names that need no handler are symbols
+_HANDLERS: dict[str, Callable[[Cursor, str], Node]] = {
+    **dict.fromkeys((*FUNCTIONS, "max", "min"), _named_function),
+    **{name: lambda cursor, name: accented(cursor, ACCENTS[name]) for name in ACCENTS},
+    **{name: lambda cursor, _: font(cursor) for name in FONT_COMMANDS},
+    **{name: lambda cursor, _: cursor.power() for name in FONT_SWITCHES},
+    **dict.fromkeys(MARKS, _marked),
+    **{name: lambda cursor, name: cursor.bars_to(*_DELIMITED[name]) for name in _DELIMITED},
+    **{name: lambda cursor, name: big_operator(cursor, _BIG[name], name) for name in _BIG},
+    **{
+        name: lambda cursor, name: cursor.enclosed("\\" + name)
+        for name in ("{", "langle", "lbrace", "lbrack", "lparen")
+    },
+    **{name.removeprefix("\\"): _currency for name in CURRENCIES},
+    **{name: lambda _, name: Sym(_CONSTANTS[name]) for name in _CONSTANTS},
+    **{
+        name: lambda _, name: Sym(name)
+        for name in ("partial", "nabla", "ell", "hbar", "aleph", "wp", "prime", "star", "top")
+    },
+    **dict.fromkeys(("forall", "exists", "neg", "lnot", "underbrace", "not", "bigl", "hline"), _no_value),
+    **dict.fromkeys(("color", "textcolor", "colorbox"), _coloured),
+    **{name: lambda cursor, _: cursor.relation() for name in ("therefore", "because")},
+    **{name: lambda cursor, _: accented(cursor, "bar") for name in ("overline", "bar")},
+    **dict.fromkeys(("binom", "dbinom", "tbinom"), _binomial),
+    **dict.fromkeys(("mathbb", "Bbb"), _blackboard),
+    **dict.fromkeys(("pm", "mp"), _plus_minus),
+    **{name: lambda cursor, name: root(cursor, name) for name in ("sqrt", "cbrt")},
+    "frac": _fraction,
+}

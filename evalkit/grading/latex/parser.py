@@ -363,7 +363,8 @@ class Parser(Cursor):
             return self.function(name)
         if len(name) == 1:
             return self.letter(name)
-        if len(name) > 3 and self.token is not None and self.token.value == "=" and name not in GREEK:
+        named = len(name) > 3 and not name.isupper() and name not in GREEK
+        if named and self.token is not None and self.token.value == "=":
             return Text(name.lower())  # Width = 3
         if self.scripts or self.is_glued(token):
             self.push_back(name[1:])

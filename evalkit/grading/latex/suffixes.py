@@ -15,22 +15,7 @@ def postfix(cursor: Cursor, node: Node) -> Node:
             exponent = script(cursor)
             if exponent is None:
                 continue
-            if isinstance(exponent, Sym) and exponent.name == "degree":
-                node = Quantity(node, temperature(cursor))
-            elif isinstance(exponent, Text) and exponent.words in ("th", "st", "nd", "rd"):
-                if not isinstance(node, Num):  # (2a)^{st}
-                    node = Call("^", (node, Call("*", (Sym(exponent.words[0]), Sym(exponent.words[1])))))
-            elif isinstance(exponent, Text):
-                node = Quantity(node, "^" + exponent.words)
-            elif isinstance(exponent, Sym) and exponent.name.startswith("prime"):
-                order = int(exponent.name.removeprefix("prime"))
-                node = cursor.primed(node, order)
-            elif isinstance(exponent, Call) and exponent.name == "order":
-                node = Call("^" if isinstance(node, Num) else "order", (node, exponent.args[0]))
-            elif isinstance(node, Sym) and node.name.startswith("C_") and (chosen := _chosen(node.name[2:], exponent)):
-                node = chosen
-            else:
-                node = Call("^", (node, exponent))
+            node = raised(cursor, node, exponent)
         elif token.value == "_" and token.kind == "op":
             cursor.advance()
             node = subscripted(cursor, node)
@@ -52,6 +37,24 @@ def postfix(cursor: Cursor, node: Node) -> Node:
         else:
             break
     return node
+
+
+def raised(cursor: Cursor, node: Node, exponent: Node) -> Node:
+    """A node with what stands above it: a power, a degree sign, primes, the order of a derivative."""
+    if isinstance(exponent, Sym) and exponent.name == "degree":
+        return Quantity(node, temperature(cursor))
+    if isinstance(exponent, Text) and exponent.words in ("th", "st", "nd", "rd"):
+        first, second = (Sym(letter) for letter in exponent.words)
+        return node if isinstance(node, Num) else Call("^", (node, Call("*", (first, second))))  # 4th; (2a)^{st}
+    if isinstance(exponent, Text):
+        return Quantity(node, "^" + exponent.words)
+    if isinstance(exponent, Sym) and exponent.name.startswith("prime"):
+        return cursor.primed(node, int(exponent.name.removeprefix("prime")))
+    if isinstance(exponent, Call) and exponent.name == "order":
+        return Call("^" if isinstance(node, Num) else "order", (node, exponent.args[0]))
+    if isinstance(node, Sym) and node.name.startswith("C_") and (chosen := _chosen(node.name[2:], exponent)):
+        return chosen
+    return Call("^", (node, exponent))
 
 
 def _chosen(below: str, above: Node) -> Node | None:

@@ -190,7 +190,7 @@ CONNECTING_WORDS = frozenset({"and", "or"})
 
 POINTS = frozenset("ABCDMPQRSV")  # names before coordinates: A(1, 2)
 # words that no product of letters spells: what holds one is no formula
-PROSE = words("no not nor none neither either of if is are or unless except without only some all any")
+PROSE = words("no not nor none neither either if is are or unless except without only some all any")
 # words that say nothing about the value, before or between
 IGNORED = words(
     "about approximately approx roughly exactly around answer is the a an of value are equal to just "
