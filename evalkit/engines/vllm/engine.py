@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -71,9 +70,10 @@ class VLLMEngine(Engine):
                 f"max-model-len is {options.max_model_len}, but the checkpoint's context is {longest}.",
                 f"pass {longest} or less, or leave it out.",
             )
+        self.tensor_parallel = self._tensor_parallel()
+        self.replicas = _replica_count(options.data_parallel, self.gpus_per_replica, len(self._devices))
 
-    @cached_property
-    def tensor_parallel(self) -> int:
+    def _tensor_parallel(self) -> int:
         """GPUs that share the tensors of one replica: those asked for, else as few as hold the checkpoint."""
         if self.options.tensor_parallel is not None:
             return self.options.tensor_parallel
@@ -92,11 +92,6 @@ class VLLMEngine(Engine):
     @property
     def gpus_per_replica(self) -> int:
         return self.tensor_parallel * int(self.more_arguments.get("pipeline_parallel_size", 1))
-
-    @cached_property
-    def replicas(self) -> int:
-        """Engines that run side by side. Raises EvalkitError where the GPUs are too few."""
-        return _replica_count(self.options.data_parallel, self.gpus_per_replica, len(self._devices))
 
     def identity(self) -> dict[str, Any]:
         found: dict[str, Any] = {
