@@ -1,6 +1,6 @@
 """Fetch the Python source of vLLM releases from their wheels: `python tests/vllm_sources.py FOLDER VERSION…`.
 
-A wheel of vLLM is some 300 MB of CUDA libraries; only its .py files are kept. What is there already is not fetched again.
+A wheel is some 300 MB of CUDA libraries; only its .py files are kept. What is there already is not fetched again.
 """
 
 import subprocess
