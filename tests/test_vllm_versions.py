@@ -120,7 +120,7 @@ def test_the_engine_has_the_methods_that_are_called(release: Release) -> None:
     assert "lora_request" in added
     assert release.parameters(file, "LLMEngine", "step") == ["self"]
     assert "request_ids" in release.parameters(file, "LLMEngine", "abort_request")
-    assert {"num_gpu_blocks", "block_size"} <= release.fields("config/cache.py", "CacheConfig")
+    assert {"num_gpu_blocks", "block_size", "kv_cache_size_tokens"} <= release.fields("config/cache.py", "CacheConfig")
     scheduler = release.fields("config/scheduler.py", "SchedulerConfig")
     assert {"max_num_seqs", "max_num_batched_tokens"} <= scheduler
 

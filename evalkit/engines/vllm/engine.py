@@ -265,7 +265,7 @@ class _InFlight:
     def kv(self, step: int) -> Flight:
         """What it takes of the cache: a token a step, since vLLM hands its tokens over when it has ended."""
         prompt = len(self.prompt.token_ids) if self.prompt else 0
-        limit = self.request.params.max_tokens
+        limit = self.request.params.max_tokens  # the context may end it earlier, never later
         made = min(max(step - self.first_step, len(self.tokens)), limit)
         return Flight(prompt, made, self.request.expected_tokens, limit)
 
@@ -395,6 +395,8 @@ class RunningEngine:
 def cache_tokens(vllm_config: Any) -> int | None:
     """Tokens whose keys and values fit one replica's cache; None where vLLM does not tell."""
     cache = vllm_config.cache_config
+    if told := getattr(cache, "kv_cache_size_tokens", None):  # right for hybrid models too
+        return int(told)
     blocks, size = cache.num_gpu_blocks, cache.block_size
     return int(blocks * size) if blocks and size else None
 
