@@ -139,12 +139,13 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            logger.info("engine: %s", engine_line(self.engine.identity(), recorded["engine"]))
+            identity = run_identity(self.engine, self.protocol, seed)
+            logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
-                    "identity": run_identity(self.engine, self.protocol, seed),
+                    "identity": identity,
                     "protocol": asdict(self.protocol),
                     "environment": recorded,
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
