@@ -28,14 +28,9 @@ KNOWN_CYCLES: list[list[str]] = []
 LONG_FUNCTIONS = {
     "evalkit/cli/run.py:command": "one line for each option of `evalkit run`",
     "evalkit/run/evaluate.py:evaluate": "its arguments and their description; the body is one call",
-    "evalkit/grading/choice.py:read_letter": "to be split",
-    "evalkit/grading/latex/commands.py:parse_command": "one branch for each kind of LaTeX command",
     "tasks/codeforces/estimate.py:rate": "to be split",
 }
-COMPLEX_FUNCTIONS = {
-    "evalkit/grading/choice.py:read_letter": "to be split",
-    "evalkit/grading/latex/commands.py:parse_command": "one branch for each kind of LaTeX command",
-}
+COMPLEX_FUNCTIONS: dict[str, str] = {}
 HEAVY = ("torch", "transformers", "vllm", "pandas", "matplotlib", "sympy", "scipy", "datasets", "numpy", "pydantic")
 
 

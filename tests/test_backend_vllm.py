@@ -140,11 +140,36 @@ def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_pat
     assert (arguments.enable_prefix_caching, arguments.trust_remote_code, arguments.revision) == (True, True, "main")
 
 
+def test_vllm_s_own_arguments_are_read_by_its_parser(checkpoint: Path) -> None:
+    given = {"kv_cache_dtype": "fp8", "pipeline_parallel_size": "2", "enable_expert_parallel": "true"}
+    given["speculative_config"] = '{"method": "ngram", "num_speculative_tokens": 3}'
+    engine: Any = open_engine("vllm", str(checkpoint), {"device": "cpu", **given})
+    passed = engine.engine_arguments()
+    assert (passed["kv_cache_dtype"], passed["pipeline_parallel_size"]) == ("fp8", 2)
+    assert passed["enable_expert_parallel"] is True
+    assert passed["speculative_config"] == {"method": "ngram", "num_speculative_tokens": 3}
+    assert engine.identity()["engine_arguments"] == given
+    for wrong, sentence in (
+        ({"kv_cache_dtpe": "fp8"}, "Did you mean kv_cache_dtype"),
+        ({"pipeline_parallel_size": "two"}, "vLLM cannot read pipeline_parallel_size=two"),
+        ({"tensor_parallel_size": "2"}, "sets tensor_parallel_size itself"),
+    ):
+        with pytest.raises(EvalkitError, match=sentence):
+            open_engine("vllm", str(checkpoint), wrong)
+
+
+def test_a_request_that_vllm_refuses_is_an_error_and_the_others_go_on(checkpoint: Path) -> None:
+    options = {"dtype": "float32", "device": "cpu", "max_model_len": 128, "batch_size": 8}
+    long = Request("t", "long", 0, ({"role": "user", "content": "9 " * 500},), SamplingParams(max_tokens=8))
+    completions = made(open_engine("vllm", str(checkpoint), options), [*requests(4), long, *requests(6)[4:]])
+    assert [c.finish_reason == "error" for c in completions] == [False] * 4 + [True] + [False] * 2
+
+
 def test_an_impossible_length_is_told_before_the_model_loads(checkpoint: Path, tmp_path: Path) -> None:
     command = ["run", checkpoint, "-t", "arithmetic", "--backend", "vllm", "-o", tmp_path / "run"]
     error = told(evalkit(*command, "--max-model-len", 70000, code=2))
     assert error == "max-model-len is 70000, but the checkpoint's context is 65536."
-    assert "needs" in told(evalkit(*command, "--max-model-len", 100, "--max-tokens", 90, code=2))
+    assert "needs" in told(evalkit(*command, "--max-model-len", 8, "--max-tokens", 90, code=2))
     assert not (tmp_path / "run").exists()
 
 

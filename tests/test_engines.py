@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_gpus import fake_nvidia_smi
 from helpers import REPOSITORY, evalkit, records, told, write_recorded
 
 from evalkit.engines import Engine, open_engine
@@ -131,7 +133,8 @@ def test_an_option_of_another_engine_is_pointed_to(tmp_path: Path) -> None:
     assert "hint: it is an option of --engine vllm." in done.stderr
 
 
-def test_gpus_are_those_of_all_replicas(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_those_of_all_replicas(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", fake_nvidia_smi(tmp_path, 8) + os.pathsep + os.environ["PATH"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
     assert VLLMEngine(str(tiny_checkpoint), VLLMOptions(tensor_parallel=2)).gpus == 4
     assert VLLMEngine(str(tiny_checkpoint), VLLMOptions(data_parallel=1)).gpus == 1

@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from evalkit_tasks.arithmetic import Arithmetic
 from helpers import evalkit, records, told, write_recorded
 
+from evalkit import DataSource
 from evalkit.results.metrics import powers_of_two
 from evalkit.results.report import load_report
 from evalkit.store.run import RunDirectory, find_runs
@@ -220,11 +222,6 @@ def test_a_real_checkpoint_on_the_embedded_task(tiny_checkpoint: Path, tmp_path:
     assert len(records(found.files("arithmetic").completions_path)) == 16
 
 
-def test_a_completion_longer_than_the_context_is_told_before(tiny_checkpoint: Path) -> None:
-    done = evalkit("run", tiny_checkpoint, "-t", "arithmetic", "--max-tokens", 50_000, code=2)
-    assert "but the checkpoint's context is 40960" in told(done)
-
-
 @pytest.mark.real_data
 def test_the_papers_tasks_on_real_data(tiny_checkpoint: Path, tmp_path: Path, data_dir: Path) -> None:
     tasks = "aime24,math500,gpqa_diamond"
@@ -251,3 +248,11 @@ def test_verify_counts_and_names_what_is_missing(folder: Path) -> None:
     assert "sums: 9 of 10 completions, 9 scores" in evalkit("verify", folder, code=1).stdout
     path.write_bytes(whole.replace(b"think", b"thank", 1))
     assert "is damaged" in told(evalkit("verify", folder, code=2))
+
+
+def test_a_run_that_opens_with_an_unknown_tag_says_so(tmp_path: Path) -> None:
+    problems = Arithmetic().load(DataSource())[:16]
+    recorded = {p.id: [f"<ponder>what is it</ponder>\\boxed{{{p.target}}}"] for p in problems}
+    path = write_recorded(tmp_path / "r.jsonl", recorded)
+    options = ("--engine", "replay", "--recorded", path, "--limit", 16, "-n", 1, "-o", tmp_path / "run")
+    assert "most responses open with '<ponder>'" in evalkit("run", "m", "-t", "arithmetic", *options).stderr

@@ -11,6 +11,7 @@ from evalkit.cli.selection import trust_option
 from evalkit.types import STATUSES, Completion, Score
 
 if TYPE_CHECKING:
+    from evalkit.store.opinions import Opinion
     from evalkit.store.run import TaskRun
 
 _SHOWN = 1500  # characters of a completion's end: the answer stands there
@@ -84,13 +85,8 @@ def command(
             if found > most:
                 click.echo(f"More than {most} fit; --most N shows more.", err=True)
                 return
-            prompt = prompts.get(completion.problem_id)
-            if as_json:
-                click.echo(_json_line(completion, score, prompt))
-                continue
-            click.echo(_block(completion, score, prompt, full))
-            if theirs := open_disputes.get(completion.key):
-                click.echo(printable(f"{theirs.grader} says {theirs.status} ({theirs.answer}): {theirs.explanation}\n"))
+            about = prompts.get(completion.problem_id), open_disputes.get(completion.key)
+            click.echo(_json_line(completion, score, about[0]) if as_json else _block(completion, score, *about, full))
     if not found:
         click.echo("No completion fits.", err=True)
 
@@ -109,7 +105,9 @@ def _json_line(completion: Completion, score: Score | None, prompt: str | None) 
     return json.dumps(record if prompt is None else {**record, "prompt": prompt})
 
 
-def _block(completion: Completion, score: Score | None, prompt: str | None, full: bool) -> str:
+def _block(
+    completion: Completion, score: Score | None, prompt: str | None, opinion: "Opinion | None", full: bool
+) -> str:
     tokens = "" if completion.completion_tokens is None else f", {completion.completion_tokens:,} tokens"
     lines = [
         f"=== {completion.task} {completion.problem_id} sample {completion.sample_index}: "
@@ -117,6 +115,8 @@ def _block(completion: Completion, score: Score | None, prompt: str | None, full
     ]
     if score:
         lines += [f"answer       {score.answer or '(none)'}", f"explanation  {score.explanation}"]
+    if opinion:
+        lines.append(f"{opinion.grader} says {opinion.status} ({opinion.answer}): {opinion.explanation}")
     if prompt is not None:
         lines += ["--- problem", prompt]
     text = completion.prefix + completion.text

@@ -50,7 +50,7 @@ class VLLMOptions(LocalOptions):
     quantization: str | None = option(None, "vLLM's name of it, such as fp8 or awq.")
     lora: str | None = option(None, "The folder of a LoRA adapter on top of the checkpoint.")
     engine_arguments: Mapping[str, object] = field(default_factory=dict, metadata={"others": True})
-    sample_seeds: bool = option(True, "Give each sample a seed of its own; --no-sample-seeds is faster on some GPUs.")
+    sample_seeds: bool = option(True, "A seed of its own for each sample; without, vLLM may draw faster.")
 
 
 @dataclass(frozen=True, slots=True)

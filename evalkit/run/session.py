@@ -24,12 +24,15 @@ from evalkit.run.throughput import Meter, Throughput
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
+from evalkit.thinking import unknown_opening
 from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets", "numpy", "sympy")
 _MOST_UNSCORED = 2000
+_OPENINGS = 16  # responses whose beginning is looked at
+_OPENING_LENGTH = 2000  # characters
 
 
 def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
@@ -123,6 +126,7 @@ class RunSession:
         self.rooms = dict(rooms or {})
         self.throughput: Throughput | None = None
         self._waiting: set[SampleKey] = set()
+        self._openings: list[str] = []
 
     def execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         """Run to the end and return a report for each task.
@@ -140,12 +144,13 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            logger.info("engine: %s", engine_line(self.engine.identity(), recorded["engine"]))
+            identity = run_identity(self.engine, self.protocol, seed)
+            logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
-                    "identity": run_identity(self.engine, self.protocol, seed),
+                    "identity": identity,
                     "protocol": asdict(self.protocol),
                     "environment": recorded,
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
@@ -227,6 +232,7 @@ class RunSession:
         try:
             for completion in completions:
                 self._completions[completion.task].append(completion_record(completion))
+                self._look_at_opening(completion)
                 meter.add(completion)
                 requests.observe(completion)
                 self._progress.add_completion(completion)
@@ -239,6 +245,18 @@ class RunSession:
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
+
+    def _look_at_opening(self, completion: Completion) -> None:
+        """Warn once where most responses open with a tag that is not known as one of thinking."""
+        if len(self._openings) >= _OPENINGS or completion.error is not None:
+            return
+        self._openings.append((completion.prefix + completion.text)[:_OPENING_LENGTH])
+        if len(self._openings) == _OPENINGS and (tag := unknown_opening(self._openings)) is not None:
+            logger.warning(
+                "most responses open with %r, which evalkit does not know as a thinking tag: thinking that is cut "
+                "would be read as the answer; look at them with `evalkit samples`, and see docs/thinking.md",
+                tag,
+            )
 
     def _grade(self, completion: Completion) -> None:
         """Have a completion graded; later, where the graders are far behind: the engine never waits for them."""

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -71,9 +70,10 @@ class VLLMEngine(Engine):
                 f"max-model-len is {options.max_model_len}, but the checkpoint's context is {longest}.",
                 f"pass {longest} or less, or leave it out.",
             )
+        self.tensor_parallel = self._tensor_parallel()
+        self.replicas = _replica_count(options.data_parallel, self.gpus_per_replica, len(self._devices))
 
-    @cached_property
-    def tensor_parallel(self) -> int:
+    def _tensor_parallel(self) -> int:
         """GPUs that share the tensors of one replica: those asked for, else as few as hold the checkpoint."""
         if self.options.tensor_parallel is not None:
             return self.options.tensor_parallel
@@ -92,11 +92,6 @@ class VLLMEngine(Engine):
     @property
     def gpus_per_replica(self) -> int:
         return self.tensor_parallel * int(self.more_arguments.get("pipeline_parallel_size", 1))
-
-    @cached_property
-    def replicas(self) -> int:
-        """Engines that run side by side. Raises EvalkitError where the GPUs are too few."""
-        return _replica_count(self.options.data_parallel, self.gpus_per_replica, len(self._devices))
 
     def identity(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -270,7 +265,7 @@ class _InFlight:
     def kv(self, step: int) -> Flight:
         """What it takes of the cache: a token a step, since vLLM hands its tokens over when it has ended."""
         prompt = len(self.prompt.token_ids) if self.prompt else 0
-        limit = self.request.params.max_tokens
+        limit = self.request.params.max_tokens  # the context may end it earlier, never later
         made = min(max(step - self.first_step, len(self.tokens)), limit)
         return Flight(prompt, made, self.request.expected_tokens, limit)
 
@@ -400,6 +395,8 @@ class RunningEngine:
 def cache_tokens(vllm_config: Any) -> int | None:
     """Tokens whose keys and values fit one replica's cache; None where vLLM does not tell."""
     cache = vllm_config.cache_config
+    if told := getattr(cache, "kv_cache_size_tokens", None):  # right for hybrid models too
+        return int(told)
     blocks, size = cache.num_gpu_blocks, cache.block_size
     return int(blocks * size) if blocks and size else None
 

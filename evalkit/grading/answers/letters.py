@@ -223,6 +223,11 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
             weight = 0
         if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
+    return _settled(text, letters, best, recited)
+
+
+def _settled(text: str, letters: str, best: tuple[int, int, str, str] | None, recited: bool) -> tuple[str | None, str]:
+    """The letter of the strongest mention, unless the text's first line or its order of the options says more."""
     if (head := _HEAD_LINE.match(text)) and head[1] in letters and (best is None or best[0] < 3):
         return head[1], head[0].strip()
     if best is None:
