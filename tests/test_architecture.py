@@ -28,7 +28,7 @@ KNOWN_CYCLES: list[list[str]] = []
 LONG_FUNCTIONS = {
     "evalkit/cli/run.py:command": "one line for each option of `evalkit run`",
     "evalkit/run/evaluate.py:evaluate": "its arguments and their description; the body is one call",
-    "tasks/codeforces/estimate.py:rate": "to be split",
+    "tasks/codeforces/estimate.py:rate": "its last 20 lines fill the record that it returns",
 }
 COMPLEX_FUNCTIONS: dict[str, str] = {}
 HEAVY = ("torch", "transformers", "vllm", "pandas", "matplotlib", "sympy", "scipy", "datasets", "numpy", "pydantic")

@@ -101,6 +101,25 @@ def _bound(rows: Sequence[Solve]) -> Bound:
     return "below" if all(r.solved == 0 for r in rows) else ""
 
 
+def _from_problem_ratings(
+    model: SolveFit | None, rule: Rule, rows: Sequence[Solve], excluded: Sequence[str], notes: list[str]
+) -> Estimate:
+    """The estimate where no contest has standings. Raises EvalkitError where there is none."""
+    if model is None:
+        why = "its problems have no ratings and its contests no usable standings" if rows else "; ".join(excluded[:3])
+        raise EvalkitError(
+            f"Nothing can be rated: {why}.",
+            'add "rating" to the rows, or fetch the standings with `evalkit codeforces contest fetch ID…`.',
+        )
+    if rule == "codeelo":
+        raise EvalkitError(
+            "CodeElo's rule needs standings, and no contest of this table has any.",
+            "fetch them with `evalkit codeforces contest fetch ID…`.",
+        )
+    notes.append("no standings at hand: the rating comes from problem ratings; `contest fetch` gets standings")
+    return Estimate(model.rating, model.low, model.high)
+
+
 def rate(
     table: Sequence[Solve],
     contests: ContestSet,
@@ -143,20 +162,8 @@ def rate(
             "codeelo": Estimate(float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))),
         }
         found = by_rule[rule]
-    elif model is None:
-        why = "its problems have no ratings and its contests no usable standings" if rows else "; ".join(excluded[:3])
-        raise EvalkitError(
-            f"Nothing can be rated: {why}.",
-            'add "rating" to the rows, or fetch the standings with `evalkit codeforces contest fetch ID…`.',
-        )
-    elif rule == "codeelo":
-        raise EvalkitError(
-            "CodeElo's rule needs standings, and no contest of this table has any.",
-            "fetch them with `evalkit codeforces contest fetch ID…`.",
-        )
     else:
-        notes.append("no standings at hand: the rating comes from problem ratings; `contest fetch` gets standings")
-        found, curves = Estimate(model.rating, model.low, model.high), by_rating
+        found, curves = _from_problem_ratings(model, rule, rows, excluded, notes), by_rating
     if found.low is None:
         notes.append(f"rule {rule} has no interval: it misses the rating by more than it varies")
     bound = _bound(rows)
