@@ -1,4 +1,4 @@
-"""`evalkit score`: grade a run again without generating anything."""
+"""`evalkit score`: grade a run again."""
 
 from pathlib import Path
 
@@ -7,18 +7,19 @@ import click
 from evalkit.cli.selection import trust_option
 
 
-@click.command(name="score", short_help="Grade a run again; generate nothing, list what flipped.")
+@click.command(name="score", short_help="Grade runs again and list the verdicts that changed.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that grade [default: the cores].")
+@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
+@click.option("--workers", type=click.IntRange(min=1), help="Grader processes [default: number of cores].")
 @trust_option
 def command(
     runs: tuple[Path, ...], task_names: str | None, data_folder: str | None, workers: int | None, trust: bool
 ) -> None:
-    """Grade every completion of the RUNS again with the graders of this version, and list the verdicts that changed.
+    """Grade every completion of RUNS again with this version's graders and list the verdicts that changed.
 
-    The old scores stay until the new pass is whole; a pass that was interrupted goes on where it stopped.
+    Nothing is generated. The old scores are kept until all completions are graded. Running the same command again
+    resumes an interrupted pass.
 
     \b
     evalkit score results/
