@@ -24,8 +24,6 @@ PUBLIC = [(module, name) for module in (evalkit, evalkit.grading, evalkit.stats)
 # Names whose use examples/ and the guides show: they need a run directory, or are no function or class.
 WITHOUT_EXAMPLE = {
     *("__version__", "Report", "Run", "leaderboard", "load_results", "load_runs", "rescore"),
-    # to be written
-    *("Distance", "distance", "error_of_runs", "error_towards", "leaders", "least_p_value", "published_error"),
 }
 
 
