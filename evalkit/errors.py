@@ -1,8 +1,8 @@
-"""The errors a user sees: one sentence that says what is wrong, and a hint that says what to do."""
+"""The errors that users see: a sentence that says what is wrong, and a hint that says what to do."""
 
 
 class EvalkitError(Exception):
-    """What a user did wrong. The command line prints it without a traceback and exits with `exit_code`.
+    """An error that the user can correct. The command line prints it without a traceback and exits with `exit_code`.
 
     Examples:
         >>> print(EvalkitError("There is no task 'amie24'.", "did you mean aime24?"))
@@ -22,7 +22,7 @@ class EvalkitError(Exception):
 
 
 class RunIncompleteError(EvalkitError):
-    """A run that could not finish. What was done is on disk; the hint says how to resume.
+    """A run that could not finish. Finished work is on disk, and the hint says how to resume.
 
     Examples:
         >>> RunIncompleteError("The disk is full.", "free some space and run the same command again.").exit_code

@@ -1,4 +1,4 @@
-"""The records that travel from a dataset row to a table cell: frozen, slotted, typed."""
+"""The records that pass from a dataset row to a table cell."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ class Message(TypedDict):
 
 
 class SampleKey(NamedTuple):
-    """What identifies one completion of a run.
+    """The key of one completion of a run.
 
     Examples:
         >>> SampleKey("aime24", "60", 3)
@@ -42,7 +42,7 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of a benchmark; `target` is what is right: an answer, a letter, encoded tests.
+    """One problem of a benchmark. `target` is the right answer: a value, a letter, or encoded tests.
 
     Examples:
         >>> Problem("sum-1", "What is 1 + 1?", "2").target
@@ -57,9 +57,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How completions are drawn. `temperature` 0 is greedy; `n` completions a problem; `seed` is the run's.
+    """How completions are sampled.
 
-    Raises EvalkitError on a value that no engine could sample with.
+    A `temperature` of 0 is greedy decoding. `n` is the number of completions per problem, and `seed` is the run's seed.
+
+    Raises EvalkitError for a value that is out of range.
 
     Examples:
         >>> SamplingParams(temperature=0, max_tokens=1024).n
@@ -81,9 +83,9 @@ class SamplingParams:
                 "0 is greedy decoding; DeepSeek-R1's protocol uses 0.6.",
             )
         if not 0 < self.top_p <= 1:
-            raise EvalkitError(f"top_p is {self.top_p}, it has to be above 0 and at most 1.", "1 switches it off.")
+            raise EvalkitError(f"top_p is {self.top_p}, it has to be above 0 and at most 1.", "1 disables it.")
         if self.top_k is not None and self.top_k < 1:
-            raise EvalkitError(f"top_k is {self.top_k}, it has to be 1 or more.", "leave it out for no top_k.")
+            raise EvalkitError(f"top_k is {self.top_k}, it has to be 1 or more.", "omit it to disable top_k.")
         if self.max_tokens < 1:
             raise EvalkitError(
                 f"max_tokens is {self.max_tokens}, it has to be 1 or more.",
@@ -95,7 +97,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to be made. `response_prefix` opens the response where the chat template does not.
+    """A request for one completion. `response_prefix` opens the response if the chat template does not.
 
     `expected_tokens` is how long it will get, as far as the queue can tell: an engine may plan its memory by it.
 
@@ -119,20 +121,19 @@ class Request:
 
     @property
     def seed(self) -> int:
-        """The seed of this one completion, in [0, 2^63): it depends on (run seed, key) and on nothing else."""
+        """The seed of this completion, in [0, 2^63). It depends only on the run's seed and the key."""
         identity = "\x1f".join((str(self.params.seed), self.task, self.problem_id, str(self.sample_index)))
         return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model wrote, raw and whole.
+    """The raw text of one completion.
 
-    `prefix` is the part of the response that stood in the prompt already (such as `<think>\\n`, whether the
-    chat template or the protocol put it there), so `prefix + text` is the response. `prompt_tokens` and
-    `completion_tokens` count tokens, the end-of-sequence token included, and are None where the engine does not tell;
-    `seconds` is wall-clock time from the
-    request's start to its end. With finish_reason "error", `error` says what went wrong and `text` may be cut.
+    `prefix` is the part of the response that is in the prompt (such as `<think>\\n`, added by the chat template or the
+    protocol), so `prefix + text` is the response. `prompt_tokens` and `completion_tokens` count tokens, the
+    end-of-sequence token included. They are None if the engine does not report them. `seconds` is the wall-clock time
+    of the request. With the finish reason "error", `error` says what went wrong and `text` may be incomplete.
 
     Examples:
         >>> Completion("sums", "1", 0, "It is", "length", prompt_tokens=12, completion_tokens=2, seconds=0.1).truncated
@@ -156,19 +157,18 @@ class Completion:
 
     @property
     def truncated(self) -> bool:
-        """Whether the model was stopped before it had finished."""
+        """Whether the model was stopped before it finished."""
         return self.finish_reason in ("length", "repetition")
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a grader says of one completion.
+    """The grade of one completion.
 
-    `value` in [0, 1]; `answer` is what was extracted, None where nothing was; `extracted_by` names the rule that
-    found it. `metadata` holds facts that a task's own metrics are made of, such as a judge's verdict. `key` is set by
-    evalkit. A run's statuses add up to its number of completions.
+    `value` is in [0, 1]. `answer` is the extracted answer, or None, and `extracted_by` names the rule that found it.
+    `metadata` holds facts for the task's `extra_metrics`, such as a judge's verdict. `key` is set by evalkit.
 
-    Raises ValueError on a value outside [0, 1] and on an unknown status.
+    Raises ValueError for a value outside [0, 1] and for an unknown status.
 
     Examples:
         >>> Score(1.0, "correct", answer="2").status
@@ -191,7 +191,13 @@ class Score:
 
 
 class Interval(NamedTuple):
-    """The two ends of a 95% interval."""
+    """The ends of a 95% interval.
+
+    Examples:
+        >>> low, high = Interval(64.5, 80.7)
+        >>> low
+        64.5
+    """
 
     low: float
     high: float
@@ -199,11 +205,11 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of a report, in `unit`; `n` counts the completions it rests on.
+    """A figure of a report, in `unit`. `n` is the number of completions it is computed from.
 
-    `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
-    `interval_run` are run to run: the same problems, new completions. None where there is none. `text` is printed in
-    place of a value that is only a bound, such as `above 3,900`.
+    `stderr_run` and `interval_run` (95%) are run to run: the same problems, new completions. `stderr_problems` and
+    `interval_problems` (95%) are over problems: other problems of the same kind. Each is None if it is not available.
+    `note` is an explanation. `text` is printed instead of a value that is only a bound, such as `above 3,900`.
 
     Examples:
         >>> Metric("pass@1", 72.6, n=1920, unit="%", stderr_problems=8.1).value

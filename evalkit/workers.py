@@ -1,9 +1,9 @@
 """Worker processes with a hard time and memory limit, callable from any thread of any program.
 
-A worker is `python -m evalkit.workers`, spoken to in JSON over its pipes: it needs no `__main__` guard, no fork and
-no signal handler in the caller, so it works in pytest, in a notebook, under Ray, on Linux, macOS and Windows. A call
-that runs past its limit is interrupted within the worker (by its own timer, where the system has one); a worker that
-does not let itself be interrupted is killed, and the next call gets another.
+A worker is a new Python process that exchanges JSON with the caller over pipes. It needs no `__main__` guard, no fork
+and no signal handler in the caller, so it works in pytest, in notebooks, under Ray, on Linux, macOS and Windows. A call
+that exceeds its limit is interrupted within the worker by a timer, except on Windows. A worker that cannot be
+interrupted is killed, and the next call gets a new one.
 """
 
 import atexit
@@ -21,11 +21,11 @@ from collections.abc import Callable
 from typing import IO, Any
 
 _HEADER = struct.Struct(">Q")
-_GRACE = 0.2  # seconds beyond its limit that a worker has for saying that it stopped
+_GRACE = 0.2  # seconds after the limit in which a worker may report that it stopped
 
 
 class WorkerTimeoutError(Exception):
-    """The call ran past its time limit; its worker was killed."""
+    """The call exceeded its time limit."""
 
 
 class WorkerDiedError(Exception):
@@ -37,7 +37,7 @@ class WorkerCallError(Exception):
 
 
 class _Worker:
-    """One child process. Not thread-safe: the pool lends it to one caller at a time."""
+    """One child process. Not thread-safe; the pool gives it to one caller at a time."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ class _Worker:
         return json.loads(frame)
 
     def kill(self) -> None:
-        """End the process without waiting for its end, which the reading thread sees to."""
+        """Kill the process without waiting for its end. The reading thread waits for it."""
         self.process.kill()
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -90,11 +90,11 @@ class _Worker:
 
 
 class WorkerPool:
-    """At most `workers` processes, each running `function` ("module:name", JSON in, JSON out) on demand.
+    """A pool of at most `workers` processes that run `function` ("module:name", JSON in, JSON out).
 
-    `initializer` ("module:name") is called once in each new worker with `setup`. `memory_mb` limits a worker's
-    address space where the system can (not on macOS or Windows). With `spare`, one worker more than are in use is kept
-    started, so that no call waits for a worker that was killed. Thread-safe; survives a fork of the caller.
+    `initializer` ("module:name") is called once in each new worker with `setup`. `memory_mb` limits a worker's address
+    space, except on macOS and Windows. With `spare`, one worker more than are in use is kept ready, so that no call
+    waits for the replacement of a killed worker. Thread-safe; survives a fork of the caller.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class WorkerPool:
         self._slots = threading.BoundedSemaphore(self._size)
 
     def start(self, count: int) -> None:
-        """Begin to start so many workers (no more than the pool may have), so that the first calls need not wait."""
+        """Start `count` workers (at most the pool's size) in the background, so that the first calls need not wait."""
         with self._lock:
             while len(self._idle) < min(count, self._size):
                 self._idle.append(_Worker(self._setup))
 
     def call(self, payload: Any, timeout: float) -> Any:
-        """What the function returned for `payload`. `timeout` in seconds, a worker's start-up not included.
+        """Call the function with `payload` and return its result. `timeout` is in seconds, without start-up.
 
-        Raises WorkerTimeoutError, WorkerDiedError, or WorkerCallError where the function itself raised.
+        Raises WorkerTimeoutError, WorkerDiedError, or WorkerCallError if the function raised an exception.
         """
         if self._pid != os.getpid():
             self._reset()
@@ -171,7 +171,7 @@ class WorkerPool:
         return worker
 
     def close(self) -> None:
-        """End the idle workers. The pool starts new ones when it is called again."""
+        """Stop the idle workers. Another call starts new ones."""
         if self._pid != os.getpid():
             return
         with self._lock:
@@ -182,7 +182,7 @@ class WorkerPool:
 
 
 def _write_frame(stream: IO[bytes], value: Any) -> None:
-    # ensure_ascii carries lone surrogates through unharmed
+    # ensure_ascii preserves lone surrogates
     data = json.dumps(value).encode("ascii")
     stream.write(_HEADER.pack(len(data)) + data)
     stream.flush()
@@ -214,7 +214,7 @@ def _limit_memory(megabytes: int | None) -> None:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Let the kernel end a call that outlives a caller which was killed."""
+    """Let the kernel end a call that outlives a killed caller."""
     if sys.platform == "win32":
         return
     import resource
@@ -227,16 +227,16 @@ def _limit_cpu(seconds: float) -> None:
 def _attempt(function: Callable[..., Any], *args: Any) -> dict[str, Any]:
     try:
         return {"result": function(*args)}
-    except Exception as error:  # whatever a grader raises is told to the caller, who counts it as an error
+    except Exception as error:  # a grader may raise anything; the caller counts it as an error
         return {"error": f"{type(error).__name__}: {error}"[:2000]}
 
 
 class _LimitReached(BaseException):
-    """The call's time is up. No Exception, so that no library takes it for one of its own."""
+    """The call's time is up. It is not an Exception, so that libraries do not catch it."""
 
 
 def _limited(function: Callable[..., Any], payload: Any, seconds: float) -> dict[str, Any]:
-    """`_attempt` for at most so many seconds; {"timeout": True} after that."""
+    """`_attempt` with a time limit; returns {"timeout": True} if it is exceeded."""
     if sys.platform == "win32":
         return _attempt(function, payload)
 
@@ -264,7 +264,7 @@ def _reply(stream: IO[bytes], value: Any) -> None:
 
 def serve() -> None:
     """The child's loop: answer calls until the caller closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, whose end closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C; its exit closes the pipe
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a print() in a grader must not end up among the replies
     first = _read_frame(requests)
@@ -288,7 +288,7 @@ def serve() -> None:
     def read() -> None:
         while (frame := _read_frame(requests)) is not None:
             calls.put(frame)
-        os._exit(0)  # the caller is gone: stop even in the middle of a call
+        os._exit(0)  # the caller is gone; stop even during a call
 
     threading.Thread(target=read, daemon=True).start()
     while function is not None:

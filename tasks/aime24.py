@@ -39,10 +39,10 @@ class AIME24(Task):
 
 
 def _integer(answer: str, problem_id: str) -> str:
-    # the hub writes some answers with leading zeros, other copies do not
+    # some copies of the data set have leading zeros
     try:
         return str(int(answer))
     except ValueError:
         raise EvalkitError(
-            f"The answer {answer!r} of AIME problem {problem_id} is no integer.", "get the data set again."
+            f"The answer {answer!r} of AIME problem {problem_id} is not an integer.", "download the data set again."
         ) from None

@@ -1,4 +1,4 @@
-"""Two-digit arithmetic, embedded: it needs no download, and models small enough for a laptop's CPU learn it."""
+"""Two-digit arithmetic. The problems are generated, so nothing is downloaded, and very small models can learn it."""
 
 import hashlib
 import random
@@ -33,14 +33,14 @@ def _digest(problem: Problem) -> str:
 
 
 def _fact(problem: Problem) -> tuple[str, int, int]:
-    """What one has to know: 37 + 48 and 48 + 37 are one fact, so both fall on the same side of the split."""
+    """A key that is equal for 37 + 48 and 48 + 37, so that both are on the same side of the split."""
     a, b, operation = problem.metadata["a"], problem.metadata["b"], problem.metadata["operation"]
     return (operation, min(a, b), max(a, b)) if operation == "add" else (operation, a, b)
 
 
 @cache
 def _splits() -> tuple[tuple[Problem, ...], dict[str, tuple[Problem, ...]]]:
-    """(test split, training pool by operation); which side a problem is on is decided by the hash of its id."""
+    """The test split, and the training problems by operation. The hash of its id decides the side of a problem."""
     two_digits = range(10, 100)
     everything = {
         "add": [_problem("add", a, b) for a in two_digits for b in two_digits],
@@ -62,18 +62,18 @@ def _splits() -> tuple[tuple[Problem, ...], dict[str, tuple[Problem, ...]]]:
 
 
 def test_problems() -> tuple[Problem, ...]:
-    """The 200 problems that `evalkit run -t arithmetic` asks, in a fixed order."""
+    """The 200 problems of `evalkit run -t arithmetic`, in a fixed order."""
     return _splits()[0]
 
 
-test_problems.__test__ = False  # type: ignore[attr-defined]  # the name is not a pytest test
+test_problems.__test__ = False  # type: ignore[attr-defined]  # not a pytest test, despite its name
 
 
 def training_problems(count: int | None = None, seed: int = 0) -> tuple[Problem, ...]:
-    """`count` distinct problems (None: all of them), none a fact of the test split, in an order drawn by `seed`.
+    """`count` distinct problems (None for all) that are not in the test split, shuffled with `seed`.
 
-    The operations take turns as long as each has problems left, so a small set holds equal shares of the three.
-    A smaller count gives a prefix of a larger one. Raises ValueError where there are fewer than `count`.
+    The three operations alternate while each has problems left, so a small set has equal shares of them. A smaller
+    count gives a prefix of a larger one. Raises ValueError if there are fewer than `count` problems.
     """
     rng = random.Random(seed)
     shuffled = [rng.sample(problems, len(problems)) for problems in _splits()[1].values()]
@@ -84,9 +84,9 @@ def training_problems(count: int | None = None, seed: int = 0) -> tuple[Problem,
 
 
 class Arithmetic(Task):
-    """Addition and subtraction of two-digit numbers, multiplication of a two-digit by a one-digit one.
+    """Addition and subtraction of two-digit numbers, and multiplication of a two-digit by a one-digit number.
 
-    Its kind is "other": a tiny model reads the bare question, so no protocol's instruction is to replace the prompt.
+    Its kind is "other", so that no protocol adds instructions to the prompt: the demo's models know the question only.
     """
 
     name = "arithmetic"

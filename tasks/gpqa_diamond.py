@@ -1,6 +1,6 @@
 """GPQA Diamond: 198 graduate-level questions with four choices (Rein et al. 2023, arXiv:2311.12022).
 
-Its authors ask that no question be published in plain text: the archive is read in memory and never unpacked.
+Its authors ask not to publish the questions in plain text, so the archive is read in memory and never unpacked.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class GPQADiamond(Task):
 
 
 def _problem(record_id: str, question: str, answers: Sequence[str]) -> Problem:
-    """`answers` begins with the right one; their order is seeded by the question, so no other row can change it."""
+    """`answers` starts with the right one. The order of the choices depends only on the question and the answers."""
     order = sorted(range(len(answers)), key=lambda i: hashlib.sha256(f"{question}\x1f{answers[i]}".encode()).digest())
     choices = [answers[i].strip() for i in order]
     lines = "\n".join(f"{letter}) {choice}" for letter, choice in zip(_LETTERS, choices, strict=True))

@@ -1,4 +1,4 @@
-"""The presets: what each published protocol fixes, and where that is written."""
+"""The presets: the settings of published protocols, with their sources."""
 
 from evalkit.benchmark.protocols import Protocol
 

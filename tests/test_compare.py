@@ -44,7 +44,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     for name, task in (("a", "aime24"), ("b", "math500")):
         write_run(tmp_path / name / "r", name, {task: solve_rates(5, 2, 0.5)})
     a, b = load_entries([tmp_path / "a"])[0], load_entries([tmp_path / "b"])[0]
-    with pytest.raises(EvalkitError, match="share no task"):
+    with pytest.raises(EvalkitError, match="have no task in common"):
         compare(a, b, False, 0.02)
     with pytest.raises(EvalkitError, match="two runs"):
         compare(a + a, a, False, 0.02)

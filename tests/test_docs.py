@@ -23,10 +23,7 @@ PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md"), 
 PUBLIC = [(module, name) for module in (evalkit, evalkit.grading, evalkit.stats) for name in module.__all__]
 # Names whose use examples/ and the guides show: they need a run directory, or are no function or class.
 WITHOUT_EXAMPLE = {
-    *("__version__", "Report", "Run", "evaluate", "leaderboard", "load_results", "load_runs", "rescore"),
-    # to be written
-    *("DataSource", "Interval", "Protocol"),
-    *("Distance", "distance", "error_of_runs", "error_towards", "leaders", "least_p_value", "published_error"),
+    *("__version__", "Report", "Run", "leaderboard", "load_results", "load_runs", "rescore"),
 }
 
 

@@ -225,7 +225,7 @@ def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
     assert found["subset"][2]
     assert found["warm"][:2] == ("other settings", "temperature 1.0 instead of 0.6")
     assert "max_tokens 4096 instead of 32768" in found["short"][1]
-    assert found["asked"][1] == "another prompt"
+    assert found["asked"][1] == "different prompt"
     assert "quantization awq" in found["quantized"][1]
     assert "--allow-changed-data" in found["quantized"][1]
     assert all(mark for run, (_, _, mark) in found.items() if run not in ("same", "again"))
@@ -255,7 +255,7 @@ def test_an_option_of_the_task_that_the_source_did_not_use_is_named(tmp_path: Pa
 
     def reasons(figure: PublishedScore, options: dict[str, str]) -> list[str]:
         described = replace(entry, settings={**entry.settings, "options": options})
-        return [reason for reason in differences(described, figure) if reason != "another prompt"]
+        return [reason for reason in differences(described, figure) if reason != "different prompt"]
 
     window = {"release": "v4_v5", "window": "all"}
     assert reasons(paper, {}) == reasons(theirs, window) == []

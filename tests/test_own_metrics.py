@@ -93,7 +93,7 @@ def test_a_rating_is_compared_with_the_published_one(results: Path) -> None:
     cells = dict(zip([(c.task, c.metric) for c in table.columns], ours.cells, strict=True))
     cell = cells["codeforces", "rating"]
     assert cell is not None
-    assert "another prompt" not in cell.not_compared
+    assert "different prompt" not in cell.not_compared
     assert cell.not_compared == "the data may have been changed (--allow-changed-data)"
 
 

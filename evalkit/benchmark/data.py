@@ -1,4 +1,4 @@
-"""Rows of a benchmark: from the hub at a pinned revision, or from a local folder in the same schema."""
+"""Loads the rows of a benchmark: from the hub at a pinned revision, or from local files with the same columns."""
 
 import csv
 import hashlib
@@ -20,7 +20,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LoadedData:
-    """What was loaded, for run.json: `fingerprint` is a sha256 over the content, `rows` is None for raw files."""
+    """A data set that was loaded, as recorded in run.json.
+
+    `fingerprint` is the sha256 of the content. `rows` is None if files were loaded instead of rows.
+    """
 
     hub_id: str
     source: str
@@ -31,9 +34,16 @@ class LoadedData:
 
 @dataclass(slots=True)
 class DataSource:
-    """Where data sets come from: `root`, a local folder, or the hub where there is none.
+    """Loads data sets from the local folder `root`, or from the hub if there is none.
 
-    `loaded` lists what was handed out. `allow_changed` drops the check of row counts and right answers.
+    `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and right answers.
+
+    Examples:
+        >>> source = DataSource()
+        >>> source.rows(DatasetSpec.from_rows([{"question": "What is 6 * 7?", "answer": "42"}]))
+        [{'question': 'What is 6 * 7?', 'answer': '42'}]
+        >>> [data.rows for data in source.loaded]
+        [1]
     """
 
     root: Path | None = None
@@ -42,19 +52,25 @@ class DataSource:
 
     @classmethod
     def from_option(cls, folder: str | None, allow_changed: bool = False) -> "DataSource":
-        """The folder given, else the one in EVALKIT_DATA, else the hub. Raises EvalkitError if it is no folder."""
+        """A source for `folder`, or by default for the folder in EVALKIT_DATA, or else for the hub.
+
+        Raises EvalkitError if the folder does not exist.
+        """
         chosen = folder or os.environ.get("EVALKIT_DATA")
         if chosen is None:
             return cls(allow_changed=allow_changed)
         if not Path(chosen).is_dir():
             raise EvalkitError(
                 f"The data folder {chosen} does not exist.",
-                "give an existing folder with --data or EVALKIT_DATA, or neither to use the hub.",
+                "pass an existing folder with --data or EVALKIT_DATA, or neither to use the hub.",
             )
         return cls(root=Path(chosen), allow_changed=allow_changed)
 
     def rows(self, spec: DatasetSpec) -> list[Row]:
-        """All rows of the split, in order. Raises EvalkitError: not there, gated, torn, of another schema or count."""
+        """All rows of the split, in order.
+
+        Raises EvalkitError if the data set is missing, gated or damaged, lacks a column, or has another number of rows.
+        """
         revision = None
         if spec.own_rows is not None:
             rows, source = [dict(row) for row in spec.own_rows], spec.hub_id
@@ -71,14 +87,14 @@ class DataSource:
         if spec.rows is not None and len(rows) != spec.rows and not self.allow_changed:
             raise EvalkitError(
                 f"{spec.hub_id} has {len(rows)} rows at {source}, but the benchmark has {spec.rows}.",
-                "get the whole data set, or pass --allow-changed-data to evaluate on a set of your own.",
+                "download the whole data set, or pass --allow-changed-data to use your own.",
             )
         content = json.dumps(rows, sort_keys=True, default=str).encode()
         self._note(spec, source, revision, len(rows), hashlib.sha256(content).hexdigest())
         return rows
 
     def files(self, spec: DatasetSpec) -> list[Path]:
-        """The data set's files themselves (`spec.files`), for sets too large to hold in memory as rows."""
+        """The paths of `spec.files`, for data sets that are too large to hold in memory as rows."""
         paths = [_hub_file(spec, name) for name in spec.files] if self.root is None else self._all_local_files(spec)
         digest = hashlib.sha256()
         for path in paths:
@@ -97,7 +113,7 @@ class DataSource:
         yield from (self.root / spec.hub_id, self.root / name, self.root / spec.hub_id.replace("/", "__"))
 
     def _local_files(self, spec: DatasetSpec) -> list[Path]:
-        """The first of `spec.files` that exists, else the split in the layouts that the hub's exports have."""
+        """The first of `spec.files` that exists, or else the files of the split in a layout that the hub exports."""
         endings = ("jsonl", "parquet", "csv", "json")
         patterns = [name.split("::")[0] for name in spec.files]
         prefix = f"{spec.config}/" if spec.config else ""
@@ -124,19 +140,19 @@ class DataSource:
         return EvalkitError(
             f"The data folder {self.root} has no {folder}/{wanted}, which {spec.hub_id} needs.",
             f"put the files of https://huggingface.co/datasets/{spec.hub_id} into {self.root}/{folder}/, "
-            "or leave --data and EVALKIT_DATA out to use the hub.",
+            "or unset --data and EVALKIT_DATA to use the hub.",
         )
 
 
 def _check_schema(rows: Sequence[Row], spec: DatasetSpec, source: str) -> None:
     if not rows:
-        raise EvalkitError(f"{spec.hub_id} is empty at {source}.", "get the whole data set.")
+        raise EvalkitError(f"{spec.hub_id} is empty at {source}.", "download the whole data set.")
     for number, row in enumerate(rows, start=1):
         missing = [c for c in spec.columns if not isinstance(row, dict) or row.get(c) is None]
         if missing:
             raise EvalkitError(
                 f"Row {number} of {source} has no {', '.join(missing)}.",
-                f"the columns that {spec.hub_id} has to have: {', '.join(spec.columns)}.",
+                f"{spec.hub_id} needs the columns {', '.join(spec.columns)}.",
             )
 
 
@@ -158,7 +174,7 @@ def _read_file(path: Path, password: str | None) -> list[Row]:
 
 def _own_file(name: str) -> list[Row]:
     if not Path(name).is_file():
-        raise EvalkitError(f"There is no file {name}.", "give the path of a jsonl, json, csv or parquet file.")
+        raise EvalkitError(f"There is no file {name}.", "pass the path of a jsonl, json, csv or parquet file.")
     return _read_file(Path(name), None)
 
 
@@ -166,7 +182,7 @@ def _read_member(archive: Path, member: str, password: str | None) -> bytes:
     with zipfile.ZipFile(archive) as zipped:
         names = [n for n in zipped.namelist() if n == member or n.endswith("/" + member)]
         if not names:
-            raise EvalkitError(f"{archive} holds no {member}.", "download the archive again.")
+            raise EvalkitError(f"{archive} does not contain {member}.", "download the archive again.")
         return zipped.read(names[0], pwd=password.encode() if password else None)
 
 
@@ -186,7 +202,8 @@ def _parse(content: bytes, name: str, where: str) -> list[Row]:
             rows.append(json.loads(line))
         except ValueError as error:
             raise EvalkitError(
-                f"Line {number} of {where} is not JSON: {error}.", "the file is torn or not JSON lines; get it again."
+                f"Line {number} of {where} is not JSON: {error}.",
+                "the file is damaged or not JSON lines; download it again.",
             ) from error
     return rows
 
@@ -199,16 +216,16 @@ def _hub_problem(spec: DatasetSpec, error: Exception) -> EvalkitError:
     if kind == "GatedRepoError" or "gated" in text.lower() or "401" in text or "403" in text:
         return EvalkitError(
             f"The data set {spec.hub_id} is gated and this account has no access to it.",
-            f"accept its terms at {page}, then log in with `hf auth login`, or pass a local copy with --data DIR.",
+            f"accept its terms at {page} and log in with `hf auth login`, or pass a local copy with --data DIR.",
         )
     return EvalkitError(
         f"The data set {spec.hub_id} could not be loaded from the hub: {first_line}.",
-        f"check the connection, or download {page} elsewhere and pass its folder with --data DIR or EVALKIT_DATA.",
+        f"check the connection, or download {page} and pass its folder with --data DIR or EVALKIT_DATA.",
     )
 
 
 def _hub_rows(spec: DatasetSpec) -> tuple[list[Row], str]:
-    """The rows, and the commit that the spec's revision stands for (the revision itself where the cache names none)."""
+    """The rows, and the commit of the spec's revision (or the revision itself if the commit is not known)."""
     import datasets
 
     datasets.utils.logging.set_verbosity_error()

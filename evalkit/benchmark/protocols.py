@@ -1,4 +1,4 @@
-"""A protocol: a named preset of everything that changes a number."""
+"""Protocols: named presets of sampling settings and prompts."""
 
 import json
 from collections.abc import Mapping
@@ -17,11 +17,16 @@ GROUP = "evalkit.protocols"
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a checkpoint is asked, and how its answers are drawn.
+    """How a model is prompted and how its completions are sampled.
 
-    `prompts` replaces the prompt of every task of a kind, `n` the completions a problem gets by task name, `options`
-    the options of a task by its name. `response_prefix` begins the response where the chat template does not.
-    `source` says where the values come from.
+    `prompts` replaces the prompt of every task of a kind. `n` sets the completions per problem by task name, and
+    `options` sets task options by task name. `response_prefix` opens the response if the chat template does not.
+    `source` documents where the values come from.
+
+    Examples:
+        >>> greedy = Protocol("greedy", source="my group's default", temperature=0, n={"math500": 1})
+        >>> greedy.overridden({"max_tokens": 1024, "top_p": None}).name
+        'greedy+max_tokens=1024'
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -39,7 +44,7 @@ class Protocol:
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def sampling(self, task: Task, seed: int, n: int | None = None) -> SamplingParams:
-        """The sampling of one task: `n` if given, else the protocol's for it, else the task's own."""
+        """The sampling settings of one task. Without `n`, the protocol's n for the task is used, or else the task's."""
         return SamplingParams(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -50,7 +55,7 @@ class Protocol:
         )
 
     def overridden(self, values: Mapping[str, Any]) -> "Protocol":
-        """This protocol with the values that are not None, and a name that says what was changed."""
+        """A copy with the values that are not None. Its name lists the changed settings."""
         changed = {k: v for k, v in values.items() if v is not None and v != getattr(self, k)}
         marks = [f"{k}={v:g}" if isinstance(v, int | float) else k for k, v in changed.items()]
         return replace(self, name="+".join([self.name, *marks]), **changed) if changed else self
@@ -60,15 +65,15 @@ class Protocol:
 
 
 def available_protocols() -> dict[str, Protocol]:
-    """Every installed preset by name, ours and those of other packages (entry-point group `evalkit.protocols`).
+    """Every preset registered in the entry-point group `evalkit.protocols`, by name.
 
-    One that cannot be imported is left out with a warning.
+    A preset that cannot be imported is skipped with a warning.
     """
     return load_plugins(GROUP, "protocol")
 
 
 def installed_protocol(name: str) -> Protocol | None:
-    """The preset of exactly that name, None where there is none. Raises EvalkitError if it cannot be imported."""
+    """The preset with exactly this name, or None. Raises EvalkitError if it cannot be imported."""
     entry = plugins(GROUP).get(name)
     return None if entry is None else cast(Protocol, load_plugin(entry, "protocol"))
 
@@ -82,7 +87,7 @@ def find_protocol(name_or_file: str) -> Protocol:
     names = list(plugins(GROUP))
     raise EvalkitError(
         f"There is no protocol {name_or_file!r}.{did_you_mean(name_or_file, names)}",
-        f"available: {', '.join(names)}; or give a JSON file of your own, e.g. my-protocol.json.",
+        f"available: {', '.join(names)}; or pass a JSON file, such as my-protocol.json.",
     )
 
 
@@ -96,13 +101,13 @@ def _read_protocol(path: Path) -> Protocol:
         adapter: TypeAdapter[Any] = TypeAdapter(Protocol)
         protocol: Protocol = adapter.validate_json(json.dumps(content), strict=True)
     except FileNotFoundError:
-        raise EvalkitError(f"There is no protocol file {path}.", "see `evalkit protocols` for the presets.") from None
+        raise EvalkitError(f"There is no protocol file {path}.", "`evalkit protocols` lists the presets.") from None
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(map(str, first["loc"])) or "the file"
         raise EvalkitError(
-            f"The protocol file {path} is wrong at {field_name}: {first['msg']}.",
-            "its fields are those that `evalkit protocols` prints for a preset.",
+            f"The protocol file {path} is invalid at {field_name}: {first['msg']}.",
+            "it has the fields that `evalkit protocols NAME --json` prints for a preset.",
         ) from error
     except (OSError, ValueError) as error:
         raise EvalkitError(

@@ -1,4 +1,4 @@
-"""Finds tasks by name: entry points (ours are found like anybody's), or a file of the user's."""
+"""Finds tasks by name, among installed entry points and in task files."""
 
 import dataclasses
 import difflib
@@ -30,7 +30,7 @@ def _normalised(name: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
-    """` Did you mean X?`, or nothing where no known name is near; a mapping tells what a spelling means."""
+    """` Did you mean X?`, or an empty string if no known name is similar. A mapping maps spellings to names."""
     meanings = known if isinstance(known, Mapping) else {k: k for k in known}
     by_form = {_normalised(spelling): meaning for spelling, meaning in meanings.items()}
     near = difflib.get_close_matches(_normalised(name), by_form, n=1, cutoff=0.5)
@@ -39,9 +39,9 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """What finds a task again in another process: its name, where it is defined, its options.
+    """What another process needs to create a task: its name, where it is defined, and its options.
 
-    `file` is the user's file (`my_task.py`) or an importable class (`my_package.tasks:MyTask`), None for an installed
+    `file` is a task file (`my_task.py`) or an importable class (`my_package.tasks:MyTask`). It is None for an installed
     task.
     """
 
@@ -50,24 +50,24 @@ class TaskSpec:
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def create(self) -> Task:
-        """A new task with these options. Raises EvalkitError on an unknown name, option or value."""
+        """A new task with these options. Raises EvalkitError for an unknown name or option and for an invalid value."""
         if self.file and self.file.endswith(".py"):
             return self.create_from(find_task_class(self.name, load_task_file(Path(self.file))))
         return self.create_from(load_class(self.file) if self.file else resolve_task(self.name))
 
     def create_from(self, task_class: type[Task]) -> Task:
-        """A new task of that class with these options. Raises EvalkitError on an unknown option or value."""
+        """A new task of this class with these options. Raises EvalkitError for an unknown option or invalid value."""
         return _with_options(task_class, self.options)
 
 
 @functools.cache
 def plugins(group: str) -> dict[str, EntryPoint]:
-    """The plug-ins of an entry-point group by name; none is imported."""
+    """The plug-ins of an entry-point group by name, without importing them."""
     return {entry.name: entry for entry in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 
 def load_plugin(entry: EntryPoint, what: str) -> Any:
-    """Import a plug-in. Raises EvalkitError that names its package if it cannot be imported."""
+    """Import a plug-in. Raises EvalkitError, naming its package, if it cannot be imported."""
     try:
         return entry.load()
     except Exception as error:  # a stranger's module raises what it likes on import
@@ -79,23 +79,23 @@ def load_plugin(entry: EntryPoint, what: str) -> Any:
 
 
 def load_plugins(group: str, what: str) -> dict[str, Any]:
-    """Every plug-in of a group that can be imported, by name; one that cannot is a warning."""
+    """Every plug-in of a group by name. One that cannot be imported is skipped with a warning."""
     loaded = {}
     for name, entry in plugins(group).items():
         try:
             loaded[name] = load_plugin(entry, what)
         except EvalkitError as error:
-            logger.warning("%s It is left out.", error.message)
+            logger.warning("%s It is skipped.", error.message)
     return loaded
 
 
 def installed_tasks() -> dict[str, type[Task]]:
-    """Every installed task class by its name; one that cannot be imported is left out with a warning."""
+    """Every installed task class by name. One that cannot be imported is skipped with a warning."""
     return load_plugins(GROUP, "task")
 
 
 def installed_task(name: str) -> type[Task] | None:
-    """The installed task class of exactly that name, without importing the others; None where there is none.
+    """The installed task class with exactly this name, or None. Other tasks are not imported.
 
     Raises EvalkitError if it cannot be imported.
     """
@@ -104,10 +104,10 @@ def installed_task(name: str) -> type[Task] | None:
 
 
 def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
-    """The task class of that name or alias: of the user's file where one is given, else an installed one.
+    """The task class with this name or alias, from the task file if one is given, or else an installed one.
 
-    Only the task that is named is imported, unless the name is an alias. Raises EvalkitError that tells the nearest
-    name.
+    Only the named task is imported, unless the name is an alias. Raises EvalkitError, suggesting the most similar name,
+    if there is no such task.
     """
     own = load_task_file(task_file) if task_file is not None else {}
     if found := next((c for n, c in own.items() if _normalised(n) == _normalised(name)), None):
@@ -119,29 +119,32 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
 
 
 def load_class(path: str) -> type[Task]:
-    """The task class at `package.module:Class`. Raises EvalkitError where it is not one."""
+    """The task class at `package.module:Class`. Raises EvalkitError if there is none."""
     module, _, name = path.partition(":")
     try:
         found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
     except Exception as error:  # a stranger's module raises what it likes on import
         raise EvalkitError(
             f"The task {path} cannot be imported: {type(error).__name__}: {error}.",
-            "run where its module can be imported, or put the task into a file for --task-file.",
+            "make its module importable, or move the task to a file for --task-file.",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Task)):
-        raise EvalkitError(f"{path} is not a Task class.", "name a subclass of evalkit.Task.")
+        raise EvalkitError(f"{path} is not a Task class.", "pass a subclass of evalkit.Task.")
     return found
 
 
 def trusted_list() -> Path:
-    """The file with a sha256 for each task file that this user has run."""
+    """The file that lists the sha256 of each task file that this user has run or trusted."""
     from platformdirs import user_state_path
 
     return user_state_path("evalkit", appauthor=False) / "trusted_task_files"
 
 
 def trust_task_file(file: str) -> None:
-    """Note that this user runs the task file of that content (or the class of that name): reading commands may too."""
+    """Record that this user runs this task file, so that commands that read a run may run it too.
+
+    A file is identified by the sha256 of its content, a class by its name.
+    """
     digest = _digest(file)
     if digest not in _trusted():
         with suppress(OSError):  # a home that cannot be written: reading commands then ask again
@@ -163,33 +166,33 @@ def _trusted() -> set[str]:
 
 
 def require_trusted(file: str, run: str) -> None:
-    """Raises EvalkitError unless this user has run the task file of that content: reading a run runs nothing else."""
+    """Raises EvalkitError unless this user has run or trusted a task file with the same content."""
     try:
         known = _digest(file) in _trusted()
     except OSError as error:
-        raise EvalkitError(f"The task file {file} of {run} cannot be read: {error.strerror}.", "put it back.") from None
+        raise EvalkitError(f"The task file {file} of {run} cannot be read: {error.strerror}.", "restore it.") from None
     if not known:
         raise EvalkitError(
-            f"{run} names {file} as its task, which was never run by this user: reading a run does not run it.",
-            "pass --trust-task-file if you trust that file.",
+            f"{run} was made with the task file {file}, which you have never run, so it is not run now.",
+            "pass --trust-task-file if you trust this file.",
         )
 
 
 def load_task_file(path: Path) -> dict[str, type[Task]]:
     """The task classes that a Python file defines. Raises EvalkitError if it has none or cannot be run."""
     if not path.is_file():
-        raise EvalkitError(f"There is no task file {path}.", "`evalkit tasks new NAME` writes one to begin with.")
+        raise EvalkitError(f"There is no task file {path}.", "`evalkit tasks new NAME` creates one.")
     module_name = f"evalkit_task_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise EvalkitError(f"{path} is not a Python file.", "a task file ends in .py.")
+        raise EvalkitError(f"{path} is not a Python file.", "the name of a task file ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a user's file raises what it likes
         raise EvalkitError(
-            f"The task file {path} fails when it is run: {type(error).__name__}: {error}.", "repair the file."
+            f"The task file {path} cannot be imported: {type(error).__name__}: {error}.", "repair the file."
         ) from error
     classes = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module_name]
     found: dict[str, type[Task]] = {c.name: c for c in classes if issubclass(c, Task) and hasattr(c, "name")}
@@ -199,19 +202,22 @@ def load_task_file(path: Path) -> dict[str, type[Task]]:
 
 
 def find_task_class(name: str, classes: Mapping[str, type[Task]]) -> type[Task]:
-    """A task class by name or alias, whatever its case and hyphens. Raises EvalkitError that tells the nearest one."""
+    """A task class by name or alias. Case, hyphens and underscores are ignored.
+
+    Raises EvalkitError, suggesting the most similar name, if there is none.
+    """
     spellings = {_normalised(s): c for c in classes.values() for s in (*c.aliases, c.name)}
     if found := spellings.get(_normalised(name)):
         return found
     known = {s: c.name for c in classes.values() for s in (*c.aliases, c.name)}
     raise EvalkitError(
         f"There is no task {name!r}.{did_you_mean(name, known)}",
-        f"`evalkit tasks` lists them: {', '.join(classes)}; --task-file plugs in one of your own.",
+        f"available: {', '.join(classes)}; --task-file adds the tasks of a file.",
     )
 
 
 def option_fields(task_class: type[Task]) -> dict[str, Any]:
-    """The options of a task with their types."""
+    """The options of a task and their types."""
     if not dataclasses.is_dataclass(task_class):
         return {}
     hints = typing.get_type_hints(task_class)
@@ -236,7 +242,7 @@ def _with_options(task_class: type[Task], options: Mapping[str, str]) -> Task:
             values[name] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             raise EvalkitError(
-                f"The option {name}={text!r} of {task_class.name} is wrong: {error.errors()[0]['msg']}.",
+                f"The option {name}={text!r} of {task_class.name} is invalid: {error.errors()[0]['msg']}.",
                 f"see `evalkit tasks show {task_class.name}`.",
             ) from error
     return task_class(**values)

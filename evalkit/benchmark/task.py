@@ -1,4 +1,4 @@
-"""Task: the contract that a benchmark fulfils. Plain typed Python, about 40 lines for an exact answer."""
+"""Task, the base class of benchmarks, and DatasetSpec, which says where the rows of a benchmark come from."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -18,12 +18,12 @@ TaskKind = Literal["math", "choice", "code", "other"]
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """Where a benchmark's rows come from and how they are known to be the right ones.
+    """Where a benchmark's rows come from and how they are checked.
 
-    `files` are looked for, in this order, under a local data folder; a `.zip` is read in memory with
-    `zip_password` and never unpacked to disk, its member named after `::`. `rows` is the exact number
-    expected, None where it varies. `columns` have to be there in every row. A set that is on no hub comes from
-    `from_file` or `from_rows`.
+    `hub_id`, `revision`, `config` and `split` name the data set on the hub. In a local data folder, `files` are tried
+    in this order. A file in a zip archive is written `archive.zip::file.csv`; it is read in memory with `zip_password`
+    and never unpacked to disk. Every row has to have the `columns`. `rows` is the exact number of rows, None if it
+    varies. For problems that are not on the hub, use `from_file` or `from_rows`.
 
     Examples:
         >>> DatasetSpec("org/sums", "0123abc", "test", columns=("question", "answer"), files=("sums.jsonl",)).gated
@@ -44,9 +44,9 @@ class DatasetSpec:
 
     @classmethod
     def from_file(cls, path: "str | Path", columns: Sequence[str] = (), rows: int | None = None) -> "DatasetSpec":
-        """A problem set of one's own: a jsonl, json, csv or parquet file. Every row has to have the `columns`.
+        """A data set in a local jsonl, json, csv or parquet file. Every row has to have the `columns`.
 
-        A file beside the task's is `Path(__file__).with_name("problems.jsonl")`.
+        For a file in the folder of the task file, pass `Path(__file__).with_name("problems.jsonl")`.
 
         >>> DatasetSpec.from_file("problems.jsonl", ["question", "answer"]).hub_id
         'file:problems.jsonl'
@@ -56,7 +56,7 @@ class DatasetSpec:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> "DatasetSpec":
-        """A problem set that stands in Python.
+        """A data set given as rows in Python.
 
         >>> DatasetSpec.from_rows([{"question": "6 * 7?", "answer": "42"}]).rows
         1
@@ -67,13 +67,13 @@ class DatasetSpec:
 class Task(ABC):
     r"""One benchmark.
 
-    `version` goes up when anything changes a score. `n` is the default number of completions per problem.
-    `prompt` is the user's message, with `{problem}` where the problem's text goes; a protocol may replace it by
-    `kind`. `targets_sha256` is `fingerprint_targets` of the right answers: a changed set stops the run.
-    `score_timeout` is the wall-clock limit in seconds on scoring one completion.
-    `headlines` names the metrics that stand for the task in a table. `unsafe_options` names options that hold only
-    where they are given now, never because an old run was made with them.
-    A subclass that has options is a dataclass, each field an option (`evalkit run -T window=…`).
+    Raise `version` with any change that can change a score. `n` is the default number of completions per problem.
+    `prompt` is the user message, with `{problem}` in place of the problem's text; a protocol may replace it for a
+    `kind`. `targets_sha256` is `fingerprint_targets` of the right answers; a run stops if they differ. `score_timeout`
+    is the time limit in seconds for scoring one completion. `headlines` names the metrics that the leaderboard shows.
+    `unsafe_options` names options that are never taken over from a recorded run.
+
+    To have options, make the subclass a dataclass: each field is an option (`evalkit run -T window=…`).
 
     Examples:
         >>> from evalkit import Problem, Score, Task
@@ -105,29 +105,29 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, source: "DataSource") -> Sequence[Problem]:
-        """The problems in a fixed order. Raises EvalkitError where the data is missing or of the wrong schema."""
+        """The problems in a fixed order. Raises EvalkitError if the data is missing or invalid."""
 
     @abstractmethod
     def score(self, problem: Problem, response: str) -> Score:
-        """Grade what a model wrote after its thinking. Must depend on nothing but its arguments."""
+        """Grade a response, without its thinking. The score may depend only on the arguments."""
 
     def messages(self, problem: Problem) -> list[Message]:
-        """The chat messages a model gets, without the system message, which the protocol decides."""
+        """The chat messages of a problem, without the system message, which is set by the protocol."""
         return [{"role": "user", "content": self.prompt.replace("{problem}", problem.prompt)}]
 
     def gold_response(self, problem: Problem) -> str | None:
-        """A right answer as a model would write it, for `evalkit tasks check`; None where none can be written."""
+        """A correct response, for `evalkit tasks check`. None if there is none, as for programs."""
         return f"So the final answer is \\boxed{{{problem.target}}}."
 
     def same_answer(self, first: str, second: str) -> bool:
-        """Whether two extracted answers are one vote in a majority (cons@k)."""
+        """Whether two extracted answers count as the same vote in a majority (cons@k)."""
         return first.strip() == second.strip()
 
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
-        """Metrics beside the engine's own (avg@n, pass@k, cons@k); `scores` by problem id."""
+        """Metrics in addition to pass@1, pass@k and cons@k. `scores` maps a problem id to its scores."""
         return []
 
 
 def fingerprint_targets(problems: Sequence[Problem]) -> str:
-    """The sha256 (64 hex digits) of the sorted right answers: the same for the same set in any order."""
+    """The sha256 (64 hex digits) of the sorted right answers, so that the order of the problems does not matter."""
     return hashlib.sha256("\x1f".join(sorted(p.target for p in problems)).encode()).hexdigest()

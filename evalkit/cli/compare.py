@@ -1,4 +1,4 @@
-"""`evalkit compare A B`: what is real and what is noise."""
+"""`evalkit compare A B`: two runs, paired by problem."""
 
 from pathlib import Path
 
@@ -7,21 +7,33 @@ import click
 from evalkit.cli.selection import trust_option, trust_task_files
 
 
-@click.command(name="compare", short_help="Two runs, paired by problem: the difference and how sure it is.")
+@click.command(name="compare", short_help="Compare two runs, paired by problem.")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--across-protocols", is_flag=True, help="Compare runs of different protocols; the table says so.")
-@click.option("--points", type=float, default=2.0, show_default=True, help="The difference to work out n for.")
-@click.option("--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Problems listed per task.")
+@click.option("--across-protocols", is_flag=True, help="Allow runs of different protocols; the table names them.")
 @click.option(
-    "-f", "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="What to write."
+    "--points",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="Difference, in points, for which the n needed is computed.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
+@click.option(
+    "--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Flipped problems listed per task."
+)
+@click.option(
+    "-f", "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="Output format."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
+)
 @trust_option
 def command(
     a: Path, b: Path, across_protocols: bool, points: float, flips: int, form: str, output: Path | None, trust: bool
 ) -> None:
-    """Compare run directory B with A on the problems that both have.
+    """Compare run directory B with run directory A on the problems that both have.
+
+    For each task it prints the difference with its intervals, a paired test, and the problems whose solve rate changed.
 
     \b
     evalkit compare results/base/deepseek-r1-1a2b3c4d results/student/deepseek-r1-5e6f7a8b

@@ -1,13 +1,13 @@
-"""`evalkit doctor`: what this machine gives."""
+"""`evalkit doctor`: what works on this machine."""
 
 import click
 
 
-@click.command(name="doctor", short_help="What this machine gives: sandbox layers, compilers, engines.")
+@click.command(name="doctor", short_help="Check this machine: sandbox layers, compilers, engines.")
 def command() -> None:
-    """Say which layers of the sandbox this machine gives, which compilers and engines are installed.
+    """Show which layers of the sandbox work here and which compilers and engines are installed.
 
-    Ends with 2 where programs cannot be isolated.
+    The exit code is 2 if programs cannot be isolated.
     """
     import importlib.util
     import os
@@ -33,7 +33,7 @@ def command() -> None:
     except SandboxUnavailableError as error:
         failure = error
         click.echo(f"  not available: {error.message}")
-    click.echo(f"  bubblewrap: {shutil.which('bwrap') or 'not installed; not needed where the layers above are there'}")
+    click.echo(f"  bubblewrap: {shutil.which('bwrap') or 'not installed (not needed if the layers above work)'}")
     click.echo("languages of programs:")
     for language in LANGUAGES.values():
         found = compiler_version(language.compiler) if language.compiler else "yes"

@@ -13,13 +13,17 @@ from evalkit.engines.registry import OptionField, option_fields, read_assignment
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _engine = click.option(
-    "--engine", "--backend", "engine_name", metavar="NAME", help="As in `evalkit engines` [default: vllm on CUDA]."
+    "--engine",
+    "--backend",
+    "engine_name",
+    metavar="NAME",
+    help="Inference engine; `evalkit engines` lists them [default: vllm on CUDA, else transformers].",
 )
 _assignments = click.option(
-    "-E", "engine_assignments", multiple=True, metavar="NAME=VALUE", help="An option of the engine; repeatable."
+    "-E", "engine_assignments", multiple=True, metavar="NAME=VALUE", help="Set an option of the engine. Repeatable."
 )
 engine_file = click.option(
-    "--engine-file", metavar="FILE.py", type=click.Path(path_type=Path), help="Plug in the engines that a file defines."
+    "--engine-file", metavar="FILE.py", type=click.Path(path_type=Path), help="Python file that defines an engine."
 )
 
 

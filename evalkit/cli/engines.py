@@ -1,4 +1,4 @@
-"""`evalkit engines`: what there is, one engine's options, and the contract suite."""
+"""`evalkit engines`: the engines, the options of one, and the contract suite."""
 
 import inspect
 import typing
@@ -14,7 +14,7 @@ from evalkit.errors import EvalkitError
 @click.group(name="engines", invoke_without_command=True, short_help="List, show and check engines.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the engines that packages register, whether each can run here, and its options.
+    """List the registered engines, whether each is installed, and their options.
 
     \b
     evalkit engines
@@ -39,11 +39,11 @@ def command(ctx: click.Context) -> None:
         click.echo(f"  options: {', '.join(option_fields(engine.options_class)) or 'none'}")
 
 
-@command.command(name="show", short_help="One engine's options.")
+@command.command(name="show", short_help="Describe one engine and its options.")
 @click.argument("name")
 @engine_file
 def show(name: str, engine_file: Path | None) -> None:
-    """Print what an engine is and every option that -E takes."""
+    """Describe an engine and list the options that -E takes."""
     from evalkit.engines.registry import engine_class, missing_packages, option_fields
 
     engine = engine_class(name, engine_file)
@@ -71,13 +71,13 @@ def _kind_name(kind: Any) -> str:
 
 @command.command(name="check", short_help="Run the contract suite on an engine.")
 @click.argument("name")
-@click.option("--model", default="a-model", help="What the engine is opened for: a checkpoint's folder or a hub id.")
+@click.option("--model", default="a-model", help="Model to open the engine with: a folder or a hub id.")
 @engine_assignments
 @engine_file
 def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_file: Path | None) -> None:
-    """Run every rule of the engine contract; exit code 1 if one is broken.
+    """Check an engine against every rule of the engine contract.
 
-    About 30 short completions are generated, and one prompt is longer than the context.
+    This generates about 30 short completions. The exit code is 1 if a rule is broken.
     """
     from evalkit.engines import open_engine
     from evalkit.engines.contract import check_engine, require_passed

@@ -1,4 +1,4 @@
-"""`evalkit grade`: grade one response, and show how the verdict came about."""
+"""`evalkit grade`: grade one response and explain the verdict."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,21 @@ import click
 
 
 @click.command(name="grade", short_help="Grade one response against a gold answer, and explain the verdict.")
-@click.option("--gold", required=True, help="The right answer, as the benchmark has it.")
+@click.option("--gold", required=True, help="The right answer, as written in the benchmark.")
 @click.option(
-    "--response", "response_file", type=click.Path(path_type=Path), metavar="FILE", help="A file; - is stdin."
+    "--response",
+    "response_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with the response; - reads stdin.",
 )
-@click.option("--answer", help="An answer itself, instead of a response to find it in.")
-@click.option("--choices", metavar="TEXT|TEXT|…", help="Grade as multiple choice, with these options in order.")
-@click.option("--grader", "grader_name", default="evalkit", show_default=True, help="evalkit, math-verify or prm800k.")
+@click.option("--answer", help="Compare this answer directly, instead of extracting it from a response.")
+@click.option("--choices", metavar="TEXT|TEXT|…", help="Grade as multiple choice with these options, A first.")
+@click.option(
+    "--grader", "grader_name", default="evalkit", show_default=True, help="Grader: evalkit, math-verify or prm800k."
+)
 def command(gold: str, response_file: Path | None, answer: str | None, choices: str | None, grader_name: str) -> None:
-    """Say whether a response's answer means the same as the gold answer, what was found where, and by which rule.
+    """Grade one response: print its status, the extracted answer, the rule that found it, and an explanation.
 
     \b
     evalkit grade --gold '\\frac{1}{2}' --answer 0.5
@@ -51,4 +57,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise EvalkitError(f"{path} cannot be read: {error.strerror}.", "give the file of a response.") from error
+        raise EvalkitError(
+            f"{path} cannot be read: {error.strerror}.", "pass the path of a text file that holds a response."
+        ) from error

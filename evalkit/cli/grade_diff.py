@@ -1,17 +1,19 @@
-"""`evalkit grade-diff`: where another grader judges a run's completions differently."""
+"""`evalkit grade-diff`: compare the verdicts of two graders on a run."""
 
 from pathlib import Path
 
 import click
 
 
-@click.command(name="grade-diff", short_help="List where another grader judges a run's completions differently.")
+@click.command(name="grade-diff", short_help="List the completions that another grader grades differently.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--against", default="math-verify", show_default=True, help="math-verify or prm800k.")
+@click.option(
+    "--against", default="math-verify", show_default=True, help="Grader to compare with: math-verify or prm800k."
+)
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
+@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
 def command(run: Path, against: str, task_names: str | None, data_folder: str | None) -> None:
-    """Grade the mathematics completions of RUN with evalkit's grader and with another one; list the differences.
+    """Grade the completions of RUN's mathematics tasks with two graders and list the differences.
 
     \b
     evalkit grade-diff results/student/deepseek-r1-1a2b3c4d --against math-verify
@@ -44,4 +46,6 @@ def command(run: Path, against: str, task_names: str | None, data_folder: str | 
             click.echo(f"    {ours.explanation}")
         click.echo(f"{name}: {len(found)} of {len(samples)} verdicts differ from {against}'s")
     if not graded:
-        raise EvalkitError(f"{run} has no completions of a mathematics task to grade.", "name tasks with -t.")
+        raise EvalkitError(
+            f"{run} has no completions of a mathematics task to grade.", "select a mathematics task with -t."
+        )

@@ -1,30 +1,39 @@
-"""`evalkit judge`: verdicts on programs, without a model."""
+"""`evalkit judge`: run programs against tests, without a model."""
 
 from pathlib import Path
 
 import click
 
 
-@click.command(name="judge", short_help="Judge programs in the sandbox; no model needed.")
+@click.command(name="judge", short_help="Run programs against tests in the sandbox.")
 @click.argument("cases", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="VERDICTS", help="JSON lines.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="VERDICTS",
+    help="JSON lines file to write.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["script", "lcb-compat", "lcb-compat-2025-05"]),
     default="script",
     show_default=True,
-    help="As ordinary scripts, or as LiveCodeBench's official runner of January 2025, or of May 2025 and later, does.",
+    help="Run programs as scripts, or reproduce LiveCodeBench's official runner (January 2025, or May 2025 and later).",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Programs judged at once [default: the cores].")
-@click.option("--all-tests", is_flag=True, help="Go on after the first test that fails.")
+@click.option("--workers", type=click.IntRange(min=1), help="Programs judged at once [default: number of cores].")
+@click.option("--all-tests", is_flag=True, help="Continue after the first failed test.")
 @click.option(
-    "--memory-mb", type=click.IntRange(64, 1 << 20), default=4096, show_default=True, help="Limit for a program."
+    "--memory-mb", type=click.IntRange(64, 1 << 20), default=4096, show_default=True, help="Memory limit per program."
 )
-@click.option("--output-mb", type=click.IntRange(1, 4096), default=64, show_default=True, help="Limit on its output.")
+@click.option(
+    "--output-mb", type=click.IntRange(1, 4096), default=64, show_default=True, help="Output limit per program."
+)
 @click.option(
     "--unsafe-no-sandbox",
     is_flag=True,
-    help="Run the programs without any protection. Only in a machine to throw away.",
+    help="Run the programs without isolation. Use only on a disposable machine.",
 )
 def command(
     cases: Path,
@@ -36,11 +45,14 @@ def command(
     output_mb: int,
     unsafe_no_sandbox: bool,
 ) -> None:
-    """Judge the programs of CASES, JSON lines (or .gz) of {id, code, tests: [[input, output], …], fn_name or null,
-    timeout in seconds, language}; write {id, passed, verdict, results, cpu_seconds, explanation} in the same order.
+    """Run the programs of CASES against their tests and write one verdict per program, in the same order.
 
-    The same command again resumes. All cases are read before the first is judged. Ends with 1 where a program could not
-    be judged: the sandbox failed, or its tests are not fit for it.
+    CASES is a JSON lines file, which may be gzipped (.gz). Each line has the fields id, code, tests ([[input, output],
+    ...]), fn_name (a function's name, or null for stdin and stdout), timeout (seconds) and language. Each line of
+    VERDICTS has id, passed, verdict, results, cpu_seconds and explanation.
+
+    Running the same command again resumes. The exit code is 1 if a program could not be judged because the sandbox
+    failed or its tests are invalid.
 
     \b
     evalkit judge cases.jsonl.gz -o verdicts.jsonl
@@ -55,7 +67,7 @@ def command(
 
     if unsafe_no_sandbox:
         click.secho(
-            "UNSAFE: programs run without a sandbox, with all that this user may do.", fg="red", bold=True, err=True
+            "UNSAFE: programs run without a sandbox, with all permissions of this user.", fg="red", bold=True, err=True
         )
     with Sandbox(unsafe=unsafe_no_sandbox) as sandbox:
         counts = judge_file(
@@ -72,6 +84,6 @@ def command(
     )
     if counts["sandbox error"]:
         raise RunIncompleteError(
-            f"{counts['sandbox error']} programs have no verdict: the sandbox failed, or their tests are unfit.",
-            f"the explanations in {output} say why; delete those lines and all after them to try again.",
+            f"{counts['sandbox error']} programs have no verdict: the sandbox failed or their tests are invalid.",
+            f"{output} has an explanation for each; to try again, delete the first of those lines and all after it.",
         )

@@ -1,4 +1,4 @@
-"""`evalkit leaderboard`: the table, from run directories and published figures."""
+"""`evalkit leaderboard`: a table of runs and published figures."""
 
 from pathlib import Path
 from pkgutil import iter_modules
@@ -12,7 +12,7 @@ _RENDERERS = Path(__file__).parents[1] / "results" / "formats" / "renderers"
 _FORMATS = sorted(module.name for module in iter_modules([str(_RENDERERS)]))
 
 
-@click.command(name="leaderboard", short_help="The table: runs, error bars, published figures.")
+@click.command(name="leaderboard", short_help="Print a table of runs with error bars and published figures.")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-f",
@@ -21,17 +21,21 @@ _FORMATS = sorted(module.name for module in iter_modules([str(_RENDERERS)]))
     type=click.Choice([*_FORMATS, "model-card"]),
     default="md",
     show_default=True,
-    help="What to write; model-card is metadata for a README on the hub.",
+    help="Output format; model-card is the metadata of a model card on the hub.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
+)
 @click.option(
     "--published",
     "tables",
     multiple=True,
     metavar="NAME",
-    help="Set a published table beside ours, e.g. deepseek-r1; or a CSV file of your own.",
+    help="Add a published table, such as deepseek-r1, or a CSV file. Repeatable.",
 )
-@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="One more column per task, e.g. pass@8.")
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, metavar="NAME", help="Add a column, such as pass@8. Repeatable."
+)
 @trust_option
 def command(
     runs: tuple[Path, ...],
@@ -41,7 +45,7 @@ def command(
     metrics: tuple[str, ...],
     trust: bool,
 ) -> None:
-    """Print the leaderboard of RUNS: results folders or run directories [default: results].
+    """Print the leaderboard of RUNS, which are results folders or run directories [default: results].
 
     \b
     evalkit leaderboard results/

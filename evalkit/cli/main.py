@@ -1,4 +1,4 @@
-"""The command line: finds the commands, and turns what goes wrong into one sentence and a hint."""
+"""The command line: finds the commands, and prints errors as one sentence and a hint."""
 
 import importlib
 import logging
@@ -29,7 +29,7 @@ COMMANDS = (
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for; commands of other packages come by the group `evalkit.commands`."""
+    """Imports a command when it is used. Other packages add commands with the entry-point group `evalkit.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(f"evalkit.cli.{name}")]
@@ -58,7 +58,7 @@ class _Commands(click.Group):
 
 
 def _plugged(entry: EntryPoint) -> click.Command:
-    """Another package's command; one that cannot be imported says so when it is called."""
+    """A command of another package. If it cannot be imported, calling it raises the error."""
     from evalkit.benchmark.registry import load_plugin
 
     try:
@@ -82,11 +82,11 @@ def _plugged(entry: EntryPoint) -> click.Command:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="evalkit", prog_name="evalkit")
 def cli() -> None:
-    """Evaluate reasoning models: a checkpoint in, the table of DeepSeek-R1's paper out, with error bars.
+    """Evaluate reasoning models and print their results with error bars.
 
     \b
-    evalkit run ./checkpoint -t aime24,math500     evaluate
-    evalkit leaderboard results/                   the table
+    evalkit run ./checkpoint -t aime24,math500     evaluate a checkpoint
+    evalkit leaderboard results/                   print the table
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("httpx", "huggingface_hub", "filelock"):
@@ -94,14 +94,14 @@ def cli() -> None:
 
 
 def fail(error: EvalkitError) -> int:
-    """Tell an error on stderr and return its exit code."""
+    """Print an error to stderr and return its exit code."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
     click.echo(f"{click.style('hint:', bold=True)} {error.hint}", err=True)
     return error.exit_code
 
 
 def main() -> None:
-    """The entry point `evalkit`. Exit codes: 0 done, 1 could not finish, 2 the user's mistake."""
+    """The entry point `evalkit`. Exit codes: 0 success, 1 the run could not finish, 2 wrong usage or input."""
     try:
         cli.main(standalone_mode=False)
     except EvalkitError as error:
@@ -110,7 +110,7 @@ def main() -> None:
         command = error.ctx.command_path if error.ctx else "evalkit"
         sys.exit(fail(EvalkitError(error.format_message(), f"see `{command} --help`.")))
     except click.Abort:
-        sys.exit(fail(EvalkitError("Stopped.", "what was done is kept; give the same command again.")))
+        sys.exit(fail(EvalkitError("Stopped.", "finished work is kept; run the same command again to resume.")))
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""`evalkit plot KIND RUNS`: one picture."""
+"""`evalkit plot KIND RUNS`: draw one plot."""
 
 from pathlib import Path
 
@@ -7,31 +7,37 @@ import click
 from evalkit.cli.selection import trust_option, trust_task_files
 
 KINDS = {
-    "bars": "each benchmark with error bars, against --published",
-    "tokens": "accuracy against tokens, with the Pareto front",
+    "bars": "score per benchmark with error bars; --published adds published figures",
+    "tokens": "accuracy against mean completion tokens, with the Pareto front",
     "k": "pass@k and cons@k against k",
-    "map": "solve rates, problem by run, sorted by difficulty",
-    "lengths": "completion lengths by status, with the truncation limit",
-    "budget": "accuracy at 1k, 2k, 4k, ... tokens, read off each run",
+    "map": "solve rate of each problem in each run, sorted by difficulty",
+    "lengths": "completion lengths by status, with the token limit",
+    "budget": "accuracy if completions were cut at 1k, 2k, 4k, ... tokens",
     "steps": "score against the training step in the checkpoints' names",
 }
 
 
 @click.command(
     name="plot",
-    short_help="A picture of runs: bars, tokens, k, map, lengths, budget, steps.",
+    short_help="Plot runs: bars, tokens, k, map, lengths, budget, steps.",
     epilog="\b\n" + "\n".join(f"{kind:8} {what}" for kind, what in KINDS.items()),
 )
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="PNG or SVG [default: KIND.png].")
-@click.option("-t", "--task", metavar="NAME", help="The task, where the runs have several.")
-@click.option("--published", metavar="NAME", help="A published table for `bars`, e.g. deepseek-r1.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="PNG or SVG file to write [default: KIND.png].",
+)
+@click.option("-t", "--task", metavar="NAME", help="Task to plot; required if the runs have several.")
+@click.option("--published", metavar="NAME", help="Add a published table, such as deepseek-r1, to `bars`.")
 @trust_option
 def command(
     kind: str, runs: tuple[Path, ...], output: Path | None, task: str | None, published: str | None, trust: bool
 ) -> None:
-    """Draw RUNS (results folders or run directories).
+    """Draw a plot of RUNS, which are results folders or run directories.
 
     \b
     evalkit plot bars results/ --published deepseek-r1 -o bars.svg

@@ -1,13 +1,15 @@
-"""`evalkit protocols`: the presets, and what each fixes."""
+"""`evalkit protocols`: the presets and their settings."""
 
 import click
 
 
-@click.command(name="protocols", short_help="The presets, and what each fixes.")
+@click.command(name="protocols", short_help="List protocols and their settings.")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON: to save, change, and give to --protocol FILE.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, which `evalkit run --protocol FILE.json` reads.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the protocols, or show NAME: a preset or a JSON file of your own.
+    """List all protocols, or show NAME, which is a preset or a JSON file.
+
+    A protocol is a set of sampling settings and prompts.
 
     \b
     evalkit protocols

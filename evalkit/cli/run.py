@@ -9,28 +9,36 @@ from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 
 
-@click.command(name="run", short_help="Evaluate a checkpoint; the same command again resumes.")
+@click.command(name="run", short_help="Evaluate a checkpoint, or resume a run.")
 @click.argument("model")
-@click.option("-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks, as `evalkit tasks` lists them.")
-@click.option("-n", "n", type=int, help="Completions per problem [default: the protocol's for the task].")
-@click.option("--limit", type=int, help="Only the first LIMIT problems of each task.")
-@click.option("--protocol", "protocol_name", default="deepseek-r1", show_default=True, help="A preset, or FILE.json.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The run's seed.")
-@click.option("--temperature", type=float, help="Instead of the protocol's.")
-@click.option("--top-p", type=float, help="Instead of the protocol's.")
-@click.option("--top-k", type=int, help="Instead of the protocol's.")
-@click.option("--max-tokens", type=int, help="Limit on a completion's tokens, instead of the protocol's.")
-@click.option("--system-prompt", help="Instead of the protocol's; '' for none.")
-@click.option("--response-prefix", help="What the response begins with where the template does not; '' for nothing.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
-@click.option("--allow-changed-data", is_flag=True, help="Accept a set with other rows or answers; recorded.")
-@click.option("--task-file", metavar="FILE.py", help="Plug in the tasks that a file defines.")
-@click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="An option of a task; repeatable.")
-@click.option("-o", "--output", metavar="DIR", help="The run directory [default: RESULTS/<model>/<protocol>-<hash>].")
-@click.option("--results", default="results", show_default=True, metavar="DIR", help="Where run directories go.")
+@click.option(
+    "-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run; `evalkit tasks` lists them."
+)
+@click.option("-n", "n", type=int, help="Completions per problem [default: set by protocol and task].")
+@click.option("--limit", type=int, help="Run only the first LIMIT problems of each task.")
+@click.option("--protocol", "protocol_name", default="deepseek-r1", show_default=True, help="Preset name or JSON file.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run.")
+@click.option("--temperature", type=float, help="Sampling temperature [default: set by the protocol].")
+@click.option("--top-p", type=float, help="Nucleus sampling threshold [default: set by the protocol].")
+@click.option("--top-k", type=int, help="Top-k sampling [default: set by the protocol].")
+@click.option("--max-tokens", type=int, help="Token limit of a completion [default: set by the protocol].")
+@click.option("--system-prompt", help="System prompt, '' for none [default: set by the protocol].")
+@click.option(
+    "--response-prefix",
+    help="Text to open the response with if the chat template does not, '' for none [default: set by the protocol].",
+)
+@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
+@click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers; recorded.")
+@click.option("--task-file", metavar="FILE.py", help="Python file that defines tasks.")
+@click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="Set a task's option. Repeatable.")
+@click.option("-o", "--output", metavar="DIR", help="Run directory [default: RESULTS/<model>/<protocol>-<hash>].")
+@click.option("--results", default="results", show_default=True, metavar="DIR", help="Parent of the run directories.")
 @engine_flags
 @click.option(
-    "--price", type=(float, float), metavar="PROMPT GENERATED", help="Prices of a million tokens each, for the cost."
+    "--price",
+    type=(float, float),
+    metavar="PROMPT GENERATED",
+    help="Prices per million prompt tokens and generated tokens, to report the cost.",
 )
 @click.option("--workers", type=int, help="Processes that grade [default: the cores].")
 @opinion_flags
@@ -60,9 +68,9 @@ def command(
     quiet: bool,
     **others: Any,
 ) -> None:
-    """Evaluate MODEL, a local folder or a hub id, and print its figures.
+    """Evaluate MODEL, a local folder or a hub id, and print its results.
 
-    Completions are on disk as soon as they are finished; the same command resumes.
+    Each completion is written to disk as soon as it is finished. Running the same command again resumes.
 
     \b
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64

@@ -1,4 +1,4 @@
-"""`evalkit samples`: read what the model wrote, and why it was graded as it was."""
+"""`evalkit samples`: read completions and how they were graded."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 1500  # characters of a completion's end: the answer stands there
 
 
-@click.command(name="samples", short_help="Read completions and why they were graded as they were.")
+@click.command(name="samples", short_help="Read completions and how they were graded.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only completions of this status.")
@@ -25,12 +25,14 @@ _SHOWN = 1500  # characters of a completion's end: the answer stands there
 @click.option("--disputed", is_flag=True, help="Only completions that a second grader judges otherwise.")
 @click.option("--problem", "problem_id", metavar="ID", help="Only this problem's.")
 @click.option("--sample", "sample_index", type=click.IntRange(min=0), help="Only this sample index.")
-@click.option("--most", type=click.IntRange(min=1), default=10, show_default=True, help="How many at the most.")
-@click.option("--full", is_flag=True, help="Whole completions, not their ends.")
-@click.option("--prompt", "with_prompt", is_flag=True, help="The problem as well; reads the data set.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=10, show_default=True, help="Maximum number of completions shown."
+)
+@click.option("--full", is_flag=True, help="Show whole completions, not only the end.")
+@click.option("--prompt", "with_prompt", is_flag=True, help="Show the problem too; this reads the data set.")
+@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
 @trust_option
-@click.option("--json", "as_json", is_flag=True, help="JSON lines: whole completions with their scores.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines with whole completions and scores.")
 def command(
     run: Path,
     task_names: str | None,
@@ -46,9 +48,9 @@ def command(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Show completions of RUN: status, answer, the grader's explanation, and the end of what the model wrote.
+    """Show completions of RUN with status, answer, the grader's explanation and the end of the text.
 
-    Control characters are shown as escapes, so that nothing a model wrote can act on a terminal.
+    Control characters are escaped, so that a completion cannot act on the terminal.
 
     \b
     evalkit samples results/student/deepseek-r1-1a2b3c4d --status no_answer
@@ -83,16 +85,16 @@ def command(
                 continue
             found += 1
             if found > most:
-                click.echo(f"More than {most} fit; --most N shows more.", err=True)
+                click.echo(f"More than {most} completions match; --most N shows more.", err=True)
                 return
             about = prompts.get(completion.problem_id), open_disputes.get(completion.key)
             click.echo(_json_line(completion, score, about[0]) if as_json else _block(completion, score, *about, full))
     if not found:
-        click.echo("No completion fits.", err=True)
+        click.echo("No completion matches.", err=True)
 
 
 def _graded(task: "TaskRun") -> Iterator[tuple[Completion, Score | None]]:
-    """Each completion that stands with its score, in the order of the file."""
+    """Each current completion with its score, in file order."""
     scores = task.files.latest_scores()
     for completion in task.files.standing_completions():
         yield completion, scores.get(completion.key)
@@ -127,7 +129,7 @@ def _block(
 
 
 def printable(text: str) -> str:
-    """`text` with everything that a terminal could take for a command, or UTF-8 cannot hold, as an escape."""
+    """`text` with control characters, and characters that UTF-8 cannot encode, as escapes."""
     return "".join(
         c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )

@@ -1,4 +1,4 @@
-"""`evalkit score`: grade a run again without generating anything."""
+"""`evalkit score`: grade a run again."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 from evalkit.cli.selection import trust_option
 
 
-@click.command(name="score", short_help="Grade a run again; generate nothing, list what flipped.")
+@click.command(name="score", short_help="Grade runs again and list the verdicts that changed.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
 @click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
@@ -25,9 +25,10 @@ def command(
     judge_model: str | None,
     trust: bool,
 ) -> None:
-    """Grade every completion of the RUNS again with the graders of this version, and list the verdicts that changed.
+    """Grade every completion of RUNS again with this version's graders and list the verdicts that changed.
 
-    The old scores stay until the new pass is whole; a pass that was interrupted goes on where it stopped.
+    Nothing is generated. The old scores are kept until all completions are graded. Running the same command again
+    resumes an interrupted pass.
 
     \b
     evalkit score results/

@@ -1,4 +1,4 @@
-"""What several commands read alike: which tasks of a run are meant, and whether its task file may be run."""
+"""Options that several commands share: which tasks of a run, and whether its task file is trusted."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from evalkit.store.run import RunDirectory, TaskRun
 
 trust_option: Callable[[Any], Any] = click.option(
-    "--trust-task-file", "trust", is_flag=True, help="Run the task files that the runs name, now and later."
+    "--trust-task-file",
+    "trust",
+    is_flag=True,
+    help="Trust the task files that the runs name, now and in later commands.",
 )
 
 
 def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
-    """The tasks given with -t (A,B), or all of the run. Raises EvalkitError on one that the run does not have."""
+    """The tasks named by -t (`A,B`), or all tasks of the run. Raises EvalkitError if the run does not have one."""
     from evalkit.benchmark.registry import did_you_mean
     from evalkit.errors import EvalkitError
 
@@ -30,7 +33,7 @@ def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
 
 
 def trust_task_files(paths: Iterable[Path]) -> None:
-    """Let this user's commands run the task files that the runs below `paths` name."""
+    """Trust the task files that the runs below `paths` name, for all later commands of this user."""
     from evalkit.benchmark.registry import trust_task_file
     from evalkit.store.run import find_runs
 

@@ -1,4 +1,4 @@
-"""The lines that a run ends with."""
+"""The summary printed at the end of a run."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from evalkit.run.throughput import Throughput
 
 
 def print_summary(reports: Sequence[Report]) -> None:
-    """A markdown table on stdout: one row per task, every figure with its n and its 95% half-widths."""
+    """Print a markdown table to stdout: one row per task, each figure with its n and its 95% half-widths."""
     click.echo("| task | problems | n | pass@1 | cons@n | truncated | mean tokens | statuses |")
     click.echo("|-|-|-|-|-|-|-|-|")
     for report in reports:
@@ -37,7 +37,7 @@ def print_summary(reports: Sequence[Report]) -> None:
 
 
 def throughput_line(done: Throughput) -> str:
-    """What this execution cost, in one line."""
+    """One line with the throughput and cost of this execution."""
     parts = [
         f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading",
         f"{done.generated_tokens_per_second:,.0f} generated and {done.prompt_tokens_per_second:,.0f} prompt tokens/s",
@@ -47,11 +47,11 @@ def throughput_line(done: Throughput) -> str:
     if done.uncounted:
         parts.append(f"{done.uncounted} completions without token counts")
     if done.repetitions:
-        parts.append(f"{done.repetitions} ended in a loop")
+        parts.append(f"{done.repetitions} stopped for repetition")
     if done.gpu_hours is not None:
         parts.append(f"{done.gpu_hours:.2f} GPU hours")
     if done.cost is not None:
         assert done.prices is not None
         prompt, generated = done.prices
-        parts.append(f"cost {done.cost:.4g} at {prompt:g} and {generated:g} for a million prompt and generated tokens")
+        parts.append(f"cost {done.cost:.4g} at {prompt:g} and {generated:g} per million prompt and generated tokens")
     return ", ".join(parts)

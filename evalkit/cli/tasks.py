@@ -1,4 +1,4 @@
-"""`evalkit tasks`: what there is, one task in detail, a new one, and the contract suite."""
+"""`evalkit tasks`: list, show, create and check tasks."""
 
 import inspect
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from evalkit.errors import EvalkitError
 
-TEMPLATE = '''"""{title}: say here what it measures and where the problems come from."""
+TEMPLATE = '''"""{title}: describe here what it measures and where the problems come from."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,14 @@ PROBLEMS = (
 
 class {class_name}(Task):
     name = "{name}"
-    version = 1  # goes up when anything changes a score
+    version = 1  # raise it when a change can change a score
     title = "{title}"
-    kind = "math"  # the protocol's prompt for mathematics is used
+    kind = "math"  # use the protocol's prompt for mathematics
     rows = len(PROBLEMS)
-    n = 4  # completions a problem
+    n = 4  # completions per problem
 
     def load(self, source: DataSource) -> Sequence[Problem]:
-        # with a DatasetSpec as `dataset`: rows = source.rows(self.dataset)
+        # from a data set: source.rows(DatasetSpec.from_file("problems.jsonl", ["question", "answer"]))
         return [Problem(str(i), question, answer) for i, (question, answer) in enumerate(PROBLEMS)]
 
     def score(self, problem: Problem, response: str) -> Score:
@@ -41,10 +41,10 @@ class {class_name}(Task):
 '''
 
 
-@click.group(name="tasks", invoke_without_command=True, short_help="List, show, make and check tasks.")
+@click.group(name="tasks", invoke_without_command=True, short_help="List, show, create and check tasks.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the tasks that are installed.
+    """List the installed tasks.
 
     \b
     evalkit tasks
@@ -57,7 +57,7 @@ def command(ctx: click.Context) -> None:
 
     for name, task in installed_tasks().items():
         data = task.dataset.hub_id if task.dataset else "embedded"
-        problems = f"{task.rows} problems" if task.rows else "rows vary"
+        problems = f"{task.rows} problems" if task.rows else "size varies"
         click.echo(f"{name:<16}{task.title:<34}{problems:<14}n = {task.n:<5}{data}")
 
 
@@ -67,11 +67,11 @@ def _find(name: str, task_file: str | None) -> Any:
     return resolve_task(name, Path(task_file) if task_file else None)
 
 
-@command.command(name="show", short_help="One task in detail.")
+@command.command(name="show", short_help="Describe one task.")
 @click.argument("name")
-@click.option("--task-file", metavar="FILE.py", help="A file that defines it.")
+@click.option("--task-file", metavar="FILE.py", help="Python file that defines the task.")
 def show(name: str, task_file: str | None) -> None:
-    """Print what a task is, where its data comes from and which options it takes."""
+    """Describe a task: its data, prompt and options."""
     from evalkit.benchmark.registry import option_fields
 
     task = _find(name, task_file)
@@ -79,8 +79,8 @@ def show(name: str, task_file: str | None) -> None:
     click.echo((inspect.getdoc(inspect.getmodule(task)) or "").strip())
     click.echo(f"kind: {task.kind}; also known as: {', '.join(task.aliases) or '–'}; default n: {task.n}")
     if spec := task.dataset:
-        rows = f"{spec.rows} rows" if spec.rows else "rows vary"
-        gated = ", gated: accept its terms on the hub" if spec.gated else ""
+        rows = f"{spec.rows} rows" if spec.rows else "size varies"
+        gated = ", gated (accept its terms on the hub)" if spec.gated else ""
         if not spec.files:
             click.echo(f"data: {spec.path or spec.hub_id}, {rows}")
         else:
@@ -91,11 +91,11 @@ def show(name: str, task_file: str | None) -> None:
         click.echo(f"option: -T {option}=…  {getattr(kind, '__name__', kind)}, default {getattr(task, option, None)!r}")
 
 
-@command.command(name="new", short_help="Write a task to begin with.")
+@command.command(name="new", short_help="Create a task file.")
 @click.argument("name")
-@click.option("-o", "--output", metavar="FILE.py", help="[default: NAME.py]")
+@click.option("-o", "--output", metavar="FILE.py", help="File to write [default: NAME.py].")
 def new(name: str, output: str | None) -> None:
-    """Write a working task of 40 lines, which passes `evalkit tasks check` as it is."""
+    """Create a file with a small working task, which passes `evalkit tasks check`."""
     if not name.isidentifier():
         raise EvalkitError(f"{name!r} cannot be a task's name.", "use letters, digits and underscores: my_task.")
     path = Path(output or f"{name}.py")
@@ -105,7 +105,7 @@ def new(name: str, output: str | None) -> None:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(content)
     except FileExistsError:
-        raise EvalkitError(f"{path} is there already.", "choose another name, or another file with -o.") from None
+        raise EvalkitError(f"{path} already exists.", "choose another name, or another file with -o.") from None
     except OSError as error:
         raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "choose another file with -o.") from error
     click.echo(f"{path} written; next: evalkit tasks check {name} --task-file {path}", err=True)
@@ -113,11 +113,14 @@ def new(name: str, output: str | None) -> None:
 
 @command.command(name="check", short_help="Run the contract suite on a task.")
 @click.argument("name")
-@click.option("--task-file", metavar="FILE.py", help="A file that defines it.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
-@click.option("--allow-changed-data", is_flag=True, help="Accept a set with other rows or answers.")
+@click.option("--task-file", metavar="FILE.py", help="Python file that defines the task.")
+@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
+@click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers.")
 def check(name: str, task_file: str | None, data_folder: str | None, allow_changed_data: bool) -> None:
-    """Run every rule of the task contract on all problems; exit code 2 if one is broken."""
+    """Check a task against every rule of the task contract, on all its problems.
+
+    The exit code is 2 if a rule is broken.
+    """
     from evalkit.benchmark.data import DataSource
     from evalkit.benchmark.registry import TaskSpec
     from evalkit.run.contract import check_task, require_passed

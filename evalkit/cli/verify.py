@@ -1,16 +1,16 @@
-"""`evalkit verify`: is everything there, whole and once?"""
+"""`evalkit verify`: check that runs are complete and undamaged."""
 
 from pathlib import Path
 
 import click
 
 
-@click.command(name="verify", short_help="Check that a run's files are whole and complete.")
+@click.command(name="verify", short_help="Check that runs are complete and undamaged.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(runs: tuple[Path, ...]) -> None:
-    """Read every line of the RUNS, check its checksum and schema, and compare the counts with the plan.
+    """Check the checksum and schema of every line of RUNS, and compare the counts with the plan.
 
-    Exit code 2 where a line is damaged or a sample is there twice, 1 where samples or scores are missing.
+    The exit code is 2 if a line is damaged or duplicated, and 1 if completions or scores are missing.
 
     \b
     evalkit verify results/
@@ -30,5 +30,5 @@ def command(runs: tuple[Path, ...]) -> None:
     if incomplete:
         raise RunIncompleteError(
             f"{len(incomplete)} of the tasks are not complete: {', '.join(incomplete[:3])}.",
-            "give the command that began the run again to finish it.",
+            "run the command that started the run again to finish it.",
         )

@@ -1,4 +1,4 @@
-"""Two sets of runs, paired by problem, task by task."""
+"""Compare two sets of runs, paired by problem, for each task."""
 
 import math
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class TaskComparison:
-    """B against A on one task. `adjusted_p` is Holm's over all tasks compared that could be a finding.
+    """B compared with A on one task.
 
-    `differences` tells how their settings differ, empty for the same protocol; `left_out` counts the problems that
-    only one of them has. `flips` holds the problems whose rate moved, the largest moves first.
+    `adjusted_p` is the p value after Holm's correction over the compared tasks (without those on which no outcome could
+    be significant). `differences` lists the settings that differ. `left_out` counts the problems that only one side
+    has. `flips` holds the problems whose solve rate changed, the largest change first.
     """
 
     task: str
@@ -36,16 +37,16 @@ class TaskComparison:
 
 
 def compare(a: Sequence[Entry], b: Sequence[Entry], across_protocols: bool, target: float) -> list[TaskComparison]:
-    """Compare the tasks that both have; `target` is the difference, a fraction, that n is worked out for.
+    """Compare the tasks that both sides have. `target` is the difference in [0, 1] for which the n needed is computed.
 
-    Raises EvalkitError where they share no task or no problem, where one side has a task twice, or where the
-    protocols differ and `across_protocols` is false.
+    Raises EvalkitError if they share no task or no problem, if one side has a task twice, or if the protocols differ
+    and `across_protocols` is false.
     """
     first, second = _by_task(a, "A"), _by_task(b, "B")
     shared = [task for task in first if task in second]
     if not shared:
         raise EvalkitError(
-            f"The runs share no task: A has {', '.join(first)}, B has {', '.join(second)}.",
+            f"The runs have no task in common: A has {', '.join(first)}, B has {', '.join(second)}.",
             "compare runs of the same tasks.",
         )
     compared = [_compare_task(first[task], second[task], across_protocols, target) for task in shared]
@@ -62,7 +63,7 @@ def _by_task(entries: Sequence[Entry], side: str) -> dict[str, Entry]:
         if entry.report.task in by_task:
             raise EvalkitError(
                 f"{side} has two runs of {entry.report.task}: {by_task[entry.report.task].run} and {entry.run}.",
-                "give one run directory, such as results/<model>/<run-id>.",
+                "pass one run directory, such as results/<model>/<run-id>.",
             )
         by_task[entry.report.task] = entry
     return by_task
@@ -76,12 +77,12 @@ def _compare_task(a: Entry, b: Entry, across_protocols: bool, target: float) -> 
     )
     if differences and not across_protocols:
         raise EvalkitError(
-            f"The runs of {task} were made under different protocols: {'; '.join(differences)}.",
-            "pass --across-protocols to compare them all the same; the table then says so.",
+            f"The runs of {task} use different protocols: {'; '.join(differences)}.",
+            "pass --across-protocols to compare them anyway; the table then lists the differences.",
         )
     shared = [problem for problem in a.report.values if problem in b.report.values]
     if not shared:
-        raise EvalkitError(f"The runs of {task} share no problem.", "compare runs over the same problems.")
+        raise EvalkitError(f"The runs of {task} have no problem in common.", "compare runs of the same problems.")
     before = [a.report.values[p] for p in shared]
     after = [b.report.values[p] for p in shared]
     rates = [

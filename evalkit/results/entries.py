@@ -1,4 +1,4 @@
-"""The tasks of many runs, each with its report and with all the settings that change its numbers."""
+"""The tasks of many runs, each with its report and the settings that affect its numbers."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -14,10 +14,10 @@ from evalkit.store.run import TaskRun, find_runs
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One task of one run: its report, all the settings that change its numbers by name, its data sets' names.
+    """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
-    `available` is the number of problems that the benchmark has, None where that was not recorded; `engine` what the
-    run's engine says of itself, such as a quantization.
+    `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
+    identity, such as its quantization.
     """
 
     run: Path
@@ -29,16 +29,16 @@ class Entry:
 
     @property
     def subset(self) -> str:
-        """`subset of 5 problems`, empty where the run has all of them."""
+        """`subset of 5 problems`, or an empty string if the run has all problems."""
         if self.available is None or self.report.problems >= self.available:
             return ""
         return f"subset of {self.report.problems} problem{'s' if self.report.problems > 1 else ''}"
 
 
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
-    """Every complete task below `paths`, and a line for each one that is not complete.
+    """Every complete task below `paths`, and a message for each incomplete one.
 
-    Raises EvalkitError where there is no run, where a run is damaged, or where none is complete.
+    Raises EvalkitError if there is no run, if a run is damaged, or if no task is complete.
     """
     runs = dict.fromkeys(run for path in paths for run in find_runs(path))
     tasks = [
@@ -55,7 +55,7 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
             incomplete.append(f"not shown: {error.message}")
     if not entries:
         detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
-        raise RunIncompleteError(f"No run is complete. {detail}", "give the command that began it again.")
+        raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
     return entries, incomplete
 
 
@@ -74,12 +74,12 @@ def _entry(task: TaskRun, report: Report) -> Entry:
 
 
 def natural_order(text: str) -> list[tuple[int, str]]:
-    """A sort key that puts checkpoint-500 before checkpoint-1000."""
+    """A sort key for names with numbers: checkpoint-500 comes before checkpoint-1000."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
 def _settings(task: TaskRun) -> dict[str, Any]:
-    """What two runs have to share for their figures of a task to stand in one column."""
+    """The settings that have to be equal for two figures to be comparable."""
     identity = task.record.identity
     settings = {k: v for k, v in task.run.protocol.items() if k != "name"}
     settings.update(identity.get("sampling", {}))
@@ -92,12 +92,12 @@ def _settings(task: TaskRun) -> dict[str, Any]:
 def setting_differences(
     settings: Mapping[str, Any], reference: Mapping[str, Any], left_out: Collection[str] = ()
 ) -> list[str]:
-    """`temperature 0.7 instead of 0.6` for each setting that differs and is not left out."""
-    told = []
+    """`temperature 0.7 instead of 0.6` for each setting that differs and is not in `left_out`."""
+    found = []
     for key in sorted((settings.keys() | reference.keys()) - set(left_out)):
         ours, theirs = settings.get(key), reference.get(key)
         if ours == theirs:
             continue
         short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
-        told.append(f"{key} {ours} instead of {theirs}" if short else f"another {key}")
-    return told
+        found.append(f"{key} {ours} instead of {theirs}" if short else f"different {key}")
+    return found

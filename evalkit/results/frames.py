@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def leaderboard(dirs: str | Path | Sequence[str | Path]) -> "pd.DataFrame":
-    """The leaderboard of run directories as a DataFrame: one row per figure, columns as in the CSV format.
+    """The leaderboard of run directories as a DataFrame: one row per figure, with the columns of the CSV format.
 
-    Values are in the unit of the column `unit`; `run_low` to `run_high` and `problems_low` to `problems_high` are 95%
-    intervals. Raises EvalkitError where there is no run or where one is damaged, RunIncompleteError where no run is
-    complete.
+    Values are in the unit given by the column `unit`. `run_low` to `run_high` and `problems_low` to `problems_high` are
+    95% intervals.
+
+    Raises EvalkitError if there is no run or if one is damaged, RunIncompleteError if no run is complete.
     """
     import pandas as pd
 
@@ -27,11 +28,12 @@ def leaderboard(dirs: str | Path | Sequence[str | Path]) -> "pd.DataFrame":
 
 
 def load_results(path: str | Path) -> "pd.DataFrame":
-    """Every sample below `path` as a DataFrame: one row per completion, with its score.
+    """All samples of the runs below `path` as a DataFrame: one row per completion, with its score.
 
     Columns: model, run, protocol, task, problem_id, sample_index, status, value, answer, finish_reason,
-    prompt_tokens, completion_tokens, seconds, text. A completion without a score has None there.
-    Raises EvalkitError where there is no run or where one is damaged.
+    prompt_tokens, completion_tokens, seconds, text. The score columns are None for a completion without a score.
+
+    Raises EvalkitError if there is no run or if one is damaged.
     """
     import pandas as pd
 
@@ -39,7 +41,7 @@ def load_results(path: str | Path) -> "pd.DataFrame":
 
 
 def sample_records(run: RunDirectory) -> Iterator[dict[str, Any]]:
-    """Every completion of a run that stands, with its score, as a flat record."""
+    """Every current completion of a run with its score, as a flat record."""
     for task in run.tasks().values():
         scores = task.files.latest_scores()
         for completion in task.files.standing_completions():

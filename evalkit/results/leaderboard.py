@@ -1,4 +1,4 @@
-"""Many reports, and published figures, in one table in the shape of the paper's."""
+"""Builds the leaderboard from reports and published figures."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ CAPTION = (
     "cut: share of completions stopped at the token limit or for repetition, counted as they score."
 )
 BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
-BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample per problem; its upper bound stands there."
+BOUND_NOTE = "n=1: one sample per problem gives no estimate of the run-to-run error; its upper bound is shown instead."
 _MARKS = "†‡§¶"
 
 
@@ -31,10 +31,11 @@ def build_table(
     metrics: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Table:
-    """The table: the paper's columns first, then the others; published rows with ours below them.
+    """Build the table: the paper's columns first, and each published row followed by our runs of that model.
 
     `metrics` adds columns, such as `pass@8`, for every task that has them.
-    Raises EvalkitError where no run has one of them.
+
+    Raises EvalkitError if no run has one of `metrics`.
     """
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
@@ -74,14 +75,14 @@ def build_table(
 
 
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
-    """The columns that have a figure, in the paper's order, each once."""
+    """The columns that have a figure: those of the paper first."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in entries}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
     for name in metrics:
         if all(name != metric for _, metric in had):
             offered = ", ".join(dict.fromkeys(m.name for e in entries for m in e.report.metrics)) or "none"
-            raise EvalkitError(f"No run has the metric {name!r}.", f"there is: {offered}.")
+            raise EvalkitError(f"No run has the metric {name!r}.", f"available: {offered}.")
     wanted: list[tuple[str, str]] = [f.column for f in load_published(PAPER)]
     wanted += [f.column for f in published]
     wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
@@ -126,7 +127,7 @@ def _cell(
 
 
 class _Marks:
-    """A sign for each distinct note, in the order in which the notes come."""
+    """A footnote sign for each distinct note, in order of appearance."""
 
     def __init__(self) -> None:
         self._signs: dict[str, str] = {}
@@ -146,7 +147,7 @@ class _Marks:
 
 
 def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[tuple[Path, str], str]:
-    """A note for each task of a run whose settings are not those that most runs of that task have."""
+    """A note for each task of a run whose settings differ from those of most runs of that task."""
     notes: dict[tuple[Path, str], str] = {}
     for task in dict.fromkeys(c.task for c in columns):
         of_task = [e for e in entries if e.report.task == task]
@@ -174,7 +175,7 @@ def _with_best(
     runs: Mapping[Path, Sequence[Entry]],
     unusual: Mapping[tuple[Path, str], str],
 ) -> list[Row]:
-    """Mark each column's best figure among runs of the usual protocol, and where it beats the next beyond chance."""
+    """Mark the best figure of each column among runs with the usual settings, and whether the lead is significant."""
     values = [{e.report.task: e.report.values for e in tasks} for tasks in runs.values()]
     usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
     best: dict[int, set[int]] = {}
@@ -209,7 +210,7 @@ def _with_best(
 
 
 def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column]) -> list[Row]:
-    """One row for each model and source, in the table's order."""
+    """One row for each model and source, in the order of the published table."""
     groups: dict[tuple[str, str], dict[tuple[str, str], PublishedScore]] = {}
     for figure in published:
         groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
@@ -233,7 +234,7 @@ def _published_cell(figure: PublishedScore) -> Cell:
 
 
 def _order(ours: list[Row], published: list[Row]) -> list[Row]:
-    """Each published model followed by our runs of it; runs of other models after them."""
+    """Each published model followed by our runs of it, then our runs of other models."""
     if not published:
         return sorted(ours, key=lambda row: natural_order(row.label))
     rows: list[Row] = []
@@ -254,35 +255,36 @@ def _own_notes(ours: Sequence[Row], judged: Sequence[PublishedScore]) -> list[st
     if any(c.verdict for c in cells):
         protocols = ", ".join(sorted({row.protocol for row in ours}))
         notes.append(
-            f"[z word]: ours ({protocols}) against the published figure, in run-to-run standard errors of both: "
-            "within (the difference that would have been seen with 80% power), above, below, too few samples to say, "
-            "or n unknown (the word for one sample per problem is not the one for 64); no z where the two are known "
-            "to be of different problems or settings."
+            f"[z word]: our figure ({protocols}) compared with the published one; z is the difference in run-to-run "
+            "standard errors of both. within: no significant difference (in brackets the difference that would be "
+            "detected with 80% power). above, below: significant. too few samples: the errors are too large to tell. "
+            "n unknown: the source does not give n, and the word depends on it. There is no z if problems or settings "
+            "are known to differ."
         )
         notes += _judging_notes(judged)
     return notes
 
 
 def _judging_notes(judged: Sequence[PublishedScore]) -> list[str]:
-    """What had to be assumed of the published figures that have a z."""
+    """The assumptions behind the z of published figures."""
     notes = []
     if any(f.n is None and f.unit == "%" for f in judged):
         fewest, most = SAMPLES_ASSUMED
         notes.append(
-            f"Where the source does not tell n, z is that of n = {fewest}; a word stands only where it holds up to "
-            f"n = {most}, else n unknown."
+            f"If the source does not give n, z assumes n = {fewest}. The word is given only if it is the same for "
+            f"n = {most}; otherwise it is n unknown."
         )
     if silent := sorted({f.source for f in judged if not f.protocol and not f.settings}):
-        notes.append(f"The settings of {', '.join(silent)} are not known: taken to be ours in z.")
+        notes.append(f"The settings of {', '.join(silent)} are not known; z assumes that they equal ours.")
     if any(f.unit == "rating" for f in judged):
         notes.append(
-            "CodeForces: z takes the source's contests to be as hard as ours; the paper does not name its own."
+            "CodeForces: z assumes that the source's contests are as hard as ours; the paper does not name them."
         )
     return notes
 
 
 def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str]:
-    """Why a run has no figure under cons@k: the majority of fewer samples is another metric."""
+    """Why a run has no figure under cons@k: with fewer samples the majority vote is a different metric."""
     notes = []
     for i, column in enumerate(columns):
         k = column.metric.removeprefix("cons@")
@@ -290,7 +292,9 @@ def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str
         fewer = {cell.n for row in ours for j in own if row.cells[i] is None and (cell := row.cells[j]) and cell.n}
         if k != column.metric and (less := sorted(n for n in fewer if n < int(k))):
             had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
-            notes.append(f"{column.heading} takes {k} samples per problem: runs with n = {had} have no figure there.")
+            notes.append(
+                f"{column.heading} needs {k} samples per problem; runs with n = {had} have no figure in that column."
+            )
     return notes
 
 

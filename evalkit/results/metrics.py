@@ -1,7 +1,7 @@
-"""Every metric's kind, in one table: how it is computed, its unit, where it is shown, whether it may be compared.
+"""The table of metric kinds: how each is computed, its unit, where it is shown, whether it is comparable.
 
-A metric of a task's own is of the kind `OWN` unless it is named here. Which metrics are headlines of the leaderboard
-the task says itself (`Task.headlines`).
+A metric that only one task has is of the kind `OWN`, unless it is named here. `Task.headlines` names the metrics of a
+task that the leaderboard shows.
 """
 
 import re
@@ -20,7 +20,7 @@ from evalkit.types import Interval, Metric, Unit
 
 
 class GradedSamples:
-    """What metrics are computed from: the samples of one task of a run, and the task, which knows equal answers."""
+    """The samples of one task of a run, with the task, whose `same_answer` groups equal answers."""
 
     def __init__(self, task: Task, samples: Samples) -> None:
         self.task = task
@@ -33,7 +33,7 @@ class GradedSamples:
 
     @property
     def ks(self) -> list[int]:
-        """The k > 1 at which curves are reported."""
+        """The values of k above 1 at which pass@k and cons@k are reported."""
         return powers_of_two(self.n)[1:]
 
     @cached_property
@@ -43,7 +43,7 @@ class GradedSamples:
 
     @cached_property
     def answer_classes(self) -> list[list[Hashable | None]]:
-        """Each answer's equivalence class; what was graded correct is one class, since it equals the right answer."""
+        """The equivalence class of each answer. Correct answers form one class, since they equal the right answer."""
         same = lru_cache(maxsize=65536)(self.task.same_answer)
         by_problem: list[list[Hashable | None]] = []
         for answers, statuses in zip(self.samples.answers, self.samples.statuses, strict=True):
@@ -77,11 +77,11 @@ def _cons_at_k(graded: GradedSamples) -> Iterable[Metric]:
 
 @dataclass(frozen=True, slots=True)
 class MetricKind:
-    """What is known of all metrics whose whole name `pattern` matches.
+    """The properties of all metrics whose whole name matches `pattern`.
 
-    `comparable`: a published figure of that name means the same. `curve`: one of several k, drawn against k.
-    `ranked`: more is better, so that a column has a best figure. `compute` makes them from a run's samples, None where
-    only a task does.
+    `comparable`: a published figure of that name measures the same. `curve`: one point of a curve over k. `ranked`:
+    higher is better, so a column has a best figure. `compute` makes the metrics from a run's samples; it is None for
+    metrics that only a task computes.
     """
 
     pattern: str
@@ -107,13 +107,13 @@ UNIT_NAMES: dict[Unit, str] = {"%": "percent", "rating": "rating", "count": "cou
 
 
 def standard_metrics(task: Task, samples: Samples) -> list[Metric]:
-    """The metrics that every task has, in the order of `KINDS`."""
+    """The metrics of every task, in the order of `KINDS`."""
     graded = GradedSamples(task, samples)
     return [metric for kind in KINDS if kind.compute is not None for metric in kind.compute(graded)]
 
 
 def powers_of_two(n: int) -> list[int]:
-    """1, 2, 4, ... and n itself: the k at which pass@k and cons@k are reported.
+    """1, 2, 4, ... and n: the values of k at which pass@k and cons@k are reported.
 
     >>> powers_of_two(6)
     [1, 2, 4, 6]
@@ -122,7 +122,7 @@ def powers_of_two(n: int) -> list[int]:
 
 
 def kind_of(name: str) -> MetricKind:
-    """The kind of the metric of that name.
+    """The kind of the metric with this name.
 
     >>> kind_of("cons@64").curve, kind_of("verdict no code").comparable
     (True, False)
@@ -131,12 +131,12 @@ def kind_of(name: str) -> MetricKind:
 
 
 def unit_of(name: str) -> Unit:
-    """The unit of a figure that tells none, such as a published one."""
+    """The unit of a figure that comes without one, such as a published figure."""
     return kind_of(name).unit if kind_of(name) is not OWN else "%"
 
 
 def curve_names(prefix: str, names: Sequence[str]) -> list[str]:
-    """The metrics `prefix@k` among `names`, by k."""
+    """The metrics `prefix@k` among `names`, sorted by k."""
     found = [name for name in names if kind_of(name).curve and name.partition("@")[0] == prefix]
     return sorted(found, key=lambda name: int(name.partition("@")[2]))
 
@@ -161,13 +161,13 @@ def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
 
 
 def figure_text(value: float, unit: Unit) -> str:
-    """A value as it is printed: `83.9`, `1189`, with a minus sign and never `−0.0`."""
+    """A value as text: `83.9`, `1189`. Negative values have a minus sign (U+2212); `−0.0` is printed as `0.0`."""
     text = f"{value:.{DECIMALS[unit]}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def interval_text(value: float, interval: Interval | tuple[float, float], unit: Unit) -> str:
-    """The half-widths of a 95% interval around `value`: `±1.6`, or `+0.4 −1.9` where the sides differ."""
+    """The half-widths of a 95% interval around `value`: `±1.6`, or `+0.4 −1.9` if the sides differ."""
     up, down = (figure_text(side, unit) for side in (interval[1] - value, value - interval[0]))
     wide = max(float(up), float(down))
     alike = wide - min(float(up), float(down)) <= 0.2 * wide
@@ -176,13 +176,13 @@ def interval_text(value: float, interval: Interval | tuple[float, float], unit: 
 
 
 def error_bars(metric: Metric) -> list[str]:
-    """The 95% half-widths of a metric that has them: run to run, then over problems."""
+    """The 95% half-widths of a metric: run to run, then over problems. Missing intervals are left out."""
     intervals = (metric.interval_run, metric.interval_problems)
     return [interval_text(metric.value, interval, metric.unit) for interval in intervals if interval is not None]
 
 
 def with_error_bars(metric: Metric | None) -> str:
-    """`28.9 ±4.1 / ±16.0`: the value with its 95% half-widths, run to run and over problems; `–` without a metric."""
+    """The value with its 95% half-widths, run to run and over problems: `28.9 ±4.1 / ±16.0`. `–` for None."""
     if metric is None:
         return "–"
     bars = error_bars(metric)

@@ -1,4 +1,4 @@
-"""Published figures with their provenance, and whether ours reproduces them."""
+"""Published figures and their sources."""
 
 import csv
 import math
@@ -20,12 +20,12 @@ _REQUIRED = ("model", "benchmark", "metric", "value", "source")
 
 @dataclass(frozen=True, slots=True)
 class PublishedScore:
-    """One published figure: percent, or rating points for the metric `rating`.
+    """One published figure, in percent, or in rating points for the metric `rating`.
 
-    `task` is evalkit's name of the benchmark, empty where there is none. `sd` is the standard deviation between runs
-    and `n` the number of samples per problem (of runs where there is an `sd`); None where the source does not tell.
-    `protocol` names the preset that has the source's settings, empty where none is known to; `settings` tells others,
-    such as a temperature or an option of the task.
+    `task` is evalkit's name of the benchmark, or empty. `sd` is the standard deviation between runs, and `n` the number
+    of samples per problem (the number of runs if there is an `sd`). Both are None if the source does not give them.
+    `protocol` names the preset with the source's settings, or is empty. `settings` holds further settings, such as a
+    temperature or an option of the task.
     """
 
     model: str
@@ -46,7 +46,7 @@ class PublishedScore:
 
     @property
     def column(self) -> tuple[str, str]:
-        """What shares a column with this figure: the task (or the benchmark's own name) and the metric."""
+        """The column of this figure: the task (or the benchmark's name) and the metric."""
         return self.task or self.benchmark, self.metric
 
 
@@ -56,9 +56,9 @@ def published_names() -> list[str]:
 
 
 def load_published(name_or_file: str) -> list[PublishedScore]:
-    """The figures of a published table: by name, or from a CSV file of the same columns, in the file's order.
+    """The figures of a published table, given by name or as a CSV file with the same columns, in file order.
 
-    Raises EvalkitError if there is no such table or a row is wrong.
+    Raises EvalkitError if the table does not exist or a row is invalid.
     """
     if name_or_file.endswith(".csv"):
         path = Path(name_or_file)
@@ -66,14 +66,14 @@ def load_published(name_or_file: str) -> list[PublishedScore]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise EvalkitError(
-                f"The table {path} cannot be read: {error}.", "give a CSV file, or one of the names."
+                f"The table {path} cannot be read: {error}.", "pass a CSV file or the name of a published table."
             ) from error
         return list(_rows(text, str(path)))
     names = published_names()
     if name_or_file not in names:
         raise EvalkitError(
             f"There is no published table {name_or_file!r}.{did_you_mean(name_or_file, names)}",
-            f"available: {', '.join(names)}; or give a CSV file of your own.",
+            f"available: {', '.join(names)}; or pass a CSV file.",
         )
     return list(_rows((files("evalkit_published") / f"{name_or_file}.csv").read_text(encoding="utf-8"), name_or_file))
 
@@ -81,7 +81,7 @@ def load_published(name_or_file: str) -> list[PublishedScore]:
 def _rows(text: str, where: str) -> Iterator[PublishedScore]:
     reader = csv.DictReader(text.splitlines())
     if missing := [c for c in _REQUIRED if c not in (reader.fieldnames or ())]:
-        raise EvalkitError(f"{where} has no column {missing[0]}.", f"its columns have to be {', '.join(_COLUMNS)}.")
+        raise EvalkitError(f"{where} has no column {missing[0]}.", f"the columns are {', '.join(_COLUMNS)}.")
     for number, row in enumerate(reader, start=2):
         try:
             value = float(row["value"])
@@ -98,7 +98,7 @@ def _rows(text: str, where: str) -> Iterator[PublishedScore]:
         if wrong:
             raise EvalkitError(
                 f"Line {number} of {where} is not a published figure.",
-                f"each needs {', '.join(_REQUIRED)}; settings are written temperature=0.8; top_p=0.9.",
+                f"required are {', '.join(_REQUIRED)}; settings are written as temperature=0.8; top_p=0.9.",
             )
         yield PublishedScore(
             model=row["model"],
@@ -116,11 +116,11 @@ def _rows(text: str, where: str) -> Iterator[PublishedScore]:
 
 
 def _settings(text: str) -> dict[str, str]:
-    """`temperature=0.8; top_p=0.9` by name. Raises ValueError where a part is not of that form."""
+    """Parse `temperature=0.8; top_p=0.9` into a dict. Raises ValueError if a part does not have that form."""
     pairs = [part.split("=", 1) for part in text.split(";") if part.strip()]
     return {name.strip(): value.strip() for name, value in pairs}
 
 
 def model_key(name: str) -> str:
-    """What two spellings of one model have in common: the last part of its path, in lower case."""
+    """A key that is equal for two spellings of one model: the last part of its path, in lower case."""
     return re.sub(r"[^a-z0-9.]+", "-", name.rstrip("/").split("/")[-1].lower())

@@ -1,4 +1,4 @@
-"""The benchmark behind a run that is on disk: its task and its problems, made again from what run.json names."""
+"""Creates the task and loads the problems of a run on disk, from what run.json records."""
 
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
@@ -9,9 +9,9 @@ from evalkit.types import Problem
 
 
 def recreate_spec(task: TaskRun) -> TaskSpec:
-    """What makes the task again. A run's own task file has to be trusted, and unsafe options are left out.
+    """The spec of the run's task, without unsafe options.
 
-    Raises EvalkitError where the run names a task file that this user has never run or trusted.
+    Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
     spec = TaskSpec(**task.record.spec)
     if spec.file is None:
@@ -23,26 +23,26 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
 
 
 def recreate_task(task: TaskRun) -> Task:
-    """The task with the run's options. Raises EvalkitError as `recreate_spec` does, and where it cannot be found."""
+    """The task with the run's options. Raises EvalkitError as `recreate_spec` does, and if the task is not found."""
     return recreate_spec(task).create()
 
 
 def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None = None) -> list[Problem]:
-    """All problems of the task's set, loaded from `data`, else from where the run had them.
+    """All problems of the task's data set, loaded from `data`, or by default from where the run loaded them.
 
-    Raises EvalkitError where the data is not there or where it is not what the run was made on.
+    Raises EvalkitError if the data is missing or is not the data of the run.
     """
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
     problems = list((made or recreate_task(task)).load(source))
     if [d.fingerprint for d in task.record.data] != [d.fingerprint for d in source.loaded]:
         raise EvalkitError(
-            f"The data of {task.name} is not what {task.directory.path} was run on.",
-            "give the folder it was run on with --data.",
+            f"The data of {task.name} has changed since {task.directory.path} was run.",
+            "pass the folder with the data of the run with --data.",
         )
     return problems
 
 
 def planned_problems(task: TaskRun, made: Task | None = None, data: str | None = None) -> list[Problem]:
-    """As `recreate_problems`, only those that the run planned."""
+    """As `recreate_problems`, but only the problems of the run."""
     planned = set(task.record.problem_ids)
     return [problem for problem in recreate_problems(task, made, data) if problem.id in planned]

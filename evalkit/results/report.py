@@ -1,4 +1,4 @@
-"""One task of a run -> Report: every number with its n, its error bars and its truncation rate."""
+"""The report of one task of a run: metrics with error bars, status counts, truncation rate, token counts."""
 
 import json
 import os
@@ -65,14 +65,14 @@ class Report:
     opinion_bytes: int = 0
 
     def metric(self, name: str) -> Metric | None:
-        """The metric of that name, None where the report has none."""
+        """The metric with this name, or None."""
         return next((m for m in self.metrics if m.name == name), None)
 
 
 def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -> Report:
-    """Read one task's completions and scores and compute its report; `problems` are for the task's own metrics.
+    """Read the completions and scores of one task and compute its report. `problems` is passed to `extra_metrics`.
 
-    Raises EvalkitError as `load_samples` does, and where one of the task's own metrics is not a number.
+    Raises EvalkitError as `load_samples` does, and if a value of `extra_metrics` is not a finite number.
     """
     record = run.record
     read = _sizes(run.files)
@@ -107,7 +107,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
 
 
 def has_own_metrics(task: Task) -> bool:
-    """Whether a task has metrics beside the engine's, for which its problems have to be loaded."""
+    """Whether a task defines `extra_metrics`, which needs the problems."""
     return type(task).extra_metrics is not Task.extra_metrics
 
 
@@ -121,7 +121,7 @@ def _own_metrics(run: TaskRun, task: Task, problems: Sequence[Problem]) -> list[
     for metric in metrics:
         if not isfinite(metric.value):
             raise EvalkitError(
-                f"{task.name} gives {metric.value} for its metric {metric.name}.", "repair the task's extra_metrics()."
+                f"The metric {metric.name} of {task.name} is {metric.value}.", "repair the task's extra_metrics()."
             )
     return metrics
 
@@ -149,7 +149,7 @@ def _adapter() -> Any:
 
 
 def load_report(task: TaskRun) -> Report:
-    """The report of one task: report.json if it fits the files, else computed anew and written where that is possible.
+    """The report of one task: read from report.json if that is up to date, else computed, and written if possible.
 
     Raises RunIncompleteError if the run is not complete, EvalkitError if it is damaged.
     """
@@ -169,7 +169,7 @@ def load_report(task: TaskRun) -> Report:
 
 
 def stored_report(task: TaskRun) -> Report | None:
-    """report.json, None where it is missing, damaged, of another version or older than the files: it is derived."""
+    """The content of report.json, or None if it is missing, damaged, of an unknown version or out of date."""
     try:
         report = cast(Report, _adapter().validate_json(task.files.report_path.read_bytes()))
     except (OSError, ValueError):
@@ -193,7 +193,7 @@ def _older_report(task: TaskRun) -> Report | None:
 
 
 def _from_schema_2(content: bytes) -> Report | None:
-    """A report of evalkit 0.1: other names for intervals over problems, and units in words. None if it is not one."""
+    """A report of schema 2 (evalkit 0.1), converted to the present schema. None if it is not one."""
     try:
         old = json.loads(content)
         if old["schema"] != 2:
@@ -224,9 +224,9 @@ def _metric_from_schema_2(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refresh_reports(stale: Sequence[TaskRun]) -> None:
-    """Compute reports that do not fit their files, in as many worker processes as there are cores if they are many.
+    """Compute the reports of `stale` tasks, in worker processes if there is much to read.
 
-    What cannot be computed is left to `load_report`, which says why.
+    A report that cannot be computed is skipped; `load_report` raises the error.
     """
     workers = min(os.cpu_count() or 1, len(stale))
     if workers < 2 or sum(sum(_sizes(task.files)) for task in stale) < _WORTH_WORKERS:
@@ -242,12 +242,12 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
 
 
 def refresh_in_worker(task: list[str]) -> None:
-    """`load_report` for a worker process, which has nothing to hand back: the report is on disk."""
+    """`load_report` in a worker process. It returns nothing, since the report is on disk."""
     load_report(RunDirectory(Path(task[0])).task(task[1]))
 
 
 def rebuild_report(run: TaskRun) -> Report:
-    """Compute a report from the files; the data set is loaded only for a task with metrics of its own."""
+    """Compute a report from the files. The data set is loaded only if the task defines `extra_metrics`."""
     task = recreate_task(run)
     problems = planned_problems(run, task) if has_own_metrics(task) else None
     return build_report(run, task, problems)

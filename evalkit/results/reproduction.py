@@ -1,4 +1,4 @@
-"""Whether a run reproduces a published figure: what has to match first, and then the difference in standard errors."""
+"""Whether a run reproduces a published figure: compares the settings, then the difference in standard errors."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from evalkit.results.published import PublishedScore
 from evalkit.stats import Distance, distance, error_of_runs, error_towards, published_error
 from evalkit.types import Metric
 
-SAMPLES_ASSUMED = (1, 64)  # samples a problem of a published figure, where the source does not tell: from, to
+SAMPLES_ASSUMED = (1, 64)  # smallest and largest n assumed for a published figure without n
 _ROUNDING = {"%": 0.1, "rating": 1.0}
 _SEEN = 1.959963984540054
-_WIDEST = {"%": 5.0, "rating": 100.0}  # a 95% interval of the difference wider than this on a side says nothing
+_WIDEST = {"%": 5.0, "rating": 100.0}  # half-width of the difference's 95% interval above which there is no verdict
 _PROTOCOL_SETTINGS = ("temperature", "top_p", "top_k", "max_tokens", "system_prompt", "response_prefix")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Ours against a published figure: `z` in standard errors, None where there is none, and a `word`: see `verdict`.
+    """Our figure compared with a published one: `z` in standard errors (or None) and a `word`, see `verdict`.
 
-    Where the source does not tell n, `z` is that of one sample a problem, the nearest to 0, and `z_most` that of 64.
-    `seen` is the difference, in the figure's unit, that would have been seen with 80% power; where n is not told, at
-    one sample. `reasons` tell why the two cannot be compared, empty where they can.
+    If the source does not give n, `z` assumes one sample per problem, which is nearest to 0, and `z_most` assumes 64.
+    `seen` is the difference, in the figure's unit, that would be detected with 80% power (at one sample per problem if
+    n is unknown). `reasons` says why the two are not compared; it is empty if they are.
     """
 
     z: float | None
@@ -36,10 +36,10 @@ class Verdict:
 
 
 def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
-    """Whether `metric` of `entry` is the published figure sampled again.
+    """Whether `metric` of `entry` agrees with the published figure.
 
-    Not compared at all where something that changes the figure is known to differ: the word is then `subset of k
-    problems` or `other settings`. Else the words of `reproduced`.
+    They are not compared if something that affects the figure is known to differ. The word is then `subset of k
+    problems` or `other settings`. Otherwise it is one of the words of `reproduced`.
     """
     if reasons := tuple(differences(entry, figure)):
         return Verdict(None, entry.subset or "other settings", reasons)
@@ -47,32 +47,32 @@ def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
 
 
 def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
-    """What is known to make a run's figure another one than the published: problems, data, model, faults, settings.
+    """Known differences between a run and a published figure: problems, data, model, errors, settings.
 
-    A setting that the source does not tell is not held against the run.
+    A setting that the source does not give is not counted as a difference.
     """
     if entry.subset:
         yield f"{entry.report.problems} of {entry.available} problems"
-    if spoilt := entry.report.statuses["error"]:
-        yield f"{spoilt} sample{'s' if spoilt > 1 else ''} spoilt by faults"
+    if failed := entry.report.statuses["error"]:
+        yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
     if entry.settings.get("data_unchecked"):
         yield "the data may have been changed (--allow-changed-data)"
     for kind in ("quantization", "lora"):
         if entry.engine.get(kind):
             yield f"{kind} {entry.engine[kind]}"
     task_class = installed_task(entry.report.task)
-    told = dict(figure.settings)
-    options = {} if task_class is None else _options(task_class, {})
-    asked = {} if task_class is None else _options(task_class, entry.settings.get("options") or {})
-    for name, usual in options.items():
-        expected = told.pop(name, str(usual))
-        if str(asked[name]) != expected:
-            yield f"{name} {asked[name]} instead of {expected}"
+    published = dict(figure.settings)
+    defaults = {} if task_class is None else _options(task_class, {})
+    options = {} if task_class is None else _options(task_class, entry.settings.get("options") or {})
+    for name, default in defaults.items():
+        expected = published.pop(name, str(default))
+        if str(options[name]) != expected:
+            yield f"{name} {options[name]} instead of {expected}"
     preset = installed_protocol(figure.protocol)
     for name in _PROTOCOL_SETTINGS:
         ours = entry.settings.get(name)
-        if name in told:
-            theirs: Any = told[name]
+        if name in published:
+            theirs: Any = published[name]
         elif preset is not None:
             theirs = getattr(preset, name)
         else:
@@ -82,7 +82,7 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
     if preset is not None and task_class is not None:
         task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
         if entry.settings.get("prompt") != preset.prompts.get(task.kind, task.prompt):
-            yield "another prompt"
+            yield "different prompt"
 
 
 def _options(task_class: type[Task], given: Mapping[str, str]) -> dict[str, Any]:
@@ -103,12 +103,13 @@ def _short(value: Any) -> str:
 
 
 def reproduced(ours: Metric, n: int, figure: PublishedScore) -> Verdict:
-    """Whether `ours` (n samples a problem) is the published figure sampled again: run-to-run errors on both sides.
+    """Compare `ours` (n samples per problem) with a published figure, using the run-to-run errors of both.
 
-    Words: `within` (|z| < 1.96), `above`, `below`; `too few samples` where nothing is seen and 1.96 standard errors
-    are more than 5 points (100 of a rating), or where there is no error bar; `n unknown` where the source tells
-    neither n nor an sd, and the word for one sample a problem is not the one for 64. Our error is what the run-to-run
-    interval reaches towards the published figure, so a figure inside that interval is never above or below.
+    Words: `within` (|z| < 1.96), `above`, `below`. `too few samples` means that there is no significant difference and
+    1.96 standard errors exceed 5 points (100 for a rating), or that there is no error bar. `n unknown` means that the
+    source gives neither n nor an sd, and that the word for one sample per problem differs from the one for 64. Our
+    error is taken from the side of the run-to-run interval that faces the published figure, so a figure inside that
+    interval is never above or below.
     """
     if ours.unit != figure.unit or (ours.interval_run is None and ours.stderr_run is None):
         return Verdict(None, "too few samples")
@@ -131,13 +132,13 @@ def _word(found: Distance, unit: str) -> str:
 
 
 def _samples_of_one(metric: Metric) -> int:
-    """The samples that one observation of a metric takes: k of pass@k and cons@k."""
+    """The samples that one observation of a metric needs: k of pass@k and cons@k, else 1."""
     _, _, k = metric.name.partition("@")
     return int(k) if k.isdecimal() else 1
 
 
 def _distance(ours: Metric, n: int, figure: PublishedScore, their_n: int | None) -> Distance:
-    """The difference where the published figure has `their_n` samples a problem, in the figure's unit."""
+    """The difference in the figure's unit, if the published figure has `their_n` samples per problem."""
     own = ours.stderr_run
     if ours.interval_run is not None:
         own = error_towards(ours.value, ours.interval_run, figure.value)

@@ -1,4 +1,4 @@
-"""A run as a Python object: its metrics and samples as data frames, its reports, a table in a notebook."""
+"""A run as a Python object: metrics and samples as data frames, reports, and a table in a notebook."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Run:
     """One run on disk.
 
-    `problems` are those of the run by task, where they are at hand; else they are loaded when prompts are wanted.
+    `problems` holds the problems of each task, if they are already loaded. Otherwise they are loaded when needed.
+
     Raises EvalkitError if `path` is not a run directory or is damaged.
     """
 
@@ -41,12 +42,12 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The checkpoint as it was named: a hub id or a folder."""
+        """The model's name as it was given: a hub id or a folder."""
         return self.record.model
 
     @property
     def protocol(self) -> str:
-        """The protocol's name, with a mark for each setting that was overridden."""
+        """The protocol's name, followed by the overridden settings: `deepseek-r1+temperature=0.7`."""
         return self.record.protocol_name
 
     @property
@@ -55,9 +56,9 @@ class Run:
         return list(self.record.tasks)
 
     def report(self, task: str | None = None) -> Report:
-        """The report of one task; without a name, of the only one there is.
+        """The report of one task. The name may be left out if the run has one task.
 
-        Raises RunIncompleteError where samples are missing, EvalkitError on an unknown name.
+        Raises RunIncompleteError if samples are missing, EvalkitError for an unknown name.
         """
         return load_report(self._task(task))
 
@@ -67,8 +68,10 @@ class Run:
 
         Columns: model, protocol, task, metric, value, unit, n (samples per problem), problems, completions, run_low and
         run_high (95%, the same problems sampled again), problems_low and problems_high (95%, other problems of the same
-        kind), truncated (share in [0, 1]), errors (completions), headline. Values and intervals are in `unit`.
-        Raises RunIncompleteError where samples are missing.
+        kind), truncated (share in [0, 1]), errors (completions), headline, curve (whether it is one point of a curve
+        over k). Values and intervals are in `unit`.
+
+        Raises RunIncompleteError if samples are missing.
         """
         import pandas as pd
 
@@ -77,10 +80,12 @@ class Run:
     def samples(self, task: str | None = None, prompts: bool = True) -> "pd.DataFrame":
         """Every completion of one task with its score: one row per completion.
 
-        Columns: problem_id, sample_index, prompt (the problem as the task puts it; without `prompts` left out),
-        response (as the model wrote it, thinking included), answer, gold, status, value in [0, 1], explanation,
-        finish_reason, prompt_tokens, completion_tokens, seconds. What is not known is None.
-        Raises EvalkitError where prompts are wanted and the data set is not at hand.
+        Columns: problem_id, sample_index, prompt (the problem's text), gold (the right answer), response (the model's
+        text, thinking included), answer (extracted), status, value in [0, 1], explanation, finish_reason,
+        prompt_tokens, completion_tokens, seconds. Unknown values are None. Without `prompts` the columns prompt and
+        gold are left out, and the data set is not needed.
+
+        Raises EvalkitError if `prompts` is true and the data set is not available.
         """
         import pandas as pd
 
@@ -102,12 +107,12 @@ class Run:
 
     @property
     def errors(self) -> dict[str, int]:
-        """How many completions of each task the engine or the grader failed on; tasks without any are left out."""
+        """The number of completions with status error, by task. Tasks without errors are left out."""
         counts = {name: self.report(name).statuses["error"] for name in self.tasks}
         return {name: count for name, count in counts.items() if count}
 
     def _repr_html_(self) -> str:
-        """The run's table, for a notebook."""
+        """The run's table as HTML, for a notebook."""
         try:
             entries, notes = load_entries([self.path])
         except EvalkitError as error:
@@ -116,7 +121,10 @@ class Run:
 
 
 def load_runs(*paths: str | Path) -> list[Run]:
-    """Every run at or below the folders. Raises EvalkitError where there is none or where one is damaged."""
+    """Every run at or below the given folders (default: `results`).
+
+    Raises EvalkitError if there is no run or if one is damaged.
+    """
     folders: Iterable[str | Path] = paths or ("results",)
     return [Run(run.path) for folder in folders for run in find_runs(Path(folder))]
 
@@ -150,11 +158,11 @@ def _sample_rows(task: TaskRun, problems: dict[str, Problem], prompts: bool) -> 
     scores = task.files.latest_scores()
     for completion in task.files.standing_completions():
         score, problem = scores.get(completion.key), problems.get(completion.problem_id)
-        told = {"prompt": problem.prompt if problem else None, "gold": problem.target if problem else None}
+        known = {"prompt": problem.prompt if problem else None, "gold": problem.target if problem else None}
         yield {
             "problem_id": completion.problem_id,
             "sample_index": completion.sample_index,
-            **(told if prompts else {}),
+            **(known if prompts else {}),
             "response": completion.prefix + completion.text,
             "answer": score.answer if score else None,
             "status": score.status if score else None,

@@ -1,4 +1,4 @@
-"""The samples of one task of a run as arrays, by problem and sample: what figures and plots are made of."""
+"""The samples of one task of a run as arrays of shape (problems, n)."""
 
 from array import array
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ _MISSING = -1
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All n samples of each problem that was planned, in the order of run.json.
+    """All n samples of each problem of the run, in the order of run.json.
 
-    `values` in [0, 1]; `truncated` where a completion was cut, whatever it scored; `tokens` counts completion tokens
-    and is None where the engine did not count those of every sample. All three are (problems, n), as are the lists.
+    Arrays and lists have the shape (problems, n). `values` is in [0, 1]. `truncated` is true for a truncated
+    completion, whatever it scored. `tokens` counts completion tokens; it is None if a sample has no count.
     """
 
     problem_ids: list[str]
@@ -30,10 +30,9 @@ class Samples:
 
 
 def load_samples(task: TaskRun) -> Samples:
-    """Read one task's completions and scores.
+    """Read the completions and scores of one task.
 
-    Raises EvalkitError on a damaged line, RunIncompleteError where a sample that was planned has no completion or no
-    score: a figure over fewer would look like the planned one.
+    Raises EvalkitError for a damaged line, RunIncompleteError if a planned sample has no completion or no score.
     """
     problem_ids, n, planned = task.record.problem_ids, task.record.n, task.record.samples
     if not planned:
@@ -77,6 +76,6 @@ def load_samples(task: TaskRun) -> Samples:
 def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
     return RunIncompleteError(
         f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
-        "give the command that began it again to finish it"
-        + (", or grade what is there with `evalkit score`." if what == "scores" else "."),
+        "run the command that started it again to finish it"
+        + (", or grade the completions with `evalkit score`." if what == "scores" else "."),
     )

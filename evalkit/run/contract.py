@@ -1,4 +1,4 @@
-"""The suite that every task has to pass, ours and a stranger's: `evalkit tasks check NAME`."""
+"""The contract suite for tasks: `evalkit tasks check NAME`."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ HOSTILE_RESPONSES = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule of the contract; `passed` is None where the task gives no means to check it."""
+    """The result of one rule of the contract. `passed` is None if the rule cannot be checked for this task."""
 
     rule: str
     passed: bool | None
@@ -42,12 +42,12 @@ class Check:
 
 
 def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
-    """Every rule of the contract for one task, on all its problems. Raises EvalkitError where data is missing."""
+    """Check every rule of the contract for one task, on all its problems. Raises EvalkitError if data is missing."""
     task = spec.create()
     problems = task.load(source)
     checks = [*_check_declaration(task), *_check_problems(task, problems, source)]
     if any(check.passed is False for check in checks):
-        return checks  # what follows sends the problems to other processes
+        return checks  # the other rules send the problems to other processes
     checks += _check_rendering(spec, task, problems, source)
     with closing(Scorer([(spec, task)])) as scorer:
         checks += _check_grading(task, problems, scorer)
@@ -57,7 +57,7 @@ def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
 def _check_declaration(task: Task) -> Iterator[Check]:
     declared = all(isinstance(getattr(task, name, None), str) for name in ("name", "title"))
     yield Check("name, title and version are declared", declared and isinstance(getattr(task, "version", None), int))
-    yield Check("the prompt has a place for the problem", "{problem}" in task.prompt)
+    yield Check("the prompt contains {problem}", "{problem}" in task.prompt)
     yield Check("the default n is 1 or more", task.n >= 1)
 
 
@@ -65,8 +65,8 @@ def _check_problems(task: Task, problems: Sequence[Problem], source: DataSource)
     if source.allow_changed or task.rows is None:
         yield Check("the number of problems is the declared one", None, f"{len(problems)} problems, none declared")
     else:
-        told = f"{len(problems)} problems, {task.rows} declared"
-        yield Check("the number of problems is the declared one", len(problems) == task.rows, told)
+        counts = f"{len(problems)} problems, {task.rows} declared"
+        yield Check("the number of problems is the declared one", len(problems) == task.rows, counts)
     if source.allow_changed or task.targets_sha256 is None:
         yield Check("the right answers are the declared ones", None, f"sha256 {fingerprint_targets(problems)}")
     else:
@@ -93,21 +93,21 @@ def _check_rendering(spec: TaskSpec, task: Task, problems: Sequence[Problem], so
     pool = WorkerPool("evalkit.run.contract:digest_in_another_process", workers=1)
     try:
         there = pool.call(payload, 600)
-        yield Check("another process, with other hash seeds, loads and renders the same", here == there)
+        yield Check("another process with other hash seeds gives the same messages", here == there)
     except WorkerCallError as error:
-        yield Check("another process, with other hash seeds, loads and renders the same", False, str(error))
+        yield Check("another process with other hash seeds gives the same messages", False, str(error))
     finally:
         pool.close()
 
 
 def digest_of_messages(task: Task, problems: Sequence[Problem]) -> str:
-    """The sha256 of all problems' ids, targets and messages."""
+    """The sha256 of the ids, targets and messages of all problems."""
     content = [[p.id, p.target, task.messages(p)] for p in problems]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def digest_in_another_process(payload: dict[str, Any]) -> str:
-    """`digest_of_messages` of a task made from scratch, for a worker process."""
+    """`digest_of_messages` of a newly created task, for a worker process."""
     task = TaskSpec(**payload["spec"]).create()
     source = DataSource.from_option(payload["root"], allow_changed=True)
     return digest_of_messages(task, task.load(source))
@@ -122,14 +122,14 @@ def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> I
         ]
         yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _some(failed))
     else:
-        yield Check("the right answer is graded correct", None, "the task writes no gold_response")
+        yield Check("the right answer is graded correct", None, "the task has no gold_response")
     sampled = problems[:: max(1, len(problems) // 8)]
     hostile = [(p, response) for p in sampled for response in HOSTILE_RESPONSES]
     scores = _score_all(task, scorer, hostile)
     wrong = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and (s.status == "correct" or s.value > 0)]
     yield Check(f"empty and hostile answers are not graded correct ({len(hostile)} tried)", not wrong, _some(wrong))
     failed = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and s.status == "error"]
-    yield Check("no answer makes the grader fail", not failed, _some(failed))
+    yield Check("no answer causes a grader error", not failed, _some(failed))
 
 
 def _score_all(task: Task, scorer: Scorer, responses: Sequence[tuple[Problem, str]]) -> list[Score]:
@@ -144,7 +144,7 @@ def _some(items: Sequence[str]) -> str:
 
 
 def require_passed(name: str, checks: Sequence[Check]) -> None:
-    """Raises EvalkitError that names the rules a task breaks."""
+    """Raises EvalkitError, naming the rules, if a task breaks any."""
     if broken := [check for check in checks if check.passed is False]:
         raise EvalkitError(
             f"The task {name} breaks {len(broken)} of {len(checks)} rules: {'; '.join(c.rule for c in broken)}.",

@@ -1,4 +1,4 @@
-"""`evaluate`: the whole main job, from a checkpoint and task names to a run on disk."""
+"""`evaluate`: from a model and tasks to a finished run on disk."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProtocolOverrides(TypedDict, total=False):
-    """Settings in place of the protocol's. One that is None or left out is the protocol's."""
+    """Settings that override the protocol's. For one that is None or left out, the protocol's value is used."""
 
     temperature: float | None
     top_p: float | None
@@ -51,9 +51,9 @@ def _model_name(model: str | Path | LoadedModel) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """A run that was checked and not begun: no weight is loaded, no file is written.
+    """A checked run that has not started: no weights are loaded and no files are written.
 
-    `checks` holds one entry per task, with the lengths of its prompts in tokens.
+    `checks` holds one entry per task, with the prompt lengths in tokens.
     """
 
     model: str
@@ -65,7 +65,7 @@ class RunPlan:
     engine: Engine
 
     def describe(self) -> Iterator[str]:
-        """The lines of a dry run: counts, settings, and the first prompt of each task to the token."""
+        """The lines of a dry run: counts, settings, and the first prompt of each task with its tokens."""
         return describe_plan(self.checks, self.engine)
 
     def require_room(self) -> None:
@@ -73,7 +73,7 @@ class RunPlan:
         require_room(self.checks, self.engine.context_length(), getattr(self.engine, "caps_at_context", False))
 
     def default_path(self, results: str | Path) -> Path:
-        """Where below `results` the run goes: the same plan finds its run again, another makes its own."""
+        """The run directory below `results`. Equal plans have the same directory, other plans have another one."""
         return default_run_path(Path(results), self.model, run_identity(self.engine, self.protocol, self.seed))
 
 
@@ -94,13 +94,13 @@ def plan_run(
     task_options: Sequence[str] = (),
     **overrides: Unpack[ProtocolOverrides],
 ) -> RunPlan:
-    """Load the tasks' problems and render every prompt; generate nothing. The arguments are those of `evaluate`.
+    """Load the problems of the tasks and render every prompt, without generating. Arguments as for `evaluate`.
 
     Raises EvalkitError as `evaluate` does.
     """
     for name, value in (("n", n), ("limit", limit)):
         if value is not None and value < 1:
-            raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "leave it out for the default.")
+            raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "omit it to use the default.")
     preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol)
     preset = preset.overridden(overrides)
     chosen = choose_tasks(tasks, str(task_file) if task_file else None, task_options, preset.options)
@@ -136,33 +136,44 @@ def evaluate(
     progress: bool = True,
     **overrides: Unpack[ProtocolOverrides],
 ) -> Run:
-    """Evaluate a checkpoint on tasks and return the run. The same call again resumes, at the level of one completion.
+    """Evaluate a model on tasks and return the run. Repeating the call resumes at the level of one completion.
 
     Args:
-        model: A hub id, a folder, or a pair `(model, tokenizer)` that transformers has loaded.
+        model: A hub id, a folder, or a pair `(model, tokenizer)` loaded with transformers.
         tasks: Names (`"aime24,math500"` or a list), Task classes, or Task instances.
-        protocol: A preset's name, a JSON file, or a Protocol: everything that changes a number.
+        protocol: The name of a preset, a JSON file, or a Protocol.
         n: Completions per problem; None for the protocol's.
-        limit: Only the first `limit` problems of each task.
-        seed: The run's seed; that of a sample is a hash of it, the task, the problem and the sample index.
-        engine: `transformers`, `vllm`, `openai`, `replay` or a plug-in's name; None for the best one at hand.
+        limit: Run only the first `limit` problems of each task.
+        seed: The run's seed. A sample's seed is a hash of it, the task, the problem and the sample index.
+        engine: `transformers`, `vllm`, `openai`, `replay` or the name of a plug-in. None chooses vLLM on CUDA if it is
+            installed, else transformers.
         engine_options: The engine's options by name; `evalkit engines show NAME` lists them.
         engine_file: A Python file that defines the engine.
         data: A folder with the data sets; None for EVALKIT_DATA or the hub.
-        allow_changed_data: Accept a set with other rows or answers; recorded.
+        allow_changed_data: Accept a data set with other rows or answers. This is recorded.
         task_file: A Python file that defines tasks.
-        task_options: Options of tasks, `"NAME=VALUE"` or `"TASK.NAME=VALUE"`.
-        output: The run directory; None for one below `results` whose name is a hash of what changes a number.
-        workers: Processes that grade; None for the number of cores.
-        prices: For a million prompt tokens and a million generated ones: the run's cost is then recorded.
+        task_options: Options of tasks, each `"NAME=VALUE"` or `"TASK.NAME=VALUE"`.
+        output: The run directory. None chooses one below `results`, named by a hash of the settings.
+        results: The parent folder of run directories.
+        workers: The number of grader processes; None for the number of cores.
+        prices: Prices per million prompt tokens and per million generated tokens, to record the run's cost.
         progress: Show progress on stderr, or in the notebook. Nothing is printed to stdout.
-        overrides: `temperature`, `top_p`, `top_k`, `max_tokens` (tokens), `system_prompt`, `response_prefix` in place
-            of the protocol's; the protocol's name in tables then says so.
+        overrides: `temperature`, `top_p`, `top_k`, `max_tokens`, `system_prompt` and `response_prefix` override the
+            protocol's values. The overrides are added to the protocol's name.
 
-    Completions that the engine or a grader failed on are counted in `run.errors`; the same call makes them again.
+    Completions on which the engine or the grader failed are counted in `run.errors`. Repeating the call generates and
+    grades them again.
 
-    Raises EvalkitError on a mistake in the arguments, in the data or the checkpoint, RunIncompleteError where the run
-    could not be finished; what was done is on disk.
+    Raises EvalkitError for invalid arguments, data or checkpoints, RunIncompleteError if the run could not finish.
+    Finished completions are on disk then.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = evaluate("examples/tiny_distill/student-plain", "arithmetic", n=2, limit=3, max_tokens=64,
+        ...                    engine="transformers", results=folder, progress=False)
+        ...     print(len(run.samples()), run.report().metric("pass@1").unit)
+        6 %
     """
     plan = plan_run(
         model,
@@ -190,12 +201,13 @@ def execute_plan(
     prices: tuple[float, float] | None = None,
     progress: bool = True,
 ) -> tuple[Run, Throughput | None]:
-    """Run a plan to its end; the arguments are those of `evaluate`.
+    """Execute a plan. Arguments as for `evaluate`.
 
-    Returns the run, and what this execution cost, None where nothing was left to generate. Raises as `evaluate` does.
+    Returns the run and the throughput of this execution, which is None if nothing was left to generate. Raises as
+    `evaluate` does.
     """
     if workers is not None and workers < 1:
-        raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "leave it out for the default.")
+        raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "omit it to use the default.")
     plan.require_room()
     context = plan.engine.context_length()
     for line in filter(None, (tell_least_room(check, context) for check in plan.checks)):

@@ -1,4 +1,4 @@
-"""From names, classes or instances of tasks to plans: which problems, sampled how often and how."""
+"""Resolves task names, classes and instances to plans: the problems of each task and how they are sampled."""
 
 import copy
 import dataclasses
@@ -19,9 +19,9 @@ Tasks = str | type[Task] | Task | Sequence[str | type[Task] | Task]
 
 @dataclass(frozen=True, slots=True)
 class ChosenTask:
-    """A task of a run, and what makes it again in another process.
+    """A task of a run, and the spec that creates it in another process.
 
-    `local`: it is defined where no other process can import it (a notebook), so this process grades it.
+    `local` means that other processes cannot import it (it is defined in a notebook), so this process grades it.
     """
 
     task: Task
@@ -35,10 +35,11 @@ def choose_tasks(
     options: Sequence[str] = (),
     protocol_options: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[ChosenTask]:
-    """The tasks that are meant, each with the options for it (`NAME=VALUE` or `TASK.NAME=VALUE`).
+    """Resolve `tasks`, each with its `options` (`NAME=VALUE` or `TASK.NAME=VALUE`).
 
-    `protocol_options` are those of a protocol by task name; options given for a task replace them.
-    Raises EvalkitError on unknown names and options, and where nothing is named.
+    `protocol_options` holds the protocol's options by task name; `options` override them.
+
+    Raises EvalkitError for unknown names and options, and if `tasks` is empty.
     """
     given: list[str | type[Task] | Task] = []
     for one in [tasks] if isinstance(tasks, str | type | Task) else tasks:
@@ -74,7 +75,7 @@ def _of_class(
     for option in options:
         target, equals, value = option.partition("=")
         if not equals:
-            raise EvalkitError(f"The task option {option!r} has no value.", "write it as -T NAME=VALUE.")
+            raise EvalkitError(f"The task option {option!r} has no value.", "use the form -T NAME=VALUE.")
         task_name, dot, key = target.rpartition(".")
         if (dot and _names(task_name, task_class)) or (not dot and key in option_fields(task_class)):
             values[key] = value
@@ -91,7 +92,7 @@ def _names(name: str, task_class: type[Task]) -> bool:
 
 
 def _of_instance(task: Task) -> ChosenTask:
-    """A Task object as it is: its options are the fields that differ from their defaults."""
+    """A Task instance. Its options are the fields that differ from their defaults."""
     values: dict[str, str] = {}
     if dataclasses.is_dataclass(task):
         for field in dataclasses.fields(task):
@@ -101,7 +102,7 @@ def _of_instance(task: Task) -> ChosenTask:
 
 
 def _where(task_class: type[Task]) -> str | None:
-    """What finds the class again: None for an installed task, else `module:Class`."""
+    """Where the class is defined: None for an installed task, else `module:Class`."""
     if installed_task(task_class.name) is task_class:
         return None
     return f"{task_class.__module__}:{task_class.__qualname__}"
@@ -114,7 +115,7 @@ def _is_local(task_class: type[Task]) -> bool:
 def plan_task(
     chosen: ChosenTask, protocol: Protocol, source: DataSource, seed: int, n: int | None, limit: int | None
 ) -> TaskPlan:
-    """Load one task's problems and check that they are the benchmark's. Raises EvalkitError where they are not."""
+    """Load the problems of one task and check them. Raises EvalkitError if they are not those of the benchmark."""
     task = chosen.task
     task.prompt = protocol.prompts.get(task.kind, task.prompt)
     before = len(source.loaded)
@@ -122,10 +123,10 @@ def plan_task(
     if not source.allow_changed:
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
     if len({p.id for p in problems}) < len(problems):
-        raise EvalkitError(f"The task {task.name} has problems with equal ids.", "each problem needs an id of its own.")
+        raise EvalkitError(f"The task {task.name} has problems with equal ids.", "give each problem a unique id.")
     planned = problems[:limit] if limit is not None else problems
     if not planned:
-        raise EvalkitError(f"The task {task.name} has no problems.", "get the whole data set, or raise --limit.")
+        raise EvalkitError(f"The task {task.name} has no problems.", "download the whole data set.")
     return TaskPlan(
         task,
         planned,
@@ -138,7 +139,7 @@ def plan_task(
 
 
 def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, targets_sha256: str | None) -> None:
-    hint = "get the data set again, or pass --allow-changed-data to evaluate on a set of your own."
+    hint = "download the data set again, or pass --allow-changed-data to use your own."
     if rows is not None and len(problems) != rows:
         raise EvalkitError(f"{name} has {len(problems)} problems here, but the benchmark has {rows}.", hint)
     if targets_sha256 is not None and fingerprint_targets(problems) != targets_sha256:

@@ -1,4 +1,4 @@
-"""What a run is going to do, checked before a GPU hour is spent: prompts to the token, lengths, counts."""
+"""Checks a run before it starts: renders the prompts, compares lengths with the context, counts completions."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _SHOWN_TOKENS = 12
 
 @dataclass(frozen=True, slots=True)
 class TaskCheck:
-    """One task's figures: lengths in tokens, None where the engine renders its prompts out of sight."""
+    """The prompt lengths of one task in tokens. They are None if the engine does not show its prompts."""
 
     plan: TaskPlan
     first_prompt: Prompt | None
@@ -72,7 +72,7 @@ def tell_least_room(check: TaskCheck, context_length: int | None) -> str | None:
 
 
 def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
-    """The lines of a dry run: for each task its counts and the first prompt, to the token."""
+    """The lines of a dry run: for each task its counts and the first prompt with its tokens."""
     context = engine.context_length()
     yield f"context length: {context if context is not None else 'not known'} tokens"
     for check in checks:
@@ -87,14 +87,14 @@ def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
             yield f"  {capped}"
         if plan.task.kind == "choice":
             letters = sorted(Counter(p.target for p in plan.problems).items())
-            yield f"  right letters: {', '.join(f'{letter} {count}' for letter, count in letters)}"
+            yield f"  right answers: {', '.join(f'{letter} {count}' for letter, count in letters)}"
         if check.first_prompt is None:
-            yield "  the engine renders its prompts itself; its first messages:"
+            yield "  the engine renders the prompts; the first messages:"
             yield from (f"    {m['role']}: {m['content']!r}" for m in plan.task.messages(plan.problems[0]))
             continue
         yield f"  prompt tokens: {check.shortest} to {check.longest}"
-        yield f"  the response is begun with: {check.first_prompt.prefix!r}"
-        yield f"  the first prompt: {check.first_prompt.text!r}"
+        yield f"  response prefix: {check.first_prompt.prefix!r}"
+        yield f"  first prompt: {check.first_prompt.text!r}"
         yield from _token_lines(check.first_prompt, engine.tokenizer)
 
 
@@ -102,7 +102,7 @@ def _token_lines(prompt: Prompt, tokenizer: Any) -> Iterator[str]:
     shown = [f"{i} {tokenizer.decode([i])!r}" for i in prompt.token_ids]
     if len(shown) > 2 * _SHOWN_TOKENS:
         shown = [*shown[:_SHOWN_TOKENS], f"… {len(shown) - 2 * _SHOWN_TOKENS} more …", *shown[-_SHOWN_TOKENS:]]
-    yield f"  its tokens: {' | '.join(shown)}"
+    yield f"  tokens: {' | '.join(shown)}"
     count = bos_count(tokenizer, prompt.token_ids)
-    warning = "  <- a second one is known to cost points: repair the chat template" if count > 1 else ""
+    warning = "  <- more than one lowers scores: repair the chat template" if count > 1 else ""
     yield f"  beginning-of-sequence tokens: {count}{warning}"

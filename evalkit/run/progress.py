@@ -1,4 +1,4 @@
-"""Shows a long run: a live table on a terminal, one line every 30 s on a pipe. Always on stderr."""
+"""Shows the progress of a run on stderr: a live table on a terminal, a line every 30 s otherwise."""
 
 import sys
 import threading
@@ -37,7 +37,7 @@ class TaskProgress:
         self.errors += score.status == "error"
 
     def estimate(self) -> tuple[float, float] | None:
-        """Mean score of what is graded so far and its standard error clustered by problem, in percent."""
+        """The mean score so far and its standard error, clustered by problem, in percent. None before any score."""
         sums = list(self._values.values())  # a copy: the live table draws from a thread of its own
         if not sums:
             return None
@@ -55,7 +55,7 @@ def _in_notebook() -> bool:
 
 
 class Progress:
-    """Counts completions and scores; draws twice a second on a terminal, every 30 s on a pipe, whatever has ended."""
+    """Counts completions and scores, and shows them: twice a second on a terminal, else every `interval` seconds."""
 
     def __init__(self, totals: dict[str, int], quiet: bool = False, interval: float = PIPE_INTERVAL) -> None:
         self.tasks = {name: TaskProgress(total) for name, total in totals.items()}
@@ -97,11 +97,11 @@ class Progress:
             self._print_line()
 
     def follow(self, first_draw: Callable[[], float | None], seconds_left: Callable[[], float | None]) -> None:
-        """Generation begins: when the engine took its first request (None before), and what it still needs."""
+        """Set the functions that give the time of the first request (None before it) and the seconds left."""
         self._first_draw, self._seconds_left = first_draw, seconds_left
 
     def add_finished(self, task: str, completion: Completion) -> None:
-        """Count a completion that an earlier run had made."""
+        """Count a completion that is already on disk."""
         self.tasks[task].done += 1
         self.tasks[task].truncated += completion.truncated
 
@@ -119,7 +119,7 @@ class Progress:
         self.tasks[score.key.task].add_score(score)
 
     def speed(self) -> float | None:
-        """Tokens per second of what has ended in the last minute; None before anything has."""
+        """Tokens per second of the completions of the last minute. None before the first completion."""
         begun = self._first_draw()
         if not self._recent or begun is None:
             return None
@@ -135,7 +135,7 @@ class Progress:
         return f"{task.done}/{task.total}", score, truncated, str(task.errors)
 
     def _state(self) -> str:
-        """What goes on: loading, generating with speed and time left, grading what is left, done."""
+        """The state of the run: loading, generating (with speed and time left), grading, or done."""
         done = sum(task.done for task in self.tasks.values())
         ungraded = done - sum(task.graded for task in self.tasks.values())
         if done < sum(task.total for task in self.tasks.values()):
@@ -143,7 +143,7 @@ class Progress:
                 return "the engine is loading"
             speed, left = self.speed(), self._seconds_left()
             if speed is None or left is None:
-                return "nothing has ended yet"
+                return "no completion has finished yet"
             return f"{speed:,.0f} tokens/s, ETA {timedelta(seconds=round(left))}"
         return f"{ungraded} left to grade" if ungraded else "done"
 

@@ -1,4 +1,4 @@
-"""From tasks to the queue of requests that the engine draws from: what is on disk already is skipped."""
+"""The queue of requests that the engine draws from. Completions that are on disk are skipped."""
 
 import threading
 import time
@@ -12,15 +12,15 @@ from evalkit.benchmark.task import Task
 from evalkit.run.schedule import Schedule
 from evalkit.types import Completion, Problem, Request, SampleKey, SamplingParams
 
-_CHARACTERS_PER_TOKEN = 4  # roughly, where a server does not count
+_CHARACTERS_PER_TOKEN = 4  # estimate, if the server does not count tokens
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """One task of a run: its problems, in the set's order, how each is sampled, and what data it came from.
+    """One task of a run: its problems in order, how they are sampled, and the data they came from.
 
-    `available` is the number of problems that the set has, more than `problems` with a --limit. A `local` task is
-    graded in this process: no other one can import it.
+    `available` is the number of problems before --limit. A `local` task is graded in this process, since other
+    processes cannot import it.
     """
 
     task: Task
@@ -37,7 +37,7 @@ class TaskPlan:
 
 
 def make_request(plan: TaskPlan, protocol: Protocol, problem: Problem, sample_index: int) -> Request:
-    """The request of one sample: the protocol's system message before the task's own messages."""
+    """The request of one sample: the protocol's system message followed by the task's messages."""
     return Request(
         task=plan.task.name,
         problem_id=problem.id,
@@ -49,10 +49,10 @@ def make_request(plan: TaskPlan, protocol: Protocol, problem: Problem, sample_in
 
 
 class RequestQueue:
-    """All requests of a run in one queue, so that the engine never drains between tasks.
+    """All requests of a run in one queue, so that the engine does not run empty between tasks.
 
-    Requests are made as they are drawn: the queue's size is that of the problems, not of the samples. Longest
-    expected first (`Schedule`). Threads may draw from it and tell it what has finished.
+    The request with the longest expected completion comes first (see `Schedule`). Requests are created when they are
+    drawn, so memory depends on the number of problems, not of samples. Thread-safe.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class RequestQueue:
         self._clock = clock
         self._lock = threading.Lock()
         self.first_draw: float | None = None
-        """When the engine took its first request, by `clock`: it was loaded by then. None before that."""
+        """The time, by `clock`, at which the engine took its first request, or None. The engine is loaded by then."""
 
     def __len__(self) -> int:
-        """How many requests have not been drawn yet."""
+        """The number of requests that have not been drawn."""
         return len(self._schedule)
 
     def __iter__(self) -> Iterator[Request]:
@@ -100,12 +100,12 @@ class RequestQueue:
         return replace(make_request(plan, self._protocol, problem, sample), expected_tokens=expected)
 
     def seconds_left(self) -> float | None:
-        """Until the last completion, at the engine's pace of now; None before one has ended."""
+        """The estimated seconds until the last completion, at the present speed. None before the first completion."""
         with self._lock:
             return self._schedule.seconds_left()
 
     def observe(self, completion: Completion) -> None:
-        """Learn from a finished completion, of this run or an earlier one, how long the ones still to come may be."""
+        """Update the expected lengths with a finished completion, of this execution or an earlier one."""
         number = self._numbers.get((completion.task, completion.problem_id))
         if number is None:
             return

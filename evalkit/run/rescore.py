@@ -1,4 +1,4 @@
-"""Grade a run again: a whole new pass beside the old one, which it replaces when it is complete."""
+"""Grades a run again. The new scores replace the old ones when all are graded."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MOST_UNSCORED = 2000
 
 @dataclass(frozen=True, slots=True)
 class ChangedVerdict:
-    """A sample whose status is another one after grading again."""
+    """A sample whose status changed when it was graded again."""
 
     key: SampleKey
     before: str
@@ -40,10 +40,12 @@ def rescore(
 ) -> list[ChangedVerdict]:
     """Grade a run again with the graders of this version and return the verdicts that changed.
 
-    `tasks` names the tasks to grade, None for all; `data` is the folder with their data, None for where the run had it;
-    `workers` is the number of processes that grade, None for the number of cores. The old scores stay until the new
-    pass is whole. Raises EvalkitError where this is not a run or where its data is not at hand, RunIncompleteError
-    where completions are missing.
+    `tasks` names the tasks to grade, None for all. `data` is the folder with their data, None for the one that the run
+    used. `workers` is the number of grader processes, None for the number of cores. The old scores are kept until all
+    completions are graded.
+
+    Raises EvalkitError if this is not a run or if its data is not available, RunIncompleteError if completions are
+    missing.
     """
     directory = run.directory if isinstance(run, Run) else RunDirectory(Path(run))
     names = list(tasks) if tasks is not None else list(directory.tasks())
@@ -55,7 +57,7 @@ def rescore_run(
 ) -> tuple[list[ChangedVerdict], list[Report]]:
     """Grade the tasks `names` of a run again and return the verdicts that changed and the new reports.
 
-    Raises EvalkitError if a task's data is not there, RunIncompleteError if completions are missing.
+    Raises EvalkitError if a task's data is not available, RunIncompleteError if completions are missing.
     """
     changed: list[ChangedVerdict] = []
     reports = []
@@ -102,7 +104,7 @@ def _rescore_task(
                 keep(score)
         for score in scorer.results(wait=True):
             keep(score)
-        for score, old_grader in files.scores():  # of a problem that the set does not hold: never replaced by nothing
+        for score, old_grader in files.scores():  # keep scores of problems that the data set no longer has
             if score.key not in fresh:
                 writer.append(score_record(score, old_grader))
         for decision in adjudications(files).values():  # a human's word outranks the graders

@@ -1,15 +1,14 @@
-"""The order of a run's requests: longest expected first, learnt while the run goes on.
+"""The order of a run's requests: longest expected completion first, with lengths learned during the run.
 
-A run ends when its longest straggler does, so what is expected to take longest starts first and the short ones fill
-the tail (Graham 1969, "Bounds on multiprocessing timing anomalies": longest processing time first). How long a
-completion gets is not known, but the samples of one problem resemble each other: one sample of every problem starts
-early, and the rest are ordered by what the finished and the still running samples of their problem say. Between equals
-the one fewest samples of which were drawn comes first: an engine with room for more than one sample of every problem
-before any has ended takes some of each, and what the long problems have left goes next.
+A run ends when its last completion does. Therefore the requests that are expected to take longest start first, and the
+short ones fill the end (longest processing time first: Graham 1969, "Bounds on multiprocessing timing anomalies"). The
+length of a completion is not known in advance, but samples of one problem have similar lengths. One sample of every
+problem starts early, and the others are ordered by the finished and running samples of their problem. Ties go to the
+problem with the fewest drawn samples, so that a wide engine starts some samples of every problem.
 
-Lengths are modelled as log-normal with a mean for each task and for each problem of it. A sample still running counts
-as the length to be expected of one that has not ended by now: the first to finish are the short ones, and to take
-them for the whole would put the long problems last.
+Lengths are modelled as log-normal, with a mean for each task and for each of its problems. A running sample counts with
+its expected length given that it has not finished yet. Without it the estimates would be biased, because short samples
+finish first.
 """
 
 import heapq
@@ -21,19 +20,19 @@ from itertools import islice
 
 BETWEEN_PROBLEMS = 0.7
 WITHIN_PROBLEM = 0.5
-"""Standard deviations of the logarithm of a length, assumed of every task."""
+"""Assumed standard deviations of the logarithm of a length, for every task."""
 
-_FIRST_GUESS = 0.25  # of the limit: a completion's length before anything was seen of its task
-_MARGIN = 2.0  # standard errors above the mean at which a problem is placed: one that may be long is tried early
-_MOST_RUNNING = 8  # of a problem's running samples, the oldest, are looked at
-_MEMORY = 0.98  # of the speed: what a completion that has ended weighs after each later one
-_LONG = 1.5  # standard deviations above the mean: about as long as a problem's samples get
-_REFRESHES = 8  # of all priorities, while as many requests are drawn as there are problems
+_FIRST_GUESS = 0.25  # expected length before any completion, as a share of the limit
+_MARGIN = 2.0  # standard errors added to the mean, so that a problem that may be long starts early
+_MOST_RUNNING = 8  # the oldest running samples of a problem that are taken into account
+_MEMORY = 0.98  # decay of a completion's weight in the speed, per later completion
+_LONG = 1.5  # standard deviations above the mean: about the longest samples of a problem
+_REFRESHES = 8  # updates of all priorities, per as many draws as there are problems
 
 
 @dataclass(slots=True)
 class _Problem:
-    """What is left of one problem, and what is known of its lengths."""
+    """The remaining samples of one problem, and what is known about its lengths."""
 
     task: int
     left: "range | list[int]"
@@ -45,11 +44,11 @@ class _Problem:
 
 
 class Schedule:
-    """Which sample of which problem starts next.
+    """Decides which sample of which problem starts next.
 
-    `limits` are the most tokens a completion of each task may have; `problems` are (task, sample indices wanted)
-    pairs: a range takes no memory for its samples. A draw costs O(log problems), memory depends on problems and
-    running samples alone. `clock` gives seconds. Not thread-safe.
+    `limits` is the token limit of each task. `problems` is a list of (task, sample indices); a range needs no memory
+    per sample. A draw takes O(log problems) time, and memory depends on the problems and the running samples only.
+    `clock` returns seconds. Not thread-safe.
     """
 
     def __init__(
@@ -63,18 +62,18 @@ class Schedule:
         self._problems = [_Problem(task, left) for task, left in problems]
         self._clock = clock
         self._pace = 0.0
-        self._recent = (0.0, 0.0)  # tokens and seconds of what has ended, the latest weighing most
+        self._recent = (0.0, 0.0)  # decayed sums of the tokens and seconds of finished samples
         self._left = sum(len(problem.left) for problem in self._problems)
         self._running = 0
         self._draws_left = 0
         self._heap: list[tuple[bool, float, int, int, int]] = []
 
     def __len__(self) -> int:
-        """How many samples were not drawn yet."""
+        """The number of samples that have not been drawn."""
         return self._left
 
     def draw(self) -> tuple[int, int]:
-        """(problem, sample index) of the one to start now. Raises IndexError if none is left."""
+        """The (problem, sample index) to start next. Raises IndexError if none is left."""
         now = self._clock()
         if self._draws_left <= 0:
             self._refresh(now)
@@ -101,7 +100,7 @@ class Schedule:
         return _expected_length(mean, math.sqrt(variance + WITHIN_PROBLEM**2), 0.0, self._limits[problem.task])
 
     def finish(self, number: int, sample: int, tokens: int | None) -> None:
-        """A sample has ended with `tokens` tokens, None where it failed or nobody counted."""
+        """Record that a sample finished with `tokens` tokens. None means that it failed or was not counted."""
         problem = self._problems[number]
         now = self._clock()
         start = problem.running.pop(sample, None) if problem.running else None
@@ -117,11 +116,11 @@ class Schedule:
         self._push(number, now)
 
     def seconds_left(self) -> float | None:
-        """Until the last sample will have ended, at the pace of now; None before one has.
+        """The estimated seconds until the last sample finishes, at the present speed. None before the first one.
 
-        By Little's law the engine makes (samples running) x (tokens of one a second) tokens a second. What is to come
-        is expected from the beliefs that give the order. Near the end it is the longest sample that counts: the most
-        that any one may still take, with all but a small chance.
+        By Little's law the engine generates (running samples) x (tokens per second of one sample) tokens per second.
+        The remaining tokens are estimated from the same model as the order. Near the end the estimate is the time of
+        the longest sample, at the upper end of its likely length.
         """
         if not self._recent[1]:
             return None
@@ -150,7 +149,7 @@ class Schedule:
             heapq.heappush(self._heap, self._entry(number, problem, now))
 
     def _refresh(self, now: float) -> None:
-        """Learn the tasks' means and compute every priority anew: the running samples have aged meanwhile."""
+        """Update the tasks' means and recompute every priority, since the running samples have become longer."""
         seen = [(0.0, 0)] * len(self._log_means)
         for problem in self._problems:
             if problem.finished or problem.running:
@@ -169,15 +168,15 @@ class Schedule:
         self._draws_left = max(len(self._problems), self._running) // _REFRESHES
 
     def _entry(self, number: int, problem: _Problem, now: float) -> tuple[bool, float, int, int, int]:
-        """What the heap sorts by: problems that nothing is known of, then the longest, then the fewest draws."""
+        """The sort key of the heap: problems without any sample first, then the longest, then the fewest draws."""
         mean, variance = self._belief(problem, now)
         known = problem.drawn > 0 or problem.finished > 0
         return known, -mean - _MARGIN * math.sqrt(variance), problem.drawn, number, problem.version
 
     def _belief(self, problem: _Problem, now: float) -> tuple[float, float]:
-        """Mean and variance of what the mean log-length of a problem may be, given its task's mean.
+        """The posterior mean and variance of a problem's mean log-length, given its task's mean.
 
-        The conjugate normal model; a running sample stands in with the mean of what is above its length by now.
+        This is the conjugate normal model. A running sample counts with its expected log-length above its present one.
         """
         precision = BETWEEN_PROBLEMS**-2 + problem.finished * WITHIN_PROBLEM**-2
         weighted = self._log_means[problem.task] * BETWEEN_PROBLEMS**-2 + problem.log_sum * WITHIN_PROBLEM**-2
@@ -193,7 +192,7 @@ class Schedule:
 
 
 def _mean_above(threshold: float) -> float:
-    """The mean of a standard normal variable that lies above `threshold` (the inverse Mills ratio)."""
+    """The mean of a standard normal variable given that it exceeds `threshold` (the inverse Mills ratio)."""
     if threshold > 5:
         return threshold + 1 / threshold
     density = math.exp(-threshold * threshold / 2) / math.sqrt(2 * math.pi)
@@ -201,7 +200,7 @@ def _mean_above(threshold: float) -> float:
 
 
 def _expected_length(mean: float, spread: float, above: float, limit: float) -> float:
-    """The mean of a log-normal length that is known to lie above `above`, at most `limit`."""
+    """The mean of a log-normal length given that it exceeds `above`, capped at `limit`."""
     whole = mean + spread * spread / 2
     if above >= 1:
         z = (math.log(above) - mean) / spread

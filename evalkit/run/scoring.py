@@ -1,4 +1,4 @@
-"""Grades completions in worker processes. A score is a function of (problem, response, task version) alone."""
+"""Grades completions in worker processes. A score depends only on the problem, the response and the task version."""
 
 import os
 import queue
@@ -18,20 +18,20 @@ _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
 def grader_name(task: Task) -> str:
-    """What a score line names as its grader: another name means that the scores are not comparable."""
+    """The grader's name in scores.jsonl. Scores with different names are not comparable."""
     return f"{task.name}@{task.version}+grader{GRADER_VERSION}"
 
 
 class Scorer:
-    """Scores in `workers` processes while the engine goes on. Results come back in the order in which they finish.
+    """Grades completions in `workers` processes while the engine runs. Results come in the order they finish.
 
-    Closing waits for nothing: what was not scored is scored by the next `evalkit run` or `evalkit score`.
+    `close` does not wait. The next `evalkit run` or `evalkit score` grades the completions that are left.
     """
 
     def __init__(
         self, tasks: Sequence[tuple[TaskSpec, Task]], workers: int | None = None, local: Collection[str] = ()
     ) -> None:
-        """`local` names tasks that no other process can import: this process grades them, without a time limit."""
+        """`local` names tasks that other processes cannot import; this process grades them, without a time limit."""
         count = workers or os.cpu_count() or 1
         self._tasks = {task.name: task for _, task in tasks}
         self._local = frozenset(local)
@@ -47,13 +47,13 @@ class Scorer:
         self._pending = 0
 
     def start(self) -> None:
-        """Begin to start workers, for completions that are going to come."""
+        """Start workers in the background, before the first completion arrives."""
         if self._tasks.keys() - self._local:
             self._pool.start(_STARTED_BEFORE)
 
     @property
     def pending(self) -> int:
-        """Completions that were submitted and whose score has not been handed out."""
+        """The number of submitted completions whose score has not been returned."""
         return self._pending
 
     def submit(self, problem: Problem, completion: Completion) -> None:
@@ -61,7 +61,7 @@ class Scorer:
         self._threads.submit(self._score, problem, completion).add_done_callback(self._finished.put)
 
     def results(self, wait: bool) -> Iterator[Score]:
-        """The scores that are ready; with `wait`, those of everything submitted."""
+        """The scores that are ready, or with `wait` the scores of all submitted completions."""
         while self._pending:
             try:
                 future = self._finished.get(block=wait)
@@ -84,7 +84,7 @@ class Scorer:
         try:
             with self._local_lock:
                 return self._tasks[task].score(problem, response)
-        except Exception as error:  # a stranger's grader raises what it likes
+        except Exception as error:  # a third party's grader may raise anything
             return Score(0.0, "error", explanation=f"the grader failed: {type(error).__name__}: {error}")
 
     def _in_worker(self, problem: Problem, task: str, response: str) -> Score:
@@ -103,10 +103,10 @@ class Scorer:
 
 
 def score_completion(completion: Completion, grade: Callable[[str], Score]) -> Score:
-    """The score of one completion: thinking is split off, `grade` sees the response, the status says what happened.
+    """The score of one completion. `grade` gets the response without its thinking.
 
-    An answer is never taken from thinking that was not closed. "truncated" is a completion that was cut before it
-    stated an answer; an engine's fault is "error".
+    An answer is never extracted from unclosed thinking. The status is "truncated" for a completion that was cut before
+    it stated an answer, and "error" for an engine error.
     """
     from evalkit.grading import split_thinking
 
@@ -133,13 +133,13 @@ _worker_tasks: dict[str, Task] = {}
 
 
 def prepare_worker(specs: list[dict[str, Any]]) -> None:
-    """Make the tasks in a new worker process."""
+    """Create the tasks in a new worker process."""
     for spec in specs:
         task = TaskSpec(**spec).create()
         _worker_tasks[task.name] = task
 
 
 def score_in_worker(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Grade one response; what goes wrong inside is told to the caller, who counts it as an error."""
+    """Grade one response in a worker process. Exceptions are passed to the caller, which counts them as errors."""
     score = _worker_tasks[payload["task"]].score(Problem(**payload["problem"]), payload["response"])
     return {name: getattr(score, name) for name in Score.__dataclass_fields__ if name != "key"}

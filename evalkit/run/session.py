@@ -1,4 +1,4 @@
-"""The main job: plan, generate what is missing, grade while the engine goes on, report."""
+"""Executes a run: generates the missing completions, grades them while the engine runs, and writes the reports."""
 
 import hashlib
 import json
@@ -36,13 +36,13 @@ _OPENING_LENGTH = 2000  # characters
 
 
 def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """What all tasks of a run share and what can change a number; a run that differs in it is another run."""
+    """The settings that all tasks of a run share and that affect numbers. A run with other values is another run."""
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
     return {"engine": engine.identity(), "protocol": fixed, "seed": seed}
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
-    """One task's entry in run.json: what has to be equal for a resume under `identity`, what may grow beside it."""
+    """One task's entry in run.json. `identity` has to be equal to resume; the other fields may change."""
     sampling = {k: v for k, v in asdict(plan.params).items() if k not in ("n", "seed")}
     file = Path(plan.spec.file).resolve() if plan.spec.file and plan.spec.file.endswith(".py") else None
     return {
@@ -92,14 +92,14 @@ def engine_line(identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str
 
 
 def default_run_path(results: Path, model: str, identity: Mapping[str, Any]) -> Path:
-    """results/<model>/<protocol>-<hash of the identity>: the same command finds its run, another makes its own."""
+    """The default run directory: results/<model>/<protocol>-<hash of the identity>."""
     name = Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "__")
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return results / name / f"{identity['protocol']['name']}-{digest[:8]}"
 
 
 class RunSession:
-    """One execution of a run: holds its files, its scorer and its progress.
+    """One execution of a run, with its files, scorer and progress.
 
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
     completions where they are fewer than max_tokens; `throughput` is None until something was generated.
@@ -129,15 +129,15 @@ class RunSession:
         self._openings: list[str] = []
 
     def execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
-        """Run to the end and return a report for each task.
+        """Execute the run and return a report for each task.
 
-        Raises RunIncompleteError where it could not be finished; what was done is on disk.
+        Raises RunIncompleteError if it could not finish. Finished completions are on disk then.
         """
         try:
             return self._execute(source, seed, workers, quiet)
         except KeyboardInterrupt:
             raise RunIncompleteError(
-                f"Stopped. What was done is in {self.run.path}.", "give the same command again to resume."
+                f"Stopped. Finished work is in {self.run.path}.", "run the same command again to resume."
             ) from None
 
     def _execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
@@ -185,14 +185,14 @@ class RunSession:
             writer = stack.enter_context(LineWriter(path))
         except OSError as error:
             raise EvalkitError(
-                f"{path} cannot be written: {error.strerror}.", "give a folder that can be written with -o."
+                f"{path} cannot be written: {error.strerror}.", "choose a writable folder with -o."
             ) from error
         if writer.repaired_bytes:
-            logger.warning("the last line of %s was cut off; its %d bytes are removed", path, writer.repaired_bytes)
+            logger.warning("the last line of %s was incomplete; removed its %d bytes", path, writer.repaired_bytes)
         return writer
 
     def _take_up_what_is_done(self) -> RequestQueue:
-        """Count what an earlier run made, have graded what has no score yet, and queue the rest."""
+        """Count the completions on disk, grade those without a score, and queue the missing ones."""
         done: set[SampleKey] = set()
         lengths: list[Completion] = []
         for name, plan in self.plans.items():
@@ -219,13 +219,13 @@ class RunSession:
         for completion in lengths:
             requests.observe(completion)
         counts = ", ".join(f"{name} {len(p.problems)} x {p.params.n}" for name, p in self.plans.items())
-        logger.info("%s: %d completions to make, %d are on disk already", counts, len(requests), len(done))
+        logger.info("%s: %d completions to generate, %d already on disk", counts, len(requests), len(done))
         return requests
 
     def _generate(self, requests: RequestQueue) -> None:
         if not len(requests):
             return
-        self._scorer.start()  # while the engine loads: later they would take its processors
+        self._scorer.start()  # while the engine loads; later, starting would take its CPU time
         meter = Meter(self.engine.gpus, self.prices)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
         completions: Iterator[Completion] = self.engine.generate(requests)
@@ -259,7 +259,7 @@ class RunSession:
             )
 
     def _grade(self, completion: Completion) -> None:
-        """Have a completion graded; later, where the graders are far behind: the engine never waits for them."""
+        """Submit a completion for grading. It is postponed if the graders are far behind, so the engine never waits."""
         if self._scorer.pending < _MOST_UNSCORED:
             self._scorer.submit(self.problems[completion.task, completion.problem_id], completion)
         else:
@@ -287,10 +287,10 @@ class RunSession:
 
 
 def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
-    """Raises RunIncompleteError where the engine or the grader failed on samples."""
+    """Raises RunIncompleteError if the engine or the grader failed on samples."""
     if failed := {r.task: r.statuses["error"] for r in reports if r.statuses["error"]}:
-        told = ", ".join(f"{count} of {task}" for task, count in failed.items())
+        counts = ", ".join(f"{count} of {task}" for task, count in failed.items())
         raise RunIncompleteError(
-            f"The engine or the grader failed on some samples in {run.path}: {told}.",
-            "give the same command again: only those are made anew; scores.jsonl says what went wrong.",
+            f"The engine or the grader failed on some samples in {run.path}: {counts}.",
+            "run the same command again to redo only those; scores.jsonl has the reason for each.",
         )

@@ -1,4 +1,4 @@
-"""What a run cost: tokens, seconds, GPU hours."""
+"""The throughput and cost of a run: tokens, seconds, GPU hours."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from evalkit.types import Completion
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Of this execution of a run, not of earlier ones that it resumed.
+    """The throughput of one execution of a run, without earlier executions that it resumed.
 
-    Tokens are those that the engine counted; `uncounted` completions had no count. `tokens_per_second` is of wall-clock
-    time from the first draw to the last completion (`seconds`); `load_seconds` went by before, until the engine was
-    there. `mean_running` is how many requests were under way on average (Little's law: the sum of their seconds over
-    the wall-clock time). `idle_seconds` is the time in which none was. `gpu_hours` is all of that time, loading
-    included, on every GPU; `cost` is in the currency of `prices`, those of a million prompt and generated tokens.
+    Tokens are as counted by the engine; `uncounted` completions have no count. `seconds` is the wall-clock time from
+    the first request to the last completion, and tokens per second refer to it. `load_seconds` is the time before the
+    first request. `mean_running` is the average number of running requests (Little's law: the sum of their seconds
+    divided by the wall-clock time). `idle_seconds` is the time without a running request. `gpu_hours` counts loading
+    too, on every GPU. `cost` is in the currency of `prices`, which are per million prompt tokens and generated tokens.
     """
 
     completions: int
@@ -35,7 +35,7 @@ class Throughput:
 
 
 class Meter:
-    """Counts completions as they end. `prices` are for a million prompt and generated tokens."""
+    """Counts completions as they finish. `prices` are per million prompt tokens and generated tokens."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class Meter:
         self._begun = self._last = clock()
         self._completions = self._uncounted = self._prompt = self._generated = self._repetitions = 0
         self._request_seconds = 0.0
-        self._spans: list[tuple[float, float]] = []  # in which something ran: apart from each other, in order
+        self._spans: list[tuple[float, float]] = []  # disjoint times with a running request, in order
 
     def add(self, completion: Completion) -> None:
-        """Count a completion that has ended now."""
+        """Count a completion that has just finished."""
         self._last = now = self._clock()
         self._completions += 1
         self._repetitions += completion.finish_reason == "repetition"
@@ -67,7 +67,7 @@ class Meter:
         self._spans.append((start, now))
 
     def result(self, first_draw: float | None = None) -> Throughput:
-        """The figures so far; `first_draw` (by the clock) is when the engine took its first request."""
+        """The figures so far. `first_draw` is the time, by the clock, at which the engine took its first request."""
         began = self._begun if first_draw is None else first_draw
         load = max(began - self._begun, 0.0)
         seconds = max(self._last - began, 0.0)

@@ -195,8 +195,12 @@ def _thinned_test(a: Floats, b: Floats) -> float:
 def least_p_value(a: Samples, b: Samples) -> float:
     """The least p that `sign_flip_test` can give where the problems differ by as much as these do, in any direction.
 
-    2 / 2^(problems that differ): 1 where none does. For different numbers of samples it is not worked out unless
-    every sample has the same value: 0.
+    It is 2 / 2^d for d problems that differ, and 1 if none does. If `a` and `b` have different numbers of samples it is
+    not computed, and the result is 0 (1 if all samples have the same value).
+
+    Examples:
+        >>> least_p_value([[1], [0], [0]], [[0], [1], [1]])
+        0.25
     """
     if len(a[0]) != len(b[0]):
         return 1.0 if len({v for rows in (a, b) for row in rows for v in row}) == 1 else 0.0
@@ -239,7 +243,12 @@ def holm(p_values: Sequence[float], least: Sequence[float] | None = None, level:
 
 
 def leaders(values: Sequence[float]) -> list[int]:
-    """The positions of the largest value: more than one where the best are tied."""
+    """The positions of the largest value. There are several if the best are tied.
+
+    Examples:
+        >>> leaders([81.2, 83.9, 83.9])
+        [1, 2]
+    """
     best = max(values, default=0.0)
     return [i for i, value in enumerate(values) if math.isclose(value, best, rel_tol=1e-12, abs_tol=1e-12)]
 

@@ -1,4 +1,4 @@
-"""Append-only JSON lines that survive a kill, a full disk and a flipped bit."""
+"""Append-only JSON lines with checksums, which survive a kill, a full disk and bit errors."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _BUFFER = 1 << 20
 
 
 def encode_line(record: dict[str, Any]) -> bytes:
-    """One line, ended by the CRC-32 of what stands before it."""
+    """One JSON line whose last field, `crc`, is the CRC-32 of the text before it."""
     try:
         body = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8, but it has a JSON escape
@@ -24,7 +24,7 @@ def encode_line(record: dict[str, Any]) -> bytes:
 
 
 def checksum_fits(line: bytes) -> bool:
-    """Whether a line's checksum is that of what stands before it; a line without one is taken as it is."""
+    """Whether a line's checksum is correct. A line without a checksum is accepted."""
     if line[-_TAIL:-10] != b',"crc":"':
         return True
     try:
@@ -34,9 +34,9 @@ def checksum_fits(line: bytes) -> bool:
 
 
 def read_checked(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line number from 1, line) of every whole line; a last line without its newline was cut and is left out.
+    """Yield (line number from 1, line) for every complete line. A last line without its newline is skipped.
 
-    Raises EvalkitError that names the line where a checksum does not fit.
+    Raises EvalkitError, naming the line, if a checksum is wrong.
     """
     if not path.exists():
         return
@@ -46,21 +46,21 @@ def read_checked(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             line = line[:-1]
             if not checksum_fits(line):
-                raise damaged(path, number, "its checksum does not fit")
+                raise damaged(path, number, "its checksum is wrong")
             yield number, line
 
 
 def damaged(path: Path, number: int, reason: str) -> EvalkitError:
     return EvalkitError(
         f"Line {number} of {path} is damaged: {reason}.",
-        "delete that line and give the same command again: only what it held is made anew.",
+        "delete that line and run the same command again: only that sample is generated again.",
     )
 
 
 class LineWriter:
-    """Appends records, each with one write to the file; what a crash cut off is removed when it is opened again.
+    """Appends records to a file, one write each. Opening the file removes an incomplete last line left by a crash.
 
-    `repaired_bytes` is the length of the cut line that was removed, 0 where there was none.
+    `repaired_bytes` is the length of the removed line, 0 if there was none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class LineWriter:
         return size - end
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record. Raises RunIncompleteError where the disk refuses; the file is left with whole lines."""
+        """Write one record. Raises RunIncompleteError if the write fails; the file is left with complete lines."""
         data = encode_line(record)
         start = os.fstat(self._file.fileno()).st_size
         try:
@@ -95,7 +95,7 @@ class LineWriter:
             self._file.truncate(start)
             raise RunIncompleteError(
                 f"{self.path} cannot be written: {error.strerror}.",
-                "what was done is kept: make room, then give the same command again to resume.",
+                "finished work is kept: free some space, then run the same command again to resume.",
             ) from error
 
     def close(self) -> None:
@@ -112,10 +112,11 @@ class LineWriter:
 
 
 def write_atomically(path: Path, text: str, durable: bool = True) -> None:
-    """Write a derived file so that a reader sees the old content or the new one, never half of it.
+    """Write a file by atomic rename, so that readers see either the old content or the new content.
 
-    `durable` waits until it is on the disk; what a power cut may cost, because it is worked out again, need not wait.
-    Raises EvalkitError where it cannot be written.
+    With `durable`, wait until the content is on disk. Files that can be derived again need not wait.
+
+    Raises EvalkitError if the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -129,5 +130,5 @@ def write_atomically(path: Path, text: str, durable: bool = True) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EvalkitError(
-            f"{path} cannot be written: {error.strerror}.", "give a folder that exists, is writable and has room."
+            f"{path} cannot be written: {error.strerror}.", "choose a folder that is writable and has free space."
         ) from error

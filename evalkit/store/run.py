@@ -1,8 +1,8 @@
-"""A run directory: its typed content, and how it is appended to, resumed and verified.
+"""A run directory: reading its content as typed records, appending to it, and resuming.
 
 results/<model>/<run-id>/
-  run.json                   what was run: all that changes a number, and on what machine
-  <task>/completions.jsonl   append only, raw and whole
+  run.json                   the settings that affect a number, and the environment
+  <task>/completions.jsonl   append only, raw text
   <task>/scores.jsonl        append only within a scoring pass
   <task>/report.json         derived
 """
@@ -29,7 +29,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class DataRecord:
-    """One data set of a task as run.json names it; `fingerprint` is a sha256 over its content."""
+    """One data set of a task as recorded in run.json. `fingerprint` is the sha256 of its content."""
 
     hub_id: str
     fingerprint: str | None = None
@@ -39,9 +39,9 @@ class DataRecord:
 class TaskRecord:
     """One task's entry in run.json.
 
-    `spec` makes the task again (name, file, options). `identity` has to be equal for a resume: version, options,
-    prompt, sampling, data. `n` completions per problem of `problem_ids`; the set has `problems_available` problems,
-    None where that was not recorded. `content` is the entry as it stands in the file.
+    `spec` (name, file, options) is what creates the task again. `identity` (version, options, prompt, sampling, data)
+    has to be equal to resume. `n` is the number of completions for each problem of `problem_ids`.
+    `problems_available` is the size of the data set, None if it was not recorded. `content` is the entry as stored.
     """
 
     name: str
@@ -59,7 +59,7 @@ class TaskRecord:
 
     @property
     def samples(self) -> int:
-        """The completions that were planned."""
+        """The number of planned completions."""
         return len(self.problem_ids) * self.n
 
     @property
@@ -73,8 +73,8 @@ class TaskRecord:
 class RunRecord:
     """The content of run.json.
 
-    `protocol` holds the resolved settings that all tasks share, `engine` what the engine said of itself, both from
-    the run's identity. `content` is the file as it stands.
+    `protocol` holds the resolved settings that all tasks share, and `engine` is the engine's identity. `content` is the
+    file as stored.
     """
 
     model: str
@@ -135,7 +135,7 @@ class TaskFiles:
 
     @property
     def rescoring_path(self) -> Path:
-        """A scoring pass under way; it takes the place of `scores_path` when it is whole."""
+        """The scores of an unfinished rescoring pass. It replaces `scores_path` when it is complete."""
         return self.folder / "scores.new.jsonl"
 
     @property
@@ -143,9 +143,9 @@ class TaskFiles:
         return self.folder / "report.json"
 
     def completions(self) -> Iterator[Completion]:
-        """Every completion in the order of the file; one that an engine fault spoilt may come again later.
+        """Every completion in file order. A sample with an engine error may be followed by a later completion.
 
-        Raises EvalkitError on a damaged line, and on a sample that is there twice.
+        Raises EvalkitError for a damaged line and for a duplicated sample.
         """
         path = self.completions_path
         finished: defaultdict[str, set[int]] = defaultdict(set)
@@ -159,7 +159,7 @@ class TaskFiles:
             yield completion
 
     def completion_facts(self) -> Iterator["CompletionFacts"]:
-        """As `completions`, but only the fields that figures are made of: the others are not looked at."""
+        """As `completions`, but parses only the fields that metrics need."""
         path = self.completions_path
         validate = _validator(CompletionFacts).validate_json
         finished: defaultdict[str, set[int]] = defaultdict(set)
@@ -176,18 +176,18 @@ class TaskFiles:
             yield facts
 
     def standing_completions(self) -> Iterator[Completion]:
-        """As `completions`, without those that an engine fault spoilt and that were made again."""
+        """As `completions`, without completions with an engine error that a later one replaces."""
         finished = self.finished()
         for completion in self.completions():
             if completion.error is None or (completion.problem_id, completion.sample_index) not in finished:
                 yield completion
 
     def finished(self) -> set[tuple[str, int]]:
-        """(problem id, sample index) of every completion that no engine fault spoilt."""
+        """The (problem id, sample index) of every completion without an engine error."""
         return {(c.problem_id, c.sample_index) for c in self.completions() if c.error is None}
 
     def scores(self, path: Path | None = None) -> Iterator[tuple[Score, str]]:
-        """Every score with the name of the grader that gave it. A later score of a sample replaces an earlier one."""
+        """Every score with the name of its grader. A later score of a sample replaces an earlier one."""
         path = path or self.scores_path
         for number, line in read_checked(path):
             stored: _ScoreLine = _validated(_ScoreLine, line, path, number)
@@ -207,11 +207,11 @@ class TaskFiles:
             yield score, stored.grader
 
     def latest_scores(self) -> dict[SampleKey, Score]:
-        """The score that counts of every sample: the last one."""
+        """The last score of every sample, which is the one that counts."""
         return {score.key: score for score, _ in self.scores() if score.key is not None}
 
     def score_facts(self) -> Iterator["ScoreFacts"]:
-        """As `scores`, but only the fields that figures are made of: the others are not looked at."""
+        """As `scores`, but parses only the fields that metrics need."""
         path = self.scores_path
         validate = _validator(ScoreFacts).validate_json
         for number, line in read_checked(path):
@@ -224,7 +224,7 @@ class TaskFiles:
 
 @dataclass(frozen=True, slots=True)
 class _ScoreLine:
-    """A line of scores.jsonl: a score, its key and its grader side by side."""
+    """A line of scores.jsonl: a score with its key and its grader."""
 
     task: str
     problem_id: str
@@ -239,7 +239,7 @@ class _ScoreLine:
 
 
 class CompletionFacts(TypedDict):
-    """What the figures need of a line of completions.jsonl."""
+    """The fields of a line of completions.jsonl that metrics need."""
 
     problem_id: str
     sample_index: int
@@ -249,7 +249,7 @@ class CompletionFacts(TypedDict):
 
 
 class ScoreFacts(TypedDict):
-    """What the figures need of a line of scores.jsonl."""
+    """The fields of a line of scores.jsonl that metrics need."""
 
     problem_id: str
     sample_index: int
@@ -303,7 +303,7 @@ class _Identity(TypedDict):
 
 
 class _Description(TypedDict):
-    """What readers take for granted of run.json; what else it holds is not looked at."""
+    """The fields of run.json that readers rely on. Other fields are ignored."""
 
     model: str
     identity: _Identity
@@ -312,7 +312,7 @@ class _Description(TypedDict):
 
 
 def _there_twice(path: Path, number: int, problem_id: str, sample_index: int) -> EvalkitError:
-    return damaged(path, number, f"sample {sample_index} of problem {problem_id} is there twice")
+    return damaged(path, number, f"sample {sample_index} of problem {problem_id} is duplicated")
 
 
 def completion_record(completion: Completion) -> dict[str, Any]:
@@ -347,12 +347,12 @@ def _validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """One run on disk. Reading needs nothing else; writing happens inside `locked`."""
+    """One run on disk. Write to it only inside `locked`."""
 
     path: Path
 
     def files(self, name: str) -> TaskFiles:
-        """The files of one task, whether they exist or not."""
+        """The files of one task. They need not exist."""
         return TaskFiles(self.path / name)
 
     def record(self) -> RunRecord:
@@ -365,10 +365,10 @@ class RunDirectory:
         return {name: TaskRun(self, record, task) for name, task in record.tasks.items()}
 
     def task(self, name: str) -> "TaskRun":
-        """One task of the run. Raises EvalkitError as `record` does, and where the run does not have it."""
+        """One task of the run. Raises EvalkitError as `record` does, and if the run does not have the task."""
         tasks = self.tasks()
         if name not in tasks:
-            raise EvalkitError(f"{self.path} has no task {name!r}.", f"it has: {', '.join(tasks) or 'none'}.")
+            raise EvalkitError(f"{self.path} has no task {name!r}.", f"its tasks are: {', '.join(tasks) or 'none'}.")
         return tasks[name]
 
     @property
@@ -381,12 +381,12 @@ class RunDirectory:
         except FileNotFoundError:
             raise EvalkitError(
                 f"{self.path} is not a run directory: it has no run.json.",
-                "give a folder such as results/<model>/<run-id>.",
+                "pass a folder such as results/<model>/<run-id>.",
             ) from None
         except (OSError, ValueError) as error:
             raise EvalkitError(
                 f"{self.description_path} cannot be read: {error}.",
-                "restore it, or give the run another folder with -o.",
+                "restore it, or choose another run directory with -o.",
             ) from error
         if (
             not isinstance(content, dict)
@@ -394,8 +394,8 @@ class RunDirectory:
             or not isinstance(content.get("tasks"), dict)
         ):
             raise EvalkitError(
-                f"{self.description_path} is not of schema {SCHEMA}, the one that this evalkit reads.",
-                "read it with the version of evalkit that wrote it.",
+                f"{self.description_path} does not have schema {SCHEMA}, which this version of evalkit reads.",
+                "use the version of evalkit that wrote it.",
             )
         try:
             _validator(_Description).validate_python(content)
@@ -403,13 +403,13 @@ class RunDirectory:
             first = error.errors()[0]
             raise EvalkitError(
                 f"{self.description_path} is damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}.",
-                "restore it, or give the run another folder with -o.",
+                "restore it, or choose another run directory with -o.",
             ) from error
         return cast(dict[str, Any], content)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for writing. Raises EvalkitError if another process holds it or it cannot be written."""
+        """Lock the run for writing. Raises EvalkitError if another process has locked it or it cannot be written."""
         from filelock import FileLock, Timeout
 
         try:
@@ -418,12 +418,13 @@ class RunDirectory:
             lock.acquire(timeout=0)
         except Timeout:
             raise EvalkitError(
-                f"Another process is writing to {self.path}.", "wait for it, or give this run another folder with -o."
+                f"Another process is writing to {self.path}.",
+                "wait for it to finish, or choose another run directory with -o.",
             ) from None
         except OSError as error:
             raise EvalkitError(
                 f"The run directory {self.path} cannot be written: {error.strerror}.",
-                "give a folder that can be written with -o.",
+                "choose a writable folder with -o.",
             ) from error
         try:
             yield
@@ -431,9 +432,9 @@ class RunDirectory:
             lock.release()
 
     def begin(self, description: dict[str, Any]) -> None:
-        """Record what is going to be run; tasks of an earlier run here are kept.
+        """Write run.json before generating. Tasks that are already recorded there are kept.
 
-        Raises EvalkitError that names the fields if the run that is there was made with others.
+        Raises EvalkitError, naming the fields, if the existing run has other settings.
         """
         description = json.loads(json.dumps({"schema": SCHEMA, **description}))
         if self.description_path.exists():
@@ -453,7 +454,7 @@ class RunDirectory:
             self.rewrite(content)
 
     def adopt_version(self, name: str, version: int) -> None:
-        """Record the task's version that its scores are now by."""
+        """Record the version of the task that its scores now have."""
         content = self._content()
         if content["tasks"][name]["identity"]["version"] != version:
             content["tasks"][name]["identity"]["version"] = version
@@ -466,7 +467,7 @@ class RunDirectory:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task of one run: what was planned (`record`), in which run, and its files."""
+    """One task of one run: its entry in run.json (`record`), its run and its files."""
 
     directory: RunDirectory
     run: RunRecord
@@ -487,10 +488,10 @@ class TaskRun:
 def _refuse_differences(path: Path, where: str, present: Any, wanted: Any) -> None:
     differences = list(_differences("", present, wanted))
     if differences:
-        told = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
+        changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
         raise EvalkitError(
-            f"The run in {path} was made differently: {told}.",
-            "give the same options to resume it, or another folder with -o for a new run.",
+            f"The run in {path} has other settings: {changes}.",
+            "use the same options to resume it, or choose another folder with -o for a new run.",
         )
 
 
@@ -503,11 +504,11 @@ def _differences(name: str, present: Any, wanted: Any) -> Iterator[tuple[str, An
 
 
 def find_runs(path: Path) -> list[RunDirectory]:
-    """The run directories at or below `path`, sorted. Raises EvalkitError where there is none."""
+    """The run directories at or below `path`, sorted. Raises EvalkitError if there is none."""
     if not path.is_dir():
-        told = f"{path} is not a folder." if path.exists() else f"The folder {path} does not exist."
-        raise EvalkitError(told, "give a results folder or a run directory.")
+        reason = f"{path} is not a folder." if path.exists() else f"The folder {path} does not exist."
+        raise EvalkitError(reason, "pass a results folder or a run directory.")
     found = [RunDirectory(file.parent) for file in sorted(path.rglob("run.json"))]
     if not found:
-        raise EvalkitError(f"There is no run below {path}.", "`evalkit run` makes one.")
+        raise EvalkitError(f"There is no run below {path}.", "`evalkit run` creates one.")
     return found

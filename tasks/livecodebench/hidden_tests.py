@@ -1,4 +1,4 @@
-"""A problem's tests, decoded when they are needed and without unpickling an object."""
+"""Decodes the tests of a problem without unpickling objects."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ _MEMO = {0x94: 0, 0x71: 1, 0x72: 4}  # MEMOIZE, BINPUT, LONG_BINPUT
 
 
 def decode_tests(row: dict[str, Any], name: str) -> list[tuple[str, str]]:
-    """The public tests, then the private ones, as (input, output). Raises EvalkitError that names the row."""
+    """The public tests followed by the private tests, as (input, output). Raises EvalkitError, naming the row."""
     try:
         public = json.loads(row["public_test_cases"])
         private = _private(row["private_test_cases"])
@@ -25,7 +25,7 @@ def decode_tests(row: dict[str, Any], name: str) -> list[tuple[str, str]]:
     except (ValueError, KeyError, TypeError, zlib.error, binascii.Error, struct.error, IndexError) as error:
         raise EvalkitError(
             f"The tests of {name} cannot be decoded: {type(error).__name__}: {error}.",
-            "they are JSON, or base64 of zlib of a pickled string of JSON; nothing else is unpickled.",
+            "they have to be JSON, or a pickled JSON string compressed with zlib and encoded in base64.",
         ) from error
 
 
@@ -35,12 +35,12 @@ def _private(text: str) -> Any:
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
     if not unpacker.eof:
-        raise ValueError(f"cut, or more than {_MOST_BYTES >> 20} MB")
+        raise ValueError(f"incomplete, or larger than {_MOST_BYTES >> 20} MB")
     return json.loads(pickled_string(data))
 
 
 def pickled_string(data: bytes) -> str:
-    """The string that `data` is the pickle of. Raises ValueError for a pickle of anything else; runs nothing."""
+    """The string that `data` is a pickle of. Nothing is executed. Raises ValueError for any other pickle."""
     position, found = 0, None
     while True:
         opcode = data[position]
@@ -56,10 +56,10 @@ def pickled_string(data: bytes) -> str:
             (length,) = struct.unpack_from(form, data, position)
             position += struct.calcsize(form)
             if position + length > len(data):
-                raise ValueError("its string is cut")
+                raise ValueError("its string is incomplete")
             found = data[position : position + length].decode("utf-8", "surrogatepass")
             position += length
         elif opcode == _STOP and found is not None:
             return found
         else:
-            raise ValueError(f"its pickle has the opcode {opcode:#04x}, which is no string's")
+            raise ValueError(f"its pickle has the opcode {opcode:#04x}, so it is not a string")

@@ -1,4 +1,4 @@
-"""The task: problems by release and contest date, programs judged in the sandbox."""
+"""The LiveCodeBench task: problems selected by release and contest date, programs judged in the sandbox."""
 
 import functools
 import hashlib
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 _FILES = ("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl", "test5.jsonl", "test6.jsonl")
 _PAPER_WINDOW = "2024-08-01:2025-01-31"
-# How many problems the published sets have: the same words, "R1's window", stand for two of them
+# sizes of the published sets; both are called "R1's window"
 _KNOWN_SIZES = {("release_v5", _PAPER_WINDOW): 279, ("v4_v5", "all"): 268}
 _COLUMNS = ("question_content", "question_id", "contest_date", "public_test_cases", "private_test_cases", "metadata")
-# LiveCodeBench's own words (lcb_runner/prompts/code_generation.py, the prompt for DeepSeek-R1), MIT
+# from LiveCodeBench (lcb_runner/prompts/code_generation.py, the prompt for DeepSeek-R1), MIT license
 _TASK = (
     "You will be given a question (problem specification) and will generate a correct Python program that matches the "
     "specification and passes all tests.\n\n{problem}"
@@ -84,15 +84,15 @@ class LiveCodeBench(Task):
         vars(self)["dataset"] = replace(type(self).dataset, files=files)
 
     def load(self, source: DataSource) -> Sequence[Problem]:
-        """The problems by file and line. Raises EvalkitError on bad data, and where programs cannot be isolated."""
+        """The problems in file order. Raises EvalkitError for invalid data, and if programs cannot be isolated."""
         self._require_sandbox()
         begin, end = parse_window(self.window)
         paths = source.files(self.dataset)
         problems = [p for path in paths for p in _problems(path) if begin <= _day(p.metadata["contest_date"]) <= end]
         if not problems:
             raise EvalkitError(
-                f"LiveCodeBench {self.release} has no problem with a contest in the window {self.window}.",
-                "choose another window or release: -T window=2024-08-01:2025-01-31 -T release=release_v5.",
+                f"LiveCodeBench {self.release} has no problems in the window {self.window}.",
+                "choose another window or release, such as -T window=2024-08-01:2025-01-31 -T release=release_v5.",
             )
         log.info(
             "livecodebench: %d problems: %s, window %s, mode %s", len(problems), self.release, self.window, self.mode
@@ -109,13 +109,13 @@ class LiveCodeBench(Task):
         from evalkit.sandbox import Sandbox
 
         if self.unsafe_no_sandbox:
-            log.warning("UNSAFE: programs of models run without a sandbox, with all that this user may do")
+            log.warning("UNSAFE: programs run without a sandbox, with all permissions of this user")
             return
         with Sandbox() as sandbox:
             sandbox.layers()
 
     def score(self, problem: Problem, response: str) -> Score:
-        """Correct where every test passes; the explanation begins with the verdict. The sandbox's fault is an error."""
+        """Correct if every test passes. The explanation starts with the verdict. A sandbox failure is an error."""
         from evalkit.sandbox import Limits, Program, judge, shared_sandbox
 
         row = _row(problem)
@@ -146,7 +146,7 @@ class LiveCodeBench(Task):
         return None
 
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
-        """Completions by verdict, pass@1 by difficulty, and how many time limits were met when run again alone."""
+        """Completions by verdict, pass@1 by difficulty, and the tests that were run again after a time limit."""
         every = [score for of_problem in scores.values() for score in of_problem]
         verdicts = Counter(str(score.metadata["verdict"]) for score in every if "verdict" in score.metadata)
         metrics = [
@@ -164,7 +164,7 @@ class LiveCodeBench(Task):
 
 
 def release_files(release: str) -> tuple[str, ...]:
-    """The files of a release as the hub's loader named them. Raises EvalkitError on an unknown one."""
+    """The files of a release, named as by the hub's loader. Raises EvalkitError for an unknown release."""
     if match := re.fullmatch(r"release_v([1-6])", release):
         return _FILES[: int(match[1])]
     if release == "release_latest":
@@ -173,12 +173,12 @@ def release_files(release: str) -> tuple[str, ...]:
         return _FILES[int(match[1]) - 1 : int(match[2] or match[1])]
     raise EvalkitError(
         f"LiveCodeBench has no release {release!r}.",
-        "release_v1 to release_v6 hold everything up to them; v4 or v4_v5 only these files.",
+        "use release_v1 to release_v6 (cumulative), or single files such as v4 or v4_v5.",
     )
 
 
 def parse_window(window: str) -> tuple[date, date]:
-    """The first and the last contest date, both included. Raises EvalkitError."""
+    """The first and the last contest date, both included. Raises EvalkitError if the window is invalid."""
     if window in ("all", ""):
         return date.min, date.max
     try:
@@ -186,10 +186,10 @@ def parse_window(window: str) -> tuple[date, date]:
         begin, end = date.fromisoformat(first), date.fromisoformat(last)
     except ValueError as error:
         raise EvalkitError(
-            f"The window {window!r} is no pair of dates: {error}.", "write it as 2024-08-01:2025-01-31, or all."
+            f"The window {window!r} is not a pair of dates: {error}.", "write it as 2024-08-01:2025-01-31, or all."
         ) from error
     if begin > end:
-        raise EvalkitError(f"The window {window} ends before it begins.", "write the earlier date first.")
+        raise EvalkitError(f"The window {window} ends before it starts.", "write the earlier date first.")
     return begin, end
 
 
@@ -198,7 +198,7 @@ def _day(text: str) -> date:
 
 
 def _problems(path: Path) -> Iterator[Problem]:
-    """The problems of a file, one line at a time: tests stay in the file, a problem only knows where."""
+    """The problems of a file. The tests stay in the file; a problem stores their position."""
     with path.open("rb") as stream:
         offset = 0
         for number, line in enumerate(stream, start=1):
@@ -211,12 +211,12 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise EvalkitError(f"{where} is no JSON: {error}.", "download the file again.") from error
+        raise EvalkitError(f"{where} is not JSON: {error}.", "download the file again.") from error
     missing = [name for name in _COLUMNS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
     if missing:
         raise EvalkitError(
             f"{where} has no {', '.join(missing)}.",
-            f"the columns that the data set has to have: {', '.join(_COLUMNS)}.",
+            f"the data set needs the columns {', '.join(_COLUMNS)}.",
         )
     return dict(row)
 
@@ -227,7 +227,7 @@ def _problem(row: dict[str, Any], line: bytes, file: str, offset: int, number: i
         fn_name = json.loads(row["metadata"]).get("func_name")
         _day(row["contest_date"])
     except (ValueError, AttributeError) as error:
-        raise EvalkitError(f"{where} has a bad date or metadata: {error}.", "download the file again.") from error
+        raise EvalkitError(f"{where} has an invalid date or metadata: {error}.", "download the file again.") from error
     starter = row.get("starter_code") or ""
     ending = _STARTER.replace("{starter}", starter) if starter else _STDIN
     metadata = {
@@ -244,7 +244,7 @@ def _problem(row: dict[str, Any], line: bytes, file: str, offset: int, number: i
 
 
 def _row(problem: Problem) -> dict[str, Any]:
-    """The problem's row, read again from its file. Raises EvalkitError where it is not the one that was loaded."""
+    """The problem's row, read again from its file. Raises EvalkitError if it has changed since it was loaded."""
     where = problem.metadata
     return _read_row(where["file"], where["offset"], where["length"], problem.target)
 
@@ -256,7 +256,7 @@ def _read_row(file: str, offset: int, length: int, digest: str) -> dict[str, Any
             stream.seek(offset)
             line = stream.read(length)
     except OSError as error:
-        raise EvalkitError(f"{file}, which holds the tests, cannot be read: {error}.", "put the file back.") from error
+        raise EvalkitError(f"The test file {file} cannot be read: {error}.", "restore the file.") from error
     if hashlib.sha256(line).hexdigest() != digest:
-        raise EvalkitError(f"{file} has changed since its problems were loaded.", "start `evalkit score` again.")
+        raise EvalkitError(f"{file} has changed since its problems were loaded.", "run `evalkit score` again.")
     return _parse(line, f"The row at byte {offset} of {file}")
