@@ -17,6 +17,7 @@ LAYERS = [
     {"grading", "benchmark", "store"},
     {"engines"},
     {"results"},
+    {"fidelity"},
     {"run"},
     {"cli"},
     {"__main__"},

@@ -17,6 +17,7 @@ COMMANDS = (
     "verify",
     "leaderboard",
     "compare",
+    "fidelity",
     "plot",
     "tasks",
     "protocols",

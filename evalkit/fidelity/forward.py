@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evalkit.engines.transformers.batching import cache_argument
+
 _LOGITS_CPU = 1 << 25  # elements of one model's logits at a time: 128 MiB in float32
 _LOGITS_GPU = 1 << 28
 _TOKENS_CPU = 1 << 12  # tokens of a batch of short texts
@@ -49,6 +51,7 @@ class Reader:
         self.budget = budget or (_LOGITS_CPU if on_cpu else _LOGITS_GPU)
         self.tokens = _TOKENS_CPU if on_cpu else _TOKENS_GPU
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._cache = cache_argument(model)
         self._in_chunks = _cache_grows_by_chunks(model)
 
     def together(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -74,8 +77,8 @@ class Reader:
         cache = None
         for start, end, wanted in _spans(len(prompt) - 1, ids.shape[1], chunk):
             keep = {} if wanted or not self._keeps else {"logits_to_keep": 1}
-            out = self.model(input_ids=ids[:, start:end], past_key_values=cache, use_cache=True, **keep)
-            cache = out.past_key_values
+            out = self.model(input_ids=ids[:, start:end], use_cache=True, **{self._cache: cache}, **keep)
+            cache = out[self._cache]
             if wanted:
                 yield out.logits[0]
 

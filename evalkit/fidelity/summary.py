@@ -97,7 +97,8 @@ def _derived(
         at = f"@{t:g}"
         soft, entropy = sums[f"soft_loss{at}"], sums[f"teacher_entropy{at}"]
         yield f"soft_loss{at}", soft
-        yield f"soft_loss_scaled{at}", t * t * soft
+        if t != 1:
+            yield f"soft_loss_scaled{at}", t * t * soft
         yield f"teacher_entropy{at}", entropy
         yield f"kl_forward{at}", soft - entropy
         if f"tv{at}" in sums:

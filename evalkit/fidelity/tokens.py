@@ -91,14 +91,14 @@ def _answer_from(trace: Trace, starts: Sequence[int] | None, total: int) -> int:
     return next((i for i, start in enumerate(starts) if start >= boundary), total)
 
 
-def forced_text(teacher: TokenizedTrace, student: TokenizedTrace) -> ForcedText | None:
-    """The text as both models read it; None where they cut it into other tokens.
+def forced_text(teacher: TokenizedTrace, student: TokenizedTrace, size: int) -> ForcedText | None:
+    """The text as both models read it; None where they cut it into other tokens, or one is not among the first `size`.
 
     The token that ends a response is left out where it is not one token for both.
     """
     first, second = teacher.completion, student.completion
     if teacher.ended != student.ended or (teacher.ended and first[-1] != second[-1]):
         first, second = (t.completion[:-1] if t.ended else t.completion for t in (teacher, student))
-    if first != second or not first:
+    if first != second or not first or max(first) >= size:
         return None
     return ForcedText(teacher.prompt, student.prompt, first)

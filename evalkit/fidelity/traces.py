@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.registry import TaskSpec
 from evalkit.errors import EvalkitError
-from evalkit.types import Message
+from evalkit.store.run import RunDirectory
+from evalkit.types import Completion, Message, Score
 
 _TEXT_FIELDS = ("text", "response", "completion", "output", "generation", "solution")
 _PROMPT_FIELDS = ("prompt", "problem", "question", "instruction")
@@ -56,6 +59,55 @@ class TraceSet:
         for t in self.traces:
             digest.update(json.dumps([t.problem, t.sample_index, t.messages, t.prompt, t.prefix, t.text]).encode())
         return digest.hexdigest()[:16]
+
+
+def read_traces(path: Path, data: str | None = None) -> TraceSet:
+    """The texts of a run directory or of a file of JSON lines. Raises EvalkitError where it is neither."""
+    if path.is_dir():
+        return read_run(path, data)
+    return read_trace_file(path)
+
+
+def read_run(path: Path, data: str | None = None) -> TraceSet:
+    """The completions of a run that no engine fault spoilt, with its prompts and its grades.
+
+    The problems are loaded as the run had them, or from `data`. Raises EvalkitError where they are not at hand.
+    """
+    run = RunDirectory(path)
+    description = run.describe()
+    protocol = description["identity"]["protocol"]
+    system: tuple[Message, ...] = ()
+    if protocol.get("system_prompt"):
+        system = ({"role": "system", "content": protocol["system_prompt"]},)
+    traces: list[Trace] = []
+    for name, asked in description["tasks"].items():
+        task = TaskSpec(**asked["spec"]).create()
+        task.prompt = asked["identity"].get("prompt", task.prompt)
+        source = DataSource.from_option(data or asked.get("data_folder"), allow_changed=True)
+        messages = {p.id: (*system, *task.messages(p)) for p in task.load(source)}
+        store = run.task(name)
+        scores = {score.key: score for score, _ in store.scores()}
+        for completion in store.completions():
+            if completion.error is None and completion.problem_id in messages:
+                score = scores.get(completion.key)
+                traces.append(_of_completion(completion, messages[completion.problem_id], score))
+    if not traces:
+        raise EvalkitError(f"{path} has no completions.", "give the command that began the run again.")
+    return TraceSet(tuple(traces), f"{description['model']} ({path.name})", str(description["model"]), path)
+
+
+def _of_completion(completion: Completion, messages: tuple[Message, ...], score: Score | None) -> Trace:
+    return Trace(
+        problem=f"{completion.task} {completion.problem_id}",
+        sample_index=completion.sample_index,
+        messages=messages,
+        text=completion.text,
+        prefix=completion.prefix,
+        finished=completion.finish_reason == "stop",
+        right=None if score is None or score.status == "error" else score.value >= 1,
+        reward=None if score is None or score.status == "error" else score.value,
+        tokens=completion.completion_tokens,
+    )
 
 
 def read_trace_file(path: Path) -> TraceSet:
