@@ -373,7 +373,9 @@ def test_drafting_as_transformers_does_it(texts: list[tuple[Any, str]], tmp_path
 
     hook = teacher.register_forward_pre_hook(count)
     torch.manual_seed(0)
-    rows, generated, by_text = [], [], []
+    rows: list[Trace] = []
+    generated: list[int] = []
+    by_text: list[int] = []
     for problem, _ in texts * 3:
         asked = [{"role": "user", "content": problem.prompt}]
         ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
@@ -402,7 +404,6 @@ def test_drafting_as_transformers_does_it(texts: list[tuple[Any, str]], tmp_path
     measured = values(report, hot["student"])[f"tokens_per_pass@{gamma}"]
     seen = sum(generated) / sum(by_text)
     spread = np.std([n - seen * p for n, p in zip(generated, by_text, strict=True)]) * math.sqrt(len(rows))
-    print(seen, measured, spread / sum(by_text), len(rows), sum(generated))
     assert len(rows) > 40
     assert seen < gamma + 0.5
     assert abs(seen - measured) < 4 * spread / sum(by_text)

@@ -53,9 +53,7 @@ class Forcing:
                     yield number, np.concatenate(parts)
 
     @torch.inference_mode()
-    def alone(
-        self, side: Literal["teacher", "student"], prompt: Sequence[int], completion: Sequence[int]
-    ) -> Floats:
+    def alone(self, side: Literal["teacher", "student"], prompt: Sequence[int], completion: Sequence[int]) -> Floats:
         """The loss in nats of each token of one text under one model."""
         reader = self._readers[side]
         losses: list[Floats] = []

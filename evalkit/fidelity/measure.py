@@ -227,8 +227,9 @@ class _Measurement:
         shared = {i: forced_text(by_teacher[i], by_student[i], self.vocabulary.size) for i in used}
         if self.vocabulary.reason:
             shared = dict.fromkeys(used)
-        paired = [i for i in used if shared[i] is not None]
-        for number, rows in forcing.paired([shared[i] for i in paired], lambda n: self._key(paired[n]) in missing):
+        together = {i: text for i, text in shared.items() if text is not None}
+        paired = list(together)
+        for number, rows in forcing.paired(list(together.values()), lambda n: self._key(paired[n]) in missing):
             i = paired[number]
             self._write_arrays(i, rows)
             yield self._paired_text(self.traces.traces[i], by_teacher[i], rows, forcing.names)
@@ -245,22 +246,19 @@ class _Measurement:
         problem, index = self._key(number)
         name = hashlib.sha256(f"{problem}\x1f{index}".encode()).hexdigest()[:16]
         columns = {column: rows[:, i] for i, column in enumerate(self._names())}
-        np.savez_compressed(
-            self.arrays / f"{name}.npz", problem=np.array(problem), sample_index=np.array(index), **columns
-        )
+        columns |= {"problem": np.array(problem), "sample_index": np.array(index)}
+        np.savez_compressed(self.arrays / f"{name}.npz", allow_pickle=False, **columns)
         write_atomically(
             self.arrays / "README.txt", "One file per text; problem and sample_index say which. float64, per token.\n"
         )
 
-    def _paired_text(
-        self, trace: Trace, tokens: TokenizedTrace, rows: Floats, names: Sequence[str]
-    ) -> MeasuredText:
+    def _paired_text(self, trace: Trace, tokens: TokenizedTrace, rows: Floats, names: Sequence[str]) -> MeasuredText:
         where = {name: i for i, name in enumerate(names)}
         count = len(rows)
         position = np.arange(count)
         undecided = rows[:, where["teacher_largest"]] < self.settings.undecided
         masks = {ALL: np.ones(count, dtype=bool)}
-        if 0 < tokens.answer_from:
+        if tokens.answer_from > 0:
             masks["thinking"] = position < tokens.answer_from
             masks["answer"] = position >= tokens.answer_from
         masks |= {"undecided": undecided, "decided": ~undecided}
@@ -301,4 +299,3 @@ class _Measurement:
             groups=groups,
             passes=passes,
         )
-

@@ -54,7 +54,7 @@ class Kernel:
                 scaled = p.powers * (q.total / p.total).unsqueeze(-1)
                 columns[f"tv@{t:g}"] = scaled.sub_(q.powers).abs_().sum(-1) / (2 * q.total)
             if t == 1:
-                columns |= _at_one(p, q, labels)
+                columns |= _at_one(p, q, labels, columns["teacher_entropy@1"])
         columns["top1_agreement"], columns["topk_overlap"] = _overlap(p.logits, q.logits, self.top_k)
         return torch.stack([columns[name] for name in self.names], dim=1)
 
@@ -72,6 +72,7 @@ class _Side:
         self.logits = own.to(wide) - largest
         self.padding = (logits[:, vocabulary:].to(wide) - largest).exp_().sum(-1)
         self._temperature = 0.0
+        self.powers = self.total = self.log_total = self.logits
 
     def soften(self, temperature: float) -> None:
         if self._temperature == 2 * temperature:  # exp(x / t) is the square of exp(x / 2t), which is at hand
@@ -86,14 +87,14 @@ class _Side:
 
     def mean_of(self, values: Tensor) -> Tensor:
         """The mean of `values` under the softmax."""
-        return torch.linalg.vecdot(self.powers, values) / self.total
+        mean: Tensor = torch.linalg.vecdot(self.powers, values) / self.total
+        return mean
 
 
-def _at_one(p: _Side, q: _Side, labels: Tensor) -> dict[str, Tensor]:
+def _at_one(p: _Side, q: _Side, labels: Tensor, teacher_entropy: Tensor) -> dict[str, Tensor]:
     """The measures that are taken at temperature 1 alone."""
     at = labels.unsqueeze(-1)
     entropy = q.log_total - q.mean_of(q.logits)
-    teacher_entropy = p.log_total - p.mean_of(p.logits)
     mixture = p.powers * (0.5 / p.total).unsqueeze(-1)
     mixture.addcmul_(q.powers, (0.5 / q.total).unsqueeze(-1))
     smallest = torch.finfo(mixture.dtype).tiny  # keeps 0 log 0 at 0

@@ -69,7 +69,7 @@ def _clusters(texts: Sequence[MeasuredText]) -> npt.NDArray[np.intp]:
 
 
 def _by_problem(values: Floats, clusters: npt.NDArray[np.intp]) -> Floats:
-    return np.bincount(clusters, values)
+    return np.bincount(clusters, values).astype(np.float64)
 
 
 def _group_figures(
@@ -89,9 +89,7 @@ def _group_figures(
             yield _figure(name.replace("loss", "perplexity"), group, _transformed(found, math.exp), int(counts.sum()))
 
 
-def _derived(
-    sums: Mapping[str, Floats], counts: Floats, temperatures: Sequence[float]
-) -> Iterator[tuple[str, Floats]]:
+def _derived(sums: Mapping[str, Floats], counts: Floats, temperatures: Sequence[float]) -> Iterator[tuple[str, Floats]]:
     """The measures as they are told: some are sums or differences of those that were measured."""
     for t in temperatures:
         at = f"@{t:g}"

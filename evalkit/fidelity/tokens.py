@@ -37,7 +37,9 @@ def shared_vocabulary(teacher: Any, student: Any) -> SharedVocabulary:
     added = {*teacher.get_added_vocab().values(), *student.get_added_vocab().values()}
     different = sorted((i, token) for token, i in first.items() if i < size and by_id.get(i) != token)
     ordinary = [(i, token) for i, token in different if i not in added]
-    beyond = [token for vocabulary in (first, second) for token, i in vocabulary.items() if i >= size and i not in added]
+    beyond = [
+        token for vocabulary in (first, second) for token, i in vocabulary.items() if i >= size and i not in added
+    ]
     if ordinary:
         i, token = ordinary[0]
         told = f"token {i} is {token!r} for the teacher and {by_id.get(i)!r} for the student"

@@ -45,7 +45,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class TraceSet:
-    """Traces and where they are from. `model` wrote them, empty where that is not known; `folder` is for the results."""
+    """Traces and their source. `model` wrote them, empty where that is not known; `folder` is for the results."""
 
     traces: tuple[Trace, ...]
     source: str

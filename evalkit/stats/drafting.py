@@ -32,7 +32,7 @@ def expected_calls(accepted: Floats, gamma: int) -> float:
 
 
 def tokens_per_call(rate: float, gammas: Sequence[int]) -> list[float]:
-    """(1 - a^(gamma + 1)) / (1 - a): the tokens of a pass where each draft is accepted with the same probability `rate`.
+    """(1 - a^(gamma + 1)) / (1 - a): tokens of a pass where each draft is accepted with the same probability `rate`.
 
     Leviathan et al. 2023, equation 1. It takes acceptance to be independent from token to token.
     """
