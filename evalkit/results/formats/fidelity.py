@@ -79,7 +79,8 @@ def _student_lines(student: StudentFidelity) -> Iterator[str]:
     problems = f" of {first.problems} problems" if first else ""
     yield f"## {markdown_escape(student.model)}"
     yield ""
-    yield f"{student.compared} of {student.traces} texts{problems} compared{tokens}. ±: half of the 95% interval by problem."
+    counted = f"{student.compared} of {student.traces} texts{problems} compared{tokens}"
+    yield f"{counted}. ±: half of the 95% interval, clustered by problem."
     if student.reason:
         yield f"KL and its kin are not defined: {markdown_escape(student.reason)}."
     yield from (f"Note: {markdown_escape(note)}." for note in student.notes)
