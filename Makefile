@@ -1,26 +1,33 @@
 # Everything a newcomer needs: `make demo`, `make test`. Both make .venv by themselves.
 PYTHON ?= python3
-# A plain "torch" would take several GB of CUDA libraries where a CPU build is enough for the demo and the tests.
+# What pip installs as torch. From the public index that is, on Linux, the build with CUDA, of several GB:
+# see the README for the build without it.
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-vllm lint install clean
+.PHONY: demo test test-all test-vllm lint docs coverage constraints install clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable ".[transformers,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[transformers,dev]"
 	touch $@
 
 demo: install
 	$(BIN)/python examples/demo.py
 
-test: install lint
+# The quick part of the suite.
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Everything that needs no vLLM: slow tests, the docs, and whether the pinned versions can be installed together.
+test-all: lint docs
+	$(BIN)/pip install --quiet --dry-run --constraint constraints.txt ".[transformers,dev,graders]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm"
 
 # vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract of all engines, side by side.
 test-vllm:
@@ -34,7 +41,23 @@ test-vllm:
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy evalkit tasks
+	$(BIN)/mypy
+
+# The site lies in site/ afterwards. Nothing is fetched.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# Lines and branches that the quick tests run, subprocesses included; fails below the floor in pyproject.toml.
+coverage: install
+	$(BIN)/coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
+# Pin what is installed now.
+constraints: install
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > .constraints
+	mv .constraints constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

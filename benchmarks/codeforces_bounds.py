@@ -147,7 +147,13 @@ def main() -> None:
         sets = [drawn(contests, rng) for _ in range(options.draws)]
         found = np.array([bounds(s) for s in sets])
         median = np.median(found, axis=0).tolist()
-        print(row(f"{name}, ten of {len(contests)}: median", np.mean([len(difficulties_of(s)) for s in sets]), median))
+        print(
+            row(
+                f"{name}, ten of {len(contests)}: median",
+                float(np.mean([len(difficulties_of(s)) for s in sets])),
+                median,
+            )
+        )
         print(
             f"    sets of which all nine bounds are at most what was asked: {(found <= asked).all(axis=1).mean():.1%}"
         )
@@ -156,11 +162,11 @@ def main() -> None:
     for name, contests in fixed.items():
         d, cells = np.array(difficulties_of(contests)), []
         for rating, n in TARGET:
-            found = []
+            errors: list[float] = []
             for _ in range(1000):
                 solved = rng.binomial(n, solve(rating - d - rng.normal(0, options.noise_sd, d.size)))
-                found.append(fit_solve_model(d, solved, np.full(d.size, n), noise=((0.0, 1.0),)).rating - rating)
-            cells.append(f"{np.sqrt(np.mean(np.square(found))):.0f} ({np.mean(found):+.0f})")
+                errors.append(fit_solve_model(d, solved, np.full(d.size, n), noise=((0.0, 1.0),)).rating - rating)
+            cells.append(f"{np.sqrt(np.mean(np.square(errors))):.0f} ({np.mean(errors):+.0f})")
         print(f"{name:<34}      {'  '.join(cells)}")
 
 

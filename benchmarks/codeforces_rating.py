@@ -11,6 +11,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -55,14 +56,15 @@ def people() -> None:
     ratings: dict[int, Floats] = {}
     ranks: dict[int, Floats] = {}
     table = pd.read_csv(folder / "rating_changes_908.csv.gz")
-    ratings[908], ranks[908] = table["old_rating"].to_numpy(float), table["rank"].rank().to_numpy()
+    ratings[908] = table["old_rating"].to_numpy(float)
+    ranks[908] = np.asarray(table["rank"].rank(), dtype=np.float64)
     contests = []
     with (folder / "problem_ratings.csv").open() as stream:
         listed = {row["id"]: row for row in csv.DictReader(stream)}
     for path in sorted((folder / "standings").glob("*.csv.gz")):
         contest, table = int(path.name[:4]), pd.read_csv(path)
         ratings[contest] = table["old_rating"].to_numpy(float)
-        ranks[contest] = (-(table["points"] * 1e6 - table["penalty"])).rank().to_numpy()
+        ranks[contest] = np.asarray((-(table["points"] * 1e6 - table["penalty"])).rank(), dtype=np.float64)
         found = [row for name, row in listed.items() if re.fullmatch(rf"{contest}[A-Z]", name)]
         problems = tuple(
             ContestProblem(row["id"][4:], float(row["points"] or 1), int(float(row["rating"]))) for row in found
@@ -76,7 +78,7 @@ def people() -> None:
                 table["points"].to_numpy(float),
                 table["penalty"].to_numpy(float),
             )
-            scoring = "icpc" if contest == 1342 else "points"
+            scoring: Literal["points", "icpc"] = "icpc" if contest == 1342 else "points"
             contests.append(Contest(contest, "", "", scoring, problems, None, shown))
 
     def somebody(contest: int, rating: float) -> int:
@@ -111,11 +113,11 @@ def people() -> None:
         inside = 0
         for _ in range(300):
             rating = float(rng.integers(low, low + 200))
-            who = {c.id: somebody(c.id, rating) for c in contests}
-            if min(who.values()) < 0:
+            places = {c.id: somebody(c.id, rating) for c in contests}
+            if min(places.values()) < 0:
                 continue
             rows = [
-                Solve(c.id, p.index, int(solved[c.id][who[c.id], j]), 1)
+                Solve(c.id, p.index, int(solved[c.id][places[c.id], j]), 1)
                 for c in contests
                 for j, p in enumerate(c.problems)
             ]

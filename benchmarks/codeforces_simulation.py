@@ -156,8 +156,8 @@ def main() -> None:
                 revealed = options.reading == "shared" and name == "people"
                 if revealed:
                     limit = f" bound {bound(rating, n, rated.tolist(), 0.0):>3.0f}"
-                fields = min(options.fields, RATED_FIELDS) if name == "elo" else options.fields
-                report(name, rating, n, found[name, rating, n], fields, limit)
+                count = min(options.fields, RATED_FIELDS) if name == "elo" else options.fields
+                report(name, rating, n, found[name, rating, n], count, limit)
 
 
 if __name__ == "__main__":

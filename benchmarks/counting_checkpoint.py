@@ -28,7 +28,7 @@ _WRITTEN = [ord(each) for each in string.ascii_lowercase + " "]
 
 def mean_length(letter: str) -> float:
     """Tokens that a prompt with this capital letter gets, about."""
-    return SHORTEST * (LONGEST / SHORTEST) ** (CLASSES.index(letter) / (len(CLASSES) - 1))
+    return SHORTEST * math.pow(LONGEST / SHORTEST, CLASSES.index(letter) / (len(CLASSES) - 1))
 
 
 def prompts(letters: Sequence[str], count: int, seed: int) -> list[str]:

@@ -6,6 +6,7 @@ Prints a markdown table, and the cells below 93% or above 97.5%.
 
 import argparse
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from simulated_models import FAMILIES, HELD_OUT, LATER, MEANS, PROBLEMS, SAMPLES
 from evalkit.stats import Estimate, cons_at_k, pass_at_k
 
 
+def passed(rates: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    """The probability that one of k samples is right."""
+    return np.asarray(1 - (1 - rates) ** k)
+
+
 def binary_cons(values: npt.NDArray[np.float64], k: int) -> Estimate:
     """cons@k where every wrong answer is the same one: the majority of k votes on right and wrong."""
     answers = [["right" if v else "wrong" for v in row] for row in values]
@@ -29,7 +35,8 @@ def binary_cons_truth(rates: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.
     """The probability that right beats wrong among k votes, a tie counted as one half."""
     from scipy.stats import binom
 
-    return binom.sf(k / 2, k, rates) + (0.5 * binom.pmf(k // 2, k, rates) if k % 2 == 0 else 0.0)
+    tied = 0.5 * binom.pmf(k // 2, k, rates) if k % 2 == 0 else 0.0
+    return np.asarray(binom.sf(k / 2, k, rates) + tied)
 
 
 def main() -> None:
@@ -49,13 +56,9 @@ def main() -> None:
         if not (0.93 <= found.run <= 0.975 and 0.93 <= found.problems <= 0.975):
             outside.append(row)
     for mean, (n, k) in product((0.1, 0.5, 0.9), ((16, 4), (16, 16), (64, 16), (64, 64))):
-        pass_ = coverage(
-            "beta 2", mean, 30, n, runs // 4, lambda v, k=k: pass_at_k(v, k), lambda p, k=k: 1 - (1 - p) ** k
-        )
+        pass_ = coverage("beta 2", mean, 30, n, runs // 4, partial(pass_at_k, k=k), partial(passed, k=k))
         print(f"| pass@{k} | beta 2 | {mean} | 30 | {n} | {pass_.run:.1%} | {pass_.problems:.1%} |", flush=True)
-        cons = coverage(
-            "beta 2", mean, 30, n, runs // 4, lambda v, k=k: binary_cons(v, k), lambda p, k=k: binary_cons_truth(p, k)
-        )
+        cons = coverage("beta 2", mean, 30, n, runs // 4, partial(binary_cons, k=k), partial(binary_cons_truth, k=k))
         print(f"| cons@{k} | beta 2 | {mean} | 30 | {n} | {cons.run:.1%} | {cons.problems:.1%} |", flush=True)
     for group, found_in in summary.items():
         for name in ("run", "problems"):

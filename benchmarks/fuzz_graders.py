@@ -17,7 +17,7 @@ from grading_hostile import HOSTILE
 from grading_table import CALCULUS_EQUAL, CALCULUS_UNEQUAL, EQUAL, UNEQUAL
 
 from evalkit.grading import grade_choice, grade_math, math_equal, split_thinking
-from evalkit.types import STATUSES
+from evalkit.types import STATUSES, Score
 
 _PIECES = r"""
 \frac \sqrt \pm \cup \in \left( \right) \{ \} { } [ ] ( ) | ^ _ ! % & \\ , ; : = < > + - * / . $ \$ \text{ \boxed{
@@ -75,10 +75,11 @@ def main() -> int:
             result = call()
             taken = time.monotonic() - start
             calls += 1
-            status = getattr(result, "status", "correct")
+            status = result.status if isinstance(result, Score) else "correct"
             errors += status == "error"
-            if status == "error" and "timeout" not in result.explanation and "nested" not in result.explanation:
-                print(f"FAILED: {gold!r} {answer!r}: {result.explanation}")
+            explanation = result.explanation if isinstance(result, Score) else ""
+            if status == "error" and "timeout" not in explanation and "nested" not in explanation:
+                print(f"FAILED: {gold!r} {answer!r}: {explanation}")
                 return 1
             if taken > slowest[0]:
                 slowest = (taken, f"{gold!r} {answer!r}")

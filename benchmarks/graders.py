@@ -116,7 +116,7 @@ def main() -> None:
     if options.choices.exists():
         choices_report(options.choices)
     for row in missed if "evalkit" in options.graders else ():
-        print(f"evalkit differs: gold {row['gold'][:60]!r}, {row.get('pred', row.get('response'))[-80:]!r}")
+        print(f"evalkit differs: gold {row['gold'][:60]!r}, {(row.get('pred') or row['response'])[-80:]!r}")
 
 
 if __name__ == "__main__":

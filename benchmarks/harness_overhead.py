@@ -21,40 +21,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines import Engine
+from evalkit.engines.options import ReplayOptions
+
 TEXT = "The sum of the first hundred numbers is 5050. " * 44
 PROBLEMS = 1000
 
 
-class InstantEngine:
+class InstantEngine(Engine):
     """Answers at once; every third answer is wrong."""
 
     name = "instant"
-    tokenizer = None
+    options_class = ReplayOptions
     seconds = 0.0
 
     def identity(self) -> dict[str, Any]:
         return {"backend": self.name}
 
-    def environment(self) -> dict[str, Any]:
-        return {}
-
-    def context_length(self) -> None:
-        return None
-
-    def render(self, request: Any) -> None:
-        return None
-
     def generate(self, requests: Iterator[Any]) -> Iterator[Any]:
         from evalkit.types import Completion
 
         begun = time.perf_counter()
-        for index, request in enumerate(requests):
-            text = f"{TEXT} The answer is \\boxed{{{2 if index % 3 else 3}}}"
-            yield Completion(*request.key, text, "stop", 50, 500, 0.001)
+        for count, request in enumerate(requests):
+            text = f"{TEXT} The answer is \\boxed{{{2 if count % 3 else 3}}}"
+            task, problem_id, index = request.key
+            yield Completion(task, problem_id, index, text, "stop", 50, 500, 0.001)
         self.seconds = time.perf_counter() - begun
-
-    def close(self) -> None:
-        pass
 
 
 class InstantScorer:
@@ -62,7 +54,7 @@ class InstantScorer:
 
     pending = 0
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         self._scores: list[Any] = []
 
     def start(self) -> None:
@@ -97,10 +89,10 @@ def measure(samples: int, grade: bool) -> None:
     plan = TaskPlan(task, problems, SamplingParams(n=samples // PROBLEMS), TaskSpec("arithmetic"))
     engine = InstantEngine()
     if not grade:
-        evalkit.run.Scorer = InstantScorer  # type: ignore[assignment, misc]
+        evalkit.run.session.__dict__["Scorer"] = InstantScorer
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder) / "run")
-        session = evalkit.run.RunSession(run, "instant", [plan], engine, find_protocol("deepseek-r1"))
+        session = evalkit.run.session.RunSession(run, "instant", [plan], engine, find_protocol("deepseek-r1"))
         begun = time.perf_counter()
         (report,) = session.execute(DataSource(), 0, None, quiet=True)
         seconds = time.perf_counter() - begun
@@ -118,7 +110,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
-        measure(*arguments.samples, arguments.grade)
+        measure(arguments.samples[0], arguments.grade)
         return
     print("| completions | to the disk, a second | graded and reported, a second | peak |\n|-|-|-|-|", flush=True)
     for samples in arguments.samples:

@@ -59,7 +59,8 @@ def below(root: int) -> dict[int, tuple[str, float]]:
 
 def soak(count: int, workers: int) -> tuple[list[tuple[str, str]], int]:
     """The verdicts, and how many processes are left."""
-    begin, verdicts = time.monotonic(), []
+    begin = time.monotonic()
+    verdicts: list[tuple[str, str]] = []
     points = {max(1, count * k // 6) for k in range(1, 7)}
     with Sandbox() as sandbox:
         for name, judgement in judge_all(programs(count), workers=workers, sandbox=sandbox):

@@ -2,7 +2,13 @@
 
 
 class EvalkitError(Exception):
-    """What a user did wrong. The command line prints it without a traceback and exits with `exit_code`."""
+    """What a user did wrong. The command line prints it without a traceback and exits with `exit_code`.
+
+    Examples:
+        >>> print(EvalkitError("There is no task 'amie24'.", "did you mean aime24?"))
+        There is no task 'amie24'.
+        hint: did you mean aime24?
+    """
 
     exit_code = 2
 
@@ -16,6 +22,11 @@ class EvalkitError(Exception):
 
 
 class RunIncompleteError(EvalkitError):
-    """A run that could not finish. What was done is on disk; the hint says how to resume."""
+    """A run that could not finish. What was done is on disk; the hint says how to resume.
+
+    Examples:
+        >>> RunIncompleteError("The disk is full.", "free some space and run the same command again.").exit_code
+        1
+    """
 
     exit_code = 1

@@ -24,7 +24,12 @@ _SOLUTION = re.compile(r"<\|(?:begin|end)_of_solution\|>|<\|(?:START|END)_RESPON
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A response taken apart. `response` is None where a thinking block was never closed: nothing was answered."""
+    """A response taken apart. `response` is None where a thinking block was never closed: nothing was answered.
+
+    Examples:
+        >>> Thinking("1 + 1 makes 2.", "2").response
+        '2'
+    """
 
     thinking: str
     response: str | None
@@ -35,6 +40,12 @@ def split_thinking(text: str) -> Thinking:
 
     The answer is what follows the last closing tag; where nothing follows it, what stands between it and the closing
     tag before. Text without any tag is all answer, so splitting an answer again changes nothing.
+
+    Examples:
+        >>> split_thinking("<think>1 + 1</think>2")
+        Thinking(thinking='<think>1 + 1', response='2')
+        >>> split_thinking("<think>never closed").response is None
+        True
     """
     tags = list(_TAG.finditer(text))
     if not tags:

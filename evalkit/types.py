@@ -11,17 +11,29 @@ from evalkit.errors import EvalkitError
 Status = Literal["correct", "wrong", "no_answer", "truncated", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FinishReason = Literal["stop", "length", "repetition", "error"]
+Unit = Literal["%", "rating", "count", "tokens", "seconds"]
+Fact = str | int | float | bool | None
 
 
 class Message(TypedDict):
-    """One chat message."""
+    """One chat message.
+
+    Examples:
+        >>> Message(role="user", content="What is 1 + 1?")
+        {'role': 'user', 'content': 'What is 1 + 1?'}
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class SampleKey(NamedTuple):
-    """What identifies one completion of a run."""
+    """What identifies one completion of a run.
+
+    Examples:
+        >>> SampleKey("aime24", "60", 3)
+        SampleKey(task='aime24', problem_id='60', sample_index=3)
+    """
 
     task: str
     problem_id: str
@@ -30,7 +42,12 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of a benchmark; `target` is what is right: an answer, a letter, encoded tests."""
+    """One problem of a benchmark; `target` is what is right: an answer, a letter, encoded tests.
+
+    Examples:
+        >>> Problem("sum-1", "What is 1 + 1?", "2").target
+        '2'
+    """
 
     id: str
     prompt: str
@@ -43,6 +60,10 @@ class SamplingParams:
     """How completions are drawn. `temperature` 0 is greedy; `n` completions a problem; `seed` is the run's.
 
     Raises EvalkitError on a value that no engine could sample with.
+
+    Examples:
+        >>> SamplingParams(temperature=0, max_tokens=1024).n
+        1
     """
 
     temperature: float = 0.6
@@ -74,7 +95,13 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to be made. `response_prefix` opens the response where the chat template does not."""
+    """One completion to be made. `response_prefix` opens the response where the chat template does not.
+
+    Examples:
+        >>> message = Message(role="user", content="What is 1 + 1?")
+        >>> Request("sums", "sum-1", 0, (message,), SamplingParams()).key
+        SampleKey(task='sums', problem_id='sum-1', sample_index=0)
+    """
 
     task: str
     problem_id: str
@@ -103,6 +130,10 @@ class Completion:
     `completion_tokens` count tokens, the end-of-sequence token included, and are None where the engine does not tell;
     `seconds` is wall-clock time from the
     request's start to its end. With finish_reason "error", `error` says what went wrong and `text` may be cut.
+
+    Examples:
+        >>> Completion("sums", "1", 0, "It is", "length", prompt_tokens=12, completion_tokens=2, seconds=0.1).truncated
+        True
     """
 
     task: str
@@ -131,7 +162,14 @@ class Score:
     """What a grader says of one completion.
 
     `value` in [0, 1]; `answer` is what was extracted, None where nothing was; `extracted_by` names the rule that
-    found it; `key` is set by the engine. A run's statuses add up to its number of completions.
+    found it. `metadata` holds facts that a task's own metrics are made of, such as a judge's verdict. `key` is set by
+    evalkit. A run's statuses add up to its number of completions.
+
+    Raises ValueError on a value outside [0, 1] and on an unknown status.
+
+    Examples:
+        >>> Score(1.0, "correct", answer="2").status
+        'correct'
     """
 
     value: float
@@ -140,6 +178,7 @@ class Score:
     explanation: str = ""
     extracted_by: str = ""
     key: SampleKey | None = None
+    metadata: Mapping[str, Fact] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -148,20 +187,31 @@ class Score:
             raise ValueError(f"a score's status is one of {', '.join(STATUSES)}, not {self.status!r}")
 
 
+class Interval(NamedTuple):
+    """The two ends of a 95% interval."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number of a report, in `unit`; `n` counts the completions it rests on.
+    """A figure of a report, in `unit`; `n` counts the completions it rests on.
 
-    `stderr` and `interval` (95%) are over problems: another set of the same kind. `stderr_run` and `interval_run` are
-    run to run: the same problems, new completions. None where there is none.
+    `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
+    `interval_run` are run to run: the same problems, new completions. None where there is none.
+
+    Examples:
+        >>> Metric("pass@1", 72.6, n=1920, unit="%", stderr_problems=8.1).value
+        72.6
     """
 
     name: str
     value: float
-    stderr: float | None
     n: int
-    unit: str
-    interval: tuple[float, float] | None = None
+    unit: Unit
     stderr_run: float | None = None
-    interval_run: tuple[float, float] | None = None
+    interval_run: Interval | None = None
+    stderr_problems: float | None = None
+    interval_problems: Interval | None = None
     note: str = ""

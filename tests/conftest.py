@@ -1,9 +1,17 @@
 """Fixtures that several test modules share."""
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+
+if importlib.util.find_spec("hypothesis"):  # the environment of `make test-vllm` has none
+    import hypothesis
+
+    # the same examples each time, however busy the machine is
+    hypothesis.settings.register_profile("evalkit", deadline=None, derandomize=True)
+    hypothesis.settings.load_profile("evalkit")
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -19,7 +27,24 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What evalkit remembers of its user, such as trusted task files, is that of the tests alone."""
+    folder = tmp_path_factory.mktemp("state")
+    os.environ["XDG_STATE_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint() -> Path:
     """The smallest of the demo's real checkpoints."""
     return REPOSITORY / "examples" / "tiny_distill" / "student-distilled"
+
+
+@pytest.fixture
+def patient_graders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time enough for a comparison on a busy machine, where what is tested is its result."""
+    import evalkit.grading.math as graders
+
+    monkeypatch.setattr(graders.compare_answers, "__kwdefaults__", {"timeout": 30.0})
+    monkeypatch.setattr(graders, "CALCULUS_TIMEOUT", 20.0)

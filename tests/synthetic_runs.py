@@ -10,7 +10,7 @@ import numpy as np
 from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.store.lines import encode_line
 from evalkit.store.run import RunDirectory, completion_record, score_record
-from evalkit.types import Completion, SampleKey, SamplingParams, Score
+from evalkit.types import Completion, SampleKey, SamplingParams, Score, Status
 
 Values = Mapping[str, Sequence[Sequence[bool]]]
 Length = Callable[[np.random.Generator, int], int]
@@ -82,15 +82,15 @@ def _write_samples(
     length: Length,
     limit: int,
 ) -> None:
-    store = run.task(name)
-    store.folder.mkdir(parents=True, exist_ok=True)
+    files = run.files(name)
+    files.folder.mkdir(parents=True, exist_ok=True)
     completions, scores = [], []
     for problem_id, row in zip(ids, values, strict=True):
         for i, right in enumerate(row):
             tokens = length(rng, i)
             cut = tokens >= limit and not right
             answer = "42" if right else None if cut or i % 7 == 6 else str(i % 5)
-            status = "correct" if right else "truncated" if cut else "no_answer" if answer is None else "wrong"
+            status: Status = "correct" if right else "truncated" if cut else "no_answer" if answer is None else "wrong"
             text = f"thinking</think>\\boxed{{{answer}}}"
             completion = Completion(
                 name, problem_id, i, text, "length" if cut else "stop", 80, min(tokens, limit), tokens / 50
@@ -98,8 +98,8 @@ def _write_samples(
             completions.append(encode_line(completion_record(completion)))
             score = Score(float(right), status, answer, key=SampleKey(name, problem_id, i))
             scores.append(encode_line(score_record(score, f"{name}@1")))
-    store.completions_path.write_bytes(b"".join(completions))
-    store.scores_path.write_bytes(b"".join(scores))
+    files.completions_path.write_bytes(b"".join(completions))
+    files.scores_path.write_bytes(b"".join(scores))
 
 
 def solve_rates(problems: int, n: int, mean: float, seed: int = 0) -> list[list[bool]]:

@@ -39,7 +39,7 @@ def test_grouped_attention_is_attention() -> None:
     lengths = torch.tensor([60] * 8 + [20] * 8 + [3] * 4)
     mask = torch.zeros(20, 1, 1, 64).masked_fill(torch.arange(64) >= lengths[:, None, None, None], -torch.inf)
     module = torch.nn.Module()
-    module.num_key_value_groups = 2
+    module.num_key_value_groups = 2  # type: ignore[assignment]
     whole = attend(module, query, key, value, mask)[0]
     with grouped(group_rows(lengths.numpy(), 16)):
         parts = attend(module, query, key, value, mask)[0]

@@ -96,7 +96,7 @@ def test_local_rows_keep_limits_and_lose_tags(data_dir: Path) -> None:
 
 
 def test_prompts_ask_for_the_language() -> None:
-    asked = {name: CodeForces(language=name).messages(problem())[0]["content"] for name in ("any", "cpp", "python")}  # type: ignore[arg-type]
+    asked = {name: CodeForces(language=name).messages(problem())[0]["content"] for name in ("any", "cpp", "python")}
     assert "C++17 or Python 3" in asked["any"]
     assert "C++17" in asked["cpp"]
     assert "Python" not in asked["cpp"]
@@ -201,7 +201,7 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
         recorded.append(json.dumps({"problem_id": row["id"], "text": ["<think>\nhm</think>\n" + t for t in texts]}))
     path = tmp_path / "recorded.jsonl"
     path.write_text("\n".join(recorded) + "\n")
-    home = {"EVALKIT_CODEFORCES": str(tmp_path / "home"), "EVALKIT_DATA": str(data_dir)}
+    home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home"), "EVALKIT_DATA": str(data_dir)}
     options = ("-n", 2, "-T", "contests=all", "--backend", "replay", "--recorded", path, "-o", tmp_path / "run")
     evalkit("run", "recorded", "-t", "codeforces", *options, "--quiet", **home)
     report = json.loads((tmp_path / "run" / "codeforces" / "report.json").read_text())
@@ -214,7 +214,7 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     by_hand = rating_by_hand(np.array([r["rating"] for r in rated]), np.array([solved[r["id"]] for r in rated]), 2)
     rating = metrics["rating"]
     assert abs(rating["value"] - by_hand) <= 2
-    assert rating["interval"][0] < by_hand < rating["interval"][1]
+    assert rating["interval_problems"][0] < by_hand < rating["interval_problems"][1]
     assert "from problem ratings" in rating["note"]
     assert "samples only for 392 of 392 problems: an upper bound" in rating["note"]
     with (data_dir / "codeforces" / "active_users_2024_ratings.csv").open() as stream:

@@ -180,9 +180,9 @@ def test_a_broken_fetch_takes_up_where_it_was(server: ApiServer, tmp_path: Path)
         Api(tmp_path / "none", "http://127.0.0.1:9/api", interval=0).get("problemset.problems")
 
 
-def saved(tmp_path: Path, contest: int = 101, kind: str = "CF", **changed: Any) -> list[Path]:
+def saved(tmp_path: Path, contest: int = 101, kind: str = "CF", changed: dict[str, Any] | None = None) -> list[Path]:
     paths = []
-    for method, result in {**responses_of(contest, kind), **changed}.items():
+    for method, result in {**responses_of(contest, kind), **(changed or {})}.items():
         if method != "user.ratedList":
             path = tmp_path / f"{method}.json.gz"
             path.write_bytes(gzip.compress(json.dumps({"status": "OK", "result": result}).encode()))
@@ -200,16 +200,16 @@ def imported(paths: list[Path], contest: int = 101) -> None:
 def test_truncated_responses_are_named(tmp_path: Path) -> None:
     whole = responses_of(101)
     standings = whole["contest.standings"]
-    short = {**standings, "rows": standings["rows"][:40]}
+    short: dict[str, Any] = {**standings, "rows": standings["rows"][:40]}
     with pytest.raises(EvalkitError, match=r"hold 40 of its 60 rated participants \(40 rows\): they are truncated"):
-        imported(saved(tmp_path, **{"contest.standings": short}))
+        imported(saved(tmp_path, changed={"contest.standings": short}))
     with pytest.raises(EvalkitError, match="have no rows"):
-        imported(saved(tmp_path, **{"contest.standings": {**standings, "rows": []}}))
+        imported(saved(tmp_path, changed={"contest.standings": {**standings, "rows": []}}))
     cut = [{**row, "problemResults": row["problemResults"][:2]} for row in standings["rows"]]
     with pytest.raises(EvalkitError, match="2 results for 3 problems"):
-        imported(saved(tmp_path, **{"contest.standings": {**standings, "rows": cut}}))
+        imported(saved(tmp_path, changed={"contest.standings": {**standings, "rows": cut}}))
     with pytest.raises(EvalkitError, match="none of contest"):
-        imported(saved(tmp_path, **{"contest.ratingChanges": []}))
+        imported(saved(tmp_path, changed={"contest.ratingChanges": []}))
     with pytest.raises(EvalkitError, match="no rating changes of contest 101"):
         imported(saved(tmp_path)[:1])
     path = saved(tmp_path)[0]
@@ -245,7 +245,7 @@ def test_values_that_are_none_are_named(tmp_path: Path, method: str, path: list[
     for place in places:
         place[path[-1]] = value
     with pytest.raises(EvalkitError, match=re.escape(says)):
-        imported(saved(tmp_path, **{method: record}))
+        imported(saved(tmp_path, changed={method: record}))
 
 
 def test_icpc_contests_and_divisions(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_torn_sets_are_refused(tmp_path: Path) -> None:
 
 
 def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: Path) -> None:
-    home = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
+    home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
     api = ("--api-url", server.url, "--interval", "0")
     done = evalkit("codeforces", "contest", "fetch", 101, 102, "--set", "two", *api, **home)
     assert "2 contests, 2 with standings" in done.stdout
@@ -321,7 +321,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
 
 
 def test_commands_import_and_say_what_is_wrong(tmp_path: Path) -> None:
-    home = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
+    home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
     output = tmp_path / "set.json"
     done = evalkit("codeforces", "contest", "import", *saved(tmp_path), "-o", output, **home)
     assert "1 contests, 1 with standings" in done.stdout

@@ -4,6 +4,7 @@ import csv
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def columns(path: Path) -> dict[str, np.ndarray]:
 
 def shown_ranks(table: dict[str, np.ndarray]) -> np.ndarray:
     key = -(table["points"] * 1e6 - table["penalty"])
-    return np.searchsorted(np.sort(key), key) + 1
+    return np.asarray(np.searchsorted(np.sort(key), key) + 1)
 
 
 def standing(points: np.ndarray, ratings: np.ndarray, solved: np.ndarray | None = None) -> Standings:
@@ -134,13 +135,14 @@ def test_ratings_that_give_no_number(ratings: list[object], says: str) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 3.5, -1, np.nan, np.inf, None])
-def test_ranks_that_nobody_has(rank: float | None) -> None:
+def test_ranks_that_nobody_has(rank: Any) -> None:
     with pytest.raises(InvalidStandingsError, match="ranks go from 1 to 3, 1 of 1 do not"):
         performance(rank, [1500, 1400])
+    missing: Any = rank if rank != 3.5 else None
     with pytest.raises(InvalidStandingsError, match="ranks"):
         performances([1, rank], [1500, 1400])
     with pytest.raises(InvalidStandingsError, match="ranks"):
-        rating_changes([1, rank if rank != 3.5 else None], [1500, 1400])
+        rating_changes([1, missing], [1500, 1400])
 
 
 def test_changes_do_not_depend_on_the_order_of_the_rows() -> None:

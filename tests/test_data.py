@@ -2,21 +2,23 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from synthetic import aime_rows, gpqa_csv, gpqa_rows, math_rows, write_all, write_jsonl
 
-from evalkit import EvalkitError
+from evalkit import EvalkitError, Problem
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import fingerprint_targets
-from evalkit.run.session import plan_task
+from evalkit.run.planning import choose_tasks, plan_task
 
 
-def load(name: str, folder: Path, allow_changed: bool = True):
+def load(name: str, folder: Path, allow_changed: bool = True) -> Sequence[Problem]:
     return TaskSpec(name).create().load(DataSource(folder, allow_changed))
 
 
@@ -55,7 +57,8 @@ def test_gpqa_letters_are_spread_and_do_not_depend_on_the_other_rows(tmp_path: P
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a" / "aime_2024" / "train.jsonl", aime_rows())
-    pd.DataFrame(aime_rows()).to_parquet((tmp_path / "b").mkdir() or tmp_path / "b" / "x.parquet")
+    (tmp_path / "b").mkdir()
+    pd.DataFrame(aime_rows()).to_parquet(tmp_path / "b" / "x.parquet")
     (tmp_path / "b" / "aime_2024").mkdir()
     (tmp_path / "b" / "x.parquet").rename(tmp_path / "b" / "aime_2024" / "train.parquet")
     changed = aime_rows()
@@ -79,7 +82,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
         ([{"id": 1, "problem": "?", "answer": None}], "Row 1 of .* has no answer"),
     ],
 )
-def test_wrong_sets_stop_the_run(tmp_path: Path, rows: list, message: str) -> None:
+def test_wrong_sets_stop_the_run(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     write_jsonl(tmp_path / "aime_2024" / "train.jsonl", rows)
     with pytest.raises(EvalkitError, match=message):
         load("aime24", tmp_path, allow_changed=False)
@@ -88,7 +91,7 @@ def test_wrong_sets_stop_the_run(tmp_path: Path, rows: list, message: str) -> No
 def test_a_changed_answer_stops_the_run(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "aime_2024" / "train.jsonl", aime_rows())
     with pytest.raises(EvalkitError, match="right answers of aime24 are not those of the benchmark") as caught:
-        plan_task(TaskSpec("aime24"), find_protocol("deepseek-r1"), DataSource(tmp_path), 0, None, None)
+        plan_task(choose_tasks("aime24")[0], find_protocol("deepseek-r1"), DataSource(tmp_path), 0, None, None)
     assert "--allow-changed-data" in caught.value.hint
 
 
@@ -143,7 +146,7 @@ def test_the_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(("name", "rows"), [("aime24", 30), ("math500", 500), ("gpqa_diamond", 198)])
 def test_the_real_sets_are_the_benchmarks(data_dir: Path, name: str, rows: int) -> None:
     source = DataSource(data_dir)
-    plan = plan_task(TaskSpec(name), find_protocol("deepseek-r1"), source, 0, None, None)
+    plan = plan_task(choose_tasks(name)[0], find_protocol("deepseek-r1"), source, 0, None, None)
     assert len(plan.problems) == rows
     assert fingerprint_targets(plan.problems) == plan.task.targets_sha256
     assert len({p.prompt for p in plan.problems}) == rows

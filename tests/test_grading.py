@@ -11,6 +11,8 @@ from evalkit.grading import grade_math, math_equal, split_thinking
 from evalkit.grading.external import grader
 from evalkit.grading.math import compare_answers
 
+pytestmark = pytest.mark.usefixtures("patient_graders")
+
 
 @pytest.mark.parametrize(("gold", "answer"), EQUAL)
 def test_same_meaning(gold: str, answer: str) -> None:
@@ -76,9 +78,11 @@ def test_an_answer_inside_thinking_is_none() -> None:
     assert grade_math("<think>\\boxed{42}</think> I do not know.", "42").status == "no_answer"
 
 
-def test_timeout_is_an_error_not_a_wrong_answer() -> None:
+def test_timeout_is_an_error_not_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = "\\sum_{i=1}^{2000}\\sum_{j=1}^{2000}\\sum_{k=1}^{2000} ijk"
-    score = grade_math(f"\\boxed{{{slow}}}", "5")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(compare_answers, "__kwdefaults__", {"timeout": 1.0})
+        score = grade_math(f"\\boxed{{{slow}}}", "5")
     assert (score.status, score.value) == ("error", 0)
     assert "timeout" in score.explanation
     assert grade_math("\\boxed{\\sqrt{25}}", "5").status == "correct"

@@ -37,7 +37,8 @@ def test_labelled_pairs(data_dir: Path) -> None:
         if not row["debatable"] and row["stratum"] != "latex_parser"
     ]
     assert len(counted) == 287
-    missed, invented = [], []
+    missed: list[str] = []
+    invented: list[str] = []
     for row in counted:
         written = [row["response"]] if "response" in row else [row["pred"], SENTENCE % row["pred"]]
         if any((grade_math(text, row["gold"]).status == "correct") != row["expected"] for text in written):

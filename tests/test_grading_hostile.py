@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from grading_hostile import HOSTILE
 
 from evalkit.grading import grade_choice, grade_math, math_equal
 from evalkit.grading.math import MEMORY_MB, compare_answers
-from evalkit.types import STATUSES
+from evalkit.types import STATUSES, Score
 from evalkit.workers import WorkerPool
 
-LIMIT = 1.5  # seconds a call
+LIMIT = 15  # seconds a call: ten times what it may take on an idle machine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +32,7 @@ def test_the_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[str(number) for number in range(len(HOSTILE))])
 def test_hostile_input_is_answered_in_time(text: str) -> None:
-    calls = (
+    calls: tuple[Callable[[], Score], ...] = (
         lambda: grade_math(text, "7"),
         lambda: grade_math("\\boxed{" + text + "}", "7"),
         lambda: grade_choice(text, "A", ["one", "two", "three", "four"]),
@@ -111,5 +112,5 @@ def test_an_answer_that_takes_too_long_is_told_from_a_wrong_one() -> None:
     start = time.monotonic()
     verdict = compare_answers("7", slow, timeout=0.2)
     assert verdict.equal is None
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < LIMIT
     assert compare_answers("7", "\\sqrt{49}").equal is True

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,8 @@ answers = st.one_of(
 texts = st.text(alphabet=st.characters(codec=None), max_size=200) | st.text(
     "\\{}()[]$^_ &,;:=<>+-*/|!%.x19aB\n", max_size=60
 )
+
+pytestmark = pytest.mark.usefixtures("patient_graders")
 
 
 def same(gold: str, answer: str) -> bool:

@@ -18,7 +18,7 @@ def decoded(line: bytes) -> dict[str, object]:
         raise ValueError("its checksum does not fit")
     record = json.loads(line)
     record.pop("crc", None)
-    return record
+    return dict(record)
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -36,8 +36,10 @@ def run_until_killed(arguments: list[object], path: Path, more_bytes: int, pause
     """Start the command and kill it when the file has grown by `more_bytes`, after a pause; it may end before that."""
     goal = (path.stat().st_size if path.exists() else 0) + more_bytes
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([EVALKIT, *map(str, arguments)], env=environment, cwd=REPOSITORY, **quiet)
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [EVALKIT, *map(str, arguments)], env=environment, cwd=REPOSITORY, stdout=null, stderr=null
+    )
     while process.poll() is None and (path.stat().st_size if path.exists() else 0) < goal:
         time.sleep(0.001)
     time.sleep(pause)

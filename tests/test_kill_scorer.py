@@ -54,9 +54,11 @@ def alive(seen: set[tuple[int, str]]) -> set[tuple[int, str]]:
 
 def kill_in_mid_run(arguments: Sequence[object], path: Path, lines: int, folder: Path) -> None:
     """Start the command, kill it alone when `path` has so many lines, and wait for the end of all that it started."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = {**os.environ, "TMPDIR": str(folder)}
-    process = subprocess.Popen([EVALKIT, *map(str, arguments)], env=environment, cwd=REPOSITORY, **quiet)
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [EVALKIT, *map(str, arguments)], env=environment, cwd=REPOSITORY, stdout=null, stderr=null
+    )
     seen: set[tuple[int, str]] = set()
     while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < lines):
         seen |= processes_below(process.pid)
@@ -66,7 +68,7 @@ def kill_in_mid_run(arguments: Sequence[object], path: Path, lines: int, folder:
     assert len(alive(seen)) > 3, "no jail was running"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 100
     while alive(seen) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert alive(seen) == set()

@@ -64,7 +64,7 @@ def own_test(said: dict[str, Any], function: bool) -> tuple[str, str] | None:
 def test_every_recorded_generation(data_dir: Path) -> None:
     """Not those that ran into a time limit: at 6 s each, twice, they would take a quarter of an hour."""
     problems = {p.id: p for p in LiveCodeBench(release="release_v6", window="all").load(DataSource(data_dir))}
-    rows = {}
+    rows: dict[str, Any] = {}
     for path in sorted((data_dir / "code_generation_lite").glob("test*.jsonl")):
         with path.open() as stream:
             rows |= {row["question_id"]: row for row in map(json.loads, stream)}

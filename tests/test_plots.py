@@ -1,8 +1,10 @@
 """Plots: each draws one run, one problem and many; what cannot be drawn says why."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from synthetic_runs import solve_rates, write_run
 
 from evalkit.errors import EvalkitError
@@ -11,7 +13,7 @@ from evalkit.results.plots import figures as plots
 from evalkit.results.plots import samples as plots_samples
 from evalkit.results.published import load_published
 
-DRAW = {
+DRAW: dict[str, Callable[[list[Entry], str], Figure]] = {
     "tokens": plots.accuracy_against_tokens,
     "k": plots.score_against_k,
     "map": plots.solve_rate_map,
@@ -58,8 +60,9 @@ def test_pareto_front() -> None:
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
     found = entries(tmp_path / "r", 1, 2, 1)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(EvalkitError, match="no run below"):
-        load_entries([tmp_path.joinpath("empty").mkdir() or tmp_path / "empty"])
+        load_entries([tmp_path / "empty"])
     with pytest.raises(EvalkitError, match="math500"):
         plots.solve_rate_map(found, "math500")
     with pytest.raises(EvalkitError, match="doc"):

@@ -39,13 +39,13 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         assert shown() == "a 0/4, score –, truncated – | the engine is loading"
         progress.follow(lambda: first[0], lambda: 3725.4)
         assert shown().endswith("the engine is loading")
-        first[0] = time.monotonic() - 10
+        first[0] = time.monotonic() - 50
         assert shown().endswith("nothing has ended yet")
-        progress.add_completion(completion("p0", 900))
-        progress.add_completion(completion("p1", 100, "length"))
+        progress.add_completion(completion("p0", 4500))
+        progress.add_completion(completion("p1", 500, "length"))
         progress.add_score(score("p0", 1.0))
         progress.add_score(score("p1", 0.0))
-        found = re.fullmatch(r"a 2/4, score 50.0 ± 50.0, truncated 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
+        found = re.fullmatch(r"a 2/4, score 50.0 \(se 50.0\), truncated 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
         assert found
         assert 80 <= int(found[1]) <= 100
         progress.add_completion(completion("p2", 1))
@@ -53,14 +53,14 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         assert shown().endswith("2 left to grade")
         progress.add_score(score("p2", 1.0))
         progress.add_score(score("p3", 1.0))
-    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0 ± 25.0, truncated 25.0% | done"
+    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0 (se 25.0), truncated 25.0% | done"
 
 
 def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = io.StringIO()
     monkeypatch.setattr("sys.stderr", lines)
     with Progress({"a": 1}, interval=0.01):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 100
         while lines.getvalue().count("\n") < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert lines.getvalue().count("the engine is loading") >= 3
@@ -86,14 +86,14 @@ def test_the_time_left_is_right_within_a_quarter_from_the_first_hundredth_on(slo
     """In the simulated engine of benchmarks/scheduling.py; a pace by completions is wrong by a factor of 2 to 4."""
     scheduling = load_benchmark("scheduling")
     lengths = {name: rows[:60] for name, rows in scheduling.world(1, 0.8, 0.45).items()}
-    times: list[tuple[float, float]] = []
+    times: list[tuple[float, float | None]] = []
 
     def watch(now: float, queue: RequestQueue) -> None:
         if len(queue) % 50 == 0:
             times.append((now, queue.seconds_left()))
 
     end = scheduling.evalkit_queue(lengths, slots, watch)
-    shares = [left / (end - now) for now, left in times if 0.01 < now / end < 0.9]
+    shares = [left / (end - now) for now, left in times if left is not None and 0.01 < now / end < 0.9]
     assert len(shares) > 20
     assert all(0.75 < share < 1.25 for share in shares), (min(shares), max(shares))
 

@@ -6,10 +6,10 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from evalkit import EvalkitError
+from evalkit import EvalkitError, Message
 from evalkit.engines.prompts import bos_count, opened_prefix, render_prompt
 
-QUESTION = [{"role": "user", "content": "What is 1 + 1?"}]
+QUESTION: list[Message] = [{"role": "user", "content": "What is 1 + 1?"}]
 PLAIN_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

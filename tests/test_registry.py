@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_slips_are_answered_with_the_nearest(slip: str, meant: str) -> None:
 def test_a_task_file_with_options(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(OPTIONS_TASK)
-    task = TaskSpec("with_options", str(path), {"repeats": "3", "window": "none", "strict": "true"}).create()
+    task: Any = TaskSpec("with_options", str(path), {"repeats": "3", "window": "none", "strict": "true"}).create()
     assert (task.repeats, task.window, task.strict) == (3, None, True)
     with pytest.raises(EvalkitError, match=r"has no option 'repeat'\. Did you mean repeats"):
         TaskSpec("with_options", str(path), {"repeat": "3"}).create()

@@ -1,12 +1,14 @@
 """`evalkit run` from end to end: replayed completions for the paths, a real checkpoint for the whole."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import evalkit, records, told, write_recorded
 
-from evalkit.results.report import load_report, powers_of_two
+from evalkit.results.metrics import powers_of_two
+from evalkit.results.report import load_report
 from evalkit.store.run import RunDirectory, find_runs
 
 TASK = """
@@ -42,7 +44,7 @@ def texts() -> dict[str, list[str]]:
     return made
 
 
-def run(folder: Path, *more: object, code: int = 0, **fields: object):
+def run(folder: Path, *more: object, code: int = 0, **fields: object) -> subprocess.CompletedProcess[str]:
     recorded = folder / "recorded.jsonl"
     if not recorded.exists():
         write_recorded(recorded, texts(), prefix="<think>\n", **fields)
@@ -51,16 +53,16 @@ def run(folder: Path, *more: object, code: int = 0, **fields: object):
 
 
 def statuses(folder: Path) -> dict[str, int]:
-    return load_report(RunDirectory(folder / "run"), "sums").statuses
+    return load_report(RunDirectory(folder / "run").task("sums")).statuses
 
 
 def test_statuses_partition_the_samples(folder: Path) -> None:
     done = run(folder)
     assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 2, "truncated": 0, "error": 0}
-    report = load_report(RunDirectory(folder / "run"), "sums")
+    report = load_report(RunDirectory(folder / "run").task("sums"))
     assert (report.n, report.problems, report.samples) == (2, 5, 10)
-    assert report.metric("pass@1").value == pytest.approx(70)
-    assert report.metric("pass@2").value == pytest.approx(80)
+    values = {metric.name: metric.value for metric in report.metrics}
+    assert (values["pass@1"], values["pass@2"]) == pytest.approx((70, 80))
     assert "| Sums | 5 | 2 | 70.0 ± " in done.stdout
     assert done.stdout.count("\n") == 3, "what can be piped is the table alone"
 
@@ -68,7 +70,7 @@ def test_statuses_partition_the_samples(folder: Path) -> None:
 def test_what_was_cut_is_truncated_and_never_guessed_from_open_thinking(folder: Path) -> None:
     run(folder, finish_reason="length")
     assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 0, "truncated": 2, "error": 0}
-    assert load_report(RunDirectory(folder / "run"), "sums").truncation_rate == 1
+    assert load_report(RunDirectory(folder / "run").task("sums")).truncation_rate == 1
 
 
 def test_raw_text_is_kept_whole(folder: Path) -> None:
@@ -98,7 +100,7 @@ def test_growing_n_and_the_limit_makes_only_what_is_missing(folder: Path) -> Non
     kept = [(r["problem_id"], r["sample_index"]) for r in records(folder / "run/sums/completions.jsonl")]
     assert len(kept) == len(set(kept)) == 10
     run(folder, "-n", 1)
-    report = load_report(RunDirectory(folder / "run"), "sums")
+    report = load_report(RunDirectory(folder / "run").task("sums"))
     assert (report.n, report.samples) == (1, 5), "the report is over what was asked for last"
 
 
@@ -145,7 +147,7 @@ def test_score_again_lists_what_flipped(folder: Path) -> None:
     assert len(flips) == 2
     assert all("sums 4 sample" in line and "correct -> wrong" in line for line in flips)
     assert statuses(folder)["correct"] == 5
-    assert load_report(RunDirectory(folder / "run"), "sums").task_version == 2
+    assert load_report(RunDirectory(folder / "run").task("sums")).task_version == 2
 
 
 def test_a_lost_report_is_made_again(folder: Path) -> None:
@@ -154,7 +156,7 @@ def test_a_lost_report_is_made_again(folder: Path) -> None:
     whole = path.read_text()
     for content in (None, "{", whole.replace('"n": 2', '"n": 1')):
         path.unlink() if content is None else path.write_text(content)
-        load_report(RunDirectory(folder / "run"), "sums")
+        load_report(RunDirectory(folder / "run").task("sums"))
         assert path.read_text() == whole
 
 
@@ -163,7 +165,7 @@ def test_missing_samples_are_never_a_smaller_denominator(folder: Path) -> None:
     path = folder / "run/sums/completions.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     with pytest.raises(Exception, match="has 9 of 10 completions of sums"):
-        load_report(RunDirectory(folder / "run"), "sums")
+        load_report(RunDirectory(folder / "run").task("sums"))
 
 
 @pytest.mark.parametrize("damage", ["flip", "twice", "schema"])
@@ -209,13 +211,13 @@ def test_a_real_checkpoint_on_the_embedded_task(tiny_checkpoint: Path, tmp_path:
     assert "beginning-of-sequence tokens: 0" in shown
     evalkit(*common, "--results", tmp_path)
     (found,) = find_runs(tmp_path)
-    report = load_report(found, "arithmetic")
+    report = load_report(found.task("arithmetic"))
     assert report.statuses["correct"] > 0
     assert report.statuses["error"] == 0
     assert report.tokens is not None
     assert json.loads(found.description_path.read_text())["identity"]["protocol"]["name"] == "deepseek-r1+max_tokens=64"
     evalkit(*common, "--results", tmp_path)
-    assert len(records(found.task("arithmetic").completions_path)) == 16
+    assert len(records(found.files("arithmetic").completions_path)) == 16
 
 
 def test_a_completion_longer_than_the_context_is_told_before(tiny_checkpoint: Path) -> None:
@@ -235,7 +237,7 @@ def test_the_papers_tasks_on_real_data(tiny_checkpoint: Path, tmp_path: Path, da
     ]
     (found,) = find_runs(tmp_path)
     for task in tasks.split(","):
-        report = load_report(found, task)
+        report = load_report(found.task(task))
         assert sum(report.statuses.values()) == report.samples == 8
         assert report.statuses["error"] == 0
 

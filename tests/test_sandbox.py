@@ -271,7 +271,8 @@ class _SlowOnce:
         @contextlib.contextmanager
         def lent():  # type: ignore[no-untyped-def]
             with self._sandbox.lend(flavour) as jail:  # type: ignore[arg-type]
-                ask, told = jail.ask, []
+                ask = jail.ask
+                told: list[int] = []
 
                 def slow(message: object, *rest: object) -> dict[str, object]:
                     answer = ask(message, *rest)  # type: ignore[arg-type]
@@ -280,7 +281,7 @@ class _SlowOnce:
                         answer["tests"][0]["status"] = "time limit"
                     return answer
 
-                jail.ask = slow  # type: ignore[method-assign]
+                jail.ask = slow  # type: ignore[method-assign, assignment]
                 yield jail
                 del jail.ask
 

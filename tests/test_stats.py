@@ -114,7 +114,11 @@ def test_run_to_run_error_of_cons_and_pass_is_not_below_the_spread(k: int) -> No
 @given(st.integers(1, 12), st.integers(1, 9), st.floats(0, 1), st.integers(0, 10**6))
 def test_intervals_stay_inside_and_hold_the_value(problems: int, n: int, rate: float, seed: int) -> None:
     values = (np.random.default_rng(seed).random((problems, n)) < rate).astype(float)
-    for found in (avg_at_n(values), pass_at_k(values, n), cons_at_k(values.astype(int).tolist(), values > 0, n)):
+    for found in (
+        avg_at_n(values),
+        pass_at_k(values, n),
+        cons_at_k(values.astype(int).tolist(), (values > 0).tolist(), n),
+    ):
         for low, high in (found.interval_run, found.interval_problems):
             assert 0 <= low <= found.value + 1e-12
             assert found.value - 1e-12 <= high <= 1
@@ -142,7 +146,8 @@ def test_wilson_is_scipys(hits: int, count: int) -> None:
 
 
 def test_what_is_not_a_set_of_samples_is_refused() -> None:
-    for values in ([], [[]], [[1.0], [1.0, 0.0]], [[1.5]], [[math.nan]]):
+    wrong: tuple[list[list[float]], ...] = ([], [[]], [[1.0], [1.0, 0.0]], [[1.5]], [[math.nan]])
+    for values in wrong:
         with pytest.raises(EvalkitError):
             avg_at_n(values)
     for k in (0, 3):
@@ -166,7 +171,7 @@ def test_equivalence_classes_ask_the_rule_once_for_a_spelling() -> None:
 
 
 def test_finished_score_and_tokens() -> None:
-    assert finished_score([[1.0, 0.0], [1.0, 0.0]], [[True, False], [True, True]]) == (pytest.approx(2 / 3), 3)
+    assert finished_score([[1.0, 0.0], [1.0, 0.0]], [[True, False], [True, True]]) == pytest.approx((2 / 3, 3))
     value, count = finished_score([[0.0]], [[False]])
     assert math.isnan(value)
     assert count == 0
@@ -199,9 +204,10 @@ def test_sign_flip_test_of_partial_credit_agrees_with_scipy() -> None:
     assert found == pytest.approx(expected, abs=0.01)
 
 
-def _simulated(rng: np.random.Generator, gain: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _simulated(rng: np.random.Generator, gain: float, n: int) -> tuple[list[list[float]], list[list[float]]]:
     rates = rng.beta(1, 1, size=(60, 1)) * (1 - abs(gain))
-    return (rng.random((60, n)) < rates).astype(float), (rng.random((60, n)) < rates + gain).astype(float)
+    first, second = rng.random((60, n)) < rates, rng.random((60, n)) < rates + gain
+    return first.astype(float).tolist(), second.astype(float).tolist()
 
 
 @pytest.mark.parametrize("n", [1, 8])

@@ -39,6 +39,8 @@ def test_a_loop_is_ended_and_the_text_before_it_is_the_same(family: str, tmp_pat
         assert full.text.startswith(completion.text.rstrip("\ufffd")), "the last character may be cut in two"
         if completion.finish_reason == "repetition":
             assert completion.truncated
+            assert completion.completion_tokens is not None
+            assert full.completion_tokens is not None
             assert completion.completion_tokens % CHECK_EVERY == 0
             assert completion.completion_tokens < full.completion_tokens
         else:

@@ -3,10 +3,14 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evalkit_tasks.arithmetic import test_problems, training_problems
+
+from evalkit import Problem
 
 FOLDER = Path(__file__).parents[1] / "examples" / "tiny_distill"
 NAMES = ("teacher", "student-plain", "student-distilled")
@@ -16,8 +20,10 @@ transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
-def script():
+def script() -> Iterator[Any]:
     spec = importlib.util.spec_from_file_location("tiny_distill_train", FOLDER / "train.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -29,11 +35,11 @@ def script():
 
 
 @pytest.fixture(scope="module")
-def log():
-    return json.loads((FOLDER / "log.json").read_text())
+def log() -> dict[str, Any]:
+    return dict(json.loads((FOLDER / "log.json").read_text()))
 
 
-def load(name):
+def load(name: str) -> tuple[Any, Any]:
     folder = FOLDER / name
     return (
         transformers.AutoModelForCausalLM.from_pretrained(folder),
@@ -41,7 +47,7 @@ def load(name):
     )
 
 
-def test_the_log_belongs_to_the_shipped_pair_and_tells_the_spread(log):
+def test_the_log_belongs_to_the_shipped_pair_and_tells_the_spread(log: dict[str, Any]) -> None:
     shipped = [run for run in log["runs"] if run["seed"] == log["seed"]]
     assert [run["model"] for run in shipped] == list(NAMES)
     for name in NAMES[1:]:
@@ -51,7 +57,7 @@ def test_the_log_belongs_to_the_shipped_pair_and_tells_the_spread(log):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_checkpoint_loads_and_scores_what_the_log_says(script, log, name):
+def test_a_checkpoint_loads_and_scores_what_the_log_says(script: Any, log: dict[str, Any], name: str) -> None:
     model, tokenizer = load(name)
     assert model.config.model_type == "qwen2"
     assert model.dtype == torch.float32
@@ -61,12 +67,12 @@ def test_a_checkpoint_loads_and_scores_what_the_log_says(script, log, name):
     assert script.accuracy(model, tokenizer, test_problems()) == pytest.approx(run["test"], abs=0.02)
 
 
-def test_the_three_share_one_tokenizer():
+def test_the_three_share_one_tokenizer() -> None:
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert len({(FOLDER / name / file).read_bytes() for name in NAMES}) == 1
 
 
-def test_the_tokenizer_reads_back_what_it_wrote(tmp_path):
+def test_the_tokenizer_reads_back_what_it_wrote(tmp_path: Path) -> None:
     texts = ["What is 37 + 48?", "<think>\n7+8=15\n</think>\n\n\\boxed{85}", "naïve ∑ 数学 \t\n\n  x_1^2", "e\u0301"]
     fast = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
     plain = transformers.PreTrainedTokenizerFast(tokenizer_file=str(FOLDER / "teacher" / "tokenizer.json"))
@@ -80,7 +86,7 @@ def test_the_tokenizer_reads_back_what_it_wrote(tmp_path):
     assert len(fast("37")["input_ids"]) == 2
 
 
-def test_the_template_opens_the_thinking_and_adds_no_bos(script):
+def test_the_template_opens_the_thinking_and_adds_no_bos(script: Any) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "student-plain")
     prompt = script.prompt_text(tokenizer, test_problems()[0])
     assert prompt == "<|im_start|>user\nWhat is 12 + 62?<|im_end|>\n<|im_start|>assistant\n<think>\n"
@@ -90,7 +96,7 @@ def test_the_template_opens_the_thinking_and_adds_no_bos(script):
 
 
 @pytest.mark.parametrize("problem", [*training_problems(30), *test_problems()[:30]], ids=lambda p: p.id)
-def test_the_worked_solution_is_right_line_by_line(script, problem):
+def test_the_worked_solution_is_right_line_by_line(script: Any, problem: Problem) -> None:
     steps, _, answer = script.worked_solution(problem).partition("\n</think>\n\n")
     for line in steps.split("\n"):
         left, _, right = line.partition("=")
@@ -99,12 +105,12 @@ def test_the_worked_solution_is_right_line_by_line(script, problem):
     assert answer == f"\\boxed{{{problem.target}}}"
 
 
-def test_the_tokenizer_is_rebuilt_to_the_byte(script, tmp_path):
+def test_the_tokenizer_is_rebuilt_to_the_byte(script: Any, tmp_path: Path) -> None:
     script.make_tokenizer(tmp_path)
     assert (tmp_path / "tokenizer.json").read_bytes() == (FOLDER / "teacher" / "tokenizer.json").read_bytes()
 
 
-def test_only_what_the_model_has_to_write_is_learnt(script):
+def test_only_what_the_model_has_to_write_is_learnt(script: Any) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
     problems = training_problems(3)
     data = script.encode(tokenizer, problems)
@@ -113,7 +119,7 @@ def test_only_what_the_model_has_to_write_is_learnt(script):
     assert data.rows(torch.tensor([2])).ids.shape[1] == int(data.written[2].nonzero().max()) + 1
 
 
-def test_distillation_loss_is_hintons(script):
+def test_distillation_loss_is_hintons(script: Any) -> None:
     settings = script.Settings(temperature=2.0, soft_weight=0.7)
     torch.manual_seed(0)
     student, teacher = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7)
@@ -129,7 +135,7 @@ def test_distillation_loss_is_hintons(script):
     assert same.grad.abs().max().item() < 1e-6
 
 
-def test_training_lowers_both_losses_and_repeats_itself(script):
+def test_training_lowers_both_losses_and_repeats_itself(script: Any) -> None:
     teacher, tokenizer = load("teacher")
     settings = script.Settings()
     hard = script.encode(tokenizer, training_problems(64))
@@ -144,7 +150,9 @@ def test_training_lowers_both_losses_and_repeats_itself(script):
         assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_whole_script_runs_and_writes_three_checkpoints(script, tmp_path, monkeypatch, capsys):
+def test_the_whole_script_runs_and_writes_three_checkpoints(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--out", str(tmp_path), "--teacher", str(FOLDER / "teacher"), "--no-test"]
     arguments += ["--student-steps", "3", "--student-problems", "20", "--more-seeds"]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])

@@ -21,6 +21,7 @@ COMMANDS = (
     "plot",
     "tasks",
     "protocols",
+    "engines",
     "grade",
     "grade_diff",
     "judge",

@@ -80,6 +80,11 @@ def grade_choice(response: str, gold: str, choices: Sequence[str]) -> Score:
 
     `choices` are the options' texts in the order shown; empty texts (or the bare letters) mean that only letters are
     read. `answer` is the letter; status "no_answer" where none, or more than one, is given.
+
+    Examples:
+        >>> score = grade_choice("Answer: B", "B", ["Mars", "Venus", "Earth", "Jupiter"])
+        >>> score.status, score.answer
+        ('correct', 'B')
     """
     text = split_thinking(response).response
     if text is None:

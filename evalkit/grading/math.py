@@ -36,18 +36,31 @@ class Verdict(NamedTuple):
 
 
 def math_equal(gold: str, answer: str) -> bool:
-    """Whether `answer` means the same as `gold` (docs/grading.md says what that is).
+    r"""Whether `answer` means the same as `gold` (docs/grading.md says what that is).
 
     False as well where that could not be decided in time; `grade_math` tells the two apart.
+
+    Examples:
+        >>> math_equal(r"\frac{1}{2}", "0.5")
+        True
+        >>> math_equal("12", "21")
+        False
     """
     return bool(compare_answers(gold, answer).equal)
 
 
 def grade_math(response: str, gold: str) -> Score:
-    """Find the answer in a response (thinking split off) and compare it with `gold`.
+    r"""Find the answer in a response (thinking split off) and compare it with `gold`.
 
     `value` 1 where they mean the same. Status "no_answer" where the response states none, "error" where the comparison
     ran past its time limit or its worker died, never "wrong" for that. `extracted_by` names the rule that found it.
+
+    Examples:
+        >>> score = grade_math(r"<think>2 + 2</think>The sum is \boxed{4}.", "4")
+        >>> score.status, score.value, score.answer
+        ('correct', 1.0, '4')
+        >>> grade_math("I do not know.", "4").status
+        'no_answer'
     """
     text = split_thinking(response).response
     if text is None:

@@ -30,6 +30,12 @@ class Estimate:
     `stderr_problems` is NaN for a single problem, whose interval is then [0, 1].
     `run_is_bound` is true where the run-to-run error cannot be estimated (one sample a problem) and the largest one
     possible stands in its place.
+
+    Examples:
+        >>> from evalkit.stats import avg_at_n
+        >>> found = avg_at_n([[1, 0, 1, 1], [0, 0, 0, 1]])
+        >>> found.interval_run[0] < found.value < found.interval_run[1]
+        True
     """
 
     value: float
@@ -43,7 +49,13 @@ class Estimate:
 
 
 def wilson(value: float, count: float, z: float = _Z) -> tuple[float, float]:
-    """Wilson's interval in [0, 1] for a proportion `value` seen in `count` (effective) observations."""
+    """Wilson's interval in [0, 1] for a proportion `value` seen in `count` (effective) observations.
+
+    Examples:
+        >>> low, high = wilson(0.5, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.404, 0.596)
+    """
     if not math.isfinite(z):
         return 0.0, 1.0
     denominator = 1 + z * z / count

@@ -46,6 +46,11 @@ def avg_at_n(values: Sequence[Sequence[float]] | Floats) -> Estimate:
     With one sample a problem the run-to-run error is the upper bound that independent draws at one rate would have:
     a single draw says nothing of how a problem's second draw would differ.
     Raises EvalkitError on an empty set, on problems with different numbers of samples and on values outside [0, 1].
+
+    Examples:
+        >>> found = avg_at_n([[1, 0, 1, 1], [0, 0, 0, 1]])
+        >>> found.value, found.problems, found.samples
+        (0.5, 2, 4)
     """
     matrix = _matrix(values)
     n = matrix.shape[1]
@@ -60,12 +65,21 @@ def pass_at_k(values: Sequence[Sequence[float]] | Floats, k: int) -> Estimate:
     of this estimator at a binomial c, expected over the solve rates that a beta distribution fitted to the problems
     allows each of them (empirical Bayes); at k = 1 it is `avg_at_n`'s.
     Raises EvalkitError as `avg_at_n` does, and on a k that is not in [1, n].
+
+    Examples:
+        >>> round(pass_at_k([[1, 0, 0, 0], [1, 1, 0, 0]], k=2).value, 3)
+        0.667
     """
     return pass_curve(values, [k])[0]
 
 
 def pass_curve(values: Sequence[Sequence[float]] | Floats, ks: Sequence[int]) -> list[Estimate]:
-    """`pass_at_k` for each of several k."""
+    """`pass_at_k` for each of several k.
+
+    Examples:
+        >>> [round(found.value, 3) for found in pass_curve([[1, 0, 0, 0], [1, 1, 0, 0]], [1, 2, 4])]
+        [0.375, 0.667, 1.0]
+    """
     matrix = _matrix(values)
     n = matrix.shape[1]
     for k in ks:
@@ -141,6 +155,10 @@ def cons_at_k(
     from the observed answers, times k / n (Hoeffding 1948's bound for a U-statistic of degree k, exact at k = 1
     and k = n), times n / (n - 1).
     Raises EvalkitError as `avg_at_n` does, on a k that is not in [1, n] and on answers that do not match `correct`.
+
+    Examples:
+        >>> cons_at_k([["7", "7", "8"]], [[True, True, False]], k=3).value
+        1.0
     """
     return cons_curve(answers, correct, [k])[0]
 
@@ -148,7 +166,12 @@ def cons_at_k(
 def cons_curve(
     answers: Sequence[Sequence[Hashable | None]], correct: Sequence[Sequence[bool]] | Floats, ks: Sequence[int]
 ) -> list[Estimate]:
-    """`cons_at_k` for each of several k."""
+    """`cons_at_k` for each of several k.
+
+    Examples:
+        >>> [round(found.value, 3) for found in cons_curve([["7", "7", "8"]], [[True, True, False]], [1, 3])]
+        [0.667, 1.0]
+    """
     matrix = _matrix(correct)
     n = matrix.shape[1]
     if [len(row) for row in answers] != [n] * len(matrix):
@@ -170,6 +193,10 @@ def equivalence_classes(answers: Sequence[Answer | None], equal: Callable[[Answe
     """A number for each answer, the same for answers that are `equal`; None stays None.
 
     An answer joins the first class with whose first member it is equal, so each answer meets each class once.
+
+    Examples:
+        >>> equivalence_classes(["1/2", None, "0.5", "3"], lambda a, b: {a, b} == {"1/2", "0.5"})
+        [0, None, 0, 1]
     """
     representatives: list[Answer] = []
     classes: list[int | None] = []
@@ -193,6 +220,10 @@ def finished_score(
     """The mean value of the samples that were not cut, and their number; NaN and 0 where all were cut.
 
     It stands beside the raw score and never in its place: what finishes is easier than what does not.
+
+    Examples:
+        >>> finished_score([[1, 0], [1, 0]], [[True, False], [True, True]])
+        (0.6666666666666666, 3)
     """
     matrix = _matrix(values)
     if [len(row) for row in finished] != [matrix.shape[1]] * len(matrix):

@@ -23,6 +23,11 @@ class Comparison:
     the two-sided sign-flip permutation test. `by_problem` holds B minus A for each problem. `samples_needed` a
     problem (in both runs) and `problems_needed` would show a difference of `target` with 80% power at the 5% level;
     `samples_needed` is None where no number of samples shows it: the samples of each problem do not vary.
+
+    Examples:
+        >>> found = compare_paired([[0, 1], [0, 0]], [[1, 1], [0, 1]])
+        >>> found.a.value, found.b.value, found.difference
+        (0.25, 0.75, 0.5)
     """
 
     a: Estimate
@@ -44,6 +49,11 @@ def compare_paired(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], t
 
     The intervals combine those of the two runs as Newcombe 1998 does (Statistics in Medicine 17, 873 and 2635), over
     problems with the correlation of the two. Raises EvalkitError on sets of different size, or as `avg_at_n` does.
+
+    Examples:
+        >>> found = compare_paired([[0, 1], [0, 0]], [[1, 1], [0, 1]])
+        >>> found.difference, found.by_problem
+        (0.5, (0.5, 0.5))
     """
     if len(a) != len(b):
         raise EvalkitError(f"One run has {len(a)} problems, the other {len(b)}.", "compare runs of the same problems.")
@@ -96,6 +106,10 @@ def sign_flip_test(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -
 
     Exact where the values are 0 and 1, by the distribution of the sum over all 2^problems sign flips (Pagano and
     Tritchler 1983's recursion); otherwise by 20,000 random flips with a fixed seed, plus one (Phipson and Smyth 2010).
+
+    Examples:
+        >>> sign_flip_test([[0.0], [0.0], [0.0]], [[1.0], [1.0], [1.0]])
+        0.25
     """
     units = _integer_differences(a, b)
     if units is not None:
@@ -131,7 +145,12 @@ def _integer_differences(a: Sequence[Sequence[float]], b: Sequence[Sequence[floa
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values (Holm 1979), in the order given: each below 5% is a finding of its own."""
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given: each below 5% is a finding of its own.
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
     adjusted = [0.0] * len(p_values)
     running = 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -144,6 +163,12 @@ def samples_needed(a: Estimate, b: Estimate, target: float) -> int | None:
     """Samples a problem, in each run, for a run-to-run difference of `target` (power 80%, two-sided 5%).
 
     None where the samples did not vary at all, so that there is nothing to go by.
+
+    Examples:
+        >>> from evalkit.stats import avg_at_n
+        >>> found = avg_at_n([[1, 0, 1, 1], [0, 0, 0, 1]])
+        >>> samples_needed(found, found, 0.1) > samples_needed(found, found, 0.2)
+        True
     """
     within = a.samples * a.stderr_run**2 + b.samples * b.stderr_run**2
     return max(1, math.ceil(_POWER_Z**2 * within / target**2)) if within > 0 else None
@@ -153,5 +178,9 @@ def problems_needed(spread: float, target: float) -> int:
     """Problems for a difference of `target` over problems, where the differences have the standard deviation `spread`.
 
     The number of samples a problem stays as it is; power 80%, two-sided 5%; at least 2.
+
+    Examples:
+        >>> problems_needed(spread=0.4, target=0.02)
+        3140
     """
     return max(2, math.ceil((_POWER_Z * spread / target) ** 2))

@@ -201,7 +201,7 @@ def written_logits(model: Qwen2ForCausalLM, batch: Batch) -> torch.Tensor:
 def with_soft_targets(data: Batch, teacher: Qwen2ForCausalLM) -> Batch:
     """The same problems with the teacher's logits at each position."""
     teacher.eval()
-    soft = [teacher(input_ids=ids[:, :-1], use_cache=False).logits for ids in data.ids.split(100)]
+    soft = [teacher(input_ids=ids[:, :-1], use_cache=False).logits for ids in torch.split(data.ids, 100)]
     return Batch(data.ids, data.written, torch.cat(soft))
 
 
@@ -258,7 +258,7 @@ def train(
             loss = functional.cross_entropy(logits, labels)
         else:
             loss = distillation_loss(logits, batch.soft[batch.written[:, 1:]], labels, settings)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
