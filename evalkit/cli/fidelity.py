@@ -71,7 +71,6 @@ def command(
     evalkit fidelity ./student --teacher ./teacher --traces transfer-set.jsonl --limit 1000
     """
     from evalkit.fidelity.measure import FidelitySettings, measure_fidelity
-    from evalkit.fidelity.models import LoadOptions
     from evalkit.results.formats.fidelity import fidelity_json, fidelity_markdown
 
     report = measure_fidelity(
@@ -79,7 +78,7 @@ def command(
         teacher,
         traces,
         settings=FidelitySettings(temperatures, top_k, undecided, tuple(map(int, gamma)), max_tokens),
-        load=LoadOptions(dtype=dtype, device=device, trust_remote_code=trust_remote_code),
+        engine_options={"dtype": dtype, "device": device, "trust_remote_code": trust_remote_code},
         output=output,
         limit=limit,
         per_token=per_token,

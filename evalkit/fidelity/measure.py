@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from evalkit.engines.base import LoadedModel
 from evalkit.errors import EvalkitError
-from evalkit.fidelity.models import ForcedModel, LoadOptions
+from evalkit.fidelity.models import ForcedModel
 from evalkit.fidelity.summary import ALL, MeasuredText, summarize
 from evalkit.fidelity.tokens import (
     SharedVocabulary,
@@ -27,6 +29,7 @@ from evalkit.store.lines import LineWriter, damaged, read_checked, write_atomica
 
 logger = logging.getLogger(__name__)
 
+Model = str | Path | LoadedModel
 POSITIONS = (0, 16, 64, 256, 1024, 4096, 16384)
 
 
@@ -55,12 +58,12 @@ class FidelitySettings:
 
 
 def measure_fidelity(
-    students: Sequence[str] | str,
-    teacher: str,
+    students: Model | Sequence[Model],
+    teacher: Model,
     traces: str | Path | TraceSet,
     *,
     settings: FidelitySettings | None = None,
-    load: LoadOptions | None = None,
+    engine_options: Mapping[str, object] | None = None,
     output: str | Path | None = None,
     limit: int | None = None,
     per_token: bool = False,
@@ -69,11 +72,11 @@ def measure_fidelity(
     """Read the same texts with the teacher and each student, and say how far their distributions are apart.
 
     Args:
-        students: Folders or hub ids.
-        teacher: A folder or hub id.
+        students: Folders, hub ids, or pairs `(model, tokenizer)` that transformers has loaded.
+        teacher: One of these.
         traces: A run directory (its completions are the texts) or a file of JSON lines (`read_trace_file`).
         settings: Temperatures and the like.
-        load: How the checkpoints are loaded.
+        engine_options: Options of the transformers engine by name, such as dtype and device.
         output: The folder for fidelity.json; None for the run's own, or `FILE.fidelity` beside a file.
         limit: Only the first `limit` texts.
         per_token: Write the measures of every token as well, one .npz per text.
@@ -90,26 +93,35 @@ def measure_fidelity(
     if limit is not None:
         chosen = TraceSet(chosen.traces[:limit], chosen.source, chosen.model, chosen.folder)
     folder = Path(output) if output is not None else chosen.folder
-    first = ForcedModel(teacher, load or LoadOptions())
+    first = ForcedModel(teacher, engine_options or {})
     found = []
-    for name in [students] if isinstance(students, str) else students:
-        student = ForcedModel(name, load or LoadOptions())
+    for name in _listed(students):
+        student = ForcedModel(name, engine_options or {})
         job = _Measurement(first, student, chosen, settings, folder, per_token)
         found.append(job.run())
         student.close()
     report = FidelityReport(
         schema=FIDELITY_SCHEMA,
-        teacher=teacher,
+        teacher=first.name,
         teacher_fingerprint=first.identity["fingerprint"],
         source=chosen.source,
         texts_digest=chosen.digest,
-        written_by=_author(chosen.model, teacher),
+        written_by=_author(chosen.model, first.name),
         settings=json.loads(json.dumps({**asdict(settings), "dtype": first.identity["dtype"]})),
         students=tuple(found),
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_fidelity(folder, report)
     return report
+
+
+def _listed(students: Model | Sequence[Model]) -> list[Model]:
+    """The students; a tuple of two is one model and its tokenizer unless it holds names."""
+    if isinstance(students, str | Path):
+        return [students]
+    if isinstance(students, tuple) and not isinstance(students[0], str | Path | tuple):
+        return [cast(LoadedModel, students)]
+    return list(cast(Sequence[Model], students))
 
 
 def _author(model: str, teacher: str) -> str:

@@ -1,38 +1,24 @@
 """The two models of a measurement, loaded by the transformers engine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from evalkit.engines.base import EngineOptions
-from evalkit.engines.transformers.engine import TransformersBackend
+from evalkit.engines.base import LoadedModel
+from evalkit.engines.registry import open_engine
 from evalkit.errors import EvalkitError
 
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How a checkpoint is loaded; `dtype` is a torch type's name, or auto for its own (on a CPU float32)."""
-
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str | None = None
-    trust_remote_code: bool = False
+if TYPE_CHECKING:
+    from evalkit.engines.transformers.engine import TransformersEngine
 
 
 class ForcedModel:
     """A checkpoint whose logits are asked for. Weights are loaded when `model` is first used."""
 
-    def __init__(self, name: str, options: LoadOptions) -> None:
-        self._engine = TransformersBackend(
-            name,
-            EngineOptions(
-                revision=options.revision,
-                dtype=options.dtype,
-                device=options.device,
-                trust_remote_code=options.trust_remote_code,
-            ),
-        )
-        self.name = name
+    def __init__(self, model: str | Path | LoadedModel, options: Mapping[str, object]) -> None:
+        self._engine = cast("TransformersEngine", open_engine("transformers", model, options))
+        self.name = str(self._engine.checkpoint.model)
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -46,7 +32,7 @@ class ForcedModel:
 
     @property
     def model(self) -> Any:
-        return self._engine._load()
+        return self._engine.load()
 
     def require_length(self, tokens: int) -> None:
         """Raises EvalkitError where a text has more tokens than the model has positions."""

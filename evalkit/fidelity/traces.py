@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.registry import TaskSpec
 from evalkit.errors import EvalkitError
+from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.store.run import RunDirectory
-from evalkit.types import Completion, Message, Score
+from evalkit.types import Completion, Message, SampleKey, Score
 
 _TEXT_FIELDS = ("text", "response", "completion", "output", "generation", "solution")
 _PROMPT_FIELDS = ("prompt", "problem", "question", "instruction")
@@ -74,26 +73,23 @@ def read_run(path: Path, data: str | None = None) -> TraceSet:
     The problems are loaded as the run had them, or from `data`. Raises EvalkitError where they are not at hand.
     """
     run = RunDirectory(path)
-    description = run.describe()
-    protocol = description["identity"]["protocol"]
+    record = run.record()
     system: tuple[Message, ...] = ()
-    if protocol.get("system_prompt"):
-        system = ({"role": "system", "content": protocol["system_prompt"]},)
+    if asked := record.protocol.get("system_prompt"):
+        system = ({"role": "system", "content": asked},)
     traces: list[Trace] = []
-    for name, asked in description["tasks"].items():
-        task = TaskSpec(**asked["spec"]).create()
-        task.prompt = asked["identity"].get("prompt", task.prompt)
-        source = DataSource.from_option(data or asked.get("data_folder"), allow_changed=True)
-        messages = {p.id: (*system, *task.messages(p)) for p in task.load(source)}
-        store = run.task(name)
-        scores = {score.key: score for score, _ in store.scores()}
-        for completion in store.completions():
+    for name, task_run in run.tasks().items():
+        task = recreate_task(task_run)
+        task.prompt = task_run.record.identity.get("prompt", task.prompt)
+        messages = {p.id: (*system, *task.messages(p)) for p in planned_problems(task_run, task, data)}
+        scores = task_run.files.latest_scores()
+        for completion in task_run.files.standing_completions():
             if completion.error is None and completion.problem_id in messages:
-                score = scores.get(completion.key)
+                score = scores.get(SampleKey(name, completion.problem_id, completion.sample_index))
                 traces.append(_of_completion(completion, messages[completion.problem_id], score))
     if not traces:
         raise EvalkitError(f"{path} has no completions.", "give the command that began the run again.")
-    return TraceSet(tuple(traces), f"{description['model']} ({path.name})", str(description["model"]), path)
+    return TraceSet(tuple(traces), f"{record.model} ({path.name})", record.model, path)
 
 
 def _of_completion(completion: Completion, messages: tuple[Message, ...], score: Score | None) -> Trace:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from evalkit.results.fidelity import FidelityFigure, FidelityReport, StudentFidelity
-from evalkit.results.formats.plain import markdown_escape
+from evalkit.results.formats.escaping import markdown_escape
 
 _FORMS = {"perplexity": ".4g", "tokens": ".2f", "correlation": ".2f"}
 _OWN = ("bits_per_byte", "ranking", "reward_correlation")
