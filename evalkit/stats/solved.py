@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.stats.intervals import Floats
+from evalkit.stats.intervals import Floats, problems_interval
 
 Counts = npt.NDArray[np.intp]
 
@@ -60,3 +60,16 @@ def discoveries(p_values: Floats, rate: float = FALSE_DISCOVERIES) -> npt.NDArra
 def both_discoveries(first: Floats, second: Floats, rate: float = FALSE_DISCOVERIES) -> npt.NDArray[np.bool_]:
     """Where both hypotheses are found: the larger p-value is one of their union (Berger 1982)."""
     return discoveries(np.maximum(first, second), rate)
+
+
+def overlap(*rates: Floats) -> tuple[float, tuple[float, float]]:
+    """The expected share of problems on which all of several things hold at once in one try, with its 95% interval.
+
+    Each of `rates` is one model's solve rate by problem (or 1 less it, for "does not solve"). Models are sampled
+    independently, so the product of their observed rates is without bias; the interval is over problems.
+
+    >>> overlap(np.array([1.0, 0.5]), np.array([1.0, 0.0]))[0]
+    0.5
+    """
+    product = np.prod(np.stack(rates), axis=0)
+    return float(product.mean()), problems_interval(product, 0.0)
