@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
-from evalkit.stats.intervals import Floats, student_quantile
+from evalkit.stats.intervals import Floats, student_quantile, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +64,14 @@ def same_answer_shares(
             hits.append(sum(counts[answer] for answer in chosen if answer is not None) / len(mine))
             tries.append(float(len(chosen)))
         total = np.array(tries)
-        shares.append(ratio_of_sums(np.array(hits), total) if total.sum() else None)
+        shares.append(_share(np.array(hits)[total > 0], total[total > 0]) if total.sum() else None)
     return shares[0], shares[1]
+
+
+def _share(hits: Floats, tries: Floats) -> ClusteredMean:
+    """A share with Wilson's interval at the effective number of problems that its clustered error amounts to."""
+    found = ratio_of_sums(hits, tries)
+    spread = found.value * (1 - found.value)
+    count = spread / found.stderr**2 if found.stderr > 0 and spread > 0 else float(len(tries))
+    interval = wilson(found.value, min(count, float(tries.sum())), student_quantile(len(tries)))
+    return ClusteredMean(found.value, found.stderr, interval, found.clusters)

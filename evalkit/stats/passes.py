@@ -71,11 +71,7 @@ def crossing_point(first: Floats, second: Floats) -> Crossing:
         interval: tuple[float | None, float | None] | None = None if value is None else (value, value)
         return Crossing(value, interval, samples)
     ends = possible[0], possible[-1]
-    return Crossing(
-        value,
-        (
-            None if ends[0] == 0 else float(grid[ends[0]]),
-            None if ends[1] == len(grid) - 1 else float(grid[ends[1]]),
-        ),
-        samples,
-    )
+    # out to the next k that is rejected: the end lies somewhere between the two
+    low_end = None if ends[0] == 0 else float(grid[ends[0] - 1])
+    high_end = None if ends[1] == len(grid) - 1 else float(grid[ends[1] + 1])
+    return Crossing(value, (low_end, high_end), samples)
