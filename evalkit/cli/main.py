@@ -17,6 +17,7 @@ COMMANDS = (
     "verify",
     "leaderboard",
     "compare",
+    "distill",
     "fidelity",
     "plot",
     "tasks",

@@ -1,0 +1,204 @@
+"""The four pictures of a distillation page: scores and gap, tries, solved sets, cost."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evalkit.results.distill_words import chosen_gap, ratio_text
+from evalkit.results.distillation import Distillation, Score, StudentDistillation, TaskDistillation
+from evalkit.results.plots.figures import COLOURS, label, marker, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ROLE_COLOURS = {"base": COLOURS[6], "student": COLOURS[0], "teacher": COLOURS[1]}
+_SET_COLOURS = {
+    "inherited": COLOURS[2],
+    "not inherited": COLOURS[1],
+    "lost": COLOURS[3],
+    "beyond the teacher": COLOURS[0],
+}
+_MOST_PANELS = 4
+Pairs = Sequence[tuple[StudentDistillation, TaskDistillation]]
+
+
+def pictures(found: Distillation) -> "list[tuple[str, Figure]]":
+    """(what the picture shows, the picture) for each of the four that there is data for."""
+    pairs = [(student, task) for student in found.students for task in student.tasks]
+    made = [("Base, student and teacher, with the gap recovered", score_picture(pairs))]
+    tries = [(s, t) for s, t in pairs if t.tries is not None][:_MOST_PANELS]
+    if tries:
+        made.append(("Problems solved in k tries", tries_picture(tries, len(found.students) > 1)))
+    if any(task.solved for _, task in pairs):
+        made.append(("Problems by who solves them, expected in one try each", solved_picture(pairs)))
+    if any(cost.budgets for _, task in pairs for cost in task.costs.values()):
+        made.append(("Accuracy at equal budgets, and against size", cost_picture(found, pairs)))
+    return made
+
+
+def _name(student: StudentDistillation, task: TaskDistillation, several: bool, longest: int = 34) -> str:
+    return label(f"{student.label}, {task.title}" if several else task.title, longest)
+
+
+def score_picture(pairs: Pairs) -> "Figure":
+    """One line per student and benchmark from base to teacher, with run-to-run bars."""
+    figure, grid = new_figure(6.4, 0.9 + 0.62 * len(pairs))
+    axes: Axes = grid[0, 0]
+    several = len({student.model for student, _ in pairs}) > 1
+    for i, (_, task) in enumerate(pairs):
+        gap, at = task.gap, -i
+        scores: dict[str, Score | None] = {"base": gap.base, "teacher": gap.teacher, "student": gap.student}
+        ends = [s.value for s in scores.values() if s is not None]
+        axes.plot([100 * min(ends), 100 * max(ends)], [at, at], color=COLOURS[6], linewidth=1, zorder=1)
+        for role, score in scores.items():
+            if score is None:
+                continue
+            axes.errorbar(
+                100 * score.value, at, xerr=196 * score.stderr_run, fmt={"base": "s", "teacher": "D", "student": "o"}[role],
+                color=_ROLE_COLOURS[role], markersize=6, elinewidth=2, label=role if i == 0 else None,
+                markerfacecolor="none" if score.published else _ROLE_COLOURS[role], zorder=3,
+            )  # fmt: skip
+        if gap.base is not None:
+            ratio, _ = chosen_gap(gap)
+            axes.annotate(
+                f"gap recovered: {ratio_text(ratio)}", (100 * gap.student.value, at), (0, 8),
+                textcoords="offset points", ha="center", fontsize=7.5,
+            )  # fmt: skip
+    axes.set_yticks(range(0, -len(pairs), -1), [_name(s, t, several) for s, t in pairs])
+    axes.set_ylim(-len(pairs) + 0.4, 0.7)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("pass@1 (percent); bars: 95%, run to run; hollow: published")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def tries_picture(pairs: Pairs, several: bool) -> "Figure":
+    """pass@k of each model against k, a panel per benchmark; the crossing as a band."""
+    across = min(len(pairs), 2)
+    down = -(-len(pairs) // across)
+    figure, grid = new_figure(max(3.4 * across, 5.2), 0.6 + 2.7 * down, down, across)
+    handles = {}
+    for axes, (student, task) in zip(grid.flat, pairs, strict=False):
+        tries = task.tries
+        assert tries is not None
+        for i, (role, curve) in enumerate(tries.curves.items()):
+            ks = np.arange(1, len(curve) + 1)
+            (handles[role],) = axes.plot(
+                ks, 100 * np.array(curve), color=_ROLE_COLOURS[role], marker=marker(i), markersize=3.5,
+                markevery=max(len(ks) // 8, 1),
+            )  # fmt: skip
+        crossing = tries.crossing
+        if crossing is not None and crossing.value is not None and crossing.interval is not None:
+            low, high = crossing.interval
+            handles["crossing, 95%"] = axes.axvspan(
+                low or 1, high or crossing.samples, color=COLOURS[4], alpha=0.15, linewidth=0
+            )
+            axes.axvline(crossing.value, color=COLOURS[4], linewidth=1)
+        axes.set_xscale("log", base=2)
+        longest = max(map(len, tries.curves.values()))
+        ticks = [1 << i for i in range(longest.bit_length()) if 1 << i <= longest]
+        axes.set_xticks(ticks, list(map(str, ticks)))
+        axes.minorticks_off()
+        axes.set_xlabel("tries k")
+        axes.set_ylabel("pass@k (percent)")
+        axes.set_title(_name(student, task, several, 40), fontsize=8.5)
+    for axes in list(grid.flat)[len(pairs) :]:
+        axes.set_axis_off()
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def solved_picture(pairs: Pairs) -> "Figure":
+    """The expected share of each kind of problem with its interval, and how many are listed."""
+    chosen = [(s, t) for s, t in pairs if t.solved]
+    rows = sum(len(task.solved) for _, task in chosen) + len(chosen) - 1
+    figure, grid = new_figure(6.4, 0.9 + 0.27 * rows)
+    axes: Axes = grid[0, 0]
+    several = len({student.model for student, _ in chosen}) > 1
+    at, ticks = 0, []
+    for student, task in chosen:
+        for solved in task.solved:
+            low, high = (100 * end for end in solved.interval)
+            value, colour = 100 * solved.expected, _SET_COLOURS[solved.name]
+            axes.barh(at, value, 0.62, color=colour, alpha=0.75)
+            axes.plot([low, high], [at, at], color=COLOURS[6], linewidth=1.6, solid_capstyle="butt")
+            told = f"{len(solved.listed)} listed" if solved.listed else "none listed"
+            axes.annotate(told, (high, at), (4, 0), textcoords="offset points", va="center", fontsize=7)
+            name = solved.name if len(chosen) == 1 else f"{_name(student, task, several, 28)}: {solved.name}"
+            ticks.append((at, name))
+            at -= 1
+        at -= 1
+    axes.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
+    axes.set_xlim(0, max(axes.get_xlim()[1] * 1.12, 5))
+    axes.set_xlabel("share of problems (percent); lines: 95%, over problems")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
+    """Accuracy had completions been cut at a budget, and, where sizes are known, accuracy against parameters."""
+    sizes = {s.label: s.size.parameters for s in found.students} | {found.teacher: found.teacher_size.parameters}
+    if found.base is not None and found.base_size is not None:
+        sizes[found.base] = found.base_size.parameters
+    with_sizes = sum(1 for size in sizes.values() if size) >= 2
+    figure, grid = new_figure(6.6 if with_sizes else 5.2, 3.2, 1, 2 if with_sizes else 1)
+    axes: Axes = grid[0, 0]
+    task = next(t for _, t in pairs if any(cost.budgets for cost in t.costs.values()))
+    drawn = [(found.base, "base"), (found.teacher, "teacher")]
+    for i, (name, role) in enumerate(drawn):
+        cost = task.costs.get(role)
+        if cost is not None and name is not None:
+            _budget_line(axes, cost.budgets, name, _ROLE_COLOURS[role], i)
+    for i, student in enumerate(found.students):
+        own = next((t for t in student.tasks if t.task == task.task), None)
+        if own is not None and "student" in own.costs:
+            colour = COLOURS[(0, 2, 4, 5, 3)[i % 5]]
+            _budget_line(axes, own.costs["student"].budgets, student.label, colour, i + 2)
+    axes.set_xscale("log")
+    axes.set_xlabel("token budget per completion")
+    axes.set_ylabel(f"{label(task.title, 30)}, pass@1 (percent)")
+    axes.legend(frameon=False, fontsize=7)
+    if with_sizes:
+        _size_panel(grid[0, 1], found, sizes)
+    return figure
+
+
+def _budget_line(axes: "Axes", budgets: "dict[int, float] | object", name: str, colour: str, i: int) -> None:
+    assert isinstance(budgets, dict)
+    axes.plot(
+        list(budgets), [100 * v for v in budgets.values()], color=colour, marker=marker(i), markersize=3, label=label(name, 30)
+    )
+
+
+def _size_panel(axes: "Axes", found: Distillation, sizes: "dict[str, int | None]") -> None:
+    """Mean pass@1 over the benchmarks against parameters, with the Pareto front."""
+    scores: dict[str, list[float]] = {}
+    for student in found.students:
+        for task in student.tasks:
+            scores.setdefault(student.label, []).append(task.gap.student.value)
+    first = found.students[0]
+    scores[found.teacher] = [task.gap.teacher.value for task in first.tasks]
+    if found.base is not None:
+        scores[found.base] = [task.gap.base.value for task in first.tasks if task.gap.base is not None]
+    points = sorted(
+        (size, 100 * float(np.mean(scores[name])), name) for name, size in sizes.items() if size and scores.get(name)
+    )
+    front: list[tuple[int, float]] = []
+    for size, score, _ in points:
+        if not front or score > front[-1][1]:
+            front.append((size, score))
+    axes.step([p[0] for p in front], [p[1] for p in front], where="post", color=COLOURS[6], linewidth=1)
+    roles = {found.teacher: "teacher", found.base: "base"}
+    for i, (size, score, name) in enumerate(points):
+        axes.plot(size, score, marker(i), color=_ROLE_COLOURS[roles.get(name, "student")], markersize=6)
+        left = size > np.sqrt(points[0][0] * points[-1][0])
+        axes.annotate(
+            label(name, 22), (size, score), (-7 if left else 7, -11), textcoords="offset points", fontsize=7,
+            ha="right" if left else "left",
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(x=0.15, y=0.2)
+    axes.set_xlabel("parameters")
+    axes.set_ylabel("mean pass@1 (percent)")
