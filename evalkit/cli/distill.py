@@ -8,7 +8,9 @@ import click
 @click.command(name="distill", short_help="What students learnt and lost: gap recovered, solved sets, tries, cost.")
 @click.argument("students", nargs=-1, required=True, metavar="STUDENT_RUNS...", type=click.Path(path_type=Path))
 @click.option("--teacher", required=True, multiple=True, metavar="RUNS", help="The teacher's runs, or TABLE:MODEL.")
-@click.option("--base", multiple=True, metavar="RUNS", help="Runs of what the students were trained from, or TABLE:MODEL.")
+@click.option(
+    "--base", multiple=True, metavar="RUNS", help="Runs of what the students were trained from, or TABLE:MODEL."
+)
 @click.option("--rounds", is_flag=True, help="The students are a chain in this order: the gain of each round.")
 @click.option(
     "-o",
@@ -29,12 +31,10 @@ def command(
     evalkit distill results/student --teacher deepseek-r1:OpenAI-o1-mini
     """
     from evalkit.results.distillation import distillation
-    from evalkit.results.formats.distillation import render
-    from evalkit.store.lines import write_atomically
 
     found = distillation(students, teacher=teacher, base=base or None, rounds=rounds)
     if output is None:
-        click.echo(render(found, "md"), nl=False)
+        click.echo(found.text("md"), nl=False)
     else:
-        write_atomically(output, render(found, output.suffix.lstrip(".").lower()))
+        found.save(output)
         click.echo(f"wrote {output}", err=True)

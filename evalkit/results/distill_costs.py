@@ -1,17 +1,17 @@
 """What a model's answers cost: tokens of thinking and of answer, tokens after the answer was there, budgets."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from evalkit.results.distill_models import TaskSide
-from evalkit.stats.clustered import ratio_of_sums
+from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
 from evalkit.stats.intervals import Floats
 from evalkit.thinking import split_thinking
 
-BUDGET_STEPS = 8
+BUDGET_STEPS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,37 @@ def first_stated(text: str, answer: str) -> int | None:
     return None if found is None else found.end()
 
 
-def measure_cost(side: TaskSide, rows: list[int], teacher: TaskSide | None, teacher_rows: list[int]) -> Cost | None:
-    """The costs of one model on the problems at `rows`; lengths are compared with the teacher's at `teacher_rows`."""
+def budget_grid(sides: Sequence[tuple[TaskSide, list[int]]]) -> list[int]:
+    """Token budgets from below the shortest completions to the longest, evenly on a logarithmic scale."""
+    tokens = [side.samples.tokens[rows].ravel() for side, rows in sides if side.samples.tokens is not None]
+    if not tokens:
+        return []
+    every = np.concatenate(tokens)
+    longest = max(int(every.max()), 2)
+    shortest = min(max(float(np.quantile(every, 0.01)) / 2, 1.0), longest / 2)
+    return [int(b) for b in np.unique(np.round(np.geomspace(shortest, longest, BUDGET_STEPS)))]
+
+
+def budget_differences(
+    first: tuple[TaskSide, list[int]], second: tuple[TaskSide, list[int]], grid: Sequence[int]
+) -> dict[int, ClusteredMean]:
+    """The first's accuracy less the second's at each budget, paired by problem; empty where tokens were not counted."""
+    found: dict[int, ClusteredMean] = {}
+    for budget in grid:
+        means = []
+        for side, rows in (first, second):
+            if side.samples.tokens is None:
+                return {}
+            means.append(np.where(side.samples.tokens[rows] <= budget, side.samples.values[rows], 0.0).mean(axis=1))
+        found[budget] = ratio_of_sums(means[0] - means[1], np.ones(len(means[0])))
+    return found
+
+
+def measure_cost(
+    side: TaskSide, rows: list[int], teacher: TaskSide | None, teacher_rows: list[int], grid: Sequence[int]
+) -> Cost | None:
+    """The costs of one model on the problems at `rows`; lengths are compared with the teacher's at `teacher_rows`,
+    accuracies told at the budgets of `grid`."""
     samples = side.samples
     if samples.tokens is None or side.run is None:
         return None
@@ -79,7 +108,7 @@ def measure_cost(side: TaskSide, rows: list[int], teacher: TaskSide | None, teac
         per_right=float(tokens.sum()) / right if right else None,
         length_ratio=ratio,
         length_interval=interval,
-        budgets=_budgets(values, tokens),
+        budgets={b: float(np.where(tokens <= b, values, 0.0).mean()) for b in grid},
     )
 
 
@@ -121,9 +150,3 @@ def _length_ratio(
     found = ratio_of_sums(np.array(logs), np.ones(len(logs)))
     low, high = np.exp(found.interval)
     return float(np.exp(found.value)), (float(low), float(high)) if np.isfinite(low) else None
-
-
-def _budgets(values: Floats, tokens: Floats) -> dict[int, float]:
-    longest = max(int(tokens.max()), 2)
-    steps = np.unique(np.round(np.geomspace(max(longest / 2**BUDGET_STEPS, 1), longest, 2 * BUDGET_STEPS + 1)))
-    return {int(b): float(np.where(tokens <= b, values, 0.0).mean()) for b in steps}

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from evalkit.results.distillation import (
+from evalkit.results.distill_records import (
     Agreement,
     Distillation,
     Gap,
+    Round,
     SolvedSet,
     StudentDistillation,
     TaskDistillation,
@@ -78,7 +79,7 @@ def _task_sentences(who: str, task: TaskDistillation) -> Iterator[str]:
         yield _set_sentence(who, task, beyond, "solves", "more often than the teacher does")
     yield _tries_sentence(who, task)
     if task.agreement is not None:
-        yield _agreement_sentence(task, task.agreement)
+        yield _agreement_sentence(who, task, task.agreement)
     yield _length_sentence(who, task)
 
 
@@ -106,7 +107,9 @@ def _gap_sentence(who: str, task: TaskDistillation) -> str:
     if high < 0:
         return f"On {title} {_within(who)} has fallen below the base: {told} of the gap ({span}, {basis})."
     if high - low > _WIDEST:
-        return f"On {title} {_within(who)} recovers a part of the gap that is not known closely: {told} ({span}, {basis})."
+        return (
+            f"On {title} {_within(who)} recovers a part of the gap that is not known closely: {told} ({span}, {basis})."
+        )
     if low > 1:
         return f"{who} goes beyond the teacher on {title}: {told} of the gap ({span}, {basis})."
     return f"{who} recovers {told} of the gap on {title} ({span}, {basis})."
@@ -131,7 +134,7 @@ def _set_sentence(who: str, task: TaskDistillation, found: SolvedSet, verb: str,
         return (
             f"No problem of {task.title} is shown to be lost; by the solve rates "
             f"{percent(found.expected, 1)} {interval_percent(found.interval, 1)} of them are solved by the base and "
-            "not by the student in one try each."
+            f"not by {_within(who)} in one try each."
         )
     names = ", ".join(p.problem_id for p in found.listed[:_NAMED])
     more = f" and {count - _NAMED} more" if count > _NAMED else ""
@@ -160,9 +163,9 @@ def _tries_sentence(who: str, task: TaskDistillation) -> str:
     else:
         first = f"On {task.title} {_within(who)} stays below the base up to k = {tries.tries} tries."
     return (
-        f"{first} The base never solves {percent(tries.unsolved[0], 1)} {interval_percent(tries.unsolved[1], 1)} of the "
-        f"problems in {tries.tries} tries; {percent(tries.new[0], 1)} {interval_percent(tries.new[1], 1)} are such and "
-        "solved by the student in one."
+        f"{first} The base never solves {percent(tries.unsolved[0], 1)} {interval_percent(tries.unsolved[1], 1)} of "
+        f"the problems in {tries.tries} tries; {percent(tries.new[0], 1)} {interval_percent(tries.new[1], 1)} are such "
+        f"and solved by {_within(who)} in one."
     )
 
 
@@ -170,7 +173,7 @@ def _end(value: float | None, outside: str) -> str:
     return outside if value is None else f"{value:.1f}"
 
 
-def _agreement_sentence(task: TaskDistillation, found: Agreement) -> str:
+def _agreement_sentence(who: str, task: TaskDistillation, found: Agreement) -> str:
     if found.where_wrong is None:
         return ""
     beside = f"; the base does in {mean_text(found.base_where_wrong)}" if found.base_where_wrong is not None else ""
@@ -179,9 +182,10 @@ def _agreement_sentence(task: TaskDistillation, found: Agreement) -> str:
     if kappa.kappa is not None and kappa.interval is not None:
         low, high = kappa.interval
         word = "more than" if low > 0 else "less than" if high < 0 else "not more than can be told from"
-        told = f" Right and wrong coincide {word} chance (error consistency {kappa.kappa:.2f} [{low:.2f}, {high:.2f}])."
+        figures = f"{kappa.kappa:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+        told = f" Right and wrong coincide {word} chance (error consistency {figures})."
     return (
-        f"Where the teacher is wrong on {task.title}, the student gives the same wrong answer in "
+        f"Where the teacher is wrong on {task.title}, {_within(who)} gives the same wrong answer in "
         f"{mean_text(found.where_wrong)}{beside}.{told}"
     )
 
@@ -208,10 +212,7 @@ def _overall(who: str, student: StudentDistillation) -> Iterator[str]:
         yield f"Over the {count} benchmarks together {_within(who)} recovers {ratio_text(student.overall)} of the gap."
 
 
-def _round_sentence(found: object) -> str:
-    from evalkit.results.distillation import Round
-
-    assert isinstance(found, Round)
+def _round_sentence(found: Round) -> str:
     low, high = (100 * end for end in found.interval_problems)
     told = f"{100 * found.gain:+.1f} points [{low:+.1f}, {high:+.1f}]".replace("-", "−")
     word = "gains" if low > 0 else "loses" if high < 0 else "cannot be told from no change:"

@@ -1,185 +1,54 @@
 """What a student has of its teacher, what it has lost against its base, and how sure that is: from runs on disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
-from evalkit.results.distill_costs import Cost, measure_cost
-from evalkit.results.distill_models import (
-    ModelSide,
-    Size,
-    TaskSide,
-    load_side,
-    measure_size,
-    one_side,
-    settings_notes,
+from evalkit.results.distill_costs import Cost, budget_differences, budget_grid, measure_cost
+from evalkit.results.distill_models import ModelSide, TaskSide, load_side, measure_size, one_side, settings_notes
+from evalkit.results.distill_records import (
+    Agreement,
+    Distillation,
+    Gap,
+    Round,
+    Score,
+    SolvedProblem,
+    SolvedSet,
+    StudentDistillation,
+    TaskDistillation,
+    Tries,
 )
+from evalkit.results.distill_words import verdict
 from evalkit.results.fidelity import StudentFidelity, load_fidelity
-from evalkit.stats import Comparison, avg_at_n, compare_paired, equivalence_classes
-from evalkit.stats.agreement import ErrorConsistency, error_consistency, same_answer_shares
+from evalkit.results.formats.distillation import render
+from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
+from evalkit.stats.agreement import error_consistency, same_answer_shares
 from evalkit.stats.clustered import ClusteredMean
 from evalkit.stats.intervals import Floats
-from evalkit.stats.passes import Crossing, crossing_point, g_pass_at_k, pass_curves
-from evalkit.stats.ratio import Ratio, gap_recovered, gap_recovered_run, paired_ratio, pooled_ratio
-from evalkit.stats.solved import (
-    FALSE_DISCOVERIES,
-    both_discoveries,
-    discoveries,
-    more_often,
-    more_often_table,
-    overlap,
-)
+from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
+from evalkit.stats.ratio import gap_recovered, gap_recovered_run, paired_ratio, pooled_ratio
+from evalkit.stats.solved import Counts, both_discoveries, discoveries, more_often, more_often_table, overlap
+from evalkit.store.lines import write_atomically
 
 TAUS = (0.5, 1.0)
 Source = str | Path | Sequence[str | Path]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A model's mean solve rate in [0, 1] with its run-to-run standard error, for a published figure without an sd the
-    largest one possible."""
+class DistillationPage(Distillation):
+    """What `distillation` returns: the figures, and ways to show them."""
 
-    label: str
-    value: float
-    stderr_run: float
-    n: int | None
-    published: bool
+    def text(self, ending: str) -> str:
+        """The page as `html`, `md`, `tex` or `json`. Raises EvalkitError on another ending."""
+        return render(self, ending)
 
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Gap recovered (S - B) / (T - B) and retention S / T.
-
-    `recovered` is over problems, None with published figures, whose problems are not at hand; `recovered_run` is for
-    the same problems sampled again. `base` None: no base was given.
-    """
-
-    teacher: Score
-    base: Score | None
-    student: Score
-    problems: int
-    recovered: Ratio | None
-    recovered_run: Ratio | None
-    retention: Ratio | None
-    retention_run: Ratio
-
-
-@dataclass(frozen=True, slots=True)
-class SolvedProblem:
-    """A problem that a test lists, with the solve rates in [0, 1]; `base` None where there is none."""
-
-    problem_id: str
-    student: float
-    teacher: float | None
-    base: float | None
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class SolvedSet:
-    """One kind of problem: those that are shown to be of it, and the expected share of all problems in one try.
-
-    `smallest_p` is the smallest p-value that these numbers of samples can give to a problem: where it is above what a
-    list of one needs, none can be listed unless many are alike.
-    """
-
-    name: str
-    listed: tuple[SolvedProblem, ...]
-    expected: float
-    interval: tuple[float, float]
-    smallest_p: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """pass@k of each model by k = 1 .. n, where base and student cross, and what the base never solves.
-
-    `unsolved` is the share of problems that the base does not solve in `tries` tries, `new` the share that it does not
-    and the student does in one. `steady` holds G-Pass@k by model and tau, at k = `tries`.
-    """
-
-    curves: Mapping[str, tuple[float, ...]]
-    crossing: Crossing | None
-    tries: int
-    unsolved: tuple[float, tuple[float, float]] | None
-    new: tuple[float, tuple[float, float]] | None
-    steady: Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How often the student gives the teacher's answer, where the teacher is right and where it is wrong; the base's
-    figures beside them. `consistency` is Geirhos et al.'s."""
-
-    where_right: ClusteredMean | None
-    where_wrong: ClusteredMean | None
-    base_where_right: ClusteredMean | None
-    base_where_wrong: ClusteredMean | None
-    consistency: ErrorConsistency
-    base_consistency: ErrorConsistency | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDistillation:
-    """One student on one benchmark. What needs samples of all sides is None with published figures."""
-
-    task: str
-    title: str
-    gap: Gap
-    solved: tuple[SolvedSet, ...]
-    tries: Tries | None
-    agreement: Agreement | None
-    costs: Mapping[str, Cost]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One step of a chain: what the model of this round gains on the one before, as a fraction, with both intervals."""
-
-    task: str
-    title: str
-    before: str
-    after: str
-    gain: float
-    interval_run: tuple[float, float]
-    interval_problems: tuple[float, float]
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class StudentDistillation:
-    """One student: its benchmarks, and the gap over all of them where there are several."""
-
-    model: str
-    label: str
-    size: Size
-    tasks: tuple[TaskDistillation, ...]
-    overall: Ratio | None
-    fidelity: StudentFidelity | None
-
-
-@dataclass(frozen=True, slots=True)
-class Distillation:
-    """Everything on the page. `rounds` is empty unless the students are a chain."""
-
-    teacher: str
-    base: str | None
-    teacher_size: Size
-    base_size: Size | None
-    students: tuple[StudentDistillation, ...]
-    rounds: tuple[Round, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def verdict(self) -> list[str]:
-        """The findings in words, one sentence each."""
-        from evalkit.results.distill_words import verdict
-
-        return verdict(self)
+    def save(self, path: str | Path) -> None:
+        """Write the page in the format of the file's ending. Raises EvalkitError as `text` does."""
+        write_atomically(Path(path), self.text(Path(path).suffix.lstrip(".").lower()))
 
     def _repr_html_(self) -> str:
         from evalkit.results.formats.distillation.html import fragment
@@ -189,7 +58,7 @@ class Distillation:
 
 def distillation(
     students: Source, *, teacher: Source, base: Source | None = None, rounds: bool = False
-) -> Distillation:
+) -> DistillationPage:
     """Compare students with their teacher and with the base that they were trained from.
 
     Args:
@@ -199,7 +68,7 @@ def distillation(
         rounds: The students are a chain in the order given (self-improvement): the gain of each round is told.
 
     Returns:
-        The figures, paired by problem; `verdict` has them in words.
+        The figures, paired by problem; `verdict` has them in words, `save` writes the page.
 
     Raises:
         EvalkitError: where a side has no runs, or where a student shares no task with the teacher.
@@ -212,10 +81,17 @@ def distillation(
     of_students = load_side(students)
     if any(task.run is None for side in of_students for task in side.tasks.values()):
         raise EvalkitError("A student's samples are needed.", "published figures can be a teacher's or a base's.")
+    for role, other in (("teacher", of_teacher), ("base", of_base)):
+        for side in of_students:
+            if other is not None and set(side.runs) & set(other.runs):
+                raise EvalkitError(
+                    f"{side.label} is its own {role}: the same runs were given for both.",
+                    "give runs of their own: a second run of the same model with another --seed will do.",
+                )
     found = [_student(side, of_teacher, of_base) for side in of_students]
     chain = [of_base, *of_students] if of_base is not None else of_students
     notes = [note for side in (of_teacher, of_base, *of_students) if side is not None for note in side.notes]
-    return Distillation(
+    page = DistillationPage(
         teacher=of_teacher.label,
         base=of_base.label if of_base is not None else None,
         teacher_size=measure_size(of_teacher),
@@ -224,6 +100,7 @@ def distillation(
         rounds=tuple(_rounds(chain)) if rounds else (),
         notes=tuple(notes),
     )
+    return replace(page, verdict=tuple(verdict(page)))
 
 
 def _student(side: ModelSide, teacher: ModelSide, base: ModelSide | None) -> StudentDistillation:
@@ -269,19 +146,22 @@ def _task(
             if missing := sum(i not in present for i in ids):
                 notes.append(f"{missing} problems that the {role} has no run of are left out")
             ids = [i for i in ids if i in present]
-        elif side.published is not None:
-            notes.append(f"the {role}'s figure is published: {side.published.source}")
+        elif (figure := side.published) is not None:
+            bound = "" if figure.sd is not None else "; no spread is told, so its error is the largest possible"
+            notes.append(f"the {role}'s figure is published: {figure.source}{bound}")
     if not ids:
         raise EvalkitError(f"The runs of {student.task} share no problem.", "give runs of the same problems.")
     rows = {role: _rows(side, ids) for role, side in {"student": student, **sides}.items() if side.run is not None}
     gap, parts = _gap(student, teacher, base, rows)
     paired = teacher.run is not None
+    of_runs = {role: side for role, side in {"student": student, **sides}.items() if side.run is not None}
+    grid = budget_grid([(side, rows[role]) for role, side in of_runs.items()])
     costs: dict[str, Cost] = {}
-    for role, side in {"student": student, **sides}.items():
-        if side.run is not None:
-            cost = measure_cost(side, rows[role], teacher if paired else None, rows.get("teacher", []))
-            if cost is not None:
-                costs[role] = cost
+    for role, side in of_runs.items():
+        cost = measure_cost(side, rows[role], teacher if paired else None, rows.get("teacher", []), grid)
+        if cost is not None:
+            costs[role] = cost
+    budgets = budget_differences((student, rows["student"]), (teacher, rows["teacher"]), grid) if paired else {}
     solved = _solved(student, teacher, base, rows, ids)
     return (
         TaskDistillation(
@@ -292,6 +172,7 @@ def _task(
             tries=_tries(student, teacher, base, rows),
             agreement=_agreement(student, teacher, base, rows) if paired else None,
             costs=costs,
+            budgets=budgets,
             notes=tuple(notes),
         ),
         parts,
@@ -337,9 +218,7 @@ def _gap(
     if len(means) == 3:
         parts = (means["student"] - means["base"], means["teacher"] - means["base"])
     if b is not None:
-        recovered_run = gap_recovered_run(
-            (s.value, t.value, b.value), (s.stderr_run, t.stderr_run, b.stderr_run)
-        )
+        recovered_run = gap_recovered_run((s.value, t.value, b.value), (s.stderr_run, t.stderr_run, b.stderr_run))
     found = Gap(
         teacher=t,
         base=b,
@@ -353,7 +232,7 @@ def _gap(
     return found, parts
 
 
-def _counts(side: TaskSide, rows: Mapping[str, list[int]], role: str) -> tuple[np.ndarray, int]:
+def _counts(side: TaskSide, rows: Mapping[str, list[int]], role: str) -> tuple[Counts, int]:
     values = _values(side, rows, role)
     return (values >= 1).sum(axis=1), values.shape[1]
 
@@ -367,16 +246,16 @@ def _solved(
 ) -> list[SolvedSet]:
     """The four kinds of problem, those of them for which the samples are at hand."""
     s, s_n = _counts(student, rows, "student")
-    of: dict[str, tuple[np.ndarray, int]] = {}
+    of: dict[str, tuple[Counts, int]] = {}
     for role, side in (("teacher", teacher), ("base", base)):
         if side is not None and role in rows:
             of[role] = _counts(side, rows, role)
     rates = {"student": s / s_n, **{role: k / n for role, (k, n) in of.items()}}
     made = []
 
-    def add(name: str, found: np.ndarray, p: Floats, smallest: float, *shares: Floats) -> None:
+    def add(name: str, found: npt.NDArray[np.bool_], p: Floats, smallest: float, *shares: Floats) -> None:
         expected, interval = overlap(*shares)
-        order = sorted(np.nonzero(found)[0], key=lambda i: (p[i], ids[i]))
+        order = sorted(map(int, np.nonzero(found)[0]), key=lambda i: (p[i], ids[i]))
         listed = tuple(
             SolvedProblem(
                 ids[i],
@@ -413,9 +292,7 @@ def _least(more: int, less: int) -> float:
     return float(more_often_table(more, less)[more, 0])
 
 
-def _tries(
-    student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]
-) -> Tries | None:
+def _tries(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]) -> Tries | None:
     sides = {"base": base, "student": student, "teacher": teacher}
     counts = {role: _counts(side, rows, role) for role, side in sides.items() if side is not None and role in rows}
     tries = min(n for _, n in counts.values())
@@ -442,15 +319,15 @@ def _tries(
     )
 
 
-def _agreement(
-    student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]
-) -> Agreement:
+def _agreement(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]) -> Agreement:
     def rates(side: TaskSide, role: str) -> Floats:
-        return (_values(side, rows, role) >= 1).mean(axis=1)
+        return np.asarray((_values(side, rows, role) >= 1).mean(axis=1))
 
     own = _same_answers(student, teacher, rows["student"], rows["teacher"])
     of_base = base is not None and base.run is not None
-    theirs = _same_answers(base, teacher, rows["base"], rows["teacher"]) if base is not None and of_base else (None,) * 2
+    theirs = (
+        _same_answers(base, teacher, rows["base"], rows["teacher"]) if base is not None and of_base else (None,) * 2
+    )
     return Agreement(
         *own,
         *theirs,
@@ -489,7 +366,7 @@ def _same_answers(
 def _rounds(chain: Sequence[ModelSide]) -> list[Round]:
     """The gain of each model of the chain on the one before, on each task that both have."""
     found = []
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         for name, side in after.tasks.items():
             earlier = before.tasks.get(name)
             if earlier is None or earlier.run is None or side.run is None:
@@ -500,7 +377,7 @@ def _rounds(chain: Sequence[ModelSide]) -> list[Round]:
                 continue
             first = earlier.samples.values[_rows(earlier, ids)].tolist()
             second = side.samples.values[_rows(side, ids)].tolist()
-            result: Comparison = compare_paired(first, second)
+            result = compare_paired(first, second)
             found.append(
                 Round(
                     name,
@@ -514,12 +391,3 @@ def _rounds(chain: Sequence[ModelSide]) -> list[Round]:
                 )
             )
     return found
-
-
-SOLVED_TITLES = {
-    "inherited": "inherited: the base does not solve it, teacher and student do",
-    "not inherited": "not inherited: the teacher solves it more often",
-    "lost": "lost: the base solves it more often",
-    "beyond the teacher": "beyond the teacher: the student solves it more often",
-}
-LISTED_AT = f"listed at a false discovery rate of {FALSE_DISCOVERIES:.0%}"

@@ -23,7 +23,7 @@ def more_often_table(more: int, less: int) -> Floats:
     from scipy.stats import binom, hypergeom
 
     x, y = np.meshgrid(np.arange(more + 1), np.arange(less + 1), indexing="ij")
-    fisher = np.asarray(hypergeom.sf(x - 1, more + less, x + y, more))
+    fisher: Floats = np.asarray(hypergeom.sf(x - 1, more + less, x + y, more))
     order = np.argsort(fisher, axis=None)
     ranked = fisher.ravel()[order]
     # cells that are as extreme as the last one of equal statistic count together

@@ -56,6 +56,8 @@ def figure_text(figure: FidelityFigure | None) -> str:
         told, scale = f"{figure.value:{form}}", 1
     if figure.interval is None:
         return told
+    if figure.unit == "perplexity":
+        return f"{told} [{figure.interval[0]:{form}}, {figure.interval[1]:{form}}]"
     half = (figure.interval[1] - figure.interval[0]) / 2
     return f"{told} ±{scale * half:{'.2g' if form == '.3g' else form}}"
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.results.distill_records import Distillation, Score, StudentDistillation, TaskDistillation
 from evalkit.results.distill_words import chosen_gap, ratio_text
-from evalkit.results.distillation import Distillation, Score, StudentDistillation, TaskDistillation
 from evalkit.results.plots.figures import COLOURS, label, marker, new_figure
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROLE_COLOURS = {"base": COLOURS[6], "student": COLOURS[0], "teacher": COLOURS[1]}
+_ROLE_MARKERS = {"base": "s", "teacher": "D", "student": "o"}
 _SET_COLOURS = {
     "inherited": COLOURS[2],
     "not inherited": COLOURS[1],
@@ -56,7 +57,7 @@ def score_picture(pairs: Pairs) -> "Figure":
             if score is None:
                 continue
             axes.errorbar(
-                100 * score.value, at, xerr=196 * score.stderr_run, fmt={"base": "s", "teacher": "D", "student": "o"}[role],
+                100 * score.value, at, xerr=196 * score.stderr_run, fmt=_ROLE_MARKERS[role],
                 color=_ROLE_COLOURS[role], markersize=6, elinewidth=2, label=role if i == 0 else None,
                 markerfacecolor="none" if score.published else _ROLE_COLOURS[role], zorder=3,
             )  # fmt: skip
@@ -68,7 +69,9 @@ def score_picture(pairs: Pairs) -> "Figure":
             )  # fmt: skip
     axes.set_yticks(range(0, -len(pairs), -1), [_name(s, t, several) for s, t in pairs])
     axes.set_ylim(-len(pairs) + 0.4, 0.7)
-    axes.set_xlim(0, 100)
+    values = [100 * s.value for _, t in pairs for s in (t.gap.base, t.gap.student, t.gap.teacher) if s is not None]
+    room = max(0.25 * (max(values) - min(values)), 4.0)
+    axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 100.5))
     axes.set_xlabel("pass@1 (percent); bars: 95%, run to run; hollow: published")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -90,7 +93,8 @@ def tries_picture(pairs: Pairs, several: bool) -> "Figure":
                 markevery=max(len(ks) // 8, 1),
             )  # fmt: skip
         crossing = tries.crossing
-        if crossing is not None and crossing.value is not None and crossing.interval is not None:
+        if crossing is not None and crossing.value is not None and crossing.interval not in (None, (None, None)):
+            assert crossing.interval is not None
             low, high = crossing.interval
             handles["crossing, 95%"] = axes.axvspan(
                 low or 1, high or crossing.samples, color=COLOURS[4], alpha=0.15, linewidth=0
@@ -158,17 +162,38 @@ def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
             _budget_line(axes, own.costs["student"].budgets, student.label, colour, i + 2)
     axes.set_xscale("log")
     axes.set_xlabel("token budget per completion")
-    axes.set_ylabel(f"{label(task.title, 30)}, pass@1 (percent)")
+    axes.set_ylabel("pass@1 (percent)")
+    axes.set_title(label(task.title, 40), fontsize=8.5)
     axes.legend(frameon=False, fontsize=7)
+    _plain_ticks(axes, [budget for cost in task.costs.values() for budget in cost.budgets])
     if with_sizes:
         _size_panel(grid[0, 1], found, sizes)
     return figure
 
 
+def _plain_ticks(axes: "Axes", at: Sequence[int]) -> None:
+    """Ticks such as 500, 20k and 1.5G on a logarithmic axis, at those of the values that leave room for a label."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+
+    values = sorted(set(at))
+    ticks: list[int] = []
+    for value in values:
+        if not ticks or np.log(value / ticks[-1]) > 0.15 * max(np.log(values[-1] / values[0]), 0.1):
+            ticks.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(places=None if max(values) < 1000 else 1, sep=""))
+
+
 def _budget_line(axes: "Axes", budgets: "dict[int, float] | object", name: str, colour: str, i: int) -> None:
     assert isinstance(budgets, dict)
     axes.plot(
-        list(budgets), [100 * v for v in budgets.values()], color=colour, marker=marker(i), markersize=3, label=label(name, 30)
+        list(budgets),
+        [100 * v for v in budgets.values()],
+        color=colour,
+        marker=marker(i),
+        markersize=3,
+        label=label(name, 30),
     )
 
 
@@ -199,6 +224,8 @@ def _size_panel(axes: "Axes", found: Distillation, sizes: "dict[str, int | None]
             ha="right" if left else "left",
         )  # fmt: skip
     axes.set_xscale("log")
+    _plain_ticks(axes, [p[0] for p in points])
+    axes.set_title("all benchmarks", fontsize=8.5)
     axes.margins(x=0.15, y=0.2)
     axes.set_xlabel("parameters")
     axes.set_ylabel("mean pass@1 (percent)")

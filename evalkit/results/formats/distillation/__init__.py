@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import cast
 
 from evalkit.errors import EvalkitError
-from evalkit.results.distillation import Distillation
+from evalkit.results.distill_records import Distillation
 
 FORMATS = {"html": "html", "md": "markdown", "tex": "latex", "json": "plain_json"}
 """The renderers by the ending of a file's name."""

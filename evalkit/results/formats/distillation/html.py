@@ -5,7 +5,7 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
-from evalkit.results.distillation import Distillation
+from evalkit.results.distill_records import Distillation
 from evalkit.results.formats.distillation.markdown import page_notes
 from evalkit.results.formats.distillation.tables import PageTable, page_tables
 from evalkit.results.formats.escaping import one_line
@@ -26,12 +26,14 @@ ul.verdict { background: var(--soft); border-left: 4px solid #0072B2; margin: 1r
 ul.verdict li { margin: .25rem 0; max-width: 62rem; overflow-wrap: anywhere; }
 .pictures { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { border: 1px solid var(--line); border-radius: 6px; margin: 0; padding: .8rem; min-width: 0; }
-figure img { display: block; height: auto; margin: 0 auto; max-width: 100%; }
+figure picture { display: block; overflow-x: auto; }
+figure img { display: block; height: auto; margin: 0 auto; max-width: 100%; min-width: 27rem; }
 figcaption { font-size: .9rem; font-weight: 600; margin-bottom: .5rem; }
 .scroll { border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .4rem .7rem; text-align: right; vertical-align: top; }
 td { white-space: nowrap; }
+th.long { text-align: left; }
 td.long { min-width: 14rem; overflow-wrap: anywhere; text-align: left; white-space: normal; }
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--soft); font-weight: 600; vertical-align: bottom; }
@@ -40,7 +42,6 @@ tbody th { font-weight: 500; overflow-wrap: anywhere; }
 footer { font-size: .85rem; margin-top: 2rem; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_LONG = 34  # characters of a cell from which it is broken into lines
 
 
 def _text(text: str) -> str:
@@ -90,10 +91,11 @@ def fragment(found: Distillation) -> str:
 
 
 def _table(table: PageTable) -> str:
-    heads = "".join(f'<th scope="col">{_text(column)}</th>' for column in table.columns)
-    body = "\n".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in table.rows
+    kinds = (' class="long"' if i in table.word_columns else "" for i in range(len(table.columns)))
+    heads = "".join(
+        f'<th scope="col"{kind}>{_text(column)}</th>' for kind, column in zip(kinds, table.columns, strict=True)
     )
+    body = "\n".join(f'<tr><th scope="row">{_text(row[0])}</th>{_cells(table, row)}</tr>' for row in table.rows)
     return f"""<section>
 <h2>{_text(table.heading)}</h2>
 <p class="how">{_text(table.caption)}</p>
@@ -107,9 +109,11 @@ def _table(table: PageTable) -> str:
 """
 
 
-def _cell(text: str) -> str:
-    kind = ' class="long"' if len(text) > _LONG else ""
-    return f"<td{kind}>{_text(text)}</td>"
+def _cells(table: PageTable, row: tuple[str, ...]) -> str:
+    """The cells after the first; those of a column that holds words are set from the left."""
+    words = table.word_columns
+    kinds = (' class="long"' if i in words else "" for i in range(1, len(row)))
+    return "".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, row[1:], strict=True))
 
 
 def _pictures(found: Distillation) -> str:

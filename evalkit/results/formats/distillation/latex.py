@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from evalkit.results.distillation import Distillation
+from evalkit.results.distill_records import Distillation
 from evalkit.results.formats.distillation.tables import PageTable, page_tables
 from evalkit.results.formats.renderers.latex import latex_escape
 
@@ -12,17 +12,20 @@ _NEEDS = "% needs \\usepackage{booktabs}, \\usepackage{graphicx}, \\usepackage{t
 def render(found: Distillation) -> str:
     """One `table*` per table, shrunk where it is wider than the text."""
     lines = [_NEEDS, *(f"% {sentence}" for sentence in map(latex_escape, found.verdict))]
-    for table in page_tables(found):
-        lines += list(_table(table))
+    base = f", base: {found.base}" if found.base is not None else ""
+    roles = f" Teacher: {found.teacher}{base}, student: {', '.join(s.label for s in found.students)}."
+    for i, table in enumerate(page_tables(found)):
+        lines += list(_table(table, "" if i else roles))
     return "\n".join(lines) + "\n"
 
 
-def _table(table: PageTable) -> Iterator[str]:
+def _table(table: PageTable, roles: str) -> Iterator[str]:
     yield r"\begin{table*}"
     yield r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"
-    yield rf"\caption{{{latex_escape(table.heading)}. {latex_escape(table.caption)}}}"
+    yield rf"\caption{{{latex_escape(table.heading)}. {latex_escape(table.caption + roles)}}}"
     yield r"\smallskip"
-    yield rf"\sbox0{{\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
+    sides = (r"p{0.4\textwidth}" if i in table.word_columns else "r" for i in range(1, len(table.columns)))
+    yield rf"\sbox0{{\begin{{tabular}}{{l{''.join(sides)}}}"
     yield r"\toprule"
     yield " & ".join(map(latex_escape, table.columns)) + r" \\"
     yield r"\midrule"

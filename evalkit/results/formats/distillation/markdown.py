@@ -1,6 +1,6 @@
 """A distillation page as markdown."""
 
-from evalkit.results.distillation import Distillation
+from evalkit.results.distill_records import Distillation
 from evalkit.results.formats.distillation.tables import page_tables
 from evalkit.results.formats.escaping import markdown_escape
 

@@ -5,14 +5,14 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.results.distillation import Distillation
+from evalkit.results.distill_records import Distillation
 
 SCHEMA = 1
 
 
 def render(found: Distillation) -> str:
     """One object; shares are in [0, 1], what is not defined is null."""
-    content = {"schema": SCHEMA, "verdict": found.verdict, **asdict(found)}
+    content = {"schema": SCHEMA, **asdict(found)}
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

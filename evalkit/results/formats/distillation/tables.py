@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from evalkit.results.distill_costs import Cost
 from evalkit.results.distill_models import Size
-from evalkit.results.distill_words import interval_percent, mean_text, percent, ratio_text
-from evalkit.results.distillation import (
+from evalkit.results.distill_records import (
     LISTED_AT,
     SOLVED_TITLES,
     Distillation,
@@ -14,9 +13,11 @@ from evalkit.results.distillation import (
     StudentDistillation,
     TaskDistillation,
 )
+from evalkit.results.distill_words import interval_percent, mean_text, percent, ratio_text
 from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
 
 _NAMED = 12  # problems named in a cell
+_LONG = 34  # characters of a cell from which its column holds words
 _FIDELITY = (
     "kl_forward@1", "kl_forward@2", "kl_reverse", "js", "soft_loss@2", "student_loss", "student_bits_per_byte",
     "top1_agreement", "topk_overlap", "acceptance@1", "tokens_per_pass@4", "student_ranking",
@@ -32,6 +33,11 @@ class PageTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    @property
+    def word_columns(self) -> set[int]:
+        """The columns after the first that hold words and not figures: set from the left, broken into lines."""
+        return {i for i in range(1, len(self.columns)) if any(len(row[i]) > _LONG for row in self.rows)}
+
 
 def page_tables(found: Distillation) -> list[PageTable]:
     """Every table that has rows, in the order of the page."""
@@ -42,6 +48,7 @@ def page_tables(found: Distillation) -> list[PageTable]:
         _tries_table(found),
         _agreement_table(found),
         _cost_table(found),
+        _budget_table(found),
         _size_table(found),
         _round_table(found),
         *(_fidelity_table(s) for s in found.students if s.fidelity is not None),
@@ -54,6 +61,11 @@ def _each(found: Distillation) -> Iterator[tuple[str, StudentDistillation, TaskD
     for student in found.students:
         for task in student.tasks:
             yield (task.title if len(found.students) == 1 else f"{student.label}, {task.title}"), student, task
+
+
+def _of(found: Distillation, name: str, what: str) -> str:
+    """`what` of the row that `name` names, which goes without saying where there is one."""
+    return what if sum(len(s.tasks) for s in found.students) == 1 else f"{name}: {what}"
 
 
 def score_text(score: Score | None) -> str:
@@ -85,9 +97,7 @@ def _gap_table(found: Distillation) -> PageTable:
 
 
 def _overall_table(found: Distillation) -> PageTable:
-    rows = tuple(
-        (s.label, f"{len(s.tasks)}", ratio_text(s.overall)) for s in found.students if s.overall is not None
-    )
+    rows = tuple((s.label, f"{len(s.tasks)}", ratio_text(s.overall)) for s in found.students if s.overall is not None)
     return PageTable(
         "Over all benchmarks",
         "One gap of the mean scores, each benchmark counting the same.",
@@ -103,15 +113,15 @@ def _solved_table(found: Distillation) -> PageTable:
             shown = ", ".join(p.problem_id for p in solved.listed[:_NAMED])
             more = f" and {len(solved.listed) - _NAMED} more" if len(solved.listed) > _NAMED else ""
             rows.append((
-                f"{name}: {SOLVED_TITLES[solved.name]}",
+                _of(found, name, SOLVED_TITLES[solved.name]),
                 f"{percent(solved.expected, 1)} {interval_percent(solved.interval, 1)}",
                 f"{len(solved.listed)}",
                 shown + more or ("too few samples" if solved.smallest_p > 0.05 else "–"),
             ))  # fmt: skip
     return PageTable(
         "What was learnt and what was lost",
-        "Expected: the share of problems in one try of each model, from the solve rates, without bias. Listed: problems "
-        f"for which an exact test says so, {LISTED_AT}.",
+        "Expected: the share of problems in one try of each model, from the solve rates, without bias. Listed: "
+        f"problems for which an exact test says so, {LISTED_AT}.",
         ("", "expected", "listed", "which"),
         tuple(rows),
     )
@@ -128,14 +138,14 @@ def _tries_table(found: Distillation) -> PageTable:
         for role, curve in tries.curves.items():
             steady = tries.steady[role]
             rows.append((
-                f"{name}: {labels[role]}", f"{k}", percent(curve[0], 1), percent(curve[k - 1], 1),
+                _of(found, name, labels[role]), f"{k}", percent(curve[0], 1), percent(curve[k - 1], 1),
                 percent(steady["0.5"], 1), percent(steady["1"], 1),
                 percent(1 - curve[k - 1], 1),
             ))  # fmt: skip
     return PageTable(
         "Sharper or wider",
-        "pass@k: at least one of k tries is right; G-Pass@k at 0.5: at least half are; pass^k: all are. Never solved: in "
-        "k tries.",
+        "pass@k: at least one of k tries is right; G-Pass@k at 0.5: at least half are; pass^k: all are. Never solved: "
+        "in k tries.",
         ("", "k", "pass@1", "pass@k", "G-Pass@k, 0.5", "pass^k", "never solved"),
         tuple(rows),
     )
@@ -154,13 +164,14 @@ def _agreement_table(found: Distillation) -> PageTable:
             if kappa.kappa is not None and kappa.interval is not None:
                 told = f"{kappa.kappa:.2f} [{kappa.interval[0]:.2f}, {kappa.interval[1]:.2f}]".replace("-", "−")
             rows.append((
-                f"{name}: {label}", mean_text(right), mean_text(wrong), percent(kappa.observed, 1),
+                _of(found, name, label), mean_text(right), mean_text(wrong), percent(kappa.observed, 1),
                 percent(kappa.expected, 1), told,
             ))  # fmt: skip
     return PageTable(
         "Agreement with the teacher beyond accuracy",
         "How often a sample gives the teacher's answer, where that is right and where it is wrong. Both right or both "
-        "wrong: as observed, and as the accuracies alone would give; error consistency is 0 at chance and 1 at the most.",
+        "wrong: as observed, and as the accuracies alone would give; error consistency is 0 at chance and 1 at "
+        "the most.",
         ("", "same, teacher right", "same, teacher wrong", "right or wrong alike", "by chance", "error consistency"),
         tuple(rows),
     )
@@ -176,13 +187,33 @@ def _cost_table(found: Distillation) -> PageTable:
             if cost is not None and (task.task, labels[role]) not in seen:
                 seen.add((task.task, labels[role]))
                 title = task.title if len(found.students) > 1 else name
-                rows.append((f"{title}: {labels[role]}", *_cost_cells(cost, role)))
+                rows.append((_of(found, title, labels[role]), *_cost_cells(cost, role)))
     return PageTable(
         "What an answer costs",
         "Tokens per completion, of which thinking and answer (divided by characters). After the answer: the share of a "
         "right completion's tokens that follows the first place where its final answer is stated. Length: of right "
         "completions against the teacher's, on problems that both solve (geometric mean).",
         ("", "tokens", "thinking", "answer", "after the answer", "tokens per right answer", "length of teacher's"),
+        tuple(rows),
+    )
+
+
+def _budget_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, _, task in _each(found):
+        budgets = list(task.budgets)
+        for budget in dict.fromkeys(budgets[i * (len(budgets) - 1) // 5] for i in range(1, 6) if budgets):
+            own, theirs = task.costs["student"].budgets[budget], task.costs["teacher"].budgets[budget]
+            gap = task.budgets[budget]
+            low, high = (100 * end for end in gap.interval)
+            told = f"{100 * gap.value:+.1f} [{low:+.1f}, {high:+.1f}]" if low == low else f"{100 * gap.value:+.1f}"
+            rows.append((
+                _of(found, name, f"{budget:,} tokens"), percent(own, 1), percent(theirs, 1), told.replace("-", "−"),
+            ))  # fmt: skip
+    return PageTable(
+        "At equal budgets",
+        "Accuracy had completions been cut at so many tokens, and the difference in points, paired by problem.",
+        ("", "student", "teacher", "difference"),
         tuple(rows),
     )
 
