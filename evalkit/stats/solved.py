@@ -28,8 +28,8 @@ def more_often_table(more: int, less: int) -> Floats:
     ranked = fisher.ravel()[order]
     # cells that are as extreme as the last one of equal statistic count together
     last = np.searchsorted(ranked, ranked * (1 + 1e-9) + 1e-15, side="right") - 1
-    first = binom.pmf(np.arange(more + 1)[None, :], more, _RATES[:, None])
-    second = binom.pmf(np.arange(less + 1)[None, :], less, _RATES[:, None])
+    first = np.asarray(binom.pmf(np.arange(more + 1)[None, :], more, _RATES[:, None]))
+    second = np.asarray(binom.pmf(np.arange(less + 1)[None, :], less, _RATES[:, None]))
     cells = (first[:, :, None] * second[:, None, :]).reshape(len(_RATES), -1)[:, order]
     largest = np.cumsum(cells, axis=1).max(axis=0)[last]
     table = np.empty(largest.size)

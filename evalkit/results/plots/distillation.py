@@ -1,6 +1,7 @@
 """The four pictures of a distillation page: scores and gap, tries, solved sets, cost."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ _SET_COLOURS = {
     "beyond the teacher": COLOURS[0],
 }
 _MOST_PANELS = 4
+_WIDTH = 4.8  # inches: words stay legible on a narrow screen
 Pairs = Sequence[tuple[StudentDistillation, TaskDistillation]]
 
 
@@ -45,7 +47,7 @@ def _name(student: StudentDistillation, task: TaskDistillation, several: bool, l
 
 def score_picture(pairs: Pairs) -> "Figure":
     """One line per student and benchmark from base to teacher, with run-to-run bars."""
-    figure, grid = new_figure(6.4, 0.9 + 0.62 * len(pairs))
+    figure, grid = new_figure(_WIDTH, 0.9 + 0.62 * len(pairs))
     axes: Axes = grid[0, 0]
     several = len({student.model for student, _ in pairs}) > 1
     for i, (_, task) in enumerate(pairs):
@@ -67,23 +69,22 @@ def score_picture(pairs: Pairs) -> "Figure":
                 f"gap recovered: {ratio_text(ratio)}", (100 * gap.student.value, at), (0, 8),
                 textcoords="offset points", ha="center", fontsize=7.5,
             )  # fmt: skip
-    axes.set_yticks(range(0, -len(pairs), -1), [_name(s, t, several) for s, t in pairs])
+    axes.set_yticks(range(0, -len(pairs), -1), [fill(_name(s, t, several, 54), 20) for s, t in pairs])
     axes.set_ylim(-len(pairs) + 0.4, 0.7)
+    hollow = any(s.published for _, t in pairs for s in (t.gap.base, t.gap.teacher) if s is not None)
     values = [100 * s.value for _, t in pairs for s in (t.gap.base, t.gap.student, t.gap.teacher) if s is not None]
     room = max(0.25 * (max(values) - min(values)), 4.0)
     axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 100.5))
-    axes.set_xlabel("pass@1 (percent); bars: 95%, run to run; hollow: published")
+    axes.set_xlabel("pass@1 (percent); bars: 95%, run to run" + ("; hollow: published" if hollow else ""))
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
 def tries_picture(pairs: Pairs, several: bool) -> "Figure":
     """pass@k of each model against k, a panel per benchmark; the crossing as a band."""
-    across = min(len(pairs), 2)
-    down = -(-len(pairs) // across)
-    figure, grid = new_figure(max(3.4 * across, 5.2), 0.6 + 2.7 * down, down, across)
+    figure, grid = new_figure(_WIDTH, 0.6 + 2.4 * len(pairs), len(pairs), 1)
     handles = {}
-    for axes, (student, task) in zip(grid.flat, pairs, strict=False):
+    for axes, (student, task) in zip(grid.flat, pairs, strict=True):
         tries = task.tries
         assert tries is not None
         for i, (role, curve) in enumerate(tries.curves.items()):
@@ -108,8 +109,6 @@ def tries_picture(pairs: Pairs, several: bool) -> "Figure":
         axes.set_xlabel("tries k")
         axes.set_ylabel("pass@k (percent)")
         axes.set_title(_name(student, task, several, 40), fontsize=8.5)
-    for axes in list(grid.flat)[len(pairs) :]:
-        axes.set_axis_off()
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -118,7 +117,7 @@ def solved_picture(pairs: Pairs) -> "Figure":
     """The expected share of each kind of problem with its interval, and how many are listed."""
     chosen = [(s, t) for s, t in pairs if t.solved]
     rows = sum(len(task.solved) for _, task in chosen) + len(chosen) - 1
-    figure, grid = new_figure(6.4, 0.9 + 0.27 * rows)
+    figure, grid = new_figure(_WIDTH, 0.9 + 0.3 * rows)
     axes: Axes = grid[0, 0]
     several = len({student.model for student, _ in chosen}) > 1
     at, ticks = 0, []
@@ -130,7 +129,8 @@ def solved_picture(pairs: Pairs) -> "Figure":
             axes.plot([low, high], [at, at], color=COLOURS[6], linewidth=1.6, solid_capstyle="butt")
             told = f"{len(solved.listed)} listed" if solved.listed else "none listed"
             axes.annotate(told, (high, at), (4, 0), textcoords="offset points", va="center", fontsize=7)
-            name = solved.name if len(chosen) == 1 else f"{_name(student, task, several, 28)}: {solved.name}"
+            first = solved is task.solved[0] and len(chosen) > 1
+            name = f"{_name(student, task, several, 34)}\n{solved.name}" if first else solved.name
             ticks.append((at, name))
             at -= 1
         at -= 1
@@ -147,7 +147,7 @@ def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
     if found.base is not None and found.base_size is not None:
         sizes[found.base] = found.base_size.parameters
     with_sizes = sum(1 for size in sizes.values() if size) >= 2
-    figure, grid = new_figure(6.6 if with_sizes else 5.2, 3.2, 1, 2 if with_sizes else 1)
+    figure, grid = new_figure(_WIDTH, 5.2 if with_sizes else 2.8, 2 if with_sizes else 1, 1)
     axes: Axes = grid[0, 0]
     task = next(t for _, t in pairs if any(cost.budgets for cost in t.costs.values()))
     drawn = [(found.base, "base"), (found.teacher, "teacher")]
@@ -167,7 +167,7 @@ def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
     axes.legend(frameon=False, fontsize=7)
     _plain_ticks(axes, [budget for cost in task.costs.values() for budget in cost.budgets])
     if with_sizes:
-        _size_panel(grid[0, 1], found, sizes)
+        _size_panel(grid[1, 0], found, sizes)
     return figure
 
 
@@ -207,9 +207,10 @@ def _size_panel(axes: "Axes", found: Distillation, sizes: "dict[str, int | None]
     scores[found.teacher] = [task.gap.teacher.value for task in first.tasks]
     if found.base is not None:
         scores[found.base] = [task.gap.base.value for task in first.tasks if task.gap.base is not None]
-    points = sorted(
+    points = [
         (size, 100 * float(np.mean(scores[name])), name) for name, size in sizes.items() if size and scores.get(name)
-    )
+    ]
+    points.sort(key=lambda point: (point[0], -point[1]))  # the best of equal sizes first: it alone is on the front
     front: list[tuple[int, float]] = []
     for size, score, _ in points:
         if not front or score > front[-1][1]:

@@ -24,10 +24,9 @@ p.roles, p.how { color: color-mix(in srgb, CanvasText 70%, Canvas); margin: .2re
 p.how { font-size: .9rem; }
 ul.verdict { background: var(--soft); border-left: 4px solid #0072B2; margin: 1rem 0; padding: .8rem 1rem .8rem 2rem; }
 ul.verdict li { margin: .25rem 0; max-width: 62rem; overflow-wrap: anywhere; }
-.pictures { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
-figure { border: 1px solid var(--line); border-radius: 6px; margin: 0; padding: .8rem; min-width: 0; }
-figure picture { display: block; overflow-x: auto; }
-figure img { display: block; height: auto; margin: 0 auto; max-width: 100%; min-width: 27rem; }
+.pictures { column-gap: 1.2rem; columns: 2 30rem; }
+figure { border: 1px solid var(--line); border-radius: 6px; break-inside: avoid; margin: 0 0 1.2rem; padding: .8rem; }
+figure img { display: block; height: auto; margin: 0 auto; max-width: 100%; }
 figcaption { font-size: .9rem; font-weight: 600; margin-bottom: .5rem; }
 .scroll { border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; width: 100%; }
