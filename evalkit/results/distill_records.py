@@ -152,7 +152,10 @@ class StudentDistillation:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """Everything on the page. `rounds` is empty unless the students are a chain; `verdict` is the findings in words."""
+    """Everything on the page. `rounds` is empty unless the students are a chain.
+
+    `verdict` has the findings in words; where there are many, the lesser ones are in `details`.
+    """
 
     teacher: str
     base: str | None
@@ -162,3 +165,4 @@ class Distillation:
     rounds: tuple[Round, ...]
     notes: tuple[str, ...]
     verdict: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()

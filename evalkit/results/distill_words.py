@@ -56,31 +56,38 @@ def chosen_gap(gap: Gap) -> tuple[Ratio | None, str]:
     return gap.recovered_run, "run to run"
 
 
-def verdict(found: Distillation) -> list[str]:
-    """One sentence per finding, the students in their order."""
-    sentences: list[str] = []
+def verdict(found: Distillation) -> tuple[list[str], list[str]]:
+    """The findings, one sentence each: those to begin with, and the rest where there are too many for one list."""
+    first: list[str] = []
+    rest: list[str] = []
     several = len(found.students) > 1
     for student in found.students:
         who = student.label if several else "The student"
+        first += _overall(who, student)
         for task in student.tasks:
-            sentences += [s for s in _task_sentences(who, task) if s]
-        sentences += list(_overall(who, student))
-    sentences += [_round_sentence(r) for r in found.rounds]
-    return sentences
+            leading, more = _task_sentences(who, task)
+            first += leading
+            rest += more
+    if sum(len(student.tasks) for student in found.students) == 1:
+        first, rest = first + rest, []
+    return first + [_round_sentence(r) for r in found.rounds], rest
 
 
-def _task_sentences(who: str, task: TaskDistillation) -> Iterator[str]:
-    yield _gap_sentence(who, task)
+def _task_sentences(who: str, task: TaskDistillation) -> tuple[list[str], list[str]]:
+    first = [_gap_sentence(who, task)]
+    rest: list[str] = []
     lost = next((s for s in task.solved if s.name == "lost"), None)
     beyond = next((s for s in task.solved if s.name == "beyond the teacher"), None)
     if lost is not None:
-        yield _set_sentence(who, task, lost, "loses", "that the base solved")
+        told = _set_sentence(who, task, lost, "loses", "that the base solved")
+        (first if lost.listed else rest).append(told)
     if beyond is not None and beyond.listed:
-        yield _set_sentence(who, task, beyond, "solves", "more often than the teacher does")
-    yield _tries_sentence(who, task)
+        first.append(_set_sentence(who, task, beyond, "solves", "more often than the teacher does"))
+    rest.append(_tries_sentence(who, task))
     if task.agreement is not None:
-        yield _agreement_sentence(who, task, task.agreement)
-    yield _length_sentence(who, task)
+        rest.append(_agreement_sentence(who, task, task.agreement))
+    rest.append(_length_sentence(who, task))
+    return first, [sentence for sentence in rest if sentence]
 
 
 def _gap_sentence(who: str, task: TaskDistillation) -> str:

@@ -100,7 +100,8 @@ def distillation(
         rounds=tuple(_rounds(chain)) if rounds else (),
         notes=tuple(notes),
     )
-    return replace(page, verdict=tuple(verdict(page)))
+    first, rest = verdict(page)
+    return replace(page, verdict=tuple(first), details=tuple(rest))
 
 
 def _student(side: ModelSide, teacher: ModelSide, base: ModelSide | None) -> StudentDistillation:

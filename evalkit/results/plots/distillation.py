@@ -31,9 +31,11 @@ def pictures(found: Distillation) -> "list[tuple[str, Figure]]":
     """(what the picture shows, the picture) for each of the four that there is data for."""
     pairs = [(student, task) for student in found.students for task in student.tasks]
     made = [("Base, student and teacher, with the gap recovered", score_picture(pairs))]
-    tries = [(s, t) for s, t in pairs if t.tries is not None][:_MOST_PANELS]
+    tries = [(s, t) for s, t in pairs if t.tries is not None]
     if tries:
-        made.append(("Problems solved in k tries", tries_picture(tries, len(found.students) > 1)))
+        left_out = f", the first {_MOST_PANELS} of {len(tries)}" if len(tries) > _MOST_PANELS else ""
+        picture = tries_picture(tries[:_MOST_PANELS], len(found.students) > 1)
+        made.append((f"Problems solved in k tries{left_out}", picture))
     if any(task.solved for _, task in pairs):
         made.append(("Problems by who solves them, expected in one try each", solved_picture(pairs)))
     if any(cost.budgets for _, task in pairs for cost in task.costs.values()):
@@ -136,7 +138,7 @@ def solved_picture(pairs: Pairs) -> "Figure":
         at -= 1
     axes.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     axes.set_xlim(0, max(axes.get_xlim()[1] * 1.12, 5))
-    axes.set_xlabel("share of problems (percent); lines: 95%, over problems")
+    axes.set_xlabel("percent of problems; 95%, over problems")
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -171,9 +173,17 @@ def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
     return figure
 
 
+def _short(value: float) -> str:
+    """`282`, `21k`, `1.5B`."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
 def _plain_ticks(axes: "Axes", at: Sequence[int]) -> None:
-    """Ticks such as 500, 20k and 1.5G on a logarithmic axis, at those of the values that leave room for a label."""
-    from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+    """Ticks such as 500, 20k and 1.5B on a logarithmic axis, at those of the values that leave room for a label."""
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     values = sorted(set(at))
     ticks: list[int] = []
@@ -182,7 +192,7 @@ def _plain_ticks(axes: "Axes", at: Sequence[int]) -> None:
             ticks.append(value)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter(places=None if max(values) < 1000 else 1, sep=""))
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
 
 
 def _budget_line(axes: "Axes", budgets: "dict[int, float] | object", name: str, colour: str, i: int) -> None:

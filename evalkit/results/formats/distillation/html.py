@@ -79,6 +79,7 @@ def fragment(found: Distillation) -> str:
 <ul class="verdict">
 {verdict}
 </ul>
+{_details(found)}
 {_table(tables[0])}
 <h2>Pictures</h2>
 <div class="pictures">
@@ -87,6 +88,13 @@ def fragment(found: Distillation) -> str:
 {"".join(map(_table, tables[1:]))}
 {f"<footer><h2>Notes</h2><ul>{footer}</ul></footer>" if notes else ""}
 """
+
+
+def _details(found: Distillation) -> str:
+    if not found.details:
+        return ""
+    sentences = "\n".join(f"<li>{_text(sentence)}</li>" for sentence in found.details)
+    return f"<details><summary>{len(found.details)} more findings in words</summary><ul>{sentences}</ul></details>"
 
 
 def _table(table: PageTable) -> str:

@@ -11,7 +11,7 @@ _NEEDS = "% needs \\usepackage{booktabs}, \\usepackage{graphicx}, \\usepackage{t
 
 def render(found: Distillation) -> str:
     """One `table*` per table, shrunk where it is wider than the text."""
-    lines = [_NEEDS, *(f"% {sentence}" for sentence in map(latex_escape, found.verdict))]
+    lines = [_NEEDS, *(f"% {sentence}" for sentence in map(latex_escape, (*found.verdict, *found.details)))]
     base = f", base: {found.base}" if found.base is not None else ""
     roles = f" Teacher: {found.teacher}{base}, student: {', '.join(s.label for s in found.students)}."
     for i, table in enumerate(page_tables(found)):

@@ -9,6 +9,8 @@ def render(found: Distillation) -> str:
     """Sentences, then tables."""
     lines = ["# Distillation", "", _roles(found), ""]
     lines += [f"- {markdown_escape(sentence)}" for sentence in found.verdict]
+    if found.details:
+        lines += ["", "More findings:", "", *(f"- {markdown_escape(sentence)}" for sentence in found.details)]
     for table in page_tables(found):
         lines += ["", f"## {markdown_escape(table.heading)}", "", markdown_escape(table.caption), ""]
         lines.append(f"| {' | '.join(markdown_escape(c) for c in table.columns)} |")
