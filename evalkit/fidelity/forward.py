@@ -10,10 +10,12 @@ from torch import Tensor
 
 from evalkit.engines.transformers.batching import cache_argument
 
-_LOGITS_CPU = 1 << 25  # elements of one model's logits at a time: 128 MiB in float32
+_LOGITS_CPU = 1 << 24  # elements of one model's logits at a time: 64 MiB in float32
 _LOGITS_GPU = 1 << 28
 _TOKENS_CPU = 1 << 12  # tokens of a batch of short texts
 _TOKENS_GPU = 1 << 16
+_ATTENTION_CPU = 1 << 21  # pairs of positions that one chunk attends to
+_ATTENTION_GPU = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Reader:
         on_cpu = self.device.type == "cpu"
         self.budget = budget or (_LOGITS_CPU if on_cpu else _LOGITS_GPU)
         self.tokens = _TOKENS_CPU if on_cpu else _TOKENS_GPU
+        self.attention = _ATTENTION_CPU if on_cpu else _ATTENTION_GPU
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._cache = cache_argument(model)
         self._in_chunks = _cache_grows_by_chunks(model)
@@ -119,9 +122,9 @@ def paired_logits(
     texts: Sequence[ForcedText], batch: Sequence[int], teacher: Reader, student: Reader
 ) -> Iterator[LogitsBlock]:
     """Both models' logits for the texts of one batch, aligned by completion token. Run it under inference_mode."""
-    chunk = max(1, min(teacher.budget // teacher.rows, student.budget // student.rows))
     chosen = [texts[i] for i in batch]
-    if len(batch) > 1 or chosen[0].length <= chunk:
+    most = max(1, min(teacher.budget // teacher.rows, student.budget // student.rows))
+    if len(batch) > 1 or chosen[0].length <= most:
         completions = [text.completion for text in chosen]
         of_teacher = teacher.together([text.teacher_prompt for text in chosen], completions)
         of_student = student.together([text.student_prompt for text in chosen], completions)
@@ -129,6 +132,7 @@ def paired_logits(
             yield LogitsBlock(i, 0, first, second, torch.tensor(text.completion, device=first.device))
         return
     text = chosen[0]
+    chunk = max(1, min(most, teacher.attention // text.length, student.attention // text.length))
     start = 0
     labels = torch.tensor(text.completion, device=teacher.device)
     for first, second in zip(
