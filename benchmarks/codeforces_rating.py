@@ -126,6 +126,8 @@ def people() -> None:
                 errors.setdefault(rule, []).append(estimate.rating - rating)
             assert one.problem_model is not None
             errors.setdefault("problem ratings", []).append(one.problem_model.rating - rating)
+            assert one.low is not None
+            assert one.high is not None
             inside += one.low <= rating <= one.high
         said = ", ".join(f"{k} {np.mean(v):+.0f} (MAE {np.abs(v).mean():.0f})" for k, v in errors.items())
         count = len(errors["humans"])

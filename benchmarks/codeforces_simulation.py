@@ -9,9 +9,9 @@ and among 8,000 people of each contest ("people"), who solve by the same formula
     own     the model's own error: problems are as hard for people as they are rated
     shared  the rating's error: d + e is how hard the problem is for people and the model alike, so standings show it
 
-The first repetition in each of the first 20 simulated fields is rated by `rate` too: it has to give the same, and it
-gives the other rules' figures ("elo"). Standard errors are those of the fields' means: in the shared reading all
-repetitions of a field meet the same difficulties, so ask for many fields there.
+Each person has an error of their own with each problem too (`--spread`). The first repetition in each of the first 20
+simulated fields is rated by `rate` too: it has to give the same. Standard errors are those of the fields' means: in
+the shared reading all repetitions of a field meet the same difficulties, so ask for many fields there.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from codeforces_bounds import (
 from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
 from evalkit_tasks.codeforces.elo import Floats
 from evalkit_tasks.codeforces.estimate import rate
-from evalkit_tasks.codeforces.field import Field
+from evalkit_tasks.codeforces.field import Field, people_spread
 from evalkit_tasks.codeforces.solve_model import fit_solve_model
 from evalkit_tasks.codeforces.table import Solve
 
@@ -65,15 +65,19 @@ def chosen_set(name: str) -> dict[int, Problems]:
 
 
 def simulated_set(
-    contests: dict[int, Problems], shared_sd: float, people: int, rng: np.random.Generator
+    contests: dict[int, Problems], shared_sd: float, people: int, rng: np.random.Generator, spread: float = 0.0
 ) -> tuple[ContestSet, Floats]:
-    """The contests with simulated people, and every problem's difficulty for them, in the contests' order."""
+    """The contests with simulated people, and every problem's difficulty for them, in the contests' order.
+
+    `spread` is the sd of each person's own error with each problem.
+    """
     made, difficulties = [], []
     for contest, problems in contests.items():
         d = np.array([r for _, r, _ in problems]) + rng.normal(0, shared_sd, len(problems))
         points = np.array([p for *_, p in problems], dtype=np.float64)
         ratings = np.clip(rng.normal(1400, 300, people), 0, 2100).round().astype(np.int64)
-        solved = rng.random((people, d.size)) < solve(ratings[:, None] - d)
+        luck = rng.normal(0, spread, (people, d.size))
+        solved = rng.random((people, d.size)) < solve(ratings[:, None] + luck - d)
         masks = (solved @ (1 << np.arange(d.size))).astype(np.int64)
         none = np.zeros(people, np.int64)
         standings = Standings(ratings, ratings, none, solved @ points, rng.random(people).round(4), masks)
@@ -119,6 +123,7 @@ def main() -> None:
     parser.add_argument(
         "--fields", type=int, default=20, help="simulated fields of people; repetitions are split over them"
     )
+    parser.add_argument("--spread", type=float, default=200.0, help="sd of each person's own error with each problem")
     parser.add_argument("--noise-sd", type=float, default=NOISE_SD)
     parser.add_argument("--ratings", type=int, nargs="*", default=sorted({r for r, _ in TARGET}))
     parser.add_argument("--samples", type=int, nargs="*", default=sorted({n for _, n in TARGET}))
@@ -132,9 +137,11 @@ def main() -> None:
     )
     found: dict[tuple[str, int, int], list[tuple[float, float, float]]] = {}
     for number in range(options.fields):
-        field, difficulties = simulated_set(contests, shared, PEOPLE, rng)
+        field, difficulties = simulated_set(contests, shared, PEOPLE, rng, options.spread)
         fields = [Field(c, range(len(c.problems))) for c in field.contests]
-        measured, slopes = (np.concatenate([getattr(f, name) for f in fields]) for name in ("difficulties", "slopes"))
+        spread = people_spread([f.crowd for f in fields])
+        curves = [f.crowd.curves(spread) for f in fields]
+        measured, slopes = (np.concatenate([getattr(c, name) for c in curves]) for name in ("difficulties", "slopes"))
         for rating in options.ratings:
             for n in options.samples:
                 for repetition in range(max(options.repetitions // options.fields, 1)):
@@ -147,17 +154,14 @@ def main() -> None:
                     if repetition == 0 and number < RATED_FIELDS:
                         whole = rate(table, field, draws=300)
                         assert abs(whole.rating - people.rating) < 1e-6
-                        elo = whole.by_rule["elo"]
-                        found.setdefault(("elo", rating, n), []).append((elo.rating, elo.low, elo.high))
-    for name in ("ratings", "people", "elo"):
+    for name in ("ratings", "people"):
         for rating in options.ratings:
             for n in options.samples:
                 limit = f" bound {bound(rating, n, rated.tolist(), options.noise_sd):>3.0f}"
                 revealed = options.reading == "shared" and name == "people"
                 if revealed:
                     limit = f" bound {bound(rating, n, rated.tolist(), 0.0):>3.0f}"
-                count = min(options.fields, RATED_FIELDS) if name == "elo" else options.fields
-                report(name, rating, n, found[name, rating, n], count, limit)
+                report(name, rating, n, found[name, rating, n], options.fields, limit)
 
 
 if __name__ == "__main__":

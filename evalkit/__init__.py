@@ -1,7 +1,6 @@
 """evalkit: evaluate reasoning models, and say how sure the numbers are."""
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from evalkit.benchmark.task import DatasetSpec, Task
@@ -19,10 +18,7 @@ if TYPE_CHECKING:
     from evalkit.run.evaluate import evaluate
     from evalkit.run.rescore import rescore
 
-try:
-    __version__ = version("evalkit")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = [
     "Completion",
@@ -69,6 +65,17 @@ _IMPORTED_WHEN_USED = {
 
 def __getattr__(name: str) -> object:
     """What needs numpy or pydantic is imported when it is first used: `import evalkit` stays quick."""
+    if name == "__version__":
+        return _version()
     if name in _IMPORTED_WHEN_USED:
         return getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)
     raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("evalkit")
+    except PackageNotFoundError:  # imported from a source tree that is not installed
+        return "0+unknown"

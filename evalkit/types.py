@@ -97,6 +97,8 @@ class SamplingParams:
 class Request:
     """One completion to be made. `response_prefix` opens the response where the chat template does not.
 
+    `expected_tokens` is how long it will get, as far as the queue can tell: an engine may plan its memory by it.
+
     Examples:
         >>> message = Message(role="user", content="What is 1 + 1?")
         >>> Request("sums", "sum-1", 0, (message,), SamplingParams()).key
@@ -109,6 +111,7 @@ class Request:
     messages: tuple[Message, ...]
     params: SamplingParams
     response_prefix: str = ""
+    expected_tokens: int | None = None
 
     @property
     def key(self) -> SampleKey:
@@ -199,7 +202,8 @@ class Metric:
     """A figure of a report, in `unit`; `n` counts the completions it rests on.
 
     `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
-    `interval_run` are run to run: the same problems, new completions. None where there is none.
+    `interval_run` are run to run: the same problems, new completions. None where there is none. `text` is printed in
+    place of a value that is only a bound, such as `above 3,900`.
 
     Examples:
         >>> Metric("pass@1", 72.6, n=1920, unit="%", stderr_problems=8.1).value
@@ -215,3 +219,4 @@ class Metric:
     stderr_problems: float | None = None
     interval_problems: Interval | None = None
     note: str = ""
+    text: str = ""

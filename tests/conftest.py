@@ -1,7 +1,9 @@
 """Fixtures that several test modules share."""
 
+import contextlib
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,21 @@ def patient_graders(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(graders.compare_answers, "__kwdefaults__", {"timeout": 30.0})
     monkeypatch.setattr(graders, "CALCULUS_TIMEOUT", 20.0)
+
+
+def pytest_configure() -> None:
+    """Under `coverage run` a worker ends by itself, so that it writes what it has measured; a kill would lose that."""
+    if "COVERAGE_RUN" not in os.environ:
+        return
+    from evalkit.workers import _Worker
+
+    def end(worker: _Worker) -> None:
+        assert worker.process.stdin is not None
+        with contextlib.suppress(OSError):
+            worker.process.stdin.close()
+        try:
+            worker.process.wait(10)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+
+    _Worker.kill = end  # type: ignore[method-assign, assignment]  # for good: pools are closed at exit

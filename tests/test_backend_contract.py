@@ -24,7 +24,7 @@ Run = Callable[[list[Request]], list[Completion]]
 SERVERS = {"transformers serve": transformers_serve, "vllm serve": vllm_serve}
 ENGINES = [
     "transformers",
-    "transformers serve",
+    pytest.param("transformers serve", marks=pytest.mark.slow),
     pytest.param("vllm", marks=pytest.mark.vllm),
     pytest.param("vllm serve", marks=pytest.mark.vllm),
 ]

@@ -62,6 +62,7 @@ def test_greedy_text_equals_that_of_transformers(checkpoint: Path, server: str) 
     assert counts == {k: (c.prompt_tokens, c.completion_tokens) for k, c in own.items()}
 
 
+@pytest.mark.slow
 def test_five_hundred_requests_with_a_third_of_them_failing(checkpoint: Path, server: str) -> None:
     with FaultProxy(server, rate=0.3, seed=1) as proxy:
         faulty = run(checkpoint, proxy.url, requests(500), request_timeout=2.0)
@@ -73,6 +74,7 @@ def test_five_hundred_requests_with_a_third_of_them_failing(checkpoint: Path, se
     assert 5 < counts.count(None) < 50  # those whose usage was wrong
 
 
+@pytest.mark.slow
 def test_one_of_two_servers_dies_and_the_other_ends_the_run(checkpoint: Path, server: str, tmp_path: Path) -> None:
     with transformers_serve(checkpoint, tmp_path / "log") as (url, process):
         backend = open_engine(

@@ -143,6 +143,52 @@ def test_batched_greedy_is_unbatched_greedy_token_by_token(family: str, request:
     assert batched == tokens_of(backend, requests, rows=1)
 
 
+def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a CUDA graph does, on the CPU: the same work on the same tensors, whatever Python would do by now."""
+
+    def recorder(work: Any) -> Any:
+        arguments: list[Any] = []
+        forward = RowBatch._forward
+
+        def once(batch: RowBatch, rows: int, columns: int, groups: Any) -> torch.Tensor:
+            arguments.append((batch._input.data_ptr(), batch._positions.data_ptr(), rows, columns, len(batch.rows)))
+            return forward(batch, rows, columns, groups)
+
+        monkeypatch.setattr(RowBatch, "_forward", once)
+        work()
+        monkeypatch.setattr(RowBatch, "_forward", forward)
+        recorded.append(arguments[-1])
+        return work
+
+    recorded: list[Any] = []
+    requests = mixed_requests(64, temperature=0)
+    backend = backend_of(qwen2)
+    model = backend._load()
+    use_groups(model)
+
+    def tokens(record: Any) -> tuple[dict[Any, list[int]], RowBatch]:
+        batch = RowBatch(model, Decoder(backend.checkpoint.tokenizer), backend._end_tokens, 24, record=record)
+        ended = serve_refilling(_Queue(backend, iter(requests)), batch, 24)
+        return {each.row.request.key: each.row.tokens for each in ended}, batch
+
+    plain, _ = tokens(None)
+    replayed, batch = tokens(recorder)
+    assert replayed == plain
+    assert batch.recorded is not None
+    assert batch.recorded.works
+    assert batch.recorded.recorded == len(recorded) > 5
+    assert any(rows > live for *_, rows, _, live in recorded), "rows beyond the live ones are part of a graph"
+
+    def failing(work: Any) -> Any:
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+    for record in (failing, lambda work: lambda: None):  # the second replays nothing: other logits
+        again, batch = tokens(record)
+        assert again == plain
+        assert batch.recorded is not None
+        assert not batch.recorded.works
+
+
 @pytest.mark.parametrize("family", ["qwen2", "llama", "mistral"])
 def test_draws_do_not_depend_on_batch_size_order_or_what_is_left(family: str, request: pytest.FixtureRequest) -> None:
     requests = mixed_requests(40, temperature=0.9, top_p=0.9)

@@ -67,7 +67,7 @@ def data(tmp_path: Path) -> Path:
         ),
         (["rnu"], "There is no command 'rnu'. Did you mean run?"),
         (["score", "/nowhere"], "The folder /nowhere does not exist."),
-        (["score", "tests"], "There is no run below tests."),
+        (["score", "docs"], "There is no run below docs."),
         (["tasks", "show", "aime42"], "There is no task 'aime42'. Did you mean aime24?"),
         (["tasks", "new", "my-task"], "'my-task' cannot be a task's name."),
         (["tasks", "check", "x", "--task-file", "nowhere.py"], "There is no task file nowhere.py."),
@@ -102,7 +102,7 @@ def test_a_set_of_ones_own_is_accepted_when_asked_for(data: Path, tmp_path: Path
         *("run", "org/model", "-t", "aime24", "-n", 1, "--data", data, "--allow-changed-data", *REPLAY, recorded),
         *("-o", tmp_path / "run"),
     )
-    assert "| AIME 2024 | 30 | 1 | 100.0 ± 0.0 |" in done.stdout
+    assert "| AIME 2024 | 30 | 1 | 100.0 +0.0 −11.4 / +0.0 −12.2 |" in done.stdout
 
 
 @pytest.mark.parametrize("content", ["not json\n", '{"text": "no key"}\n', '{"problem_id": "1"}\n', "[]\n"])

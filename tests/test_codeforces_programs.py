@@ -236,6 +236,18 @@ def test_right_programs_are_accepted(problems: dict[str, Problem]) -> None:
 
 
 @pytest.mark.real_data
+def test_programs_may_end_in_exit(problems: dict[str, Problem]) -> None:
+    solve = "a, b = map(int, input().split())\n    print(min(a, b), max(a, b))"
+    endings = ["exit()", "exit(0)", "quit()", "import sys; sys.exit()", "raise SystemExit", "import os; os._exit(0)"]
+    task = CodeForces()
+    for ending in endings:
+        flush = "import sys; sys.stdout.flush()\n" if "_exit" in ending else ""
+        code = f"for _ in range(int(input())):\n    {solve}\n{flush}{ending}\n"
+        score = task.score(problems["1971/A"], f"```python\n{code}```")
+        assert (score.status, score.explanation) == ("correct", "accepted"), ending
+
+
+@pytest.mark.real_data
 def test_wrong_programs_are_not(problems: dict[str, Problem]) -> None:
     found = verdicts(problems, {i: (language, wrong) for i, (language, _, wrong) in PROGRAMS.items()})
     assert {i: v for i, v in found.items() if not v.startswith("wrong: wrong answer")} == {}

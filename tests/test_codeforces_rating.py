@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
 from evalkit_tasks.codeforces.elo import NEWCOMER_BONUS
-from evalkit_tasks.codeforces.field import Entry, people_curves
+from evalkit_tasks.codeforces.field import Crowd, Entry, people_curves, people_spread
 from evalkit_tasks.codeforces.newcomers import hidden_ratings
 from evalkit_tasks.codeforces.places import codeelo_performance
 from evalkit_tasks.codeforces.rating import (
@@ -24,6 +24,8 @@ from evalkit_tasks.codeforces.rating import (
     rating_changes,
     virtual_change,
 )
+from evalkit_tasks.codeforces.solve_model import run_error
+from evalkit_tasks.codeforces.summary import describe, to_json
 from evalkit_tasks.codeforces.table import Solve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -246,8 +248,15 @@ def test_nothing_and_everything_solved_stay_finite() -> None:
     top = rate(table_of(contests, "ABCDE"), contests, draws=50)
     assert top.rating > 2000
     assert {c.saturated for c in top.contests} == {"top"}
-    assert "everything was solved: the rating is a lower bound" in top.notes
-    assert top.by_rule["elo"].high - top.by_rule["elo"].rating > 300
+    assert top.bound == "above"
+    assert top.low is not None
+    limit = int(top.text.removeprefix("above ").replace(",", ""))
+    assert top.low - 50 < limit <= top.low < top.rating
+    assert f"everything was solved: the rating is {top.text}" in top.notes
+    assert top.run is None
+    bottom = rate(table_of(contests, ""), contests, draws=50)
+    assert bottom.high is not None
+    assert int(bottom.text.removeprefix("below ").replace(",", "")) >= bottom.high > bottom.rating
 
 
 def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
@@ -255,7 +264,14 @@ def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
     for rule in ("humans", "elo", "codeelo"):
         found = [rate(table_of(contests, solved), contests, rule=rule, draws=50) for solved in ("A", "AB", "ABC")]
         assert found[0].rating < found[1].rating < found[2].rating
-        assert all(f.low < f.rating < f.high for f in found)
+        for one in found:
+            if rule == "humans":
+                assert one.low is not None
+                assert one.high is not None
+                assert one.low < one.rating < one.high
+            else:
+                assert (one.low, one.high, one.run) == (None, None, None)
+                assert f"rule {rule} has no interval" in " ".join(one.notes)
         ties = found[1].by_tie_rule
         assert ties["middle"] < ties["upper-quartile"] < ties["fastest"]
 
@@ -274,6 +290,8 @@ def test_a_model_gets_the_rating_of_people_who_solve_as_much() -> None:
         found = rate(rows, contests, draws=20)
         people.append(found.by_rule["humans"].rating)
         elo.append(found.by_rule["elo"].rating)
+        assert found.low is not None
+        assert found.high is not None
         covered.append(found.low <= 900 <= found.high)
     assert abs(np.mean(people) - 900) < 25
     assert np.mean(elo) - 900 > 60
@@ -306,7 +324,8 @@ def test_only_one_contest_with_standings_keeps_the_others_by_their_ratings() -> 
     ]
     everything = rate(table_of(full, "AB"), full, draws=50)
     assert abs(found.rating - everything.rating) < 40
-    assert found.high - found.low < 1.2 * (everything.high - everything.low)
+    widths = [f.high - f.low for f in (found, everything) if f.high is not None and f.low is not None]
+    assert widths[0] < 1.2 * widths[1]
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -346,3 +365,68 @@ def test_without_points_or_ratings_nothing_is_made_up() -> None:
         fit_solve_model([np.nan], [1], [1])
     with pytest.raises(ValueError, match="between 0 and samples"):
         fit_solve_model([800.0], [2], [1])
+
+
+def crowd(slope: float, spread: float, seed: int, problems: int = 60) -> Crowd:
+    """2,000 people whose luck with each problem has the sd `spread`."""
+    rng = np.random.default_rng(seed)
+    d = np.linspace(800, 2600, problems).round()
+    ratings = np.clip(rng.normal(1400, 300, 2000), 0, 2100)
+    luck = rng.normal(0, 1, (2000, problems)) * spread
+    solved = rng.random((2000, problems)) < 1 / (1 + 10 ** ((slope * (d - ratings[:, None]) - luck) / 400))
+    return Crowd(ratings, solved, d.tolist())
+
+
+@pytest.mark.parametrize("spread", [0, 200, 300])
+def test_peoples_luck_is_not_counted_as_a_flat_problem(spread: int) -> None:
+    found = crowd(1.0, spread, spread)
+    estimated = people_spread([found])
+    assert abs(estimated - spread) < 80  # 80 flattens a slope by 3%
+    curves = found.curves(estimated)
+    assert curves.slopes.mean() == pytest.approx(1, abs=0.06)
+    if spread:
+        assert found.curves(0).slopes.mean() < 0.9  # what was fitted without it
+
+
+def test_steep_problems_are_not_read_as_luck() -> None:
+    assert people_spread([crowd(1.3, 0, 5)]) < 20
+
+
+@pytest.mark.parametrize("n", [1, 8])
+def test_run_to_run_error_is_the_spread_of_repeated_runs(n: int) -> None:
+    rng = np.random.default_rng(n)
+    d, slopes = np.tile([800, 1100, 1400, 1700, 2000, 2400, 2900], 10).astype(np.float64), np.ones(70)
+    samples, told, spreads, misses = np.full(70, n), [], [], []
+    for _ in range(6):
+        chance = 1 / (1 + 10 ** ((d + rng.normal(0, 250, 70) - 1500) / 400))
+        again = [rng.binomial(n, chance) for _ in range(20)]
+        found = np.array([fit_solve_model(d, k, samples).rating for k in again])
+        error = run_error(d, again[0], samples, slopes, rating=found[0], draws=200, rng=rng)
+        told.append(error.stderr)
+        spreads.append(found.std(ddof=1))
+        misses.append(error.low <= found.mean() <= error.high)
+    assert np.mean(told) == pytest.approx(np.mean(spreads), rel=0.25)
+    assert np.mean(misses) > 0.6
+    whole = fit_solve_model(d, again[0], samples)
+    assert error.high - error.low < whole.high - whole.low
+
+
+def test_what_was_not_tried_is_told_for_each_rule() -> None:
+    contests = simulated(contests=2)
+    rows = [row for row in table_of(contests, "A") if row.index != "B"]
+    found = rate(rows, contests, draws=20)
+    assert any("B not tried" in note and "codeelo, which counts what was not tried" in note for note in found.notes)
+
+
+def test_a_bound_is_printed_as_one() -> None:
+    contests = simulated(contests=2)
+    for solved, word in (("ABCDE", "above"), ("", "below")):
+        table = table_of(contests, solved)
+        found = rate(table, contests, draws=20)
+        told = describe(found, table, contests, None)
+        assert told.startswith(f"rating {found.text} ")
+        assert f"rating {word} " in told
+        assert to_json(found, table, contests, None)["bound"] == word
+    table = table_of(contests, "AB")
+    assert "by rule codeelo" in describe(rate(table, contests, draws=20), table, contests, None)
+    assert to_json(rate(table, contests, rule="elo"), table, contests, None)["interval"] is None

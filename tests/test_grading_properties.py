@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.grading.answers.extract import extract_answer
-from evalkit.grading.equality.equivalence import meaning_equal, plain_words
+from evalkit.grading.equality.equivalence import meaning_equal
+from evalkit.grading.equality.texts import plain_words
 from evalkit.grading.latex.nodes import ParseError
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.tokens import clean

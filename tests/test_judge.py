@@ -71,7 +71,7 @@ def test_an_interrupted_file_is_continued(tmp_path: Path) -> None:
 def test_verdicts_on_other_cases_or_of_another_mode_are_not_continued(tmp_path: Path) -> None:
     cases, out = write_cases(tmp_path / "cases.jsonl"), tmp_path / "verdicts.jsonl"
     run(cases, "-o", out)
-    with pytest.raises(EvalkitError, match="mode script"):
+    with pytest.raises(EvalkitError, match=r"of the mode .script"):
         run(cases, "-o", out, "--mode", "lcb-compat")
     lines = out.read_text().replace('"p0"', '"q0"')
     out.write_text(lines)
@@ -82,8 +82,8 @@ def test_verdicts_on_other_cases_or_of_another_mode_are_not_continued(tmp_path: 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "no case"),
-        ("[]", "no object"),
+        ("{", "not a case"),
+        ("[]", "not an object"),
         ('{"id": "a"}', "id or code"),
         ('{"id": "a", "code": "x", "tests": [["1"]]}', "tests"),
         ('{"id": "a", "code": "x", "tests": [], "fn_name": 3}', "fn_name"),
@@ -105,6 +105,82 @@ def test_a_program_without_tests_gets_no_verdict_and_the_exit_code_says_so(tmp_p
         run(path, "-o", tmp_path / "out.jsonl")
     assert read(tmp_path / "out.jsonl")[0]["verdict"] == "sandbox error"
     assert read(tmp_path / "out.jsonl")[0]["passed"] is False
+
+
+def test_a_blank_expected_output_is_what_a_program_can_print(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "code": "input()", "tests": [["1", ""], ["2", " \n"]]},
+        {"id": "b", "code": "print(1)", "tests": [["1", ""]]},
+        {"id": "c", "code": "def f(x): x.sort()", "fn_name": "f", "tests": [["[1]", ""]]},
+        {"id": "d", "code": "def f(x): return x", "fn_name": "f", "tests": [["[1]", ""]]},
+        {"id": "e", "code": "print(1)", "tests": [["", "1"]]},
+    ]
+    path = tmp_path / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(path, "-o", tmp_path / "out.jsonl")
+    assert [line["passed"] for line in read(tmp_path / "out.jsonl")] == [True, False, True, False, True]
+
+
+def test_verdicts_on_another_program_are_not_continued(tmp_path: Path) -> None:
+    cases, out = write_cases(tmp_path / "cases.jsonl", 2), tmp_path / "verdicts.jsonl"
+    run(cases, "-o", out)
+    rows = read(cases)
+    for change in ({"code": "print(5)"}, {"tests": [["1", "3"]]}, {"timeout": 3}):
+        cases.write_text("".join(json.dumps(row | change) + "\n" for row in rows))
+        with pytest.raises(EvalkitError, match="other cases"):
+            run(cases, "-o", out)
+    cases.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    without = [{key: value for key, value in line.items() if key != "case"} for line in read(out)]
+    out.write_text("".join(json.dumps(line) + "\n" for line in without))  # as version 0.1 wrote them
+    run(cases, "-o", out)
+    assert read(out) == without
+
+
+def test_two_judges_do_not_write_to_one_file(tmp_path: Path) -> None:
+    import fcntl
+
+    out = tmp_path / "verdicts.jsonl"
+    with out.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(EvalkitError, match="Another"):
+            run(write_cases(tmp_path / "cases.jsonl"), "-o", out)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(EvalkitError, match=r"is not a file|cannot be written"):
+        run(tmp_path / "cases.jsonl", "-o", tmp_path / "fifo")
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 9000, '{"id": 1, "verdict": "accepted", "mode": "script"}', '{"id": "p0"}', "null"]
+)
+def test_a_file_that_holds_no_verdicts_is_not_continued(tmp_path: Path, line: str) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    out.write_text(line + "\n")
+    with pytest.raises(EvalkitError, match="is not a verdict"):
+        run(write_cases(tmp_path / "cases.jsonl"), "-o", out)
+    assert out.read_text() == line + "\n"
+
+
+HOSTILE_FUNCTIONS = [
+    "10 ** 400",
+    "10 ** 5000",
+    "float('inf')",
+    "[[]] * 10 ** 6",
+    "{1: {2: {3: 4}}}",
+    "'\\ud800\\x1b]0;x'",
+]
+
+
+def test_what_programs_say_never_stops_the_judge(tmp_path: Path) -> None:
+    path, out = tmp_path / "cases.jsonl", tmp_path / "out.jsonl"
+    codes = [f"def f(x): return {value}" for value in HOSTILE_FUNCTIONS]
+    codes += ["import os\nos.kill(os.getpid(), 40)", 'import os\nos.write(127, b\'{"status": "died"}\')']
+    rows = [{"id": str(n), "code": code, "fn_name": "f", "tests": [["1", "1"]]} for n, code in enumerate(codes)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for mode in ("script", "lcb-compat"):
+        run(path, "-o", out.with_name(mode), "--mode", mode)
+        lines = read(out.with_name(mode))
+        assert {line["verdict"] for line in lines} <= {"wrong answer", "runtime error"}
+        assert all(line["explanation"].isprintable() for line in lines)
 
 
 def test_unsafe_is_loud(tmp_path: Path) -> None:

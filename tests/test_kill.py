@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from helpers import EVALKIT, REPOSITORY, evalkit, records
 
 KILLS = 20
@@ -47,6 +48,7 @@ def run_until_killed(arguments: list[object], path: Path, more_bytes: int, pause
     process.wait()
 
 
+@pytest.mark.slow
 def test_twenty_kills_change_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     evalkit(*command(tiny_checkpoint, undisturbed))

@@ -78,6 +78,7 @@ def statuses(path: Path) -> list[tuple[int, str]]:
     return sorted((r["sample_index"], r["status"]) for r in records(path))
 
 
+@pytest.mark.slow
 def test_a_killed_scorer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "tmp").mkdir()

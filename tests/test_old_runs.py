@@ -1,5 +1,7 @@
 """Runs of evalkit 0.1 stay readable: their reports, their tables, and their tables computed again from the samples."""
 
+import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from helpers import REPOSITORY, evalkit
 
 from evalkit.results.report import load_report
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import find_runs
 
 OLD = REPOSITORY / "tests" / "runs_v01"
 
@@ -17,6 +19,16 @@ def old_results(tmp_path: Path) -> Path:
     """A copy, since reading computes reports again."""
     shutil.copytree(OLD / "results", tmp_path / "results")
     return tmp_path / "results"
+
+
+def test_the_values_are_those_that_evalkit_0_1_printed(old_results: Path) -> None:
+    """Intervals have better formulas now; what was measured is the same."""
+    columns = ("model", "task", "metric", "value", "n", "problems", "truncated", "errors")
+    ours, theirs = (
+        [{name: row[name] for name in columns} for row in csv.DictReader(text.splitlines())]
+        for text in (evalkit("leaderboard", old_results, "-f", "csv").stdout, (OLD / "by_0.1.csv").read_text())
+    )
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("stored_reports", [True, False])
@@ -29,14 +41,20 @@ def test_the_table_of_old_runs_is_the_same(old_results: Path, stored_reports: bo
     assert body == [line for line in (OLD / "leaderboard.md").read_text().splitlines() if line.startswith("|")]
 
 
-def test_an_old_report_is_read_as_it_is_computed(old_results: Path) -> None:
+def test_old_figures_are_computed_again_and_read_as_they_are_where_that_is_not_possible(old_results: Path) -> None:
     for run in find_runs(old_results):
         for task in run.tasks().values():
-            stored = load_report(task)
-            task.files.report_path.unlink()
-            again = load_report(RunDirectory(run.path).task(task.name))
-            assert {m.name: m for m in stored.metrics} == {m.name: m for m in again.metrics}
-            assert (stored.values, stored.headlines) == (again.values, again.headlines)
+            old = {m["name"]: m["value"] for m in json.loads(task.files.report_path.read_text())["metrics"]}
+            again = load_report(task)
+            assert {m.name: m.value for m in again.metrics} == pytest.approx(old)
+    shutil.copytree(OLD / "results", old_results, dirs_exist_ok=True)
+    (run,) = find_runs(next(old_results.glob("teacher")))
+    content = run.description_path.read_text()
+    run.description_path.write_text(content.replace('"name": "arithmetic"', '"name": "of_a_lost_package"'))
+    kept = load_report(run.task("arithmetic"))
+    assert {m.name: m.value for m in kept.metrics}["pass@1"] == 100.0
+    assert kept.headlines == ["pass@1"]
+    assert {m.unit for m in kept.metrics} == {"%"}
 
 
 def test_an_old_run_is_resumed(old_results: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_command_tells_plan_progress_and_what_it_cost(tmp_path: Path) -> Non
         *("--device", "cpu", "--price", 0.5, 2),
     )
     assert "arithmetic 8 x 2: 16 completions to make, 0 are on disk already" in done.stderr
-    assert re.search(r"arithmetic 16/16, score [\d.]+ ± [\d.]+, truncated [\d.]+% \| done", done.stderr)
+    assert re.search(r"arithmetic 16/16, score [\d.]+ \(se [\d.]+\), truncated [\d.]+% \| done", done.stderr)
     assert re.search(
         r"16 completions in \d+ s after \d+ s of loading, [\d,]+ generated and [\d,]+ prompt tokens/s, \d+ requests "
         r"running on average, idle \d+ s, cost [\d.e-]+ at 0.5 and 2 for a million prompt and generated tokens",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import evalkit, told, write_recorded
 
 from evalkit import EvalkitError
 from evalkit.benchmark.protocols import available_protocols, find_protocol
@@ -114,3 +115,35 @@ def test_a_protocol_file(tmp_path: Path) -> None:
         find_protocol("deepseek")
     with pytest.raises(EvalkitError, match="There is no protocol file"):
         find_protocol(str(tmp_path / "nowhere.json"))
+
+
+@pytest.fixture
+def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another package whose task, protocol, engine and command cannot be imported."""
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('it is broken')\n")
+    info = tmp_path / "broken_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n")
+    groups = {"tasks": "Task", "protocols": "PROTOCOL", "engines": "Engine", "commands": "command"}
+    lines = [f"[evalkit.{group}]\nbroken = broken_plugin:{name}\n" for group, name in groups.items()]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def test_a_broken_plug_in_harms_only_those_who_name_it(broken_package: Path, tmp_path: Path) -> None:
+    recorded = write_recorded(tmp_path / "r.jsonl", {"add-10-60": ["\\boxed{70}"]})
+    options = ("--engine", "replay", "--recorded", recorded, "--limit", 1, "-n", 1, "-o", tmp_path / "run")
+    done = evalkit("run", "m", "-t", "arithmetic", *options, code=1)  # recorded or not: it is not the plug-in's fault
+    assert "broken-plugin" not in done.stdout + done.stderr
+    assert "cannot be imported" in evalkit("tasks").stderr
+    assert "arithmetic" in evalkit("tasks").stdout
+    assert "deepseek-r1" in evalkit("protocols").stdout
+    assert "leaderboard" in evalkit("--help").stdout
+    for arguments in (
+        ("run", "m", "-t", "broken", *options),
+        ("run", "m", "-t", "arithmetic", "--protocol", "broken", *options),
+        ("run", "m", "-t", "arithmetic", "--engine", "broken"),
+        ("broken",),
+    ):
+        assert "of broken-plugin cannot be imported" in told(evalkit(*arguments, code=2))

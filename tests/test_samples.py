@@ -65,4 +65,4 @@ def test_the_problem_beside_it(run: Path) -> None:
 def test_unknown_names(run: Path) -> None:
     assert told(evalkit("samples", run, "-t", "arithmetics", code=2)).endswith("Did you mean arithmetic?")
     assert "has no problem 'nothing'" in told(evalkit("samples", run, "--problem", "nothing", code=2))
-    assert "is no run directory" in told(evalkit("samples", run.parent, code=2))
+    assert "is not a run directory" in told(evalkit("samples", run.parent, code=2))

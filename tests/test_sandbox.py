@@ -22,13 +22,16 @@ from evalkit.sandbox.languages import compiler_version
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 needs_compiler = pytest.mark.skipif(compiler_version("g++") is None, reason="no g++ on this machine")
-QUICK = Limits(cpu_seconds=0.5, wall_seconds=1.0, memory_mb=512, output_mb=2)
+# ten times what the programs need, also on cores that others keep busy; those that are to meet a limit have less
+AMPLE = Limits(cpu_seconds=20, wall_seconds=60, memory_mb=512, output_mb=2)
+QUICK = Limits(cpu_seconds=0.5, wall_seconds=2.0, memory_mb=512, output_mb=2)
+ENDLESS = ("while True", "sleep(60)")
 SUM = "n = int(input())\nprint(sum(map(int, input().split())))\n"
 SUM_TESTS = [("3\n1 2 3\n", "6\n"), ("1\n5\n", "5\n")]
 
 
 def verdict(code: str, tests: list[tuple[str, str]] | None = None, **options: object) -> Judgement:
-    limits = options.pop("limits", QUICK)
+    limits = options.pop("limits", QUICK if any(sign in code for sign in ENDLESS) else AMPLE)
     fn_name = options.pop("fn_name", None)
     language = options.pop("language", "python")
     program = Program(code, tests or [("1\n", "1\n")], fn_name, language, limits)  # type: ignore[arg-type]
@@ -46,6 +49,7 @@ def verdict(code: str, tests: list[tuple[str, str]] | None = None, **options: ob
         ("print('x' * (3 << 20))", "output limit"),
         ("1 / 0", "runtime error"),
         ("import os; os._exit(3)", "runtime error"),
+        ("import os; os.kill(os.getpid(), 40)", "runtime error"),  # a signal without a name
         ("import os; os.abort()", "runtime error"),
         ("print(1", "syntax error"),
         ("print(1)\x00", "syntax error"),
@@ -72,7 +76,7 @@ def test_verdicts_carry_results_time_and_reason() -> None:
     done = verdict(SUM, [*SUM_TESTS, ("1\n1\n", "2"), ("1\n1\n", "1")])
     assert done.results == [True, True, -2]
     assert done.explanation == "test 3: line 1: 1 instead of 2"
-    assert 0 < done.cpu_seconds < 0.5
+    assert 0 < done.cpu_seconds < 5
     assert verdict(SUM, [("1\n1\n", "2"), ("1\n1\n", "1")], all_tests=True).results == [-2, True]
 
 
@@ -196,8 +200,9 @@ def test_a_checker_decides() -> None:
     assert verdict("print('crash')", [("", "1 2")], comparison=checker).verdict == "wrong answer"
     for leave, expected in (
         ("sys.exit(1)", "wrong answer"),
-        ("sys.exit(3)", "sandbox error"),
-        ("os._exit(3)", "sandbox error"),
+        ("sys.exit(3)", "wrong answer"),
+        ("os._exit(3)", "wrong answer"),
+        ("raise ValueError('exit code 3')", "wrong answer"),
     ):
         at_fault = Checker(f"import os, sys\nif '2' in open('output.txt').read(): {leave}\nprint('ok')")
         assert verdict("print(2)", [("", "1")], comparison=at_fault).verdict == expected
@@ -209,15 +214,14 @@ def test_a_checker_decides() -> None:
 def test_cpp_is_compiled_once_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = "#include <iostream>\nint main() { int n, s = 0, x; std::cin >> n; while (std::cin >> x) s += x; std::cout << s; }"
-    limits = Limits(cpu_seconds=1, memory_mb=64)
+    limits = Limits(cpu_seconds=20, memory_mb=64)
     assert verdict(code, SUM_TESTS, language="c++17", limits=limits).passed
     cached = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(cached) == 1
-    stamp = cached[0].stat().st_mtime_ns
+    inode = cached[0].stat().st_ino
     again = verdict(code, SUM_TESTS * 10, language="cpp", limits=limits)
     assert again.passed
-    assert cached[0].stat().st_mtime_ns == stamp
-    assert again.cpu_seconds / 20 < 0.02
+    assert cached[0].stat().st_ino == inode
     wrong = verdict("int main() { return x; }", language="c++20")
     assert wrong.verdict == "syntax error"
     assert "x" in wrong.explanation
@@ -254,7 +258,7 @@ def test_a_time_limit_is_run_again_alone() -> None:
     with Sandbox() as sandbox:
         sandbox.layers()
         slow_once = _SlowOnce(sandbox)
-        done = judge(Program("print(1)", [("", "1")], limits=QUICK), sandbox=slow_once)  # type: ignore[arg-type]
+        done = judge(Program("print(1)", [("", "1")], limits=AMPLE), sandbox=slow_once)  # type: ignore[arg-type]
     assert done.passed
     assert (done.reruns, done.reruns_changed) == (1, 1)
 
@@ -264,6 +268,7 @@ class _SlowOnce:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._told = False
 
     def lend(self, flavour: str) -> object:
         import contextlib
@@ -272,13 +277,12 @@ class _SlowOnce:
         def lent():  # type: ignore[no-untyped-def]
             with self._sandbox.lend(flavour) as jail:  # type: ignore[arg-type]
                 ask = jail.ask
-                told: list[int] = []
 
                 def slow(message: object, *rest: object) -> dict[str, object]:
                     answer = ask(message, *rest)  # type: ignore[arg-type]
-                    if isinstance(message, dict) and "fresh" in message and not told:
-                        told.append(1)
-                        answer["tests"][0]["status"] = "time limit"
+                    if isinstance(message, dict) and "sizes" in message and not self._told:
+                        self._told = True
+                        answer["tests"][0]["end"] = "time limit"
                     return answer
 
                 jail.ask = slow  # type: ignore[method-assign, assignment]
@@ -288,7 +292,9 @@ class _SlowOnce:
         return lent()
 
 
-def test_a_broken_jail_is_retried_and_then_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_jail_is_tried_again_and_is_the_programs_doing_where_others_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     failures = []
     session = Jail.session
 
@@ -299,23 +305,23 @@ def test_a_broken_jail_is_retried_and_then_reported(monkeypatch: pytest.MonkeyPa
         return session(self, job)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Jail, "session", broken)
-    limit = 2
+    program = Program("print(1)", [("", "1")])
     with Sandbox() as sandbox:
-        assert judge(Program("print(1)", [("", "1")]), sandbox=sandbox).passed
-        failures.clear()
-        limit = 3
-        done = judge(Program("print(1)", [("", "1")]), sandbox=sandbox)
-    assert done.verdict == "sandbox error"
+        for broken_times, outcome in ((1, "accepted"), (2, "runtime error"), (3, "sandbox error")):
+            failures.clear()
+            limit = broken_times
+            done = judge(program, sandbox=sandbox)
+            assert done.verdict == outcome
     assert "made to fail" in done.explanation
 
 
 def test_the_verdicts_do_not_depend_on_the_workers_and_nothing_is_left() -> None:
     bad = ["while True: pass", "import os\nos.abort()", "while True: print('x' * 1000)", "x = [0]\nwhile True: x += x"]
-    limits = Limits(cpu_seconds=0.2, wall_seconds=0.5, memory_mb=256, output_mb=1)
-    programs = [
-        (str(i), Program(bad[i // 10 % 4] if i % 10 == 9 else f"# {i}\n{SUM}", SUM_TESTS, limits=limits))
-        for i in range(80)
-    ]
+    quick = Limits(cpu_seconds=0.2, wall_seconds=0.5, memory_mb=256, output_mb=1)
+    ample = Limits(cpu_seconds=20, memory_mb=256, output_mb=1)
+    kinds = [(bad[0], quick), *((code, ample) for code in bad[1:])]
+    chosen = [kinds[i // 10 % 4] if i % 10 == 9 else (f"# {i}\n{SUM}", ample) for i in range(80)]
+    programs = [(str(i), Program(code, SUM_TESTS, limits=limits)) for i, (code, limits) in enumerate(chosen)]
     before, outcomes = _jails(), []
     for workers in (1, 4):
         with Sandbox() as sandbox:
@@ -382,7 +388,7 @@ def test_killing_the_judge_leaves_no_process_behind() -> None:
 
 def test_threads_and_a_fork_of_the_judge_get_along() -> None:
     with Sandbox() as sandbox:
-        program = Program(SUM, SUM_TESTS, limits=QUICK)
+        program = Program(SUM, SUM_TESTS, limits=AMPLE)
         with ThreadPoolExecutor(4) as executor:
             assert all(done.passed for done in executor.map(lambda _: judge(program, sandbox=sandbox), range(12)))
         child = os.fork()

@@ -26,6 +26,12 @@ if mood == "leaves":
     sys.exit(3)
 print(int(n) + (mood == "wrong"))
 """
+# without the module time no program sleeps: the clock is read off a loop
+SLOW = """import sys
+class time:
+    def sleep(seconds):
+        for _ in range(int(seconds * 10**7)): pass
+"""
 MOODS = {"fine": 20, "slow": 4, "wrong": 2, "dies": 1, "floods": 1, "leaves": 1}
 TIRESOME = {"sleeps": 1, "spins": 1}
 
@@ -38,9 +44,9 @@ def make_program(seed: int) -> Program:
     if seed == 3:
         moods += TIRESOME
         draw.shuffle(moods)
-    code = PROGRAM if seed % 2 else f"import os\n{PROGRAM}"  # with os it takes a process for every test
+    code = PROGRAM if seed % 2 else PROGRAM.replace("import sys, time", SLOW)  # which may share a process
     tests = [(f"{i} {mood}", str(i)) for i, mood in enumerate(moods)]
-    return Program(code, tests, limits=Limits(cpu_seconds=0.3, wall_seconds=0.4, output_mb=1))
+    return Program(code, tests, limits=Limits(cpu_seconds=3, wall_seconds=4, output_mb=1))
 
 
 def explained(result: TestResult) -> tuple[str, str]:
@@ -71,5 +77,7 @@ def test_no_test_runs_twice_in_a_process_that_remembers() -> None:
     code = "seen = []\ndef f(n):\n    seen.append(n)\n    return len(seen) if n else -1"
     program = Program(code, [(str(n), str(n + 1)) for n in range(12)], fn_name="f")
     with Sandbox() as sandbox:
-        judgement = judge(program, all_tests=True, sandbox=sandbox)
-    assert judgement.results == [False, *[True] * 11]
+        remembering = judge(program, mode="lcb-compat", all_tests=True, sandbox=sandbox)
+        forgetting = judge(program, all_tests=True, sandbox=sandbox)
+    assert remembering.results == [False, *[True] * 11]
+    assert forgetting.results == [False] * 12

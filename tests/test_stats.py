@@ -18,6 +18,8 @@ from evalkit.stats import (
     equivalence_classes,
     finished_score,
     holm,
+    leaders,
+    least_p_value,
     pass_at_k,
     problems_needed,
     samples_needed,
@@ -25,6 +27,9 @@ from evalkit.stats import (
     token_summary,
     wilson,
 )
+from evalkit.stats.intervals import score_interval
+from evalkit.stats.solve_rates import pass_table, pass_variance
+from evalkit.stats.voting import resampling_factor
 
 samples = st.lists(st.booleans(), min_size=1, max_size=9)
 votes = st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=8)
@@ -84,8 +89,9 @@ def test_one_sample_a_problem_gets_the_binomial_bound() -> None:
     found = avg_at_n([[1.0]] * 6 + [[0.0]] * 4)
     assert found.run_is_bound
     assert found.stderr_run == pytest.approx(math.sqrt(0.6 * 0.4 / 10))
-    expected = scipy_stats.binomtest(6, 10).proportion_ci(method="wilson")
-    assert found.interval_run == pytest.approx((expected.low, expected.high))
+    exact, wilsons = (scipy_stats.binomtest(6, 10).proportion_ci(method=m) for m in ("exact", "wilson"))
+    assert exact.low < found.interval_run[0] < wilsons.low
+    assert wilsons.high < found.interval_run[1] < exact.high
 
 
 def test_run_to_run_error_is_the_spread_of_repeated_runs() -> None:
@@ -114,14 +120,19 @@ def test_run_to_run_error_of_cons_and_pass_is_not_below_the_spread(k: int) -> No
 @given(st.integers(1, 12), st.integers(1, 9), st.floats(0, 1), st.integers(0, 10**6))
 def test_intervals_stay_inside_and_hold_the_value(problems: int, n: int, rate: float, seed: int) -> None:
     values = (np.random.default_rng(seed).random((problems, n)) < rate).astype(float)
-    for found in (
-        avg_at_n(values),
-        pass_at_k(values, n),
-        cons_at_k(values.astype(int).tolist(), (values > 0).tolist(), n),
-    ):
+    for found in (avg_at_n(values), pass_at_k(values, n), cons_at_k(values.astype(int).tolist(), values, n)):
         for low, high in (found.interval_run, found.interval_problems):
             assert 0 <= low <= found.value + 1e-12
             assert found.value - 1e-12 <= high <= 1
+
+
+@given(st.floats(1e-12, 1), st.floats(0.5, 1e5), st.floats(0.2, 40))
+def test_interval_of_a_fraction_of_a_success_is_a_number(value: float, count: float, z: float) -> None:
+    low, high = score_interval(value, count, z)
+    assert 0 <= low <= value + 1e-8
+    assert value - 1e-8 <= high <= 1
+    mirrored = score_interval(1 - value, count, z)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
 def test_all_right_and_all_wrong_have_one_sided_intervals() -> None:
@@ -146,7 +157,7 @@ def test_wilson_is_scipys(hits: int, count: int) -> None:
 
 
 def test_what_is_not_a_set_of_samples_is_refused() -> None:
-    wrong: tuple[list[list[float]], ...] = ([], [[]], [[1.0], [1.0, 0.0]], [[1.5]], [[math.nan]])
+    wrong: list[list[list[float]]] = [[], [[]], [[1.0], [1.0, 0.0]], [[1.5]], [[math.nan]]]
     for values in wrong:
         with pytest.raises(EvalkitError):
             avg_at_n(values)
@@ -171,7 +182,9 @@ def test_equivalence_classes_ask_the_rule_once_for_a_spelling() -> None:
 
 
 def test_finished_score_and_tokens() -> None:
-    assert finished_score([[1.0, 0.0], [1.0, 0.0]], [[True, False], [True, True]]) == pytest.approx((2 / 3, 3))
+    value, count = finished_score([[1.0, 0.0], [1.0, 0.0]], [[True, False], [True, True]])
+    assert value == pytest.approx(2 / 3)
+    assert count == 3
     value, count = finished_score([[0.0]], [[False]])
     assert math.isnan(value)
     assert count == 0
@@ -204,10 +217,9 @@ def test_sign_flip_test_of_partial_credit_agrees_with_scipy() -> None:
     assert found == pytest.approx(expected, abs=0.01)
 
 
-def _simulated(rng: np.random.Generator, gain: float, n: int) -> tuple[list[list[float]], list[list[float]]]:
+def _simulated(rng: np.random.Generator, gain: float, n: int) -> tuple[np.ndarray, np.ndarray]:
     rates = rng.beta(1, 1, size=(60, 1)) * (1 - abs(gain))
-    first, second = rng.random((60, n)) < rates, rng.random((60, n)) < rates + gain
-    return first.astype(float).tolist(), second.astype(float).tolist()
+    return (rng.random((60, n)) < rates).astype(float), (rng.random((60, n)) < rates + gain).astype(float)
 
 
 @pytest.mark.parametrize("n", [1, 8])
@@ -232,6 +244,41 @@ def test_paired_test_has_power_and_the_n_it_asks_for_suffices() -> None:
     assert sum(compare_paired(*_simulated(rng, 0.1, 32)).p_value < 0.05 for _ in range(100)) > 90
 
 
+@pytest.mark.parametrize(("problems", "n", "k"), [(100, 4, 4), (198, 8, 8), (200, 2, 2), (100, 8, 3)])
+def test_run_to_run_coverage_of_pass_at_k_of_two_kinds_of_problems(problems: int, n: int, k: int) -> None:
+    """Half of the problems are always solved, half seldom: no beta distribution is like that."""
+    rng, held = np.random.default_rng(problems), 0
+    for _ in range(150):
+        rates = rng.choice([1.0, 0.05], size=(problems, 1))
+        low, high = pass_at_k((rng.random((problems, n)) < rates).astype(float), k).interval_run
+        held += low <= float((1 - (1 - rates) ** k).mean()) <= high
+    assert held >= 0.9 * 150
+
+
+def test_variance_of_pass_at_k_has_no_bias_up_to_half_of_the_samples() -> None:
+    rate, n, k = 0.3, 6, 3
+    counts = np.eye(n + 1)
+    chances = scipy_stats.binom.pmf(np.arange(n + 1), n, rate)
+    told = np.array([(pass_table(n, k) ** 2 - (1 - 2 * (1 - pass_table(n, k)) + 1 - pass_table(n, 2 * k)))])[0]
+    true = chances @ pass_table(n, k) ** 2 - (chances @ pass_table(n, k)) ** 2
+    assert chances @ told == pytest.approx(true)
+    many = 1e6 * chances @ counts
+    assert float(pass_variance(many, n, k)) == pytest.approx(1e6 * true)
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 3), (4, 4), (16, 16), (64, 64), (64, 48), (64, 8)])
+def test_variance_of_consensus_is_at_least_the_true_one_for_two_answers(n: int, k: int) -> None:
+    right = np.arange(n + 1)
+    elected = np.array([cons_at_k([["r"] * c + ["w"] * (n - c)], [[True] * c + [False] * (n - c)], k).value
+                        for c in right])  # fmt: skip
+    shares = right / n
+    wins, ties = scipy_stats.binom.sf(k // 2, k, shares), scipy_stats.binom.pmf(k // 2, k, shares) * (k % 2 == 0)
+    told = resampling_factor(n, k) * (wins + ties / 4 - (wins + ties / 2) ** 2)
+    for rate in (0.1, 0.3, 0.45, 0.5, 0.62, 0.9):
+        chances = scipy_stats.binom.pmf(right, n, rate)
+        assert chances @ told >= chances @ elected**2 - (chances @ elected) ** 2 - 1e-9
+
+
 def test_needed_numbers_follow_the_textbook() -> None:
     a, b = avg_at_n([[1.0] * 8 + [0.0] * 8] * 50), avg_at_n([[1.0] * 4 + [0.0] * 12] * 50)
     z = scipy_stats.norm.isf(0.025) + scipy_stats.norm.isf(0.2)
@@ -246,6 +293,87 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_tasks_on_which_nothing_can_differ_take_nothing_from_the_others() -> None:
+    """Tarone 1990: of three tasks, two on which the least p is 1 and 0.5."""
+    assert holm([0.03, 1.0, 0.5], [0.001, 1.0, 0.5]) == pytest.approx([0.03, 1.0, 0.5])
+    assert holm([0.03, 0.03], [0.001, 0.03]) == pytest.approx([0.03, 0.06])  # 0.03 is not below 0.05 / 2
+    assert holm([0.03, 0.03], [0.001, 0.001]) == holm([0.03, 0.03])
+    assert holm([1.0, 1.0], [1.0, 1.0]) == [1.0, 1.0]
+    a, b = [[1.0], [0.0], [0.0]], [[1.0], [1.0], [1.0]]
+    assert least_p_value(a, b) == sign_flip_test(a, b) == 0.5
+    assert least_p_value(a, a) == 1.0
+    assert least_p_value([[0.0]] * 3, [[0.0, 0.0]] * 3) == 1.0
+
+
+def test_ties_at_the_top_share_the_lead() -> None:
+    assert leaders([0.5, 0.7, 0.1 + 0.6, 0.2]) == [1, 2]
+    assert leaders([0.5]) == [0]
+    assert leaders([]) == []
+
+
+def test_a_run_of_many_samples_is_not_better_than_one_sample_that_solved_nothing() -> None:
+    many = [[1.0] * 3 + [0.0] * 61] * 30
+    assert sign_flip_test(many, [[0.0]] * 30) > 0.2
+    assert sign_flip_test([[0.0]] * 30, many) > 0.2
+    one = [[1.0, *[0.0] * 63]] + [[0.0] * 64] * 29
+    assert sign_flip_test(one, [[0.0]] * 30) > 0.9
+    assert sign_flip_test([[0.9] * 64] * 30, [[0.0]] * 30) < 0.001  # it still sees what is there
+
+
+@pytest.mark.parametrize(("rate", "n_a", "n_b"), [(0.02, 1, 64), (0.03, 1, 8), (0.97, 64, 1), (0.5, 4, 16)])
+def test_size_of_the_paired_test_where_n_differs(rate: float, n_a: int, n_b: int) -> None:
+    rng = np.random.default_rng(n_a)
+    found = [
+        sign_flip_test(*((rng.random((30, n)) < rate).astype(float).tolist() for n in (n_a, n_b))) for _ in range(100)
+    ]
+    assert sum(p < 0.05 for p in found) <= 7
+
+
+def test_four_equal_models_get_no_star_for_their_n() -> None:
+    """The best of n = 64, 64, 64 and 1 against the next best."""
+    rng, stars = np.random.default_rng(0), 0
+    for _ in range(60):
+        runs = [(rng.random((30, n)) < 0.05).astype(float).tolist() for n in (64, 64, 64, 1)]
+        second, best = sorted(runs, key=np.mean)[-2:]
+        stars += sign_flip_test(second, best) < 0.05
+    assert stars <= 5
+
+
+def test_what_cannot_be_told_is_not_a_number() -> None:
+    nothing = [[0.0]] * 30
+    found = compare_paired(nothing, nothing)
+    assert found.samples_needed is None
+    assert found.problems_needed is None
+    assert found.needed_is_bound
+    assert found.seen_run > 0.1  # that nothing was seen is no proof that nothing is there
+    assert found.interval_run[0] < -0.09 < 0.09 < found.interval_run[1]
+
+
+def test_one_sample_each_bounds_the_run_to_run_error_by_what_differs() -> None:
+    """100 problems that are all or nothing, alike for A and B, but for two of them."""
+    a = [[1.0]] * 50 + [[0.0]] * 50
+    b = [[0.0], *[[1.0]] * 50, *[[0.0]] * 49]
+    found = compare_paired(a, b)
+    assert found.stderr_run == pytest.approx(math.sqrt(2) / 100)
+    assert found.samples_needed is not None
+    z = scipy_stats.norm.isf(0.025) + scipy_stats.norm.isf(0.2)
+    assert found.samples_needed == math.ceil(z**2 * 2 / 100**2 / 0.02**2)
+    assert found.interval_run[1] < 0.07  # +-0.14 without the pairing
+    assert not compare_paired([[1.0, 0.0]] * 3, [[1.0, 0.0]] * 3).needed_is_bound
+
+
+def test_runs_that_agree_on_every_problem_may_still_differ() -> None:
+    """Half of the problems are solved always, half of them by B in 5% of its single samples, by A never."""
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(100):
+        rates = np.repeat([1.0, 0.05], 15)
+        found = compare_paired([[float(r == 1.0)] for r in rates], [[float(rng.random() < r)] for r in rates])
+        held += found.interval_problems[0] <= 0.025 <= found.interval_problems[1]
+    assert held >= 90
+    same = compare_paired([[1.0]] * 15 + [[0.0]] * 15, [[1.0]] * 15 + [[0.0]] * 15)
+    assert same.interval_problems[1] == pytest.approx(2.045 * 2**0.5 / 30, rel=0.01)
 
 
 def test_comparison_refuses_unequal_sets() -> None:

@@ -26,7 +26,8 @@ engine_file = click.option(
 def engine_flags(command: Command) -> Command:
     """Give a command `--engine`, `--engine-file`, `-E` and the flags of evalkit's own engines."""
     for field, owners in reversed(_flags().values()):
-        flag = "--" + field.name.replace("_", "-")
+        name = field.name.replace("_", "-")
+        flag = f"--{name}/--no-{name}" if field.default is True else f"--{name}"
         suffix = "" if len(owners) > 2 else f" ({', '.join(owners)})"
         kind = _plain(field.kind)
         shape: dict[str, Any] = {"type": kind, "default": None}

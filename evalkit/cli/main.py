@@ -3,11 +3,10 @@
 import importlib
 import logging
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-import evalkit
 from evalkit.errors import EvalkitError
 
 COMMANDS = (
@@ -43,8 +42,7 @@ class _Commands(click.Group):
             command: click.Command = importlib.import_module(f"evalkit.cli.{module}").command
             return command
         for entry in entry_points(group="evalkit.commands", name=name):
-            plugged: click.Command = entry.load()
-            return plugged
+            return _plugged(entry)
         return None
 
     def resolve_command(
@@ -60,8 +58,30 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _plugged(entry: EntryPoint) -> click.Command:
+    """Another package's command; one that cannot be imported says so when it is called."""
+    from evalkit.benchmark.registry import load_plugin
+
+    try:
+        command: click.Command = load_plugin(entry, "command")
+    except EvalkitError as error:
+        failure = error
+
+        def fail_now(**_: object) -> None:
+            raise failure
+
+        return click.Command(
+            entry.name,
+            callback=fail_now,
+            short_help="(cannot be imported)",
+            params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True},
+        )
+    return command
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(evalkit.__version__, prog_name="evalkit")
+@click.version_option(package_name="evalkit", prog_name="evalkit")
 def cli() -> None:
     """Evaluate reasoning models: a checkpoint in, the table of DeepSeek-R1's paper out, with error bars.
 

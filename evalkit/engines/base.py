@@ -30,6 +30,7 @@ class Engine(Protocol):
     options_class: a frozen dataclass; each field is an option, declared with `option(default, description)`.
     packages: the modules that have to be importable, and `install`, the command that installs them.
     takes_loaded_models: whether it can be called with a `LoadedModel` in place of a name.
+    caps_at_context: whether a completion whose max_tokens do not fit beside its prompt ends where the context does.
     honours_seeds: whether equal `Request.seed` gives an equal completion, whatever else is in flight.
     """
 
@@ -38,6 +39,7 @@ class Engine(Protocol):
     packages: ClassVar[tuple[str, ...]] = ()
     install: ClassVar[str] = ""
     takes_loaded_models: ClassVar[bool] = False
+    caps_at_context: ClassVar[bool] = False
     honours_seeds: ClassVar[bool] = True
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """The options of the engines that come with evalkit: what `-E name=value`, the flags and their help are made from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Interval
@@ -34,18 +35,22 @@ class LocalOptions(CheckpointOptions):
 class TransformersOptions(LocalOptions):
     """Options of the transformers engine."""
 
+    cuda_graphs: bool = option(True, "Record decoding steps as CUDA graphs [default: true].")
+
 
 @dataclass(frozen=True, slots=True)
 class VLLMOptions(LocalOptions):
     """Options of the vllm engine."""
 
-    tensor_parallel: Count = option(1, "GPUs that share one replica [default: 1].")
+    tensor_parallel: Count | None = option(None, "GPUs that share one replica [default: as many as the weights need].")
     data_parallel: Count | None = option(None, "Replicas [default: as many as the GPUs allow].")
     gpu_memory_utilization: Annotated[float, Interval(gt=0, le=1)] = option(
         0.9, "The share of a GPU's memory that is used [default: 0.9]."
     )
     quantization: str | None = option(None, "vLLM's name of it, such as fp8 or awq.")
     lora: str | None = option(None, "The folder of a LoRA adapter on top of the checkpoint.")
+    engine_arguments: Mapping[str, object] = field(default_factory=dict, metadata={"others": True})
+    sample_seeds: bool = option(True, "Give each sample a seed of its own; --no-sample-seeds is faster on some GPUs.")
 
 
 @dataclass(frozen=True, slots=True)

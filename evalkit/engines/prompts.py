@@ -1,14 +1,12 @@
 """What exactly the model sees: chat template, response prefix, token ids."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.thinking import opened_thinking
 from evalkit.types import Message
-
-_OPENED_THINKING = re.compile(r"<(?:think|thinking|thought|reasoning)>\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class Prompt:
 
 
 def render_prompt(tokenizer: Any, messages: Sequence[Message], response_prefix: str) -> Prompt:
-    """The prompt of a tokenizer's own chat template, begun with `response_prefix` where the template does not do so.
+    """The prompt of a tokenizer's own chat template, begun with `response_prefix` where the template leaves that open.
 
     The template writes the special tokens; none is added a second time. A tokenizer without a template (a base
     model) gets the messages' text and its own special tokens. Raises EvalkitError if the template fails.
@@ -44,10 +42,12 @@ def render_prompt(tokenizer: Any, messages: Sequence[Message], response_prefix: 
 
 
 def opened_prefix(text: str, response_prefix: str) -> str:
-    """The part of the response that stands in the prompt: what the template opened, else `response_prefix`."""
-    if opened := _OPENED_THINKING.search(text):
-        return opened.group()
-    return response_prefix
+    """The part of the response that stands in the prompt: what the template opened, else `response_prefix`.
+
+    "" where the template has closed thinking: nothing opens it again.
+    """
+    opened = opened_thinking(text)
+    return response_prefix if opened is None else opened
 
 
 def bos_count(tokenizer: Any, token_ids: Sequence[int]) -> int:

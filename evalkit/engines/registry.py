@@ -14,6 +14,7 @@ from typing import Any
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.engines.base import Engine, LoadedModel
+from evalkit.engines.gpus import visible_gpus
 from evalkit.errors import EvalkitError
 
 GROUP = "evalkit.engines"
@@ -64,13 +65,8 @@ def open_engine(
 
 
 def default_engine() -> str:
-    """vllm where it is installed and there is a CUDA device, else transformers."""
-    if find_spec("vllm") and find_spec("torch"):
-        import torch
-
-        if torch.cuda.is_available():
-            return "vllm"
-    return "transformers"
+    """vllm where it is installed and there is a GPU, else transformers."""
+    return "vllm" if find_spec("vllm") and visible_gpus() else "transformers"
 
 
 @functools.cache
@@ -168,7 +164,7 @@ def option_fields(options_class: type[Any]) -> dict[str, OptionField]:
     return {
         field.name: OptionField(field.name, kinds[field.name], _default(field), str(field.metadata.get("help", "")))
         for field in dataclasses.fields(options_class)
-        if field.init
+        if field.init and not field.metadata.get("others")
     }
 
 
@@ -179,22 +175,32 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def make_options(engine: type[Engine], values: Mapping[str, object]) -> Any:
-    """An instance of the engine's options. Raises EvalkitError on an unknown name or a value of the wrong type."""
+    """An instance of the engine's options. Raises EvalkitError on an unknown name or a value of the wrong type.
+
+    A field whose metadata say "others" takes the options that are no field, as they were given: the engine checks them.
+    """
     fields = option_fields(engine.options_class)
-    for name in values:
-        if name not in fields:
-            raise _unknown_option(engine, name, list(fields))
-    return engine.options_class(**{name: _checked(engine, fields[name], value) for name, value in values.items()})
+    given = {name: _checked(engine, fields[name], value) for name, value in values.items() if name in fields}
+    others = {name: value for name, value in values.items() if name not in fields}
+    rest = next((f.name for f in dataclasses.fields(engine.options_class) if f.metadata.get("others")), None)
+    if others and (rest is None or any(_owners(engine, name) for name in others)):
+        raise _unknown_option(engine, next(iter(others)), list(fields))
+    return engine.options_class(**given, **({rest: others} if others and rest else {}))
 
 
 def _unknown_option(engine: type[Engine], name: str, own: list[str]) -> EvalkitError:
-    owners = [other for other in engine_names() if other != engine.name and name in _options_of(other)]
+    owners = _owners(engine, name)
     if owners:
         hint = f"it is an option of --engine {' or '.join(owners)}."
     else:
         hint = f"its options are {', '.join(own)}: `evalkit engines show {engine.name}`." if own else "it has none."
     guess = "" if owners else did_you_mean(name, own)
     return EvalkitError(f"The {engine.name} engine has no option {name!r}.{guess}", hint)
+
+
+def _owners(engine: type[Engine], name: str) -> list[str]:
+    """The other engines that have such an option."""
+    return [other for other in engine_names() if other != engine.name and name in _options_of(other)]
 
 
 def _options_of(name: str) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from evalkit.grading.answers.extract import OPEN_END, box_contents, visible
 from evalkit.grading.answers.letters import (
@@ -14,6 +15,7 @@ from evalkit.grading.answers.letters import (
     NOUN,
     REJECTED,
     named_letter,
+    names_a_thing,
     recites,
 )
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
@@ -97,24 +99,52 @@ def grade_choice(response: str, gold: str, choices: Sequence[str]) -> Score:
     return Score(float(right), "correct" if right else "wrong", letter, explanation, rule)
 
 
+class _Found(NamedTuple):
+    position: int  # in the raw text
+    letter: str
+    rule: str
+    quote: str
+
+
 def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str]:
     """(letter or None, the rule that read it or why none was read, the words it was read from)."""
     letters = _LETTERS[: max(len(choices), 1)]
     options = _option_texts(choices)
     raw = visible(text)[-_TAIL:]
-    found: list[tuple[int, str, str, str]] = []  # position, letter, rule, quote
-    for start, _, content in box_contents(raw)[-3:]:
-        letter = _stated(_plain(content), letters, options, whole=True)
-        if letter:
-            found.append((start, letter, "box", content))
-    for match in _ELEMENT.finditer(raw):
-        content = match[2] or match[3] or ""
-        letter = _stated(_plain(content), letters, options, whole=True)
-        if letter:
-            found.append((match.start(), letter, "answer element", content))
-    ambiguous = False
     plain = _plain(raw)
     shift = len(raw) / max(len(plain), 1)  # positions in the plain text stand for those in the raw one
+    cued, ambiguous = _cued(plain, letters, options, shift)
+    found = [*_marked(raw, letters, options), *cued]
+    strong = [item for item in found if item.rule != "option"]
+    if strong:
+        last = max(strong, key=lambda item: item.position)
+        return _corrected(plain[int(last.position / shift) :], letters) or last[1:]
+    if ambiguous and not found:
+        return None, "more than one letter is stated", ""
+    letter, quote = named_letter(plain, letters)
+    if letter:
+        return letter, "conclusion", quote
+    if quote:
+        return None, quote, ""
+    return found[-1][1:] if found else _concluding_option(plain, options)
+
+
+def _marked(raw: str, letters: str, options: dict[str, str]) -> list[_Found]:
+    """The letters of boxes and answer elements."""
+    found = []
+    for start, _, content in box_contents(raw)[-3:]:
+        if letter := _stated(_plain(content), letters, options, whole=True):
+            found.append(_Found(start, letter, "box", content))
+    for match in _ELEMENT.finditer(raw):
+        content = match[2] or match[3] or ""
+        if letter := _stated(_plain(content), letters, options, whole=True):
+            found.append(_Found(match.start(), letter, "answer element", content))
+    return found
+
+
+def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tuple[list[_Found], bool]:
+    """The letters behind a cue ("Answer: B", "option B"), and whether one of them gave two letters."""
+    found, ambiguous = [], False
     for match in list(_CUE.finditer(plain))[-_TRIES:]:
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
@@ -127,37 +157,33 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         if letter == "?":
             ambiguous = True
             continue
+        rest = _after_letter(after)
+        if letter is not None and after.lstrip()[:1] == letter and names_a_thing(rest):
+            continue  # "Answer: A is a subset of B"
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
-        rest = _after_letter(after)
         if letter is not None and not REJECTED.search(rest) and not re.match(r"[)\]]?\s*\?", rest):
-            found.append(
-                (int(match.start() * shift), letter, "answer" if explicit else "option", match[0] + after[:40])
-            )
-    strong = [item for item in found if item[2] != "option"]
-    if strong:
-        last = max(strong, key=lambda item: item[0])
-        tail = plain[int(last[0] / shift) :]
-        corrected = CORRECTED.search(tail)
-        if corrected:
-            again = tail[corrected.end() :]
-            bare = re.match(r"[\s,]*[(\[]?([A-Z])[)\]]?\s*(?:[.!]|\Z|\n)", again)
-            letter, quote = named_letter(again, letters, least=2)
-            if bare and bare[1] in letters and not letter:
-                letter, quote = bare[1], bare[0].strip()
-            if letter:
-                return letter, "correction", quote
-        return last[1:]
-    if ambiguous and not found:
-        return None, "more than one letter is stated", ""
-    letter, quote = named_letter(plain, letters)
-    if letter:
-        return letter, "conclusion", quote
-    if quote:
-        return None, quote, ""
-    if found:
-        return found[-1][1:]
+            rule = "answer" if explicit else "option"
+            found.append(_Found(int(match.start() * shift), letter, rule, match[0] + after[:40]))
+    return found, ambiguous
+
+
+def _corrected(tail: str, letters: str) -> tuple[str, str, str] | None:
+    """The letter that takes the last one back: "Wait, … it is C"."""
+    corrected = CORRECTED.search(tail)
+    if corrected is None:
+        return None
+    again = tail[corrected.end() :]
+    bare = re.match(r"[\s,]*[(\[]?([A-Z])[)\]]?\s*(?:[.!]|\Z|\n)", again)
+    letter, quote = named_letter(again, letters, least=2)
+    if bare and bare[1] in letters and not letter:
+        letter, quote = bare[1], bare[0].strip()
+    return (letter, "correction", quote) if letter else None
+
+
+def _concluding_option(plain: str, options: dict[str, str]) -> tuple[str | None, str, str]:
+    """The one option whose text concludes the last line."""
     line = plain.strip().rsplit("\n", 1)[-1]
     if recites(plain) or OPEN_END.search(line):
         return None, "", ""
@@ -256,8 +282,9 @@ def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = F
         letter = _head(text[cue.end() :], letters)
         if letter and letter != "?":
             return letter
-    if exact := _by_exact_text(text, options):
-        return exact
+    for side in (text, text.rpartition("=")[2]):
+        if side.strip() and (exact := _by_exact_text(side, options)):
+            return exact
     if not whole:
         letter = named_letter(text, letters)[0]
         if letter:

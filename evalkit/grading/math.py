@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -19,10 +20,12 @@ MEMORY_MB = 768
 _LONGEST = 20_000  # characters of an answer that are looked at
 
 _WORD = re.compile(r"(?:\\text\s*\{)?[A-Za-z ]{2,30}\}?")
+_SEPARATOR = re.compile(r"[,;](?![^(\[{]*[)\]}])|\band\b")  # outside brackets
+_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3}")  # behind no backslash: no command
 _DIGIT = re.compile(r"\d")
 _REMARK = re.compile(r"(?!no\s)[^\W\d_]+(?:(?:['’]|[\s,]+)[^\W\d_]+){1,12}[.!]", re.IGNORECASE)  # "The end."
 _SPACE = re.compile(r"\\(?:left|right|,|!|;|:|displaystyle)(?![A-Za-z])|[\s$]")
-_FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{([-+]?\d{1,300})\}\{(\d{1,300})\}")
+_FRACTION = re.compile(r"\A([-+]?)\\[dt]?frac\{([-+]?\d{1,300})\}\{(\d{1,300})\}")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300})(?:/\d{1,300})?")
 _GAP = re.compile(r"\d(?:\\[,;:! ]|\s|~)+\d")
 _WHOLE = re.compile(r"[-+]?\d+")
@@ -66,11 +69,20 @@ def grade_math(response: str, gold: str) -> Score:
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")
     found = extract_answer(text)
-    if found is None and _WORD.fullmatch(gold) and (word := worded_conclusion(text)):
+    if (found is None or found.rule == "conclusion") and _WORD.fullmatch(gold) and (word := worded_conclusion(text)):
         found = Extracted(word, "conclusion")
     if found is None:
         return Score(0.0, "no_answer", None, "no answer is stated", "")
     verdict = compare_answers(gold, found.answer)
+    if verdict.equal is False and len(found.parts) > 1 and len(found.parts) == 1 + len(_SEPARATOR.findall(gold)):
+        found = replace(found, answer=", ".join(found.parts), rule="boxes")
+        verdict = compare_answers(gold, found.answer)
+    if verdict.equal and found.worded and not _WORDS.search(gold):
+        verdict = Verdict(False, "a number in a sentence is not what the sentence says")
+    if verdict.equal is False and found.side is not None and "=" not in gold:
+        by_side = compare_answers(gold, found.side)
+        if by_side.equal:
+            found, verdict = replace(found, answer=found.side), by_side
     shown = found.answer if len(found.answer) <= 200 else found.answer[:200] + "…"
     where = f"{shown!r} from the {found.rule}"
     if verdict.equal is None:

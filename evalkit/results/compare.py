@@ -20,7 +20,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class TaskComparison:
-    """B against A on one task. `adjusted_p` is Holm's over all tasks compared.
+    """B against A on one task. `adjusted_p` is Holm's over all tasks compared that could be a finding.
 
     `differences` tells how their settings differ, empty for the same protocol; `left_out` counts the problems that
     only one of them has. `flips` holds the problems whose rate moved, the largest moves first.
@@ -49,7 +49,7 @@ def compare(a: Sequence[Entry], b: Sequence[Entry], across_protocols: bool, targ
             "compare runs of the same tasks.",
         )
     compared = [_compare_task(first[task], second[task], across_protocols, target) for task in shared]
-    adjusted = holm([c.result.p_value for c in compared])
+    adjusted = holm([c.result.p_value for c in compared], [c.result.least_p for c in compared])
     return [
         TaskComparison(c.task, c.title, c.result, p, c.differences, c.left_out, c.flips)
         for c, p in zip(compared, adjusted, strict=True)

@@ -11,14 +11,14 @@ from evalkit.results.entries import Entry, natural_order, setting_differences
 from evalkit.results.formats.table import Cell, Column, Row, Table
 from evalkit.results.metrics import kind_of
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
-from evalkit.results.reproduction import FEWEST_SAMPLES, verdict
-from evalkit.stats import holm, sign_flip_test
+from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
+from evalkit.stats import holm, leaders, least_p_value, sign_flip_test
 from evalkit.types import Interval, Metric
 
 CAPTION = (
     "Percent unless it is a rating. After each figure its 95% half-widths: run to run (the same problems, new "
     "samples), then over problems (other problems of the same kind, clustered by problem). n: samples per problem; "
-    "cut: share of completions stopped at the token limit, counted as they score."
+    "cut: share of completions stopped at the token limit or for repetition, counted as they score."
 )
 BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
 BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample per problem; its upper bound stands there."
@@ -107,7 +107,14 @@ def _cell(
     figure = theirs.get((model_key(report.model), (column.task, column.metric)))
     if figure is not None and (kind_of(column.metric).comparable or column.metric in report.headlines):
         found = verdict(entry, metric, figure)
-        cell = replace(cell, z=found.z, verdict=found.word, not_compared="; ".join(found.reasons))
+        cell = replace(
+            cell,
+            z=found.z,
+            z_most=found.z_most,
+            seen=found.seen,
+            verdict=found.word,
+            not_compared="; ".join(found.reasons),
+        )
         if found.reasons and found.word != entry.subset:
             marks.add(entry, f"not compared with the published figure: {'; '.join(found.reasons)}.")
         elif not found.reasons:
@@ -167,8 +174,8 @@ def _with_best(
     """Mark each column's best figure among runs of the usual protocol, and where it beats the next beyond chance."""
     values = [{e.report.task: e.report.values for e in tasks} for tasks in runs.values()]
     usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
-    best: dict[int, int] = {}
-    tests: list[tuple[int, float]] = []
+    best: dict[int, set[int]] = {}
+    tests: list[tuple[int, float, float]] = []
     headlines = {(e.report.task, name) for tasks in runs.values() for e in tasks for name in e.report.headlines}
     for i, column in enumerate(columns):
         if not kind_of(column.metric).ranked and (column.task, column.metric) not in headlines:
@@ -176,20 +183,22 @@ def _with_best(
         ranked = [
             (cell.value, r)
             for r, row in enumerate(rows)
-            if (cell := row.cells[i]) is not None and column.task in usual[r]
+            if (cell := row.cells[i]) is not None and not cell.metric.text and column.task in usual[r]
         ]
         if len(ranked) < 2:
             continue
         ranked.sort(key=lambda pair: -pair[0])
-        best[i] = ranked[0][1]
+        best[i] = {ranked[at][1] for at in leaders([value for value, _ in ranked])}
         first, second = (values[r][column.task] for _, r in ranked[:2])
-        if column.metric == "pass@1" and first.keys() == second.keys():
-            tests.append((i, sign_flip_test([second[k] for k in first], list(first.values()))))
-    adjusted = dict(zip([i for i, _ in tests], holm([p for _, p in tests]), strict=True))
+        if column.metric == "pass@1" and len(best[i]) == 1 and first.keys() == second.keys():
+            pair = [second[k] for k in first], list(first.values())
+            tests.append((i, sign_flip_test(*pair), least_p_value(*pair)))
+    found = holm([p for _, p, _ in tests], [least for _, _, least in tests])
+    adjusted = dict(zip([i for i, _, _ in tests], found, strict=True))
     marked = []
     for r, row in enumerate(rows):
         cells = [
-            replace(cell, best=True, significant=adjusted.get(i, 1.0) < 0.05) if cell and best.get(i) == r else cell
+            replace(cell, best=True, significant=adjusted.get(i, 1.0) < 0.05) if cell and r in best.get(i, ()) else cell
             for i, cell in enumerate(row.cells)
         ]
         marked.append(replace(row, cells=cells))
@@ -243,8 +252,9 @@ def _own_notes(ours: Sequence[Row], judged: Sequence[PublishedScore]) -> list[st
         protocols = ", ".join(sorted({row.protocol for row in ours}))
         notes.append(
             f"[z word]: ours ({protocols}) against the published figure, in run-to-run standard errors of both: "
-            "within, above, below, or too few samples to say; no z where the two are known to be of different problems "
-            "or settings."
+            "within (the difference that would have been seen with 80% power), above, below, too few samples to say, "
+            "or n unknown (the word for one sample per problem is not the one for 64); no z where the two are known "
+            "to be of different problems or settings."
         )
         notes += _judging_notes(judged)
     return notes
@@ -254,7 +264,11 @@ def _judging_notes(judged: Sequence[PublishedScore]) -> list[str]:
     """What had to be assumed of the published figures that have a z."""
     notes = []
     if any(f.n is None and f.unit == "%" for f in judged):
-        notes.append(f"Where the source does not tell n, {FEWEST_SAMPLES} is taken in z.")
+        fewest, most = SAMPLES_ASSUMED
+        notes.append(
+            f"Where the source does not tell n, z is that of n = {fewest}; a word stands only where it holds up to "
+            f"n = {most}, else n unknown."
+        )
     if silent := sorted({f.source for f in judged if not f.protocol and not f.settings}):
         notes.append(f"The settings of {', '.join(silent)} are not known: taken to be ours in z.")
     if any(f.unit == "rating" for f in judged):

@@ -186,4 +186,4 @@ def with_error_bars(metric: Metric | None) -> str:
     if metric is None:
         return "–"
     bars = error_bars(metric)
-    return figure_text(metric.value, metric.unit) + (f" {' / '.join(bars)}" if bars else "")
+    return (metric.text or figure_text(metric.value, metric.unit)) + (f" {' / '.join(bars)}" if bars else "")

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.metrics import standard_metrics
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
@@ -144,7 +144,14 @@ def load_report(task: TaskRun) -> Report:
     """
     if (stored := stored_report(task)) is not None:
         return stored
-    report = rebuild_report(task)
+    try:
+        report = rebuild_report(task)
+    except RunIncompleteError:
+        raise
+    except EvalkitError:  # its task or its data is not at hand: the figures of an older evalkit are better than none
+        if (older := _older_report(task)) is None:
+            raise
+        return older
     with suppress(OSError):  # a folder that can only be read: the report is derived, nothing is lost
         write_report(task.directory, report)
     return report
@@ -153,18 +160,24 @@ def load_report(task: TaskRun) -> Report:
 def stored_report(task: TaskRun) -> Report | None:
     """report.json, None where it is missing, damaged, of another version or older than the files: it is derived."""
     try:
-        content = task.files.report_path.read_bytes()
-        report = cast(Report, _adapter().validate_json(content))
+        report = cast(Report, _adapter().validate_json(task.files.report_path.read_bytes()))
+    except (OSError, ValueError):
+        return None
+    return report if report.schema == REPORT_SCHEMA and _fits(report, task) else None
+
+
+def _fits(report: Report, task: TaskRun) -> bool:
+    fits = report.bytes_read == _sizes(task.files) and report.n == task.record.n
+    return fits and tuple(report.values) == task.record.problem_ids
+
+
+def _older_report(task: TaskRun) -> Report | None:
+    """The stored report of evalkit 0.1 as it stands, None where there is none that fits."""
+    try:
+        report = _from_schema_2(task.files.report_path.read_bytes())
     except OSError:
         return None
-    except ValueError:
-        upgraded = _from_schema_2(content)
-        if upgraded is None:
-            return None
-        report = upgraded
-    fits = report.schema == REPORT_SCHEMA and report.bytes_read == _sizes(task.files)
-    fits = fits and report.n == task.record.n and tuple(report.values) == task.record.problem_ids
-    return report if fits else None
+    return report if report is not None and _fits(report, task) else None
 
 
 def _from_schema_2(content: bytes) -> Report | None:
@@ -174,12 +187,19 @@ def _from_schema_2(content: bytes) -> Report | None:
         if old["schema"] != 2:
             return None
         metrics = [_metric_from_schema_2(metric) for metric in old["metrics"]]
-        known = installed_task(old["task"])
-        headlines = list(known.headlines) if known is not None else ["pass@1"]
+        headlines = _headlines(old["task"])
         new = {**old, "schema": REPORT_SCHEMA, "metrics": metrics, "headlines": headlines}
         return cast(Report, _adapter().validate_python(new))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _headlines(task: str) -> list[str]:
+    try:
+        known = installed_task(task)
+    except EvalkitError:  # its package is broken: its figures are shown all the same
+        known = None
+    return list(known.headlines) if known is not None else ["pass@1"]
 
 
 def _metric_from_schema_2(old: Mapping[str, Any]) -> dict[str, Any]:

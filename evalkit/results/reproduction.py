@@ -1,6 +1,5 @@
 """Whether a run reproduces a published figure: what has to match first, and then the difference in standard errors."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,12 @@ from evalkit.benchmark.registry import TaskSpec, installed_task, option_fields
 from evalkit.benchmark.task import Task
 from evalkit.results.entries import Entry
 from evalkit.results.published import PublishedScore
+from evalkit.stats import Distance, distance, error_of_runs, error_towards, published_error
 from evalkit.types import Metric
 
-FEWEST_SAMPLES = 4  # where a source does not tell n: the fewest that DeepSeek-R1's paper names (section 3: 4 to 64)
+SAMPLES_ASSUMED = (1, 64)  # samples a problem of a published figure, where the source does not tell: from, to
+_ROUNDING = {"%": 0.1, "rating": 1.0}
+_SEEN = 1.959963984540054
 _WIDEST = {"%": 5.0, "rating": 100.0}  # a 95% interval of the difference wider than this on a side says nothing
 _PROTOCOL_SETTINGS = ("temperature", "top_p", "top_k", "max_tokens", "system_prompt", "response_prefix")
 
@@ -21,12 +23,16 @@ _PROTOCOL_SETTINGS = ("temperature", "top_p", "top_k", "max_tokens", "system_pro
 class Verdict:
     """Ours against a published figure: `z` in standard errors, None where there is none, and a `word`: see `verdict`.
 
-    `reasons` tell why the two cannot be compared, empty where they can.
+    Where the source does not tell n, `z` is that of one sample a problem, the nearest to 0, and `z_most` that of 64.
+    `seen` is the difference, in the figure's unit, that would have been seen with 80% power; where n is not told, at
+    one sample. `reasons` tell why the two cannot be compared, empty where they can.
     """
 
     z: float | None
     word: str
     reasons: tuple[str, ...] = ()
+    z_most: float | None = None
+    seen: float | None = None
 
 
 def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
@@ -99,22 +105,50 @@ def _short(value: Any) -> str:
 def reproduced(ours: Metric, n: int, figure: PublishedScore) -> Verdict:
     """Whether `ours` (n samples a problem) is the published figure sampled again: run-to-run errors on both sides.
 
-    Words: `within` (|z| < 1.96), `above`, `below`, and `too few samples` where nothing is seen and 1.96 standard
-    errors are more than 5 points (100 of a rating), or where there is no error bar. The published error is sd / sqrt(n)
-    where an sd is told, else ours scaled to its n (4 where it tells none). Rounding (to one decimal) adds its variance.
+    Words: `within` (|z| < 1.96), `above`, `below`; `too few samples` where nothing is seen and 1.96 standard errors
+    are more than 5 points (100 of a rating), or where there is no error bar; `n unknown` where the source tells
+    neither n nor an sd, and the word for one sample a problem is not the one for 64. Our error is what the run-to-run
+    interval reaches towards the published figure, so a figure inside that interval is never above or below.
     """
-    own = ours.stderr_run if ours.stderr_run is not None else ours.stderr_problems
-    if own is None or ours.unit != figure.unit:
+    if ours.unit != figure.unit or (ours.interval_run is None and ours.stderr_run is None):
         return Verdict(None, "too few samples")
+    if figure.sd is not None or figure.n is not None:
+        found = _distance(ours, n, figure, figure.n)
+        return Verdict(found.z, _word(found, figure.unit), seen=found.seen)
+    fewest, most = SAMPLES_ASSUMED
+    k = _samples_of_one(ours)
+    near, far = (_distance(ours, n, figure, max(samples, k)) for samples in (fewest, most))
+    word = _word(near, figure.unit)
+    if (abs(near.z) < _SEEN) != (abs(far.z) < _SEEN):
+        word = "n unknown"
+    return Verdict(near.z, word, z_most=far.z, seen=near.seen)
+
+
+def _word(found: Distance, unit: str) -> str:
+    if abs(found.z) >= _SEEN:
+        return "above" if found.z > 0 else "below"
+    return "within" if _SEEN * found.error <= _WIDEST[unit] else "too few samples"
+
+
+def _samples_of_one(metric: Metric) -> int:
+    """The samples that one observation of a metric takes: k of pass@k and cons@k."""
+    _, _, k = metric.name.partition("@")
+    return int(k) if k.isdecimal() else 1
+
+
+def _distance(ours: Metric, n: int, figure: PublishedScore, their_n: int | None) -> Distance:
+    """The difference where the published figure has `their_n` samples a problem, in the figure's unit."""
+    own = ours.stderr_run
+    if ours.interval_run is not None:
+        own = error_towards(ours.value, ours.interval_run, figure.value)
+    assert own is not None
     if figure.sd is not None:
-        theirs = figure.sd / math.sqrt(figure.n or 1)
+        theirs = error_of_runs(figure.sd, figure.n)
+    elif figure.unit == "rating":
+        theirs = own * (n / (their_n or n)) ** 0.5
     else:
-        theirs = own * math.sqrt(n / (figure.n or FEWEST_SAMPLES)) if figure.unit == "%" else own
-    step = 0.1 if figure.unit == "%" else 1.0
-    error = math.sqrt(own**2 + theirs**2 + step**2 / 12)
-    z = (ours.value - figure.value) / error
-    if z >= 1.96:
-        return Verdict(z, "above")
-    if z <= -1.96:
-        return Verdict(z, "below")
-    return Verdict(z, "within" if 1.96 * error <= _WIDEST[figure.unit] else "too few samples")
+        count = ours.n / _samples_of_one(ours)  # ours.n: the completions of all problems
+        stderr = own if ours.stderr_run is None else ours.stderr_run
+        scaled = published_error(ours.value / 100, stderr / 100, count, figure.value / 100, count * (their_n or n) / n)
+        theirs = 100 * scaled
+    return distance(ours.value, own, figure.value, theirs, _ROUNDING[figure.unit])

@@ -16,7 +16,14 @@ from evalkit.engines.base import Engine, LoadedModel
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
-from evalkit.run.preflight import TaskCheck, check_task_prompts, describe_plan, require_room
+from evalkit.run.preflight import (
+    TaskCheck,
+    check_task_prompts,
+    describe_plan,
+    least_room,
+    require_room,
+    tell_least_room,
+)
 from evalkit.run.queue import TaskPlan
 from evalkit.run.session import RunSession, default_run_path, run_identity
 from evalkit.run.throughput import Throughput
@@ -63,7 +70,7 @@ class RunPlan:
 
     def require_room(self) -> None:
         """Raises EvalkitError where a prompt and its completion do not fit into the model's context."""
-        require_room(self.checks, self.engine.context_length())
+        require_room(self.checks, self.engine.context_length(), getattr(self.engine, "caps_at_context", False))
 
     def default_path(self, results: str | Path) -> Path:
         """Where below `results` the run goes: the same plan finds its run again, another makes its own."""
@@ -190,7 +197,11 @@ def execute_plan(
     if workers is not None and workers < 1:
         raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "leave it out for the default.")
     plan.require_room()
+    context = plan.engine.context_length()
+    for line in filter(None, (tell_least_room(check, context) for check in plan.checks)):
+        logger.warning("%s", line)
     plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
-    session = RunSession(RunDirectory(Path(output)), plan.model, plan.plans, plan.engine, plan.protocol, prices)
+    rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}
+    session = RunSession(RunDirectory(Path(output)), plan.model, plan.plans, plan.engine, plan.protocol, prices, rooms)
     session.execute(plan.source, plan.seed, workers, quiet=not progress)
     return Run(output, {p.task.name: p.problems for p in plan.plans}), session.throughput

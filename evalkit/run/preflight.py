@@ -31,21 +31,44 @@ def check_task_prompts(plan: TaskPlan, protocol: Protocol, engine: Engine) -> Ta
     return TaskCheck(plan, prompts[0], min(lengths, default=None), max(lengths, default=None))
 
 
-def require_room(checks: Sequence[TaskCheck], context_length: int | None) -> None:
-    """Raises EvalkitError where a prompt and its completion cannot both fit into the model's context."""
+def require_room(checks: Sequence[TaskCheck], context_length: int | None, caps: bool = False) -> None:
+    """Raises EvalkitError where a prompt and its completion cannot both fit into the model's context.
+
+    `caps`: the engine ends a completion where the context does, so that a prompt has to leave room for one token.
+    """
     for check in checks:
         if context_length is None:
             continue
         longest = check.longest or 1  # a server that renders out of sight: one token at least
+        room = context_length - longest
+        if check.plan.params.max_tokens <= room or (caps and check.longest is not None and room > 0):
+            continue
         needed = longest + check.plan.params.max_tokens
-        if needed > context_length:
-            room = context_length - longest
-            advice = f"pass --max-tokens {room}" if room > 0 else "use a checkpoint with a longer context"
-            raise EvalkitError(
-                f"{check.plan.task.name} needs {needed} tokens (longest prompt {longest} + max_tokens "
-                f"{check.plan.params.max_tokens}), but the checkpoint's context is {context_length}.",
-                f"{advice}, or leave the problem out.",
-            )
+        advice = f"pass --max-tokens {room}" if room > 0 else "use a checkpoint with a longer context"
+        raise EvalkitError(
+            f"{check.plan.task.name} needs {needed} tokens (longest prompt {longest} + max_tokens "
+            f"{check.plan.params.max_tokens}), but the checkpoint's context is {context_length}.",
+            f"{advice}, or leave the problem out.",
+        )
+
+
+def least_room(check: TaskCheck, context_length: int | None) -> int | None:
+    """The tokens that a task's longest prompt leaves for its completion, where they are fewer than max_tokens."""
+    if context_length is None or check.longest is None:
+        return None
+    room = context_length - check.longest
+    return room if room < check.plan.params.max_tokens else None
+
+
+def tell_least_room(check: TaskCheck, context_length: int | None) -> str | None:
+    """One line where the context ends completions before max_tokens does."""
+    room = least_room(check, context_length)
+    if room is None:
+        return None
+    return (
+        f"{check.plan.task.name}: the context of {context_length} tokens leaves a completion {room} at the longest "
+        f"prompt, {check.plan.params.max_tokens - room} fewer than max_tokens; what ends there counts as truncated"
+    )
 
 
 def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
@@ -60,6 +83,8 @@ def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
             f"  sampling: temperature {plan.params.temperature:g}, top-p {plan.params.top_p:g}, "
             f"max_tokens {plan.params.max_tokens}, seed {plan.params.seed}"
         )
+        if capped := tell_least_room(check, context):
+            yield f"  {capped}"
         if plan.task.kind == "choice":
             letters = sorted(Counter(p.target for p in plan.problems).items())
             yield f"  right letters: {', '.join(f'{letter} {count}' for letter, count in letters)}"

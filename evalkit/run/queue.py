@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.benchmark.data import LoadedData
 from evalkit.benchmark.protocols import Protocol
@@ -95,8 +95,9 @@ class RequestQueue:
             if self.first_draw is None:
                 self.first_draw = self._clock()
             number, sample = self._schedule.draw()
+            expected = max(1, round(self._schedule.expected(number)))
         plan, problem = self._problems[number]
-        return make_request(plan, self._protocol, problem, sample)
+        return replace(make_request(plan, self._protocol, problem, sample), expected_tokens=expected)
 
     def seconds_left(self) -> float | None:
         """Until the last completion, at the engine's pace of now; None before one has ended."""

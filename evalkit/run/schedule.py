@@ -94,6 +94,12 @@ class Schedule:
         self._push(number, now)
         return number, sample
 
+    def expected(self, number: int) -> float:
+        """The mean length in tokens of a completion of that problem, by what is known now."""
+        problem = self._problems[number]
+        mean, variance = self._belief(problem, self._clock())
+        return _expected_length(mean, math.sqrt(variance + WITHIN_PROBLEM**2), 0.0, self._limits[problem.task])
+
     def finish(self, number: int, sample: int, tokens: int | None) -> None:
         """A sample has ended with `tokens` tokens, None where it failed or nobody counted."""
         problem = self._problems[number]

@@ -13,7 +13,7 @@ from evalkit.benchmark.task import Task
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
-GRADER_VERSION = 2
+GRADER_VERSION = 3
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 

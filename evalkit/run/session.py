@@ -75,6 +75,18 @@ def environment(engine: Engine) -> dict[str, Any]:
     }
 
 
+def engine_line(identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
+    """What generates, on what, and in which type of numbers: a GPU that is not used shows here."""
+    name = str(identity.get("backend", "?"))
+    parts = [f"{name} {recorded[name]}" if name in recorded else name]
+    count = recorded.get("gpus")
+    if device := recorded.get("device"):
+        parts.append(f"{count} x {device}" if isinstance(count, int) and count > 1 else str(device))
+    if dtype := recorded.get("dtype", identity.get("dtype")):
+        parts.append(str(dtype))
+    return ", ".join(parts)
+
+
 def default_run_path(results: Path, model: str, identity: Mapping[str, Any]) -> Path:
     """results/<model>/<protocol>-<hash of the identity>: the same command finds its run, another makes its own."""
     name = Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "__")
@@ -85,7 +97,8 @@ def default_run_path(results: Path, model: str, identity: Mapping[str, Any]) -> 
 class RunSession:
     """One execution of a run: holds its files, its scorer and its progress.
 
-    `prices` are for a million prompt and generated tokens; `throughput` is None until something was generated.
+    `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
+    completions where they are fewer than max_tokens; `throughput` is None until something was generated.
     """
 
     def __init__(
@@ -96,6 +109,7 @@ class RunSession:
         engine: Engine,
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
+        rooms: Mapping[str, int | None] | None = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -105,6 +119,7 @@ class RunSession:
         self.problems = {(name, p.id): p for name, plan in self.plans.items() for p in plan.problems}
         self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
         self.prices = prices
+        self.rooms = dict(rooms or {})
         self.throughput: Throughput | None = None
         self._waiting: set[SampleKey] = set()
 
@@ -124,6 +139,7 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
+            logger.info("engine: %s", engine_line(self.engine.identity(), recorded["engine"]))
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
@@ -131,7 +147,7 @@ class RunSession:
                     "identity": run_identity(self.engine, self.protocol, seed),
                     "protocol": asdict(self.protocol),
                     "environment": recorded,
-                    "tasks": {name: task_description(plan, source) for name, plan in self.plans.items()},
+                    "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
                 }
             )
             self._completions = {name: self._writer(stack, name, "completions") for name in self.plans}
@@ -151,6 +167,10 @@ class RunSession:
             self._generate(self._take_up_what_is_done())
             self._grade_what_waits()
         return [self._report(plan) for plan in self.plans.values()]
+
+    def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:
+        found, room = task_description(plan, source), self.rooms.get(plan.task.name)
+        return {**found, "least_room": room} if room is not None else found
 
     def _writer(self, stack: ExitStack, name: str, kind: str) -> LineWriter:
         files = self.run.files(name)
@@ -209,6 +229,7 @@ class RunSession:
                 for score in self._scorer.results(wait=False):
                     self._store_score(score)
         finally:
+            self.run.record_engine(self.engine.environment())
             self.engine.close()
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:

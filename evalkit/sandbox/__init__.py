@@ -18,9 +18,9 @@ What this does not stop:
 - With `unsafe=True`: nothing at all is stopped, save by limits.
 """
 
-from evalkit.sandbox.jail import SandboxUnavailableError
 from evalkit.sandbox.judging import judge
 from evalkit.sandbox.languages import LANGUAGES, Language, find_language
+from evalkit.sandbox.machine import SandboxUnavailableError
 from evalkit.sandbox.pool import Sandbox, shared_sandbox
 from evalkit.sandbox.records import (
     MODES,

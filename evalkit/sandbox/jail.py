@@ -14,15 +14,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.errors import EvalkitError
 from evalkit.sandbox.child import wire
 from evalkit.sandbox.child.python_programs import STAR_MODULES, write_all
+from evalkit.sandbox.machine import SandboxUnavailableError
 from evalkit.sandbox.records import Limits
+from evalkit.sandbox.replies import BadReplyError, Reply, parse_first, parse_tests, printable
 
 Flavour = Literal["python", "numpy", "toolchain"]
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 20.0
-_READ_ONLY = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+_MOST_TESTS = 1 << 20
+_MOST_BYTES = 64 << 20  # of a message from a jail
+_MFD_NOEXEC_SEAL = 8
 _TOOLCHAIN = ("/bin", "/lib", "/lib64", "/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _PRELOAD = (
     *STAR_MODULES,
@@ -43,21 +46,21 @@ _ENVIRONMENT = {
 }
 
 
-class SandboxUnavailableError(EvalkitError):
-    """This machine does not give the isolation that strangers' programs need."""
-
-
 class JailBrokenError(Exception):
     """The jail died or stopped answering: its fault, not the program's. The caller may try another."""
 
 
 class ProgramCrashedError(Exception):
-    """The supervisor ended before the program was ready: compiling it killed the interpreter."""
+    """The supervisor ended before the program was ready: compiling it killed the interpreter or took too long."""
 
 
 @dataclass(slots=True)
 class Job:
-    """One program for a jail. `kind` is python, binary (an executable in `executable`) or command (a compiler)."""
+    """One program for a jail. `kind` is python, binary (an executable in `executable`) or command (a compiler).
+
+    `share` lets tests share a process where the program is shown to leave nothing behind; `named_streams` lays the
+    standard streams where /dev/stdin and the like point, and allows one test.
+    """
 
     kind: Literal["python", "binary", "command"]
     limits: Limits
@@ -69,10 +72,16 @@ class Job:
     argv: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     executable: int | None = None
+    share: bool = False
+    named_streams: bool = False
+    input_mb: int = 0
 
     def message(self, folder: str) -> dict[str, Any]:
         limits = asdict(self.limits) | {"wall_seconds": self.limits.wall}
-        names = ("kind", "code", "fn_name", "mode", "prelude", "tests", "argv", "files")
+        names = (
+            *("kind", "code", "fn_name", "mode", "prelude", "tests", "argv", "files"),
+            *("share", "named_streams", "input_mb"),
+        )
         return {name: getattr(self, name) for name in names} | {"limits": limits, "folder": folder}
 
 
@@ -81,49 +90,48 @@ class Session:
 
     def __init__(self, jail: "Jail", limits: Limits, files: Sequence[int]) -> None:
         self._jail, self._limits = jail, limits
-        _, _, self._stderr, self._inputs, self._outputs = files
+        self._inputs, self._outputs = files
         self._running = False
 
-    def run(self, text: bytes, fresh: bool = False) -> dict[str, Any]:
-        """The supervisor's reply on one test: status, detail, cpu, wall (seconds), new, full, and the output as bytes.
-
-        `fresh` asks for a new process. Raises JailBrokenError.
-        """
-        (reply,) = self.run_many([text], fresh)
+    def run(self, text: bytes) -> tuple[Reply, bytes]:
+        """What is told of one test, and its output. Raises JailBrokenError."""
+        (reply,) = self.run_many([text])
         return reply
 
-    def run_many(self, texts: Sequence[bytes], fresh: bool = False) -> Iterator[dict[str, Any]]:
-        """The replies on these tests, one after another, up to one that did not end well (others may follow what the
-        host finds wrong: it calls `stop` before it asks for anything else). Raises JailBrokenError.
+    def run_many(self, texts: Sequence[bytes]) -> Iterator[tuple[Reply, bytes]]:
+        """What is told of these tests and their outputs, one after another, up to one that did not end well or after
+        which no other may run. Raises JailBrokenError.
         """
         os.ftruncate(self._inputs, 0)
         write_all(self._inputs, b"".join(texts))
         os.ftruncate(self._outputs, 0)
-        message: dict[str, Any] | None = {"sizes": [len(text) for text in texts], "fresh": fresh}
+        message: dict[str, Any] | None = {"sizes": [len(text) for text in texts]}
         self._running = True
+        told = 0
         while self._running:
-            answer = self._receive(message)
+            replies = self._receive(message, len(texts) - told)
             message = None
-            # all outputs are read at once: another run may follow before the second reply is asked for
-            yield from [reply | {"output": _read(self._outputs, *reply["output"])} for reply in answer["tests"]]
+            if not replies and not self._running and not told:
+                raise JailBrokenError("no test was told of")
+            told += len(replies)
+            yield from [(reply, _read(self._outputs, *reply.output)) for reply in replies]
 
     def stop(self) -> None:
         """End the tests that were asked for and still run. Raises JailBrokenError."""
         message: dict[str, Any] | None = {"stop": True}
         while self._running:
-            self._receive(message)
+            self._receive(message, _MOST_TESTS)
             message = None
 
-    def _receive(self, message: dict[str, Any] | None) -> dict[str, Any]:
+    def _receive(self, message: dict[str, Any] | None, most: int) -> list[Reply]:
         answer = self._jail.ask(message, 4 * self._limits.wall + _GRACE_SECONDS)
         if "ended" in answer:
             raise JailBrokenError("the supervisor ended in a test")
-        self._running = answer["more"]
-        return answer
-
-    def errors(self, limit: int = 4000) -> bytes:
-        """The first bytes that the program wrote on its standard error in the test that ran last."""
-        return os.pread(self._stderr, limit, 0)
+        try:
+            replies, self._running = parse_tests(answer, self._limits, most)
+        except BadReplyError as error:
+            raise JailBrokenError(f"the supervisor told {error}") from error
+        return replies
 
 
 class Jail:
@@ -178,35 +186,42 @@ class Jail:
             self._channel.settimeout(timeout)
             if message is not None:
                 wire.send(self._channel, message, descriptors)
-            answer, _ = wire.receive(self._channel)
+            answer, _ = wire.receive(self._channel, _MOST_BYTES)
         except (wire.Closed, TimeoutError) as error:
             raise JailBrokenError("it died" if isinstance(error, wire.Closed) else "it stopped answering") from error
-        assert isinstance(answer, dict)
+        if not isinstance(answer, dict):
+            raise JailBrokenError("it told what is not a message")
         if "error" in answer and message is not None:
-            raise JailBrokenError(answer["error"])
+            raise JailBrokenError(printable(answer["error"]))
         return answer
 
     @contextlib.contextmanager
-    def session(self, job: Job) -> Iterator[tuple[Session, dict[str, Any]]]:
-        """Prepare a program. Yields the session and the first reply, whose status is `ready` or says what is wrong.
+    def session(self, job: Job) -> Iterator[tuple[Session, str, str]]:
+        """Prepare a program. Yields the session, its status (ready or syntax error) and a detail.
 
         Raises JailBrokenError, after which the jail is closed, and ProgramCrashedError.
         """
         ended = False
         with contextlib.ExitStack() as stack:
-            files = [_anonymous_file() for _ in range(5)]
+            files = [_anonymous_file() for _ in range(2)]
             for descriptor in files:
                 stack.callback(os.close, descriptor)
             try:
                 handed = tuple(files) if job.executable is None else (*files, job.executable)
-                reply = self.ask(job.message(self._folder), _START_SECONDS + job.limits.wall, handed)
-                if "ended" in reply:
+                answer = self.ask(job.message(self._folder), _START_SECONDS + job.limits.wall, handed)
+                if "ended" in answer:
                     ended = True
                     raise ProgramCrashedError
-                if reply["status"] == "sandbox error":
-                    raise JailBrokenError(reply["detail"])
-                yield Session(self, job.limits, files), reply
-                self._leave(reply["status"] == "ready")
+                try:
+                    status, detail = parse_first(answer)
+                except BadReplyError as error:
+                    raise JailBrokenError(f"the supervisor told {error}") from error
+                if status == "sandbox error":
+                    raise JailBrokenError(detail)
+                session = Session(self, job.limits, files)
+                yield session, status, detail
+                session.stop()
+                self._leave(status == "ready")
                 ended = True
             except BaseException:
                 if not ended:
@@ -259,7 +274,7 @@ def has_numpy() -> bool:
 
 def _binds(flavour: Flavour) -> list[tuple[str, str]]:
     """What of this machine is seen inside: (source, target), read-only."""
-    wanted = [*(_TOOLCHAIN if flavour == "toolchain" else _READ_ONLY), *_python_files()]
+    wanted = [*(_TOOLCHAIN if flavour == "toolchain" else _libraries()), *_python_files()]
     binds = [(path, path) for path in wanted if os.path.lexists(path) and not _inside(path, wanted)]
     folder = _numpy_folder() if flavour == "numpy" else None
     if folder is not None:
@@ -267,6 +282,21 @@ def _binds(flavour: Flavour) -> list[tuple[str, str]]:
             if (folder / name).is_dir():
                 binds.append((str(folder / name), str(folder / name)))
     return binds
+
+
+def _libraries() -> list[str]:
+    """The system's shared libraries: where it keeps them in a folder of their own, nothing else below /usr/lib."""
+    import platform
+    import sysconfig
+
+    names = (sysconfig.get_config_var("MULTIARCH"), f"{platform.machine()}-linux-gnu")
+    for name in names:
+        if name and os.path.isdir(f"/usr/lib/{name}"):
+            links = [path for path in ("/lib", "/lib64", "/usr/lib64") if os.path.islink(path)]
+            folders = [path for path in (f"/lib/{name}", "/lib64", "/usr/lib64") if not os.path.islink(path)]
+            folders = [path for path in folders if not path.startswith("/lib/") or "/lib" not in links]
+            return [*links, *folders, f"/usr/lib/{name}", "/usr/lib/locale", "/etc/ld.so.cache"]
+    return ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
 
 
 def _python_files() -> list[str]:
@@ -294,7 +324,10 @@ def _inside(path: str, others: list[str]) -> bool:
 
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("evalkit", os.MFD_CLOEXEC)
+        try:
+            return os.memfd_create("evalkit", os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+        except OSError:  # older kernels do not know the flag
+            return os.memfd_create("evalkit", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as stream:
         return os.dup(stream.fileno())
 

@@ -5,7 +5,9 @@ import os
 import threading
 from collections.abc import Iterator
 
-from evalkit.sandbox.jail import Flavour, Jail, JailBrokenError, SandboxUnavailableError
+from evalkit.sandbox.jail import Flavour, Jail, JailBrokenError
+from evalkit.sandbox.machine import SandboxUnavailableError, require_resources
+from evalkit.sandbox.records import Limits
 
 
 class Sandbox:
@@ -54,6 +56,7 @@ class Sandbox:
 
     def layers(self) -> dict[str, str]:
         """What separates a program from this machine, by layer. Raises SandboxUnavailableError."""
+        require_resources(Limits())
         with self.lend("python") as jail:
             return jail.layers
 

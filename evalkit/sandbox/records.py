@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Mode = Literal["script", "lcb-compat"]
+from evalkit.errors import EvalkitError
+
+Mode = Literal["script", "lcb-compat", "lcb-compat-2025-05"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 Verdict = Literal[
     "accepted",
@@ -32,6 +34,18 @@ CODES: dict[Verdict, int] = {
 }
 
 
+_RANGES: dict[str, tuple[float, float]] = {
+    "cpu_seconds": (0.001, 86400),
+    "wall_seconds": (0.001, 4 * 86400),
+    "memory_mb": (16, 1 << 20),
+    "output_mb": (1, 4096),
+    "folder_mb": (1, 1 << 16),
+    "stack_mb": (1, 1 << 16),
+    "processes": (1, 4096),
+    "open_files": (32, 4096),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits on each test. `cpu_seconds` counts all threads; `wall_seconds` (None: twice as much, and at least 2 s
@@ -47,6 +61,14 @@ class Limits:
     stack_mb: int = 8
     processes: int = 64
     open_files: int = 128
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and least <= value <= most):
+                raise EvalkitError(
+                    f"A program's limit {name} cannot be {str(value)[:40]}.", f"it is between {least:g} and {most:g}."
+                )
 
     @property
     def wall(self) -> float:

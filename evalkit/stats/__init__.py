@@ -10,23 +10,40 @@ from evalkit.stats.metrics import (
     pass_at_k,
     pass_curve,
 )
-from evalkit.stats.paired import Comparison, compare_paired, holm, problems_needed, samples_needed, sign_flip_test
+from evalkit.stats.paired import (
+    Comparison,
+    compare_paired,
+    holm,
+    leaders,
+    least_p_value,
+    problems_needed,
+    samples_needed,
+    sign_flip_test,
+)
+from evalkit.stats.published import Distance, distance, error_of_runs, error_towards, published_error
 from evalkit.stats.tokens import TokenSummary, token_summary
 
 __all__ = [
     "Comparison",
+    "Distance",
     "Estimate",
     "TokenSummary",
     "avg_at_n",
     "compare_paired",
     "cons_at_k",
     "cons_curve",
+    "distance",
     "equivalence_classes",
+    "error_of_runs",
+    "error_towards",
     "finished_score",
     "holm",
+    "leaders",
+    "least_p_value",
     "pass_at_k",
     "pass_curve",
     "problems_needed",
+    "published_error",
     "samples_needed",
     "sign_flip_test",
     "token_summary",

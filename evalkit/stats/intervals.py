@@ -1,12 +1,13 @@
 """An estimate with two error bars: run to run (the same problems, new samples), and over problems.
 
-Both intervals are Wilson's score interval (Wilson 1927) for a mean in [0, 1], widened where little was seen, with an
-effective number of observations in place of a count, so that they stay inside [0, 1] and are right near its ends. How
-they cover is measured in tests/test_stats_coverage.py and benchmarks/coverage.py, and stated in docs/statistics.md.
+Both intervals come from binomial tails (`score_interval`) with an effective number of observations in place of a
+count, so that they stay inside [0, 1] and are right near its ends. How they cover is measured by
+benchmarks/coverage.py and stated in docs/coverage.md.
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
-_FEW = 3.001  # successes or failures, up to which Wilson's interval is widened; three, whatever was rounded
+_WEIGHT = 0.7  # how much of the probability of what was seen belongs to the tail beyond it
+_NOTHING = 1e-9  # observations, below which there is none, whatever was rounded
 _Z = 1.959963984540054
 _PRIOR_COUNT = 2.0  # weight, in successes or failures, of "as variable as independent draws" in the run-to-run share
 _UNSEEN = 0.25  # weight, in problems, of an unseen one that is never solved, and of one that is always solved
@@ -67,24 +69,48 @@ def wilson(value: float, count: float, z: float = _Z) -> tuple[float, float]:
 
 
 def score_interval(value: float, count: float, z: float = _Z) -> tuple[float, float]:
-    """Wilson's interval, its end near 0 or 1 moved outward where 3 successes or failures or fewer were seen.
+    """The 95% interval of a proportion `value` seen in `count` (effective, not necessarily whole) observations.
 
-    There Wilson's covers too little: 85% at a rate of 0.006 and 30 observations. The end is then the one-sided 95%
-    limit of a Poisson count (Brown, Cai and DasGupta 2001, "Interval Estimation for a Binomial Proportion", section
-    4.1.1): with it no rate from 0.001 to 0.999 is covered in less than 92%, at 10 to 1,319 observations.
+    Each end is the rate at which what was seen or more (less) has the probability Phi(-z), what was seen counted by
+    `_WEIGHT`: Clopper and Pearson 1934 count it whole and cover 95% at least, the mid-P interval (Lancaster 1961) by
+    one half, and covers down to 91.3%. This one covers 93.3% at least, at any rate and 9 to 500 observations, and is
+    right at the ends, where Wilson's (90.9%) is not. Binomial tails are incomplete beta functions, so that `count`
+    may be fractional (Korn and Graubard 1998, Survey Methodology 24, 193).
     """
-    low, high = wilson(value, count, z)
-    if 0 < value * count <= _FEW:
-        low = min(low, _poisson_limit(value * count) / count)
-    if 0 < (1 - value) * count <= _FEW:
-        high = max(high, 1 - _poisson_limit((1 - value) * count) / count)
-    return low, high
+    hits = min(max(value, 0.0), 1.0) * count
+    return _lower(hits, count, z), 1 - _lower(count - hits, count, z)
 
 
-def _poisson_limit(events: float) -> float:
-    from scipy.special import gammaincinv
+@lru_cache(maxsize=16384)
+def _lower(hits: float, count: float, z: float) -> float:
+    from scipy.special import betainc, betaincinv, ndtr
 
-    return float(gammaincinv(events, 1 - LEVEL))
+    tail, rest = float(ndtr(-z)), count - hits
+    if hits <= _NOTHING or tail <= 0:
+        return 0.0
+    if rest <= _NOTHING:
+        return float(betaincinv(hits, 1.0, tail / _WEIGHT))
+
+    def excess(rate: float) -> float:
+        more = float(betainc(hits + 1, rest, rate))
+        return more + _WEIGHT * (float(betainc(hits, rest + 1, rate)) - more) - tail
+
+    if excess(_NOTHING) >= 0:
+        return 0.0  # far less than one success
+    low, high = float(betaincinv(hits, rest + 1, tail)), float(betaincinv(hits + 1, rest, tail))
+    low = max(low, _NOTHING)
+    below, above = excess(low), excess(high)
+    moved = 0
+    for _ in range(50):  # false position, the Illinois variant
+        middle = (low * above - high * below) / (above - below)
+        at = excess(middle)
+        if abs(at) < 1e-9 * tail or high - low < 1e-12:
+            break
+        if at < 0:
+            low, below, above, moved = middle, at, above / (2 if moved < 0 else 1), -1
+        else:
+            high, above, below, moved = middle, at, below / (2 if moved > 0 else 1), 1
+    return middle
 
 
 def student_quantile(problems: int) -> float:
@@ -99,15 +125,21 @@ def student_quantile(problems: int) -> float:
 def run_interval(value: float, variance: float, count: float) -> tuple[float, float]:
     """The run-to-run interval of a mean whose sampling variance, the problems held fixed, is `variance`.
 
-    `count` is the number of independent observations (problems times n / k). Draws from problems of unequal
-    difficulty vary less than `count` draws at one rate would (Hoeffding 1956), so the effective count is larger: by
-    the ratio of the two variances, shrunk towards 1 where there are few successes (or failures) to tell it from.
+    `count` is the number of independent observations (problems times n / k), which `run_ratio` raises.
+    """
+    return score_interval(value, count / run_ratio(value, variance, count))
+
+
+def run_ratio(value: float, variance: float, count: float) -> float:
+    """`variance` over that of `count` draws at one rate, in (0, 1].
+
+    Draws from problems of unequal difficulty vary less than draws at one rate (Hoeffding 1956). The ratio is shrunk
+    towards 1 where there are few successes (or failures) to tell it from.
     """
     binomial = value * (1 - value) / count
     ratio = min(variance / binomial, 1.0) if binomial > 0 else 1.0
     rarer = count * min(value, 1 - value)
-    ratio = (ratio * rarer + _PRIOR_COUNT) / (rarer + _PRIOR_COUNT)
-    return score_interval(value, count / ratio)
+    return (ratio * rarer + _PRIOR_COUNT) / (rarer + _PRIOR_COUNT)
 
 
 def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
@@ -127,25 +159,25 @@ def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
     return score_interval(float(by_problem.mean()), problems / share, student_quantile(problems))
 
 
-def estimate(by_problem: Floats, variances: Floats | None, samples: int, k: int = 1, binary: bool = True) -> Estimate:
-    """The estimate from a value for each problem and the sampling variance of each.
+def estimate(by_problem: Floats, variance: float | None, samples: int, k: int = 1, binary: bool = True) -> Estimate:
+    """The estimate from a value for each problem and the sum of their sampling variances.
 
-    `variances` None means that they cannot be estimated: the run-to-run error is then its upper bound, that of
+    `variance` None means that it cannot be estimated: the run-to-run error is then its upper bound, that of
     independent draws at one rate. `k` is the number of samples that one observation takes.
     """
     problems = len(by_problem)
     value = float(by_problem.mean())
     count = problems * samples / k
     bound = max(value * (1 - value), 0.0) / count
-    variance = bound if variances is None else min(float(variances.sum()) / problems**2, bound)
+    of_mean = bound if variance is None else min(variance / problems**2, bound)
     spread = float(by_problem.std(ddof=1)) / math.sqrt(problems) if problems > 1 else math.nan
     return Estimate(
         value=value,
-        stderr_run=math.sqrt(variance),
+        stderr_run=math.sqrt(of_mean),
         stderr_problems=spread,
-        interval_run=run_interval(value, variance, count),
+        interval_run=run_interval(value, of_mean, count),
         interval_problems=problems_interval(by_problem, k / samples if binary else 0.0),
         problems=problems,
         samples=samples,
-        run_is_bound=variances is None,
+        run_is_bound=variance is None,
     )

@@ -1,7 +1,6 @@
 """avg@n, pass@k and cons@k with their error bars, from the samples of each problem."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -9,7 +8,8 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate, Floats, estimate
-from evalkit.stats.voting import election_mean, election_variances, tally
+from evalkit.stats.solve_rates import pass_table, pass_variance
+from evalkit.stats.voting import election_mean, election_variances, resampling_factor, tally
 
 Answer = TypeVar("Answer", bound=Hashable)
 
@@ -54,16 +54,15 @@ def avg_at_n(values: Sequence[Sequence[float]] | Floats) -> Estimate:
     """
     matrix = _matrix(values)
     n = matrix.shape[1]
-    variances = matrix.var(axis=1, ddof=1) / n if n > 1 else None
-    return estimate(matrix.mean(axis=1), variances, n, binary=bool(np.isin(matrix, (0.0, 1.0)).all()))
+    variance = float(matrix.var(axis=1, ddof=1).sum()) / n if n > 1 else None
+    return estimate(matrix.mean(axis=1), variance, n, binary=bool(np.isin(matrix, (0.0, 1.0)).all()))
 
 
 def pass_at_k(values: Sequence[Sequence[float]] | Floats, k: int) -> Estimate:
     """The probability that at least one of k samples is right, without bias: 1 - C(n-c, k) / C(n, k).
 
-    Chen et al. 2021 (arXiv:2107.03374), equation 1; c counts the samples of value 1. The run-to-run variance is that
-    of this estimator at a binomial c, expected over the solve rates that a beta distribution fitted to the problems
-    allows each of them (empirical Bayes); at k = 1 it is `avg_at_n`'s.
+    Chen et al. 2021 (arXiv:2107.03374), equation 1; c counts the samples of value 1. The run-to-run variance
+    assumes no family of solve rates (`evalkit.stats.solve_rates`); at k = 1 it is `avg_at_n`'s.
     Raises EvalkitError as `avg_at_n` does, and on a k that is not in [1, n].
 
     Examples:
@@ -86,62 +85,15 @@ def pass_curve(values: Sequence[Sequence[float]] | Floats, ks: Sequence[int]) ->
         _check_k(k, n, "pass")
     right = matrix >= 1
     counts = right.sum(axis=1)
-    posterior = _rates_given_counts(counts, n) if n > 1 and any(k > 1 for k in ks) else None
+    problems_by_count = np.bincount(counts, minlength=n + 1).astype(np.float64)
     curve = []
     for k in ks:
         if k == 1:
             curve.append(avg_at_n(right.astype(np.float64)))
-            continue
-        by_count = pass_table(n, k)
-        at_rate = np.maximum(_count_weights(n) @ by_count**2 - (_count_weights(n) @ by_count) ** 2, 0.0)
-        assert posterior is not None  # n >= k > 1
-        found, where = posterior
-        curve.append(estimate(by_count[counts], (found @ at_rate)[where], n, k))
+        else:
+            variance = float(pass_variance(problems_by_count, n, k))  # n >= k > 1
+            curve.append(estimate(pass_table(n, k)[counts], variance, n, k))
     return curve
-
-
-@lru_cache(maxsize=256)
-def pass_table(n: int, k: int) -> Floats:
-    """Chen et al.'s estimate for each count of right samples c = 0 .. n, as the product 1 - prod(1 - k / i)."""
-    table = np.ones(n + 1)
-    for c in range(n - k + 1):
-        table[c] = 1 - np.prod(1 - k / np.arange(n - c + 1, n + 1))
-    return table
-
-
-_RATE_EDGES = np.sin(np.linspace(0, np.pi / 2, 257)) ** 2
-
-
-@lru_cache(maxsize=64)
-def _count_weights(n: int) -> Floats:
-    """The probability of each count of right samples 0 .. n (columns) at the solve rate of each bin (rows)."""
-    from scipy.special import bdtr
-
-    rates = (_RATE_EDGES[1:] + _RATE_EDGES[:-1]) / 2
-    return np.asarray(np.diff(bdtr(np.arange(n + 1)[None, :], n, rates[:, None]), axis=1, prepend=0.0))
-
-
-def _rates_given_counts(counts: npt.NDArray[np.intp], n: int) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """The probability of each bin of solve rates given a count of right samples, and which row is whose problem.
-
-    The solve rates are taken to be beta distributed over the problems, fitted by moments: a problem with no right
-    sample among n is not thereby one that is never solved, and the others tell how likely it is solved sometimes.
-    """
-    from scipy.special import betainc
-
-    a, b = _beta_fit(counts / n, n)
-    found, where = np.unique(counts, return_inverse=True)
-    return np.diff(betainc(a + found[:, None], b + n - found[:, None], _RATE_EDGES[None, :]), axis=1), where
-
-
-def _beta_fit(rates: Floats, n: int) -> tuple[float, float]:
-    """The beta distribution with the mean and the variance of the solve rates behind observed `rates` of n samples."""
-    mean = float(np.clip(rates.mean(), 0.5 / (n * len(rates) + 1), 1 - 0.5 / (n * len(rates) + 1)))
-    if len(rates) < 2:
-        return 0.5, 0.5
-    between = float(rates.var(ddof=1) - (rates * (1 - rates)).mean() / (n - 1))
-    concentration = float(np.clip(mean * (1 - mean) / between - 1, 0.05, 1000)) if between > 0 else 1000.0
-    return mean * concentration, (1 - mean) * concentration
 
 
 def cons_at_k(
@@ -152,8 +104,7 @@ def cons_at_k(
     `answers` by problem and sample, mapped to equivalence classes (equal objects are one answer); None is no answer
     and has no vote. A tie is shared among its answers; k samples without any answer score 0. An answer counts as the
     mean of `correct` over its samples. The run-to-run variance of a problem is that of an election among k draws
-    from the observed answers, times k / n (Hoeffding 1948's bound for a U-statistic of degree k, exact at k = 1
-    and k = n), times n / (n - 1).
+    from the observed answers, times `resampling_factor`.
     Raises EvalkitError as `avg_at_n` does, on a k that is not in [1, n] and on answers that do not match `correct`.
 
     Examples:
@@ -182,10 +133,11 @@ def cons_curve(
     for k in ks:
         _check_k(k, n, "cons")
         values = np.array([election_mean(ballot, n, k) for ballot in ballots])
-        variances = None
+        variance = None
         if n > 1:
-            variances = election_variances(ballots, n, k, np.random.default_rng(0), elections) * k / (n - 1)
-        curve.append(estimate(values, variances, n, k))
+            drawn = election_variances(ballots, n, k, np.random.default_rng(0), elections)
+            variance = float(drawn.sum()) * resampling_factor(n, k)
+        curve.append(estimate(values, variance, n, k))
     return curve
 
 

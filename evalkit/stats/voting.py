@@ -128,3 +128,27 @@ def election_variances(ballots: Sequence[Ballot], n: int, k: int, rng: np.random
         value = np.matmul(winners, worths[some, :, None])[:, :, 0] / np.maximum(winners.sum(axis=2), 1)
         variances[varying[some]] = value.var(axis=1, ddof=1)
     return variances
+
+
+@lru_cache(maxsize=256)
+def resampling_factor(n: int, k: int) -> float:
+    """What the variance of one election among k draws from n observed samples is multiplied by, for that of cons@k.
+
+    k / n is Hoeffding 1948's bound for a U-statistic of degree k, n / (n - 1) the correction for a variance of n
+    observations. Samples that are drawn from a tie look less tied than it is: at k near n the product would still be
+    too small, by a third at k = n. So it is raised until, for two answers, it expects the true variance at the solve
+    rate at which it falls short the most; that is computed exactly. `n` > 1.
+    """
+    from scipy.stats import binom, hypergeom
+
+    factor = k / (n - 1)
+    right = np.arange(n + 1)
+    tie = 0.5 if k % 2 == 0 else 0.0  # what a tie of two answers is worth
+    value = np.asarray(hypergeom.sf(k // 2, n, right, k) + tie * hypergeom.pmf(k // 2, n, right, k))
+    wins, ties = np.asarray(binom.sf(k // 2, k, right / n)), np.asarray(binom.pmf(k // 2, k, right / n))
+    of_election = wins + tie**2 * ties - (wins + tie * ties) ** 2
+    rates = np.linspace(0.02, 0.5, 49)
+    chances: Floats = np.asarray(binom.pmf(right, n, rates[:, None]))
+    true = chances @ value**2 - (chances @ value) ** 2
+    told = factor * (chances @ of_election)
+    return float(factor * max((true / np.maximum(told, 1e-300)).max(), 1.0))

@@ -445,6 +445,13 @@ class RunDirectory:
             description["tasks"] = {**present["tasks"], **description["tasks"]}
         self.rewrite(description)
 
+    def record_engine(self, environment: Mapping[str, Any]) -> None:
+        """Record what the engine says of itself now that it has run."""
+        content = self._content()
+        if content["environment"]["engine"] != environment:
+            content["environment"]["engine"] = json.loads(json.dumps(environment))
+            self.rewrite(content)
+
     def adopt_version(self, name: str, version: int) -> None:
         """Record the task's version that its scores are now by."""
         content = self._content()

@@ -1,5 +1,6 @@
 """A rating with an interval from a table of solved problems and a contest set: docs/codeforces.md has the method."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,10 +10,10 @@ import numpy as np
 from evalkit.errors import EvalkitError
 
 from .contests import ContestSet
-from .elo import ELO_SCALE, Floats
-from .field import TIE_RULES, TieRule
+from .elo import ELO_SCALE, Floats, Ints
+from .field import TIE_RULES, TieRule, people_spread
 from .places import NO_STANDINGS, ContestResult, Place, codeelo_performance, place
-from .solve_model import SolveFit, fit_solve_model, t_over_normal
+from .solve_model import RunError, SolveFit, fit_solve_model, run_error
 from .table import Solve
 
 Rule = Literal["humans", "elo", "codeelo"]
@@ -31,27 +32,35 @@ _STEP = 5.0
 GRID = np.arange(-1500.0, 5500.0 + _STEP, _STEP)
 
 
+Bound = Literal["", "above", "below"]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A rating and its interval, in rating points."""
+    """A rating and its interval, in rating points; None where the rule has none."""
 
     rating: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Rating:
-    """A rating and the interval that holds it with probability `level`, in rating points.
+    """A rating and the interval [low, high] that holds it with probability `level`, in rating points.
 
-    `by_rule` and `by_tie_rule` (under the Elo rule) hold what each choice gives, empty without standings.
-    `problem_model` is the estimate from problem ratings alone, None where none is known. `excluded` names every problem
-    and contest left out, with the reason.
+    The rules elo and codeelo have no interval (None): what they miss the rating by is not chance. `run` is how the
+    rating moves when the same problems are sampled again, None for those rules and where nothing or everything was
+    solved. `bound` says that the rating is only known to lie above `low` (everything was solved) or below `high`
+    (nothing was). `by_rule` and `by_tie_rule` (under the Elo rule) hold what each choice gives, empty without
+    standings. `problem_model` is the estimate from problem ratings alone, None where none is known. `excluded` names
+    every problem and contest left out, with the reason.
     """
 
     rating: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    run: RunError | None
+    bound: Bound
     level: float
     method: Method
     rule: Rule
@@ -65,6 +74,32 @@ class Rating:
     excluded: list[str]
     notes: list[str]
 
+    @property
+    def text(self) -> str:
+        """`1523`, or what is known of it where everything or nothing was solved: `above 3,900`."""
+        return figure(self, self.bound)
+
+
+def figure(of: "Rating | Estimate | SolveFit", bound: Bound) -> str:
+    """A rating as text; of a bound the end of the interval that was earned, rounded to 50 points on the safe side."""
+    if not bound or of.low is None or of.high is None:
+        return f"{of.rating:.0f}"
+    at = math.floor(of.low / 50) * 50 if bound == "above" else math.ceil(of.high / 50) * 50
+    return f"{bound} {at:,}".replace("-", "−")
+
+
+def _bound_note(bound: Bound, found: Estimate, rule: Rule) -> str:
+    solved, further = ("everything", "higher") if bound == "above" else ("nothing", "lower")
+    if found.low is None:
+        return f"{solved} was solved: rule {rule} does not tell how much {further} the rating is"
+    return f"{solved} was solved: the rating is {figure(found, bound)}"
+
+
+def _bound(rows: Sequence[Solve]) -> Bound:
+    if all(r.solved == r.samples for r in rows):
+        return "above"
+    return "below" if all(r.solved == 0 for r in rows) else ""
+
 
 def rate(
     table: Sequence[Solve],
@@ -77,6 +112,8 @@ def rate(
     seed: int = 0,
 ) -> Rating:
     """Rate a virtual participant who solved what `table` says. Contests of the set that the table lacks are ignored.
+
+    `draws` with `seed` are those of the run-to-run error.
 
     Where at least one contest has standings the rating comes from them, else from problem ratings. Raises EvalkitError
     where nothing of the table can be rated.
@@ -96,17 +133,14 @@ def rate(
     by_rule: dict[Rule, Estimate] = {}
     by_tie_rule: dict[TieRule, float] = {}
     if places:
-        measured = _measured(places)
-        people, placed = _fit(rows, by_rating | measured, level), _fit(rows, measured, level)
+        curves = by_rating | _measured(places)
+        people = _fit(rows, curves, level)
         assert people is not None
-        assert placed is not None
-        elo, by_tie_rule = _by_places(places, placed, tie_rule, draws, np.random.default_rng(seed))
-        codeelo = float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))
-        moved = codeelo - elo.rating
+        by_tie_rule = _by_places(places)
         by_rule = {
             "humans": Estimate(people.rating, people.low, people.high),
-            "elo": elo,
-            "codeelo": Estimate(codeelo, elo.low + moved, elo.high + moved),
+            "elo": Estimate(by_tie_rule[tie_rule]),
+            "codeelo": Estimate(float(np.mean([codeelo_performance(p.contest, p.rows) for p in places]))),
         }
         found = by_rule[rule]
     elif model is None:
@@ -122,16 +156,19 @@ def rate(
         )
     else:
         notes.append("no standings at hand: the rating comes from problem ratings; `contest fetch` gets standings")
-        found = Estimate(model.rating, model.low, model.high)
-    if all(r.solved == 0 for r in rows) or all(r.solved == r.samples for r in rows):
-        notes.append(
-            "everything was solved: the rating is a lower bound" if rows[0].solved
-            else "nothing was solved: the rating is an upper bound"
-        )  # fmt: skip
+        found, curves = Estimate(model.rating, model.low, model.high), by_rating
+    if found.low is None:
+        notes.append(f"rule {rule} has no interval: it misses the rating by more than it varies")
+    bound = _bound(rows)
+    if bound:
+        notes.append(_bound_note(bound, found, rule))
+    run = _run_to_run(rows, curves, found, bound, level, draws, seed)
     return Rating(
         rating=found.rating,
         low=found.low,
         high=found.high,
+        run=run,
+        bound=bound,
         level=level,
         method="standings" if places else "problem ratings",
         rule=rule,
@@ -181,12 +218,14 @@ def _places(rows: Sequence[Solve], contests: ContestSet, notes: list[str]) -> tu
 
 
 def _measured(places: Sequence[Place]) -> Curves:
-    """What the people of these contests did with each problem."""
-    return {
-        row.name: (float(d), float(slope))
-        for p in places
-        for row, d, slope in zip(p.rows, p.field.difficulties, p.field.slopes, strict=True)
-    }
+    """What the people of these contests did with each problem, their luck with single problems taken out."""
+    spread = people_spread([p.field.crowd for p in places])
+    measured: Curves = {}
+    for p in places:
+        curves = p.field.crowd.curves(spread)
+        for row, d, slope in zip(p.rows, curves.difficulties, curves.slopes, strict=True):
+            measured[row.name] = (float(d), float(slope))
+    return measured
 
 
 def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> SolveFit | None:
@@ -194,9 +233,24 @@ def _fit(rows: Sequence[Solve], curves: Curves, level: float) -> SolveFit | None
     used = [r for r in rows if r.name in curves]
     if not used:
         return None
-    difficulties, slopes = np.array([curves[r.name] for r in used]).T
-    solved, samples = [r.solved for r in used], [r.samples for r in used]
+    difficulties, solved, samples, slopes = _columns(used, curves)
     return fit_solve_model(difficulties, solved, samples, slopes=slopes, level=level)
+
+
+def _columns(rows: Sequence[Solve], curves: Curves) -> tuple[Floats, Ints, Ints, Floats]:
+    """Difficulties, solved, samples and slopes of problems that are all in `curves`."""
+    difficulties, slopes = np.array([curves[r.name] for r in rows]).T
+    solved, samples = np.array([(r.solved, r.samples) for r in rows], dtype=np.int64).T
+    return difficulties, solved, samples, slopes
+
+
+def _run_to_run(
+    rows: Sequence[Solve], curves: Curves, found: Estimate, bound: Bound, level: float, draws: int, seed: int
+) -> RunError | None:
+    if found.low is None or bound:
+        return None
+    columns = _columns([r for r in rows if r.name in curves], curves)
+    return run_error(*columns, rating=found.rating, level=level, draws=draws, rng=np.random.default_rng(seed))
 
 
 def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
@@ -215,25 +269,8 @@ def pooled_ratings(shares: Floats, curves: Floats, weights: Floats) -> Floats:
     return np.asarray(GRID[after - 1] + _STEP * np.clip(left / drop, 0.0, 1.0), dtype=np.float64)
 
 
-def _by_places(
-    places: Sequence[Place], solved: SolveFit, tie_rule: TieRule, draws: int, rng: np.random.Generator
-) -> tuple[Estimate, dict[TieRule, float]]:
-    """The rating by the Elo formula under `tie_rule`, and its value under each.
-
-    The interval is the wider of two on each side: contests drawn with replacement, widened for few contests (Student's
-    t, and the factor by which a bootstrap of few clusters is narrow), and that of the `solved` problems of the same
-    contests, moved, since places say less of a model than its solved problems do.
-    """
-    curves = np.array([p.field.elo_curve(GRID) for p in places])
+def _by_places(places: Sequence[Place]) -> dict[TieRule, float]:
+    """The rating by the Elo formula under each tie rule."""
+    grid = np.array([p.field.elo_curve(GRID) for p in places])
     shares = {t: np.array([p.share_above(t) for p in places]) for t in TIE_RULES}
-    by_tie_rule = {t: float(pooled_ratings(shares[t], curves, np.ones((1, len(places))))[0]) for t in TIE_RULES}
-    centre, count = by_tie_rule[tie_rule], len(places)
-    low, high = solved.low - solved.rating, solved.high - solved.rating
-    if count >= 3:
-        weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-        again = pooled_ratings(shares[tie_rule], curves, weights)
-        ends = np.quantile(again, [(1 - solved.level) / 2, (1 + solved.level) / 2])
-        wider = t_over_normal(count - 1, solved.level) * np.sqrt(count / (count - 1))
-        a, b = (wider * (ends - centre)).tolist()
-        low, high = min(low, a), max(high, b)
-    return Estimate(centre, centre + low, centre + high), by_tie_rule
+    return {t: float(pooled_ratings(shares[t], grid, np.ones((1, len(places))))[0]) for t in TIE_RULES}

@@ -22,6 +22,8 @@ MIN_PARTICIPANTS = 30
 _BIN = 25.0
 _SLOPE_SD, _RATED_SD, _UNRATED, _UNRATED_SD = 0.4, 150.0, 2500.0, 1500.0
 _STEPS, _LONGEST_STEP = 40, 1.0
+_SPREAD_NODES = 15
+SPREADS = np.arange(0.0, 401.0, 50.0)
 
 
 @dataclass(frozen=True)
@@ -81,48 +83,98 @@ def solved_by_people(contest: Contest, standings: Standings) -> npt.NDArray[np.b
     return np.asarray(np.searchsorted(prefixes, standings.points, side="left")[:, None] > positions)
 
 
-def people_curves(
-    ratings: npt.ArrayLike, solved: npt.NDArray[np.bool_], problem_ratings: Sequence[float | None]
-) -> tuple[Floats, Floats]:
-    """Difficulty and slope of each problem, from who of the people (of these `ratings`) `solved` it (people, problems).
+@dataclass(frozen=True)
+class Curves:
+    """Difficulty and slope of each problem; `weights` is what the people tell of the slope, 1 / variance."""
 
-    Logistic regressions P(solve) = 1 / (1 + 10^(slope (d - r) / 400)) by Newton's method over people binned by rating,
-    with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 150) (not rated: N(2500, 1500)). They decide where
-    hardly anybody or nearly everybody solved it. Slopes lie in [0.2, 3].
+    difficulties: Floats
+    slopes: Floats
+    weights: Floats
+
+
+class Crowd:
+    """Who of the people of one contest solved what, binned by rating: what `curves` are fitted to.
+
+    `solved` is (people, problems), people of these `ratings`; `problem_ratings` is None where a problem is not rated.
     """
-    from scipy import special
 
-    bins, inverse = np.unique(np.floor(np.asarray(ratings, dtype=np.float64) / _BIN), return_inverse=True)
-    people = np.bincount(inverse).astype(np.float64)[:, None]
-    right = np.stack([np.bincount(inverse, weights=column, minlength=bins.size) for column in solved.T], axis=1)
-    known = np.array([r is not None for r in problem_ratings])
-    expected = np.array([_UNRATED if r is None else float(r) for r in problem_ratings])
-    precision = (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
-    # log odds at the expected difficulty, and how they rise from there
-    x = ELO_SCALE * ((bins * _BIN + _BIN / 2)[:, None] - expected)
-    level, slope = np.zeros_like(expected), np.ones_like(expected)
-    for _ in range(_STEPS):
-        chance = special.expit(level + slope * x)
-        missed, weight = right - people * chance, people * chance * (1 - chance)
-        g0 = missed.sum(axis=0) - precision * level
-        g1 = (missed * x).sum(axis=0) - (slope - 1) / _SLOPE_SD**2
-        h00, h01 = weight.sum(axis=0) + precision, (weight * x).sum(axis=0)
-        h11 = (weight * x * x).sum(axis=0) + _SLOPE_SD**-2
-        determinant = h00 * h11 - h01**2
-        steps = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0]) / determinant
-        steps *= np.minimum(1, _LONGEST_STEP / np.maximum(np.abs(steps).max(axis=0), 1e-12))
-        level, slope = level + steps[0], slope + steps[1]
-        if np.abs(steps).max() < 1e-8:
+    def __init__(
+        self, ratings: npt.ArrayLike, solved: npt.NDArray[np.bool_], problem_ratings: Sequence[float | None]
+    ) -> None:
+        bins, inverse = np.unique(np.floor(np.asarray(ratings, dtype=np.float64) / _BIN), return_inverse=True)
+        self._people = np.bincount(inverse).astype(np.float64)[:, None]
+        self._right = np.stack([np.bincount(inverse, weights=column, minlength=bins.size) for column in solved.T], 1)
+        known = np.array([r is not None for r in problem_ratings])
+        self._expected = np.array([_UNRATED if r is None else float(r) for r in problem_ratings])
+        self._precision = (ELO_SCALE * np.where(known, _RATED_SD, _UNRATED_SD)) ** -2
+        # log odds at the expected difficulty, and how they rise from there
+        self._x = ELO_SCALE * ((bins * _BIN + _BIN / 2)[:, None] - self._expected)
+
+    def curves(self, spread: float = 0.0) -> Curves:
+        """What somebody without luck of their own meets, where people's luck with a problem has the sd `spread`.
+
+        P(solve) = 1 / (1 + 10^((slope (d - r) + e) / 400)), e normal and of each person and problem its own, is
+        integrated over e, by Fisher's scoring, with the priors slope ~ N(1, 0.4) and d ~ N(the problem's rating, 150)
+        (not rated: N(2500, 1500)). They decide where hardly anybody or nearly everybody solved it. Slopes lie in
+        [0.2, 3].
+        """
+        from scipy import special
+
+        x, people, right = self._x, self._people, self._right
+        nodes, weights = np.polynomial.hermite_e.hermegauss(1 if spread == 0 else _SPREAD_NODES)
+        weights, nodes = weights / weights.sum(), ELO_SCALE * spread * nodes
+        level, slope = np.zeros_like(self._expected), np.ones_like(self._expected)
+        for _ in range(_STEPS):
+            at = special.expit((level + slope * x)[..., None] + nodes)
+            chance = np.clip(at @ weights, 1e-12, 1 - 1e-12)
+            rise = (at * (1 - at)) @ weights
+            variance = chance * (1 - chance)
+            missed, weight = (right - people * chance) * rise / variance, people * rise**2 / variance
+            g0 = missed.sum(axis=0) - self._precision * level
+            g1 = (missed * x).sum(axis=0) - (slope - 1) / _SLOPE_SD**2
+            h00, h01 = weight.sum(axis=0) + self._precision, (weight * x).sum(axis=0)
+            h11 = (weight * x * x).sum(axis=0) + _SLOPE_SD**-2
+            determinant = h00 * h11 - h01**2
+            steps = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0]) / determinant
+            steps *= np.minimum(1, _LONGEST_STEP / np.maximum(np.abs(steps).max(axis=0), 1e-12))
+            level, slope = level + steps[0], slope + steps[1]
+            if np.abs(steps).max() < 1e-6:
+                break
+        slope = np.clip(slope, 0.2, 3.0)
+        told = np.maximum(determinant / h00 - _SLOPE_SD**-2, 0.0)
+        return Curves(self._expected - level / (slope * ELO_SCALE), slope, told)
+
+
+def people_curves(
+    ratings: npt.ArrayLike, solved: npt.NDArray[np.bool_], problem_ratings: Sequence[float | None], spread: float = 0.0
+) -> tuple[Floats, Floats]:
+    """Difficulty and slope of each problem, from who of the people `solved` it: `Crowd.curves`."""
+    found = Crowd(ratings, solved, problem_ratings).curves(spread)
+    return found.difficulties, found.slopes
+
+
+def people_spread(crowds: Sequence[Crowd]) -> float:
+    """By how much people's luck with single problems varies (sd in rating points), over all contests together.
+
+    One result for each person and problem does not tell luck from a problem that separates people badly, but luck
+    flattens all problems alike, while by Elo's formula slopes are 1 on average. So it is the spread, from 0 to 400, at
+    which their mean, weighted by what is known of each, is 1; 0 where it is above 1 without any.
+    """
+    means = []
+    for spread in SPREADS:
+        found = [crowd.curves(spread) for crowd in crowds]
+        slopes, weights = (np.concatenate([getattr(c, part) for c in found]) for part in ("slopes", "weights"))
+        means.append(float(weights @ slopes / max(float(weights.sum()), 1e-300)))
+        if means[-1] >= 1:
             break
-    slope = np.clip(slope, 0.2, 3.0)
-    return expected - level / (slope * ELO_SCALE), slope
+    return float(np.interp(1.0, np.maximum.accumulate(means), SPREADS[: len(means)]))
 
 
 class Field:
     """The people of one contest as a virtual participant who tried the problems at `tried` meets them.
 
-    `difficulties` and `slopes` of those problems are what people did with them (`people_curves`; those in their first
-    rated contest left out, since their rating says nothing).
+    `crowd` holds what they did with those problems; those in their first rated contest are left out of it, since their
+    rating says nothing.
     """
 
     def __init__(self, contest: Contest, tried: Sequence[int]) -> None:
@@ -138,9 +190,7 @@ class Field:
         known = standings.newcomer == 0
         if known.sum() < MIN_PARTICIPANTS:
             known = np.ones_like(known)
-        self.difficulties, self.slopes = people_curves(
-            standings.rating[known], solved[known], [contest.problems[j].rating for j in positions]
-        )
+        self.crowd = Crowd(standings.rating[known], solved[known], [contest.problems[j].rating for j in positions])
 
     def ranks(self, scores: Floats, tie_rule: TieRule) -> Floats:
         """The place (from 1, fractional) of each score: 1 + those above + the tie rule's share of those equal."""

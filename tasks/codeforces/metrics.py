@@ -7,7 +7,7 @@ from evalkit.types import Interval, Metric, Problem, Score
 from .contests import ContestSet
 from .estimate import Rating
 from .percentile import Histogram
-from .summary import RULE_TITLES, basis, by_index, by_rating, percentiles
+from .summary import RULE_TITLES, basis, by_index, by_rating, interval, percentiles
 from .table import Solve
 
 
@@ -25,26 +25,29 @@ def rating_metrics(
     n = sum(row.samples for row in table)
     standings = rating.method == "standings"
     bound = _bound(problems)
+    said = [rating.text] if rating.bound else []
     fetch = "" if standings else "; `evalkit codeforces contest fetch` gets standings"
+    ends, run = interval(rating), rating.run
     metrics = [
         Metric(
-            "rating", rating.rating, n, "rating", stderr_problems=(rating.high - rating.low) / 3.92,
-            interval_problems=Interval(rating.low, rating.high),
-            note="; ".join([f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
+            "rating", rating.rating, n, "rating",
+            stderr_run=None if run is None else run.stderr,
+            interval_run=None if run is None else Interval(run.low, run.high),
+            stderr_problems=None if ends is None or rating.bound else (ends[1] - ends[0]) / 3.92,
+            interval_problems=None if rating.bound else _ends(ends),
+            text=rating.text if rating.bound else "",
+            note="; ".join([*said, f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
         )
     ]  # fmt: skip
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         date = f", counted {histogram.date}" if histogram.date else ""
         note = f"of {histogram.users.sum()} active users{date}"
-        metrics.append(
-            Metric("percentile", shares[0], n, "%", interval_problems=Interval(shares[1], shares[2]), note=note)
-        )
+        metrics.append(Metric("percentile", shares[0], n, "%", interval_problems=_ends(shares[1]), note=note))
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
-            interval = Interval(value.low, value.high)
-            title = RULE_TITLES[rule]
-            metrics.append(Metric(f"rating, {rule}", value.rating, n, "rating", interval_problems=interval, note=title))
+            between, title = _ends(interval(value)), RULE_TITLES[rule]
+            metrics.append(Metric(f"rating, {rule}", value.rating, n, "rating", interval_problems=between, note=title))
     for tie_rule, moved in rating.by_tie_rule.items():
         note = f"Elo formula, {tie_rule} of those with the same score"
         metrics.append(Metric(f"rating, elo, {tie_rule}", moved, n, "rating", note=note))
@@ -62,13 +65,22 @@ def rating_metrics(
     for level, (share, count) in by_rating(table, contests).items():
         metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problems"))
     metrics.append(_denominator(table, problems, left_out, n))
+    return metrics + _languages(scores, python_time)
+
+
+def _languages(scores: Mapping[str, Sequence[Score]], python_time: float) -> list[Metric]:
+    """The share of programs in each language."""
     written = [s.extracted_by for row in scores.values() for s in row if s.extracted_by]
+    metrics = []
     for language, title in (("cpp", "C++"), ("python", "Python")):
-        count = written.count(language)
         note = f"time limit x {python_time:g}" if language == "python" else ""
-        share = 100 * count / len(written) if written else 0.0
+        share = 100 * written.count(language) / len(written) if written else 0.0
         metrics.append(Metric(f"programs in {title}", share, len(written), "%", note=note))
     return metrics
+
+
+def _ends(pair: tuple[float, float] | None) -> Interval | None:
+    return None if pair is None else Interval(*pair)
 
 
 def _bound(problems: Sequence[Problem]) -> list[str]:

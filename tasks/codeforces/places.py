@@ -90,7 +90,10 @@ def place(contest: Contest, rows: Sequence[Solve], notes: list[str]) -> Place | 
         return f"no points known for {', '.join(pointless)}"
     missing = [i for i in each if i not in tried]
     if missing:
-        notes.append(f"contest {contest.id}: {', '.join(missing)} not tried, left out for people too")
+        notes.append(
+            f"contest {contest.id}: {', '.join(missing)} not tried, left out for people too "
+            "(not by rule codeelo, which counts what was not tried as not solved)"
+        )
     order = {p.index: j for j, p in enumerate(contest.problems)}
     ordered = sorted(rows, key=lambda r: order[r.index])
     entry = Entry(

@@ -9,6 +9,7 @@ import numpy as np
 from .contests import ContestSet
 from .estimate import Rating, difficulty
 from .solve_model import NOISE_SD, marginal_chances
+from .summary import interval
 from .table import Solve
 
 _INK, _ACCENT, _PALE = "#1f2933", "#2563eb", "#93c5fd"
@@ -65,17 +66,20 @@ def _solve_rate(axes: Any, rated: "np.ndarray[Any, np.dtype[np.float64]]", ratin
 
 def _performances(axes: Any, rating: Rating) -> None:
     finite = [v for c in rating.contests for v in c.performance.values() if np.isfinite(v)]
-    low, high = min([*finite, rating.low]) - 50, max([*finite, rating.high]) + 50
+    ends = interval(rating)
+    about = ends or (rating.rating, rating.rating)
+    low, high = min([*finite, about[0]]) - 50, max([*finite, about[1]]) + 50
     for row, contest in enumerate(reversed(rating.contests)):
-        ends = np.clip([contest.performance["middle"], contest.performance["fastest"]], low, high)
-        axes.plot(ends, [row, row], color=_PALE, linewidth=2, zorder=1)
+        ties = np.clip([contest.performance["middle"], contest.performance["fastest"]], low, high)
+        axes.plot(ties, [row, row], color=_PALE, linewidth=2, zorder=1)
         at = contest.performance[rating.tie_rule]
         marker = "o" if np.isfinite(at) and not contest.saturated else ">" if at > 0 else "<"
         axes.plot(np.clip(at, low, high), row, marker, color=_INK, zorder=2)
-    axes.axvspan(rating.low, rating.high, color=_ACCENT, alpha=0.15, linewidth=0)
-    axes.axvline(
-        rating.rating, color=_ACCENT, label=f"rating {rating.rating:.0f} [{rating.low:.0f}, {rating.high:.0f}]"
-    )
+    told = ""
+    if ends is not None:
+        told = f" [{ends[0]:.0f}, {ends[1]:.0f}]"
+        axes.axvspan(*ends, color=_ACCENT, alpha=0.15, linewidth=0)
+    axes.axvline(rating.rating, color=_ACCENT, label=f"rating {rating.text}{told}")
     axes.set_yticks(range(len(rating.contests)), [str(c.id) for c in reversed(rating.contests)])
     axes.set(
         xlabel="Elo performance of the place (line: from the middle to the fastest of its score)", ylabel="contest"

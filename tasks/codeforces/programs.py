@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalkit.sandbox import Checker, Judgement, Limits, Program, judge
+from evalkit.thinking import until_end_of_turn
 from evalkit.types import Problem
+
+from ..livecodebench.code_blocks import fenced_blocks
 
 ProgramLanguage = Literal["cpp", "python"]
 
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _NAMES: dict[str, ProgramLanguage] = {
     **dict.fromkeys(("cpp", "c++", "cc", "cxx", "c", "cpp17", "c++17", "cpp20", "c++20", "cpp14"), "cpp"),
     **dict.fromkeys(("python", "py", "python3", "pypy", "pypy3"), "python"),
 }
 _CPP = re.compile(r"^\s*#\s*include\b|\bint\s+main\s*\(|\busing\s+namespace\b", re.MULTILINE)
+_CPP_MAIN = re.compile(r"\bmain\s*\(")
+_READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(")
 _PYTHON_MEMORY, _PYTHON_LEAST_MB = 2.0, 512.0
 
 
@@ -31,15 +35,17 @@ def find_program(response: str, language: ProgramLanguage | None = None) -> Foun
 
     A block without a language counts as C++ where it includes a header or has a main function, else as Python.
     """
-    found = None
-    for block in _FENCE.finditer(response):
-        name, code = block.group(2).lower(), block.group(3)
-        if not code.strip() or (name and name not in _NAMES):
+    found: list[FoundProgram] = []
+    for block in fenced_blocks(until_end_of_turn(response)):
+        name = re.sub(r"^((?:py|pypy|python)3?)[\d.]*$", r"\1", block.language)
+        if not block.closed or not block.code.strip() or (name and name not in _NAMES):
             continue
-        spoken = _NAMES[name] if name else "cpp" if _CPP.search(code) else "python"
+        spoken = _NAMES[name] if name else "cpp" if _CPP.search(block.code) else "python"
         if language in (None, spoken):
-            found = FoundProgram(code, spoken)
-    return found
+            found.append(FoundProgram(block.code + "\n", spoken))
+    # a snippet behind the program does not displace it
+    whole = [program for program in found if (_CPP_MAIN if program.language == "cpp" else _READS).search(program.code)]
+    return next(reversed(whole or found), None)
 
 
 def judge_program(

@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .contests import ContestSet
-from .estimate import Rating, difficulty
+from .estimate import Estimate, Rating, difficulty, figure
 from .field import TIE_RULES
 from .percentile import Histogram
+from .solve_model import SolveFit
 from .table import Solve
+
+Interval = tuple[float, float]
 
 RULE_TITLES = {
     "humans": "as people who solve as much are rated",
@@ -17,12 +20,22 @@ RULE_TITLES = {
 }
 
 
-def percentiles(rating: Rating, histogram: Histogram | None) -> tuple[float, float, float] | None:
-    """The percentile of the rating and of both ends of its interval, None without a histogram."""
+def percentiles(rating: Rating, histogram: Histogram | None) -> tuple[float, Interval | None] | None:
+    """The percentile of the rating, and of both ends of its interval where it has one; None without a histogram."""
     if histogram is None:
         return None
-    low, middle, high = (histogram.percentile(r) for r in (rating.low, rating.rating, rating.high))
-    return middle, low, high
+    ends = interval(rating)
+    at_ends = None if ends is None else (histogram.percentile(ends[0]), histogram.percentile(ends[1]))
+    return histogram.percentile(rating.rating), at_ends
+
+
+def interval(of: Rating | Estimate | SolveFit) -> Interval | None:
+    """Both ends, None where there is no interval."""
+    return None if of.low is None or of.high is None else (of.low, of.high)
+
+
+def _brackets(ends: Interval | None, digits: int = 0) -> str:
+    return "" if ends is None else f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
 
 
 def basis(rating: Rating) -> str:
@@ -64,26 +77,27 @@ def by_rating(table: Sequence[Solve], contests: ContestSet) -> dict[str, tuple[f
 
 def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histogram: Histogram | None) -> str:
     """What `evalkit codeforces rate` prints."""
-    interval = f"[{rating.low:.0f}, {rating.high:.0f}] ({100 * rating.level:g}% interval)"
-    lines = [f"rating {rating.rating:.0f}  {interval}", f"from {basis(rating)}"]
+    lines = [f"rating {rating.text}"]
+    if (ends := interval(rating)) is not None:
+        lines[0] += f" {_brackets(ends)} ({100 * rating.level:g}% interval)"
+    if rating.run is not None:
+        lines.append(f"the same problems sampled again: {_brackets((rating.run.low, rating.run.high)).strip()}")
+    lines.append(f"from {basis(rating)}")
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         of = f" ({histogram.date})" if histogram.date else ""
-        lines.append(
-            f"percentile {shares[0]:.1f} [{shares[1]:.1f}, {shares[2]:.1f}] of {histogram.users.sum()} users{of}"
-        )
+        lines.append(f"percentile {shares[0]:.1f}{_brackets(shares[1], 1)} of {histogram.users.sum()} users{of}")
     else:
         lines.append("percentile: no histogram of users at hand; `evalkit codeforces histogram` fetches one")
     for name, one in rating.by_rule.items():
-        if name == rating.rule:
-            continue
-        lines.append(f"by rule {name}: {one.rating:.0f} [{one.low:.0f}, {one.high:.0f}] ({RULE_TITLES[name]})")
+        if name != rating.rule:
+            lines.append(f"by rule {name}: {figure(one, rating.bound)}{_brackets(interval(one))} ({RULE_TITLES[name]})")
     if rating.by_rule:
         ties = ", ".join(f"{name} {value:.0f}" for name, value in rating.by_tie_rule.items())
         lines.append(f"by rule elo, by place among those with the same score: {ties}")
     if rating.problem_model is not None and rating.contests:
         model = rating.problem_model
-        lines.append(f"from problem ratings alone: {model.rating:.0f} [{model.low:.0f}, {model.high:.0f}]")
+        lines.append(f"from problem ratings alone: {figure(model, rating.bound)}{_brackets(interval(model))}")
     lines.append(f"{rating.problems} problems, {100 * rating.solved_share:.1f}% solved")
     for title, groups in (("index", by_index(table)), ("problem rating", by_rating(table, contests))):
         lines.append(f"solved by {title}: " + ", ".join(f"{k} {100 * v:.0f}% of {n}" for k, (v, n) in groups.items()))
@@ -113,21 +127,23 @@ def to_json(
     rating: Rating, table: Sequence[Solve], contests: ContestSet, histogram: Histogram | None
 ) -> dict[str, Any]:
     """The same as plain JSON; infinite performances are null with `saturated` saying why."""
-    model = rating.problem_model
+    model, run = rating.problem_model, rating.run
     shares = percentiles(rating, histogram)
     return {
         "rating": rating.rating,
-        "interval": [rating.low, rating.high],
+        "interval": interval(rating),
+        "run_to_run": None if run is None else {"stderr": run.stderr, "interval": [run.low, run.high]},
+        "bound": rating.bound,
         "level": rating.level,
         "method": rating.method,
         "rule": rating.rule,
         "tie_rule": rating.tie_rule,
-        "by_rule": {n: {"rating": e.rating, "interval": [e.low, e.high]} for n, e in rating.by_rule.items()},
+        "by_rule": {n: {"rating": e.rating, "interval": interval(e)} for n, e in rating.by_rule.items()},
         "by_tie_rule": rating.by_tie_rule,
         "from_problem_ratings": None
         if model is None
         else {"rating": model.rating, "interval": [model.low, model.high]},
-        "percentile": None if shares is None else {"value": shares[0], "interval": [shares[1], shares[2]]},
+        "percentile": None if shares is None else {"value": shares[0], "interval": shares[1]},
         "histogram_date": histogram.date if histogram else None,
         "contest_set": {"name": contests.name, "sha256": contests.sha256},
         "problems": rating.problems,

@@ -46,8 +46,8 @@ _STDIN = (
 @dataclass
 class LiveCodeBench(Task):
     """`release`: release_v1 to release_v6 (everything up to it), v4 or v4_v5 (only these files). `window`: contest
-    dates, both ends included, or all. `mode`: script, or lcb-compat, the official runner's verdicts. `timeout`: CPU
-    seconds a test.
+    dates, both ends included, or all. `mode`: script, or the official runner's verdicts: lcb-compat (January 2025),
+    lcb-compat-2025-05 (May 2025 and later). `timeout`: CPU seconds a test.
     """
 
     name: ClassVar[str] = "livecodebench"
@@ -69,7 +69,7 @@ class LiveCodeBench(Task):
 
     release: str = "release_v5"
     window: str = _PAPER_WINDOW
-    mode: Literal["script", "lcb-compat"] = "script"
+    mode: Literal["script", "lcb-compat", "lcb-compat-2025-05"] = "script"
     timeout: float = 6.0
     memory_mb: int = 4096
     all_tests: bool = False
@@ -121,7 +121,7 @@ class LiveCodeBench(Task):
         row = _row(problem)
         fn_name = problem.metadata["fn_name"]
         code, rule = extract_code(response, fn_name)
-        if self.mode == "lcb-compat":
+        if self.mode != "script":
             code, rule = official_code(response), "between the last two fences"
         if not code.strip():
             return Score(0.0, "no_answer", explanation=f"no code: {rule}", metadata={"verdict": "no code"})

@@ -1,4 +1,4 @@
-"""Runs the attacks in one sandbox, JSON lines out. From tests/: `python -m attacks.run [as-nobody] [NAME…]`."""
+"""Runs attacks in one sandbox, JSON lines out. From tests/: `python -m attacks.run [as-nobody] [bending] [NAME…]`."""
 
 import json
 import os
@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> None:
         become_nobody()
         arguments = arguments[1:]
     os.environ["EVALKIT_ATTACK_SECRET"] = "1"
+    if arguments[:1] == ["bending"]:
+        bend(arguments[1:])
+        return
     from concurrent.futures import ThreadPoolExecutor
 
     from attacks.programs import SECRET, attacks
@@ -60,6 +63,37 @@ def main(arguments: list[str]) -> None:
             }
 
         for result in executor.map(attack, chosen):
+            print(json.dumps(result), flush=True)
+
+
+def bend(names: list[str]) -> None:
+    """Judge the programs that try to bend a verdict, and after each a healthy one."""
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    from attacks.bending import Bending, suite
+    from evalkit.sandbox import Checker, Limits, Program, Sandbox, judge
+
+    with Sandbox() as sandbox, ThreadPoolExecutor(2) as executor:
+
+        def attack(one: Bending) -> dict[str, object]:
+            limits = Limits(one.seconds, 3 * one.seconds, one.memory_mb, output_mb=4, folder_mb=8)
+            program = Program(one.code, one.tests, one.fn_name, one.language, limits)
+            comparison = "lines" if one.checker is None else Checker(one.checker, limits=limits)
+            begin = time.monotonic()
+            done = judge(program, mode=one.mode, comparison=comparison, sandbox=sandbox)  # type: ignore[arg-type]
+            seconds = time.monotonic() - begin
+            healthy = judge(Program("print(int(input()) + 1)", [("1\n", "2")]), sandbox=sandbox)
+            return {
+                "name": one.name,
+                "verdict": done.verdict,
+                "explanation": done.explanation,
+                "seconds": round(seconds, 2),
+                "alive": healthy.passed,
+                "uid": os.getuid(),
+            }
+
+        for result in executor.map(attack, [one for one in suite() if not names or one.name in names]):
             print(json.dumps(result), flush=True)
 
 

@@ -16,6 +16,7 @@ from evalkit.engines.options import OpenAIOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.thinking import closing_of, opened_thinking
 from evalkit.types import Completion, FinishReason, Request
 
 logger = logging.getLogger(__name__)
@@ -252,9 +253,11 @@ class OpenAIEngine(Engine):
                 payload["add_special_tokens"] = False
             return payload, prompt.prefix
         payload["messages"] = list(request.messages)
-        opened = render_prompt(self.tokenizer, request.messages, "").prefix if self._checkpoint else ""
-        if opened or not request.response_prefix:
-            return payload, opened
+        opened = None
+        if self._checkpoint:
+            opened = opened_thinking(render_prompt(self.tokenizer, request.messages, "").text)
+        if opened is not None or not request.response_prefix:
+            return payload, opened or ""
         if not abilities.continues:
             self._warn_of_the_prefix(request.response_prefix)
             return payload, ""
@@ -297,7 +300,8 @@ class OpenAIEngine(Engine):
 def response_text(choice: Any, prefix: str) -> tuple[str | None, str]:
     """The response as the model wrote it, and its prefix; thinking that a parser took out is joined back.
 
-    A parser may drop the line breaks around `</think>`; where it has, those that DeepSeek-R1 writes are put there.
+    The tags are those of the prefix, else `<think>` and `</think>`. A parser may drop the line breaks around them;
+    where it has, those that DeepSeek-R1 writes are put there.
     """
     if not isinstance(choice, dict):
         return None, prefix
@@ -310,12 +314,13 @@ def response_text(choice: Any, prefix: str) -> tuple[str | None, str]:
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if not isinstance(thinking, str) or not thinking:
         return (content if isinstance(content, str) else None), prefix
-    opening = "" if "<think>" in prefix else "<think>\n"
+    is_open, closing = closing_of(prefix)
+    opening = "" if is_open else "<think>\n"
     if not isinstance(content, str) or not content:
         return opening + thinking, prefix
     before = "" if thinking.endswith("\n") else "\n"
     after = "" if content.startswith("\n") else "\n\n"
-    return f"{opening}{thinking}{before}</think>{after}{content}", prefix
+    return f"{opening}{thinking}{before}{closing}{after}{content}", prefix
 
 
 def usage_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:

@@ -26,7 +26,7 @@ class Group(NamedTuple):
     columns: int
 
 
-_groups: ContextVar[Sequence[Group]] = ContextVar("groups", default=())
+_groups: ContextVar[Sequence[Group]] = ContextVar("groups", default=())  # none: not a decoding step
 
 
 def group_rows(lengths: npt.NDArray[np.int64], unit: int) -> list[Group]:
@@ -56,16 +56,30 @@ def grouped(groups: Sequence[Group]) -> Iterator[None]:
 def attend(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **options: Any
 ) -> tuple[torch.Tensor, None]:
-    """transformers' scaled dot-product attention, called for one group after the other."""
+    """transformers' scaled dot-product attention; in a decoding step, for one group after the other."""
     groups = _groups.get()
-    if len(groups) < 2:
+    if not groups or any(options.get(name) is not None for name in ("position_bias", "softcap")):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
     parts = []
     for first, last, columns in groups:
         rows = slice(first, last)
         keys, values, mask = key[rows, :, :columns], value[rows, :, :columns], attention_mask[rows, :, :, :columns]
-        parts.append(sdpa_attention_forward(module, query[rows], keys, values, mask, **options)[0])
-    return torch.cat(parts), None
+        parts.append(attend_to_one_token(query[rows], keys, values, mask, options.get("scaling")))
+    return parts[0] if len(parts) == 1 else torch.cat(parts), None
+
+
+def attend_to_one_token(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Attention of one token a row, shape (rows, 1, heads, width).
+
+    Query heads that share a key-value head are taken as that many tokens of it: keys and values are read once, where
+    repeating them for each query head would write and read them again for every one.
+    """
+    rows, heads, _, width = query.shape
+    shared = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+    out = torch.nn.functional.scaled_dot_product_attention(shared, key, value, attn_mask=mask, scale=scaling)
+    return out.reshape(rows, 1, heads, value.shape[-1])
 
 
 def use_groups(model: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,8 +14,10 @@ from transformers.cache_utils import DynamicLayer
 
 from evalkit.engines.prompts import Prompt
 from evalkit.engines.repetition import ends_in_loop
-from evalkit.engines.transformers.attention import group_rows, grouped
+from evalkit.engines.transformers.attention import Group, group_rows, grouped
+from evalkit.engines.transformers.graphs import RecordedSteps, Replay, shape_of
 from evalkit.engines.transformers.kv_cache import Layers, RowCache
+from evalkit.engines.transformers.model_loading import bytes_per_token
 from evalkit.engines.transformers.sampling import RowSettings, uniforms
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.types import Request, SamplingParams
@@ -23,6 +25,7 @@ from evalkit.types import Request, SamplingParams
 _WIDTH = 16  # the attended columns are rounded up to this: aligned masks are cheaper, and shapes repeat
 _PREFILL_TOKENS = 8192  # padded prompt tokens in one prefill: what bounds its activations
 _SORT_EVERY = 32  # steps: moving rows costs about as much as reading them twice
+_READ_PER_LAUNCHES = 20e9  # bytes of keys and values read in the time that launching a step's kernels takes
 _NOT_A_NUMBER = -1  # stands for the token of a row whose logits are NaN
 
 
@@ -59,7 +62,13 @@ class RowBatch:
     """
 
     def __init__(
-        self, model: Any, decoder: Decoder, end_tokens: Sequence[int], max_rows: int, stop_repetition: bool = False
+        self,
+        model: Any,
+        decoder: Decoder,
+        end_tokens: Sequence[int],
+        max_rows: int,
+        stop_repetition: bool = False,
+        record: Callable[[Callable[[], None]], Replay] | None = None,
     ) -> None:
         self.model = model
         self.stop_repetition = stop_repetition
@@ -80,6 +89,8 @@ class RowBatch:
         self._counts = np.zeros(max_rows, dtype=np.int64)
         self._limits = np.zeros(max_rows, dtype=np.int64)
         self._seeds = np.zeros(max_rows, dtype=np.uint64)
+        self._bytes_per_token = bytes_per_token(model)
+        self.recorded = RecordedSteps(self._one_group, record) if record else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -128,11 +139,26 @@ class RowBatch:
 
     def logits(self) -> torch.Tensor:
         """Of the next token of every live row, shape (rows, vocabulary)."""
-        rows = len(self.rows)
         groups = group_rows(self._lengths(), _WIDTH)
-        columns = max(group.columns for group in groups)
+        rows, columns = len(self.rows), max(group.columns for group in groups)
+        if self.recorded is not None and self.recorded.works:
+            shape = shape_of(rows, columns, len(self._input))
+            saved = shape[0] * shape[1] - sum((group.last - group.first) * group.columns for group in groups)
+            if saved * self._bytes_per_token < _READ_PER_LAUNCHES:
+                self._make_room(*shape)
+                return self.recorded.logits(*shape, (id(self._cache), self._cache.version, len(self._columns)))[:rows]
+        self._make_room(rows, columns)
+        return self._forward(rows, columns, groups)
+
+    def _make_room(self, rows: int, columns: int) -> None:
         if len(self._columns) < columns:
             self._columns = torch.arange(2 * columns, device=self.device)
+        self._cache.make_room(rows, columns)
+
+    def _one_group(self, rows: int, columns: int) -> torch.Tensor:
+        return self._forward(rows, columns, [Group(0, rows, columns)])
+
+    def _forward(self, rows: int, columns: int, groups: Sequence[Group]) -> torch.Tensor:
         positions = self._positions[:rows, None]
         mask = torch.zeros(rows, columns, dtype=self.model.dtype, device=self.device)
         mask.masked_fill_(self._columns[:columns] > positions, -torch.inf)
@@ -200,11 +226,15 @@ class RowBatch:
         places = np.argsort(self._counts[: len(self.rows)], kind="stable")[:count].tolist()
         evicted = [self.rows[place] for place in places]
         self._remove(places)
+        if self.recorded is not None:
+            self.recorded.forget()
         self._cache.shrink(len(self.rows))
         return evicted
 
     def clear(self) -> list[BatchRow]:
         """Take out every row and free the cache."""
+        if self.recorded is not None:
+            self.recorded.forget()
         rows, self.rows, self._cache = self.rows, [], RowCache()
         return rows
 
@@ -229,6 +259,7 @@ class RowBatch:
         movers = [place for place in range(stay, len(self.rows)) if place not in gone]
         if holes:
             self._move(movers, holes)
+        self._positions[stay : len(self.rows)] = 0  # a recorded step computes rows beyond the live ones
         del self.rows[stay:]
 
     def _move(self, sources: list[int], targets: list[int]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.checkpoint import Checkpoint, LoadedCheckpoint
+from evalkit.engines.gpus import GPU, describe, visible_gpus
 from evalkit.engines.options import TransformersOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.errors import EvalkitError
@@ -32,6 +33,7 @@ class TransformersEngine(Engine):
     name = "transformers"
     options_class = TransformersOptions
     packages = ("torch", "transformers")
+    caps_at_context = True
     install = 'pip install "evalkit[transformers]"'
     takes_loaded_models = True
 
@@ -61,18 +63,23 @@ class TransformersEngine(Engine):
         import torch
         import transformers
 
-        name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        name = self._device.type
+        if name == "cuda":
+            gpus = visible_gpus()
+            name = str(gpus[0]) if gpus else torch.cuda.get_device_name(self._device)
         return {
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "device": name,
+            "dtype": str(self._dtype).removeprefix("torch."),
             "gpus": self.gpus,
             "threads": torch.get_num_threads(),
         }
 
     @property
     def gpus(self) -> int:
-        return int(self._device.type == "cuda")
+        places = getattr(self._model, "hf_device_map", None) or {}
+        return max(int(self._device.type == "cuda"), len({str(place) for place in places.values()} - {"cpu", "disk"}))
 
     def reserve(self, tokens: int) -> None:
         self._reserved = tokens
@@ -91,6 +98,7 @@ class TransformersEngine(Engine):
         from evalkit.engines.transformers.attention import use_groups
         from evalkit.engines.transformers.batch_loop import serve_refilling, serve_static
         from evalkit.engines.transformers.batching import RowBatch, takes_rows
+        from evalkit.engines.transformers.graphs import CudaRecorder
         from evalkit.engines.transformers.static_batches import run_static
         from evalkit.engines.transformers.stopping import Decoder
 
@@ -100,7 +108,9 @@ class TransformersEngine(Engine):
         rows = self._most_rows(queue)
         if takes_rows(model):
             use_groups(model)
-            batch = RowBatch(model, decoder, self._end_tokens, rows, self.options.stop_repetition)
+            one_gpu = self._device.type == "cuda" and self.gpus == 1
+            record = CudaRecorder() if self.options.cuda_graphs and one_gpu else None
+            batch = RowBatch(model, decoder, self._end_tokens, rows, self.options.stop_repetition, record)
             finished = serve_refilling(queue, batch, rows)
         else:
             run = partial(run_static, model, decoder, self._end_tokens, self.options.stop_repetition)
@@ -141,7 +151,10 @@ class TransformersEngine(Engine):
             return device
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        require_no_idle_gpu(visible_gpus())
+        return torch.device("cpu")
 
     @cached_property
     def _dtype(self) -> "torch.dtype":
@@ -200,6 +213,26 @@ class TransformersEngine(Engine):
     def _longest(self) -> int:
         """Tokens that were reserved, as far as the context goes; 0 where none were."""
         return min(self._reserved, self.context_length() or self._reserved)
+
+
+def require_no_idle_gpu(gpus: Sequence[GPU]) -> None:
+    """Raises EvalkitError where there is a GPU: torch does not use it, and the processor would take over unsaid."""
+    if not gpus:
+        return
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        reason = "this torch is a build without CUDA"
+    else:
+        try:
+            torch.zeros(1, device="cuda")
+            reason = f"it finds no device (CUDA {torch.version.cuda})"
+        except Exception as error:  # the driver's words, in torch's several exceptions
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    raise EvalkitError(
+        f"There is a GPU ({describe(gpus)}), but torch {torch.__version__} cannot use it: {reason}.",
+        "install a torch for this driver or a newer driver; --device cpu runs on the processor.",
+    )
 
 
 class _Queue:

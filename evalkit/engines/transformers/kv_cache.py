@@ -22,6 +22,7 @@ class RowCache(DynamicCache):  # type: ignore[misc]
         self.buffers: Layers = []
         self.positions = torch.empty(0, dtype=torch.long)  # where the next token of each live row goes
         self.columns = 0  # what the longest live row needs, the token of the coming step included
+        self.version = 0  # changes when a buffer does: what was recorded of the old ones is void
         self._index = torch.arange(0)
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:
@@ -30,6 +31,7 @@ class RowCache(DynamicCache):  # type: ignore[misc]
         self._make_room(layer_idx, rows, self.columns, key_states.transpose(1, 2), value_states.transpose(1, 2))
         if len(self._index) < rows or self._index.device != device:
             self._index = torch.arange(2 * rows, device=device)
+            self.version += 1
         index, positions = self._index[:rows], self.positions.to(device)
         keys, values = self.buffers[layer_idx]
         keys[index, positions] = key_states.squeeze(2)
@@ -60,8 +62,14 @@ class RowCache(DynamicCache):  # type: ignore[misc]
             for buffer in self.buffers[number]:
                 buffer[there, :tokens] = buffer[here, :tokens]
 
+    def make_room(self, rows: int, columns: int) -> None:
+        """Let every layer that has been filled hold `rows` and `columns`."""
+        for number, (keys, values) in enumerate(self.buffers):
+            self._make_room(number, rows, columns, keys, values)
+
     def shrink(self, rows: int) -> None:
         """Give back the memory of all rows from `rows` on, a layer at a time."""
+        self.version += 1
         for number, (keys, values) in enumerate(self.buffers):
             self.buffers[number] = (keys[:rows].clone(), values[:rows].clone())
 
@@ -69,12 +77,14 @@ class RowCache(DynamicCache):  # type: ignore[misc]
         """Let a layer hold `rows` and `columns`. A fault midway leaves every layer whole, grown or not."""
         columns = -(-columns // _COLUMNS) * _COLUMNS
         if layer == len(self.buffers):
+            self.version += 1
             made = [each.new_zeros(rows, columns, *each.shape[2:]) for each in (keys, values)]
             self.buffers.append((made[0], made[1]))
             return
         had_rows, had_columns = self.buffers[layer][0].shape[:2]
         if had_rows >= rows and had_columns >= columns:
             return
+        self.version += 1
         if had_columns < columns:
             columns = max(columns, min(2 * had_columns, columns + 16 * _COLUMNS))
         rows, columns = max(rows, had_rows), max(columns, had_columns)

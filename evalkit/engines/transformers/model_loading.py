@@ -1,6 +1,7 @@
 """A causal language model from its checkpoint, and what it needs."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -9,16 +10,22 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.weights import weight_bytes
 from evalkit.errors import EvalkitError
+
+_WEIGHTS_SHARE = 0.85  # of one GPU's free memory: what is left holds a few rows' keys and values
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> Any:
     """The model, on the device and in evaluation mode. Raises EvalkitError where it cannot be had whole."""
     transformers_logging.disable_progress_bar()  # the run shows its own
     arguments = {**checkpoint.loading, "dtype": dtype, "output_loading_info": True}
+    spread = larger_than_a_gpu(checkpoint, dtype, device)
+    if spread:
+        arguments["device_map"] = "auto"
     try:
         model, info = AutoModelForCausalLM.from_pretrained(checkpoint.model, **arguments)
-        model = model.to(device).eval()
+        model = (model if spread else model.to(device)).eval()
     except torch.OutOfMemoryError as error:
         raise EvalkitError(
             f"The weights of {checkpoint.model} do not fit the memory of {device}.",
@@ -36,6 +43,24 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device)
             "transformers would make them up at random; save the checkpoint anew, or correct its config.json.",
         )
     return model
+
+
+def larger_than_a_gpu(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the weights need more than the one GPU, and there are others. Raises EvalkitError without accelerate."""
+    if device.type != "cuda" or device.index is not None or torch.cuda.device_count() < 2:
+        return False
+    stored = weight_bytes(checkpoint)
+    own = getattr(torch, str(checkpoint.config.dtype or "float32").removeprefix("torch."), torch.float32)
+    needed = (stored or 0) * dtype.itemsize / own.itemsize
+    if needed < _WEIGHTS_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return False
+    if find_spec("accelerate") is None:
+        raise EvalkitError(
+            f"The weights of {checkpoint.model} take {needed / 1e9:.0f} GB, more than one GPU; spreading them over "
+            "several needs the package accelerate, which is not installed.",
+            "run `pip install accelerate`, or use --engine vllm.",
+        )
+    return True
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:

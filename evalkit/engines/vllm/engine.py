@@ -6,31 +6,39 @@ processors from it (docs/performance.md).
 
 import itertools
 import logging
-import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.engines.options import VLLMOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.engines.repetition import CHECK_EVERY, loop_period
 from evalkit.engines.threads import Emit, iterate
 from evalkit.engines.transformers.stopping import Decoder
+from evalkit.engines.vllm.arguments import read_engine_arguments
+from evalkit.engines.vllm.kv_budget import Flight, KVBudget
 from evalkit.engines.vllm.lora import Adapter
-from evalkit.engines.vllm.parallel import generate_in_replicas, replica_environments, visible_gpus
+from evalkit.engines.vllm.parallel import generate_in_replicas, replica_environments
 from evalkit.engines.vllm.pending import PendingRequests
+from evalkit.engines.vllm.placement import cache_bytes_per_token, choose_tensor_parallel, loaded_bytes, real_dtype
 from evalkit.engines.vllm.plugin import ending_with_this_process
+from evalkit.engines.vllm.start import advice_for, keeping_stderr, reason_of_failure, set_environment
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, FinishReason, Request
 
 logger = logging.getLogger(__name__)
 
 _SECONDS_TO_BE_STOPPED = 1.0  # Ctrl-C ends the engine too, perhaps before it has stopped the run
+_SECONDS_FOR_LAST_WORDS = 0.5
+_LOOK_AGAIN = 32  # steps and added requests after which the room in the cache is reckoned anew
 _WAITING_SHARE = 8  # one request waits in the engine for each 8 that run, so that a free slot is filled at once
 
 
@@ -46,6 +54,7 @@ class VLLMEngine(Engine):
 
     options_class = VLLMOptions
     packages = ("vllm",)
+    caps_at_context = True
     install = 'pip install "evalkit[vllm]"'
 
     def __init__(self, model: str, options: VLLMOptions) -> None:
@@ -53,8 +62,9 @@ class VLLMEngine(Engine):
         self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
         self.adapter = Adapter(options.lora) if options.lora else None
         self._reserved: int | None = None
-        self._devices = visible_gpus()
-        self.replicas = _replica_count(options, len(self._devices))
+        self._devices: list[GPU] = [] if options.device == "cpu" else visible_gpus()
+        self._facts: dict[str, Any] = {}
+        self.more_arguments = read_engine_arguments(options.engine_arguments)
         longest = self.checkpoint.context_length()
         if options.max_model_len and longest and options.max_model_len > longest:
             raise EvalkitError(
@@ -62,8 +72,34 @@ class VLLMEngine(Engine):
                 f"pass {longest} or less, or leave it out.",
             )
 
+    @cached_property
+    def tensor_parallel(self) -> int:
+        """GPUs that share the tensors of one replica: those asked for, else as few as hold the checkpoint."""
+        if self.options.tensor_parallel is not None:
+            return self.options.tensor_parallel
+        if not self._devices or {"pipeline_parallel_size", "cpu_offload_gb"} & set(self.more_arguments):
+            return 1
+        o, config = self.options, self.checkpoint.config
+        return choose_tensor_parallel(
+            loaded_bytes(self.checkpoint, o.dtype, o.quantization),
+            cache_bytes_per_token(config),
+            self.context_length(),
+            getattr(config.get_text_config(), "num_attention_heads", None) or 1,
+            self._devices,
+            o.gpu_memory_utilization,
+        )
+
+    @property
+    def gpus_per_replica(self) -> int:
+        return self.tensor_parallel * int(self.more_arguments.get("pipeline_parallel_size", 1))
+
+    @cached_property
+    def replicas(self) -> int:
+        """Engines that run side by side. Raises EvalkitError where the GPUs are too few."""
+        return _replica_count(self.options.data_parallel, self.gpus_per_replica, len(self._devices))
+
     def identity(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "backend": self.name,
             "model": self.checkpoint.model,
             "fingerprint": self.checkpoint.fingerprint(),
@@ -71,9 +107,16 @@ class VLLMEngine(Engine):
             "max_model_len": self.context_length(),
             "quantization": self.options.quantization,
             "lora": self.adapter.fingerprint() if self.adapter else None,
-            "tensor_parallel": self.options.tensor_parallel,
+            "tensor_parallel": self.tensor_parallel,
             "stop_repetition": self.options.stop_repetition,
         }
+        if not self.options.sample_seeds:
+            found["sample_seeds"] = False
+        if self.options.engine_arguments:
+            found["engine_arguments"] = {
+                name: str(text) for name, text in sorted(self.options.engine_arguments.items())
+            }
+        return found
 
     def environment(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -82,12 +125,17 @@ class VLLMEngine(Engine):
                 found[name] = version(name)
             except PackageNotFoundError:
                 continue
-        found |= {"replicas": self.replicas} if self.replicas > 1 else {}
-        return {**found, "gpus": self.gpus}
+        found |= {
+            "device": str(self._devices[0]) if self._devices else "cpu",
+            "dtype": real_dtype(self.checkpoint, self.options.dtype),
+            "tensor_parallel": self.tensor_parallel,
+            "replicas": self.replicas,
+        }
+        return {**found, "gpus": self.gpus, **self._facts}
 
     @property
     def gpus(self) -> int:
-        return self.replicas * self.options.tensor_parallel if self._devices else 0
+        return self.replicas * self.gpus_per_replica if self._devices else 0
 
     def reserve(self, tokens: int) -> None:
         self._reserved = tokens
@@ -103,16 +151,18 @@ class VLLMEngine(Engine):
         return render_prompt(self.checkpoint.tokenizer, request.messages, request.response_prefix)
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        return self._in_replicas(requests) if self.replicas > 1 else self._in_this_process(requests)
+        apart = self.replicas > 1 or _main_would_run_again()
+        return self._in_replicas(requests) if apart else self._in_this_process(requests)
 
     def _in_replicas(self, requests: Iterator[Request]) -> Iterator[Completion]:
         setup = {
             "model": self.checkpoint.model,
-            "options": asdict(replace(self.options, data_parallel=1)),
+            "options": asdict(replace(self.options, data_parallel=1, tensor_parallel=self.tensor_parallel)),
             "reserved": self._reserved,
         }
-        environments = replica_environments(self.replicas, self.options.tensor_parallel, self._devices)
-        return generate_in_replicas(requests, setup, environments)
+        names = [gpu.name for gpu in self._devices]
+        environments = replica_environments(self.replicas, self.gpus_per_replica, names)
+        return generate_in_replicas(requests, setup, environments, self._facts)
 
     def _in_this_process(self, requests: Iterator[Request]) -> Iterator[Completion]:
         def work(emit: Emit, stop: threading.Event) -> None:
@@ -120,6 +170,7 @@ class VLLMEngine(Engine):
             for attempt in (1, 2):
                 engine = RunningEngine(self)
                 try:
+                    self._facts.update(engine.facts())
                     _serve_all(engine, pending, emit, stop)
                     return
                 except Exception as error:
@@ -146,7 +197,7 @@ class VLLMEngine(Engine):
             "trust_remote_code": o.trust_remote_code,
             "dtype": o.dtype,
             "max_model_len": o.max_model_len or self._planned_length(),
-            "tensor_parallel_size": o.tensor_parallel,
+            "tensor_parallel_size": self.tensor_parallel,
             "gpu_memory_utilization": o.gpu_memory_utilization,
             "quantization": o.quantization,
             "enable_lora": self.adapter is not None,
@@ -155,25 +206,29 @@ class VLLMEngine(Engine):
             "enable_prefix_caching": True,
             "disable_log_stats": True,
             "enforce_eager": o.device == "cpu" or None,
+            # with --stop-repetition every token would be handed over on its own
+            "stream_interval": CHECK_EVERY if o.stop_repetition else None,
         }
-        return {name: value for name, value in arguments.items() if value is not None}
+        return {name: value for name, value in arguments.items() if value is not None} | self.more_arguments
 
     def start(self) -> Any:
         """A new engine. Raises EvalkitError where the checkpoint cannot be loaded."""
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        set_environment()
         from vllm.engine.arg_utils import EngineArgs
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.llm_engine import LLMEngine
 
-        try:
-            with ending_with_this_process():
+        with ending_with_this_process(), keeping_stderr() as written:
+            try:
                 # as an LLM: only then has vLLM the batch sizes that it takes for throughput
                 return LLMEngine.from_engine_args(EngineArgs(**self.engine_arguments()), UsageContext.LLM_CLASS)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise EvalkitError(
-                f"vLLM could not load {self.checkpoint.model}: {_first_line(error)}",
-                "lower --max-model-len, or spread it over more GPUs with --tensor-parallel.",
-            ) from error
+            except Exception as error:  # CUDA, the hub, a model's own code and vLLM each raise what they like
+                time.sleep(_SECONDS_FOR_LAST_WORDS)  # its processes' last lines
+                reason = reason_of_failure(error, written)
+                raise EvalkitError(
+                    f"vLLM could not load {self.checkpoint.model}: {reason}",
+                    advice_for(reason, {"tensor_parallel": self.tensor_parallel}),
+                ) from error
 
     def _planned_length(self) -> int | None:
         longest = self.checkpoint.context_length()
@@ -193,7 +248,7 @@ class VLLMEngine(Engine):
             top_p=params.top_p if params.temperature else 1.0,
             top_k=params.top_k or 0,
             max_tokens=params.max_tokens,
-            seed=request.seed,
+            seed=request.seed if self.options.sample_seeds else None,
             stop=list(params.stop) or None,
             detokenize=bool(params.stop),  # else the text is decoded once, when it is whole
             skip_special_tokens=False,
@@ -206,10 +261,18 @@ class VLLMEngine(Engine):
 class _InFlight:
     request: Request
     begun: float
+    first_step: int
     prompt: Prompt | None = None
     text: str = ""
     tokens: list[int] = field(default_factory=list)
     checked: int = 0
+
+    def kv(self, step: int) -> Flight:
+        """What it takes of the cache: a token a step, since vLLM hands its tokens over when it has ended."""
+        prompt = len(self.prompt.token_ids) if self.prompt else 0
+        limit = self.request.params.max_tokens
+        made = min(max(step - self.first_step, len(self.tokens)), limit)
+        return Flight(prompt, made, self.request.expected_tokens, limit)
 
 
 class RunningEngine:
@@ -230,8 +293,31 @@ class RunningEngine:
             self._more["lora_request"] = LoRARequest("adapter", 1, str(owner.adapter.folder.resolve()))
         self._ended = threading.Event()
         threading.Thread(target=_tell_of_death, args=(self._engine.engine_core, self._ended), daemon=True).start()
-        running: int = self._engine.vllm_config.scheduler_config.max_num_seqs
-        self.room = running + max(2, running // _WAITING_SHARE)
+        self._rows: int = self._engine.vllm_config.scheduler_config.max_num_seqs
+        self._waiting = max(2, self._rows // _WAITING_SHARE)
+        self._budget = KVBudget(cache_tokens(self._engine.vllm_config), self._rows)
+        self._steps = self._since_room = self._room = 0
+        self._room_is_old = True
+
+    @property
+    def room(self) -> int:
+        """How many requests it should have at once: as many as run without their keys and values being thrown out."""
+        if self._since_room >= _LOOK_AGAIN or self._room_is_old:
+            self._since_room, self._room_is_old = 0, False
+            flights = [each.kv(self._steps) for each in self._in_flight.values()]
+            rows = self._budget.rows(flights)
+            self._room = rows + (self._waiting if rows >= self._rows else 0)
+        return self._room
+
+    def facts(self) -> dict[str, Any]:
+        """What is known once it runs, for run.json."""
+        config = self._engine.vllm_config
+        return {
+            "kv_cache_tokens": cache_tokens(config),
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "max_num_seqs": self._rows,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+        }
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -245,12 +331,17 @@ class RunningEngine:
         from vllm.inputs import TokensPrompt
 
         name = str(next(self._names))
-        flight = self._in_flight[name] = _InFlight(request, time.monotonic())  # kept, should the engine die of it
+        flight = _InFlight(request, time.monotonic(), self._steps)
+        self._in_flight[name] = flight  # kept, should the engine die of it
+        self._since_room += 1
+        self._room_is_old |= len(self._in_flight) == 1
         try:
             flight.prompt = self._owner.render(request)
             tokens = TokensPrompt(prompt_token_ids=list(flight.prompt.token_ids))
             self._engine.add_request(name, tokens, self._owner.sampling(request), **self._more)
-        except (ValueError, EvalkitError) as error:
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
             del self._in_flight[name]
             return Completion(*request.key, "", "error", None, 0, 0.0, error=_first_line(error))
         return None
@@ -258,6 +349,8 @@ class RunningEngine:
     def step(self) -> list[Completion]:
         """Wait for the engine's next tokens: the completions that have ended with them."""
         completions = []
+        self._steps += 1
+        self._since_room += 1
         for output in self._engine.step():
             flight = self._in_flight.get(name := output.request_id)
             if flight is None:  # ended as a loop, and the engine had gone on meanwhile
@@ -272,6 +365,7 @@ class RunningEngine:
             if reason is not None:
                 del self._in_flight[name]
                 completions.append(self._completion(flight, reason, piece.stop_reason))
+        self._room_is_old |= bool(completions)
         return completions
 
     def _loops(self, flight: _InFlight) -> bool:
@@ -303,14 +397,32 @@ class RunningEngine:
         self._engine.engine_core.shutdown()
 
 
-def _replica_count(options: VLLMOptions, gpus: int) -> int:
+def cache_tokens(vllm_config: Any) -> int | None:
+    """Tokens whose keys and values fit one replica's cache; None where vLLM does not tell."""
+    cache = vllm_config.cache_config
+    blocks, size = cache.num_gpu_blocks, cache.block_size
+    return int(blocks * size) if blocks and size else None
+
+
+def _main_would_run_again() -> bool:
+    """Whether the main program is a script that vLLM's processes would run once more, having no guard to tell them.
+
+    A spawned process runs the script that started Python, up to its `if __name__ == "__main__"`. evalkit's own
+    replica processes have another main program.
+    """
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    return bool(path) and getattr(main, "__spec__", None) is None and not str(path).endswith(("evalkit", "pytest"))
+
+
+def _replica_count(wanted: int | None, group: int, gpus: int) -> int:
     """How many replicas there are on that many GPUs. Raises EvalkitError where the GPUs are too few."""
-    if gpus and options.tensor_parallel > gpus:
-        raise EvalkitError(f"tensor-parallel is {options.tensor_parallel}, but there are {gpus} GPUs.", "lower it.")
-    replicas = options.data_parallel or max(1, gpus // options.tensor_parallel)
-    if gpus and replicas * options.tensor_parallel > gpus:
+    if gpus and group > gpus:
+        raise EvalkitError(f"One replica is spread over {group} GPUs, but there are {gpus} GPUs.", "lower it.")
+    replicas = wanted or max(1, gpus // group)
+    if gpus and replicas * group > gpus:
         raise EvalkitError(
-            f"{replicas} replicas of {options.tensor_parallel} GPUs need more than the {gpus} GPUs there are.",
+            f"{replicas} replicas of {group} GPUs need more than the {gpus} GPUs there are.",
             "lower --data-parallel or --tensor-parallel.",
         )
     return replicas
@@ -345,6 +457,12 @@ def _is_engine_fault(error: Exception) -> bool:
     return bool(names & {"EngineDeadError", "EngineGenerateError", "OutOfMemoryError"}) or "out of memory" in str(error)
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Whether it says that this one request cannot be served: since 0.28 vLLM's own class for that is no ValueError."""
+    names = {each.__name__ for each in type(error).__mro__}
+    return not _is_engine_fault(error) and bool(names & {"ValueError", "EvalkitError", "VLLMClientError"})
+
+
 def _died(fault: str) -> RunIncompleteError:
     return RunIncompleteError(
         f"vLLM's engine died twice: {fault}.",
@@ -353,4 +471,4 @@ def _died(fault: str) -> RunIncompleteError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

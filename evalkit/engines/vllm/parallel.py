@@ -8,12 +8,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.engines.vllm.pending import PendingRequests
-from evalkit.errors import RunIncompleteError
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey
 
 logger = logging.getLogger(__name__)
@@ -21,16 +21,6 @@ logger = logging.getLogger(__name__)
 _LONGEST_LINE = 1 << 28
 _SECONDS_TO_END = 20.0
 REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.vllm.replica")
-
-
-def visible_gpus() -> list[str]:
-    """The names that CUDA_VISIBLE_DEVICES would give to the GPUs that this process sees."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
-    import torch
-
-    return [str(i) for i in range(torch.cuda.device_count())]
 
 
 def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> list[dict[str, str]]:
@@ -41,19 +31,26 @@ def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> l
 
 
 def generate_in_replicas(
-    requests: Iterator[Request], setup: Mapping[str, Any], environments: Sequence[Mapping[str, str]]
+    requests: Iterator[Request],
+    setup: Mapping[str, Any],
+    environments: Sequence[Mapping[str, str]],
+    facts: dict[str, Any] | None = None,
 ) -> Iterator[Completion]:
     """Completions of several engine processes of one checkpoint, one for each of `environments`.
 
     There is no split of the requests beforehand: each replica is given the next one when it has room, so that one
     that is slow or got long completions holds nobody up. A replica that dies returns its requests to the queue.
-    `setup` is what `evalkit.engines.vllm.replica` reads. Raises RunIncompleteError where every replica has died.
+    `setup` is what `evalkit.engines.vllm.replica` reads; `facts` gets what a replica says of itself once it runs.
+    Raises EvalkitError where none could start, RunIncompleteError where every replica has died.
     """
 
     async def work(emit: Emit) -> None:
         queue = _SharedQueue(PendingRequests(requests))
+        refusals: list[EvalkitError] = []
         tasks = [
-            asyncio.create_task(_run_replica(number, setup, environment, queue, emit))
+            asyncio.create_task(
+                _run_replica(number, setup, environment, queue, emit, refusals, {} if facts is None else facts)
+            )
             for number, environment in enumerate(environments)
         ]
         try:
@@ -63,16 +60,25 @@ def generate_in_replicas(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if not queue.finished():
+            if len(refusals) == len(environments):
+                raise refusals[0]
             raise RunIncompleteError(
                 "Every replica of the engine has died.",
-                "what was done is kept: see what they wrote above, then give the same command again to resume.",
+                "what was done is kept: see what they wrote above, then resume with fewer rows (--batch-size) or less "
+                "memory (--gpu-memory-utilization).",
             )
 
     return iterate_async(work)
 
 
 async def _run_replica(
-    number: int, setup: Mapping[str, Any], environment: Mapping[str, str], queue: "_SharedQueue", emit: Emit
+    number: int,
+    setup: Mapping[str, Any],
+    environment: Mapping[str, str],
+    queue: "_SharedQueue",
+    emit: Emit,
+    refusals: list[EvalkitError],
+    facts: dict[str, Any],
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         *REPLICA_COMMAND,
@@ -88,11 +94,16 @@ async def _run_replica(
     in_flight: dict[SampleKey, Request] = {}
     try:
         _send(process.stdin, setup)
-        if not (ready := await process.stdout.readline()).endswith(b"\n"):
+        if not (line := await process.stdout.readline()).endswith(b"\n"):
             return
-        room = json.loads(ready)["room"]
+        ready = json.loads(line)
+        if "refused" in ready:
+            refusals.append(EvalkitError(ready["refused"], ready["hint"]))
+            return
+        facts.update(ready["facts"])
+        room = _Room(ready["room"])
         await asyncio.gather(
-            _feed(process.stdin, room, in_flight, queue), _collect(process.stdout, in_flight, queue, emit)
+            _feed(process.stdin, room, in_flight, queue), _collect(process.stdout, room, in_flight, queue, emit)
         )
     except (ConnectionError, BrokenPipeError, _ReplicaEndedError):
         pass
@@ -107,12 +118,19 @@ class _ReplicaEndedError(Exception):
     """The process has closed its output."""
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many requests a replica is given at once; it says so as its cache fills and empties."""
+
+    requests: int
+
+
 async def _feed(
-    stdin: asyncio.StreamWriter, room: int, in_flight: dict[SampleKey, Request], queue: "_SharedQueue"
+    stdin: asyncio.StreamWriter, room: _Room, in_flight: dict[SampleKey, Request], queue: "_SharedQueue"
 ) -> None:
-    """Give a replica requests, at most `room` at once, until all that there are have ended."""
+    """Give a replica requests, as many at once as it has room for, until all that there are have ended."""
     while not queue.finished():
-        while len(in_flight) < room and (request := queue.draw()) is not None:
+        while len(in_flight) < room.requests and (request := queue.draw()) is not None:
             in_flight[request.key] = request
             _send(stdin, asdict(request))
         await stdin.drain()
@@ -121,12 +139,21 @@ async def _feed(
 
 
 async def _collect(
-    stdout: asyncio.StreamReader, in_flight: dict[SampleKey, Request], queue: "_SharedQueue", emit: Emit
+    stdout: asyncio.StreamReader,
+    room: _Room,
+    in_flight: dict[SampleKey, Request],
+    queue: "_SharedQueue",
+    emit: Emit,
 ) -> None:
     while line := await stdout.readline():
         if not line.endswith(b"\n"):
             break
-        completion = Completion(**json.loads(line))
+        content = json.loads(line)
+        if "room" in content:
+            room.requests = content["room"]
+            queue.wake()
+            continue
+        completion = Completion(**content)
         if in_flight.pop(completion.key, None) is not None:
             emit(completion)
             queue.ended()
@@ -154,11 +181,11 @@ class _SharedQueue:
         self._in_flight -= len(requests)
         if requests:
             self._exhausted = False
-        self._wake()
+        self.wake()
 
     def ended(self) -> None:
         self._in_flight -= 1
-        self._wake()
+        self.wake()
 
     def finished(self) -> bool:
         return self._exhausted and not self._in_flight
@@ -166,7 +193,8 @@ class _SharedQueue:
     async def changed(self) -> None:
         await self._change.wait()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let every replica look whether it has room."""
         self._change.set()
         self._change = asyncio.Event()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from evalkit.engines.options import VLLMOptions
 from evalkit.engines.vllm.engine import RunningEngine, VLLMEngine
+from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SamplingParams
 
 
@@ -25,8 +26,13 @@ def serve(out: int) -> None:
     owner = VLLMEngine(setup["model"], VLLMOptions(**setup["options"]))
     if setup["reserved"] is not None:
         owner.reserve(setup["reserved"])
-    engine = RunningEngine(owner)
-    _send(out, {"room": engine.room})
+    try:
+        engine = RunningEngine(owner)
+    except EvalkitError as error:  # of the checkpoint or the machine: the run tells it
+        _send(out, {"refused": error.message, "hint": error.hint})
+        return
+    room = engine.room
+    _send(out, {"room": room, "facts": engine.facts()})
     requests: SimpleQueue[Request | None] = SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     while True:
@@ -39,6 +45,9 @@ def serve(out: int) -> None:
                 _answer(out, refusal)
         for completion in engine.step():
             _answer(out, completion)
+        if engine.room != room:
+            room = engine.room
+            _send(out, {"room": room})
 
 
 def _read(requests: "SimpleQueue[Request | None]") -> None:

@@ -7,14 +7,21 @@ that is nothing but an expression, a concluding statement. Every pattern here ru
 import re
 from dataclasses import dataclass
 
-from evalkit.grading.answers.statement import CUES, ascii_digits, has_words_around, is_prose, led_value, statement_value
+from evalkit.grading.answers.conclusions import (
+    breaks_off,
+    later_final_answer,
+    masked_end,
+    read_statement,
+    takes_back,
+    value_at,
+)
+from evalkit.grading.answers.statement import ascii_digits, has_words_around, is_prose, led_value
+from evalkit.grading.answers.values import V, mask
+from evalkit.thinking import until_end_of_turn
 
 _TAIL = 200_000  # characters: an answer stands at the end of a response
 _LONGEST = 4_000  # characters of a response that is nothing but an expression
-_TRIES = 20  # of the last cues
-_END_OF_TURN = re.compile(
-    r"<\|(?:im_end|im_start|eot_id|endoftext|end|return|start_header_id)\|>|<｜[^｜>]{1,40}｜>|</s>|<end_of_turn>|\[INST\]"
-)
+_GLM_BOX = re.compile(r"<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
 _BOX = re.compile(r"(?:\\|\x08)(?:boxed|fbox|framebox)\s*(?=\{)|\x08oxed\s*(?=\{)")
 _BARE_BOX = re.compile(r"\\boxed\s*([-+]?[\w.]+)")
 _BRACE = re.compile(r"\\[{}]|[{}]|\\\\")
@@ -26,7 +33,6 @@ _GSM8K = re.compile(r"^\s*####\s*(?=[-+$\d\\(.])(.+)$", re.MULTILINE)
 _SPACING = re.compile(
     r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
 )
-_AT_ONCE = re.compile(r"[\s*_]*(?:\\?\$|\\[(\[a-z{]|[-−+]?(?:\.?\d|[(\[{√π]))")
 OPEN_END = re.compile(
     r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
     r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
@@ -46,6 +52,12 @@ _DECORATION = re.compile(
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
 _NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
+_LATER_BOX = re.compile(r"(?<!`)\\(?:boxed|fbox)\s*\{")
+# at the start of a line or of a sentence: (a), b), Part 2, 3., - Part A
+_LABEL = re.compile(
+    r"(?:^|(?<=[.;,:]\s)|\s(?=\())[\s*_#>-]{0,6}((?:\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)\)|(?:part|question|step)\s\(?[a-h1-9]\)?|[1-9][.:])|[-•]\s[^\n:]{1,30}:)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _JOINT = re.compile(
     r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
     r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
@@ -58,17 +70,23 @@ class Extracted:
 
     answer: str
     rule: str
+    side: str | None = None  # the right side of the answer's equation, where that may be meant
+    worded: bool = False  # a sentence: numbers in it are not its value
+    parts: tuple[str, ...] = ()  # the boxes of labelled parts, where the last one is taken to be the answer
 
 
 def extract_answer(response: str) -> Extracted | None:
     """The answer that a response (thinking split off already) gives; None where it states none."""
-    response = visible(response)
+    response = _before_next_turn(visible(response))
     boxed = _from_box(response)
     if boxed is None:
         return _from_element(response) or _from_statement(response)
     found, end = boxed
+    tail = response[end:]
+    if takes_back(tail):
+        return _from_statement(tail)
     # a final answer that is stated after the last box is the later word
-    return _final_statement(response[end:]) or found
+    return _final_statement(tail) or found
 
 
 def box_contents(text: str) -> list[tuple[int, int, str]]:
@@ -96,10 +114,35 @@ def box_contents(text: str) -> list[tuple[int, int, str]]:
 
 def visible(response: str) -> str:
     """The end of a response, up to the token that ends the turn; digits of every script as 0 to 9."""
-    response = ascii_digits(response[-_TAIL:])
-    ends = _END_OF_TURN.search(response.lstrip())
-    if ends and response.lstrip()[: ends.start()].strip():
-        response = response.lstrip()[: ends.start()]
+    response = until_end_of_turn(ascii_digits(response[-_TAIL:]))
+    return _GLM_BOX.sub(_as_box, response) if "<|begin_of_box|>" in response else response
+
+
+def _as_box(match: re.Match[str]) -> str:
+    """GLM's own box as `\\boxed{}`, unless one stands in it."""
+    return match[1] if "box" in match[1] or match[1].count("{") != match[1].count("}") else rf"\boxed{{{match[1]}}}"
+
+
+_RUNS_ON = re.compile(
+    r"^[\s*_#>]*(?:User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?|(?:Question|Problem|Exercise)\s\d{1,2})[\s*_]*(?::|\n)[^\n]",
+    re.MULTILINE,
+)
+_HEADED = re.compile(r"[\s*_#>]*(?:Question|Problem|Exercise|Part)\s\d", re.IGNORECASE)
+_SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECASE)
+
+
+def _before_next_turn(response: str) -> str:
+    """The response up to where the model goes on with a question of its own: "User: …", "Question: …"."""
+    for match in _RUNS_ON.finditer(response):
+        before = response[: match.start()]
+        if _HEADED.match(response):
+            break  # its questions are parts of one
+        if (
+            before.strip()
+            and (_SAYS.search(before.split("\n", 1)[-1]) or _SAYS.search(before))
+            and "\n" in response[: match.end()]
+        ):
+            return before
     return response
 
 
@@ -115,6 +158,8 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
     if not boxes:
         bare = _BARE_BOX.findall(prose)
         return (Extracted(bare[-1].rstrip("."), "box"), len(response)) if bare else None
+    if _LATER_BOX.search(prose, boxes[-1][1]):
+        return None  # the last box is empty or cut off: that revives no earlier one
     meant = [box for box in boxes if not _NOT_BOX.search(prose[max(0, box[0] - 20) : box[0]])]
     boxes = meant or boxes
     end = boxes[-1][1]
@@ -127,17 +172,22 @@ def _from_box(response: str) -> tuple[Extracted, int] | None:
         answers = list(dict.fromkeys(box[2].strip() for box in reversed(group)))
         if len(answers) > 1:
             return Extracted(", ".join(answers), "boxes"), end
-    return Extracted(boxes[-1][2].strip(), "box"), end
+    return Extracted(boxes[-1][2].strip(), "box", parts=_parts(prose, boxes)), end
+
+
+def _parts(text: str, boxes: list[tuple[int, int, str]]) -> tuple[str, ...]:
+    """The contents of boxes each of which has the label of a part in front of it: "(a) … (b) …", "- Part A: …"."""
+    starts = [0, *(box[1] for box in boxes[:-1])]
+    labels = [_LABEL.findall(text[start : box[0]]) for start, box in zip(starts, boxes, strict=True)]
+    if len(boxes) < 2 or len(boxes) > 12 or not all(labels) or len({found[0] for found in labels}) < len(boxes):
+        return ()
+    return tuple(box[2].strip() for box in boxes)
 
 
 def _final_statement(tail: str) -> Extracted | None:
-    """A final answer that is given at once behind its cue: "Final answer: 9", not "The final answer is in the 3 …"."""
-    for match in list(CUES[0].pattern.finditer(tail))[: -_TRIES - 1 : -1]:
-        after = tail[match.end() : match.end() + 2000]
-        value = statement_value(after, after_cue=True) if _AT_ONCE.match(after) else None
-        if value is not None and any(character.isdigit() or character == "\\" for character in value):
-            return Extracted(value, CUES[0].name)
-    return None
+    """A final answer that is given behind the last box: "Final answer: 9", not "The final answer is in the 3 …"."""
+    stated = later_final_answer(tail)
+    return Extracted(stated.answer, stated.rule, stated.side) if stated else None
 
 
 def _joined(gap: str) -> bool:
@@ -151,8 +201,9 @@ def _joined(gap: str) -> bool:
 def _from_element(response: str) -> Extracted | None:
     elements = [match[2].strip() for match in _ELEMENT.finditer(response) if match[2].strip()]
     if elements:
-        value = statement_value(elements[-1], after_cue=not is_prose(elements[-1]))
-        return Extracted(value or elements[-1], "answer element")
+        if is_prose(elements[-1]) and (stated := read_statement(masked_end(elements[-1]))):
+            return Extracted(stated.answer, "answer element", stated.side)
+        return Extracted(value_at(elements[-1]) or elements[-1], "answer element")
     fields = _FIELD.findall(response)
     if fields:
         return Extracted(fields[-1].strip('"'), "answer field")
@@ -161,33 +212,46 @@ def _from_element(response: str) -> Extracted | None:
 
 
 def _from_statement(response: str) -> Extracted | None:
-    response = _DECORATION.sub("", response.strip())
-    for cue in CUES:
-        for match in list(cue.pattern.finditer(response))[: -_TRIES - 1 : -1]:
-            if _OTHERS.search(response[max(0, match.start() - 20) : match.start()]):
-                continue
-            value = statement_value(response[match.end() : match.end() + 2000], after_cue=True)
-            if value is not None and "\\boxed" not in value:
-                return Extracted(value, cue.name)
+    response = re.sub(r"(?<=[\w)}])\\+\Z", "", _DECORATION.sub("", response.strip()))
     if "\\boxed" in response:
-        return None  # a box that was never closed
-    if any(cue.pattern.fullmatch(response) for cue in CUES) or OPEN_END.search(response):
-        return None
-    if 0 < len(response) <= _LONGEST and not is_prose(response) and not has_words_around(response):
-        code = _FENCED.fullmatch(response)
-        if code and not _PLAIN.fullmatch(code[1]):
-            return None
-        return Extracted(code[1] if code else led_value(response), "whole response")
-    first = _FIRST.match(response)
-    if first and not is_prose(first[1]) and not has_words_around(first[1]) and "\n" not in first[1].strip():
-        return Extracted(statement_value(first[1], after_cue=True) or first[1], "answer first")
-    if (listed := _BULLETS.search(response)) and not _CODE.search(response):
-        items = [item.strip(" \t-*•$.,;") for item in listed[1].strip().split("\n")]
-        if not any(is_prose(item) or "$" in item for item in items):
-            return Extracted(", ".join(items), "conclusion")
-    if max(response.rfind("\\["), response.rfind("\\(")) > max(response.rfind("\\]"), response.rfind("\\)")):
-        return None  # cut off in the middle of a formula
+        return None  # a box that was never closed, or is empty
     prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
-    value = statement_value(prose, concluding=True) if is_prose(prose) or has_words_around(prose) else None
-    cut_off = value is not None and value.count("{") > value.count("}")
-    return None if value is None or cut_off else Extracted(value, "conclusion")
+    masked = masked_end(prose)
+    if (listed := _BULLETS.search(masked.text)) and "```" not in response:
+        items = [re.findall(V, item) for item in listed[1].strip().split("\n")]
+        if all(len(item) == 1 for item in items):
+            values = [masked.value(item[0]) for item in items]
+            return Extracted(", ".join(value.side or value.text for value in values), "conclusion")
+    worded = len(response) > _LONGEST or is_prose(response) or has_words_around(response)
+    if response and not worded and not _RELATION.search(masked.text):
+        return _whole(response)
+    stated = read_statement(masked)
+    first = _FIRST.match(response)
+    if first and (is_prose(first[1]) or has_words_around(first[1]) or "\n" in first[1].strip()):
+        first = None
+    if first and (stated is None or stated.rule == "conclusion"):
+        return Extracted(value_at(first[1]) or first[1], "answer first")
+    return None if stated is None else Extracted(stated.answer, stated.rule, stated.side, worded=stated.worded)
+
+
+# words that state, behind a mask: then a response is a sentence, however short it is
+_RELATION = re.compile(
+    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n.*{V}",
+    re.IGNORECASE,
+)
+
+
+def _whole(response: str) -> Extracted | None:
+    """A response that is nothing but an expression."""
+    if breaks_off(response) or response.rstrip(" *_").endswith("?"):
+        return None
+    code = _FENCED.fullmatch(response)
+    if code and not _PLAIN.fullmatch(code[1]):
+        return None
+    response = re.sub(r"<<[^<>]{0,80}>>|(?<=\d)\s\([a-z -]{3,60}\)(?=\W*\Z)", "", response)
+    if "=" in response or "\\begin{align" in response:
+        masked = mask(response)
+        value = masked.values[0] if masked.values else None
+        if value and value.side is not None and re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
+            return Extracted(value.text, "whole response", value.side)
+    return Extracted(code[1] if code else led_value(response), "whole response")

@@ -99,6 +99,12 @@ _INSTEAD = re.compile(
     r"\s*[(\[]?$",
     re.IGNORECASE,
 )
+# what is said of a thing that has the letter as its name: "B is oxidized to C", "A is positive definite"
+_PREDICATE = re.compile(
+    r"\s+(?:is|are|was|has|have|had|reacts?|forms?|denotes?|represents?|equals?|becomes?|undergoes|contains?|acts?|then|increases?|decreases?|binds?"
+    r"|converts?|moves?|lies|gives?|produces?|inhibits?|stands for)\s+(?!(?:it|so|therefore|because|since|as|for)\b"
+    r"|the\s(?:exception|odd|only|one|right|best|answer|most|least)\b)\w"
+)
 NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
 ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.!?\n]*\?")
@@ -134,6 +140,19 @@ def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, s
     for line, _ in verdicts:
         text = text[: line.start()] + " " * len(line[0]) + text[line.end() :]
     return _named(text, letters, least)
+
+
+def names_a_thing(after: str) -> bool:
+    """Whether what follows a letter speaks of a thing of that name, and not of an option that is right."""
+    return _PREDICATE.match(after) is not None and _AFFIRMED.search(after) is None
+
+
+def _is_named_again(text: str, before: str, letter: str) -> bool:
+    """Whether "the product is A" names a product that the text calls "product A" as well."""
+    noun = re.search(r"\b([A-Za-z]{3,20})\s(?:is|are|was|must be)\s*$", before)
+    if noun is None or noun[1].lower() in ("answer", "choice", "option", "letter", "one", "statement"):
+        return False
+    return re.search(rf"\b{noun[1]}\s+{letter}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _verdict(line: re.Match[str]) -> bool | None:
@@ -185,6 +204,14 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         leads = leads or (noun is not None and not re.match(r"\w+s\b", noun[0]) and ENDS.match(after) is not None)
         starts = starts or (before.rstrip()[-1:] in (",", ";") and re.match(r"[):]\s", after) is not None)
         affirmed = _AFFIRMED.search(after) is not None
+        if (
+            not opened
+            and not affirmed
+            and not alone
+            and not noun
+            and (names_a_thing(after) or _is_named_again(text, before, match[1]))
+        ):
+            continue  # "So C is the speed of light", "the product is A. Product A then …"
         weight = 3 if affirmed or alone else 2 if leads or starts else 1 if opened and after[:1] in (")", "]") else 0
         listed = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?\s*{_AND}\s*[(\[]?$", before)
         more = MORE.match(after)

@@ -2,17 +2,8 @@
 
 import re
 import unicodedata
-from typing import NamedTuple
 
 from evalkit.grading.latex.vocabulary import NUMBER_WORDS, words
-
-
-class Cue(NamedTuple):
-    """Words after which an answer stands."""
-
-    name: str
-    pattern: re.Pattern[str]
-
 
 # "answer" in the languages of the multilingual benchmarks (MGSM, MMMLU, PolyMath)
 ANSWER_WORDS = (
@@ -30,29 +21,6 @@ IS_WORDS = (
 RIGHT_WORDS = (
     "finale?|correcte?|correcta|correta|corretta|corect|sahihi|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
 )
-_IS = rf"(?:\s*(?:must be|should be|would be|will be|{IS_WORDS})(?![a-zA-Z]))?"
-_DECOR = r"[\s*_\"'’`]*"
-_MARK = rf"{_DECOR}{_IS}{_DECOR}(?:[:：=]|–|—|-(?=\s))?{_DECOR}(?:\(final\))?"
-
-CUES = (
-    Cue(
-        "final answer",
-        re.compile(
-            r"(?<![A-Za-z])(?:final|correct|réponse finale|respuesta final|endgültige|最终|最后)\s*"
-            rf"(?:{ANSWER_WORDS}|result|réponse|option|choice)?"
-            rf"(?:\s+to [^.\n:$]{{1,120}}?)?(?<=[^\s])(?<!correct)(?<!final){_MARK}",
-            re.IGNORECASE,
-        ),
-    ),
-    Cue(
-        "answer",
-        re.compile(
-            rf"(?<![A-Za-zÀ-ž])(?<!to )(?<!not )(?:{ANSWER_WORDS})(?![a-zà-ž])(?:\s+(?:{RIGHT_WORDS}))?{_MARK}",
-            re.IGNORECASE,
-        ),
-    ),
-)
-
 _SPAN = re.compile(
     r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,1000}?)\\\)"
     r"|(?<!\\)\$(?!\s?[\d,.]+\s[a-z]{2})([^$]{1,1000}?)(?<!\\)\$",
@@ -91,24 +59,14 @@ _HEDGE = re.compile(
     r"|(?:is|are|be) not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s))(?![a-z])",
     re.I,
 )
-# "not 5 but 6", "7, not 8"
-_BUT = re.compile(r"^not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?")
 _LED = re.compile(
     r"^(?:as|to be|comes? out (?:to|as)|it['’]?s|(?:i|we) (?:get|got|have|find|found)|not\s[^.\n]{1,60}?\sbut)\s",
     re.IGNORECASE,
 )
-_NOT = re.compile(r"not\s+(?:equal to\s+)?[-$\\(\d]")
 RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
-# the sentences that work starts with
-_BEGINS = re.compile(
-    r"^\W*(?:let(?:['’]s| me| us| \W)|we (?:start|begin|need|want)|first,? we|next,? we"
-    r"|now,? we (?!get|have|see)|hint|consider|suppose|recall)"
-    r"(?!.*(?:\b(?:so|thus|hence|therefore|get|gives?|is|are)\b|:))",
-    re.IGNORECASE | re.DOTALL,
-)
 _COUNTED = re.compile(
     r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?"
     r"\s\$?(\d+)\$?\s[^:=.]{1,80}:",
@@ -116,7 +74,9 @@ _COUNTED = re.compile(
 )
 # what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
 _WORDED = re.compile(
-    r"\s(?:(?:is|was|be|are)(?:\san?|\sthe)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*|(does not exist))[.!]?\W*\Z",
+    r"\s(?:(?:is|was|be|are|falls on|fall on)(?:\san?|\sthe|\smost likely)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*"
+    r"|(does not exist))[.!]?\W*\Z"
+    r"|\bthere (?:is|are) (no [a-z ]{3,30})[.!]?\W*\Z",
     re.IGNORECASE,
 )
 _AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
@@ -143,22 +103,11 @@ def is_prose(text: str) -> bool:
     return len(words) >= 3 or any(len(word) > 3 and not word.isascii() and ord(word[0]) > 0x2E7F for word in words)
 
 
-def statement_value(text: str, *, after_cue: bool = False, concluding: bool = False) -> str | None:
-    """The value a statement gives. `after_cue`: the text begins where an answer is due. `concluding`: take the last
-    sentence that states a value, and only if it states one (no number picked out of a sentence that is about several).
-    """
-    if after_cue:
-        return _after_cue(text)
+def statement_value(text: str) -> str | None:
+    """The value that the last sentence with one gives."""
     pieces = [piece for piece in _split(text[-3000:]) if piece.strip(" *_#-✅\n")]
     for piece in reversed(pieces[-6:]):
-        if concluding and _HEDGE.search(piece):
-            return None
-        if concluding and _BEGINS.search(piece):
-            return None
-        if _FILLER.search(piece):
-            continue
-        value = _value(piece, strict=concluding)
-        if value is not None:
+        if not _FILLER.search(piece) and (value := _value(piece)) is not None:
             return value
     return None
 
@@ -174,33 +123,13 @@ def worded_conclusion(text: str) -> str | None:
     pieces = [piece for piece in _split(text[-3000:].strip()) if piece.strip()]
     if not pieces or _HEDGE.search(pieces[-1]):
         return None
+    last = pieces[-1].strip(" *_.\n")
+    if len(pieces) > 1 and re.fullmatch(r"[A-Za-z]{2,20}(?: [A-Za-z]{2,20})?", last):
+        return last
     if len(pieces) == 1 and (word := _YES_NO.match(pieces[0].strip(" *_"))):
         return word[1]
     found = _WORDED.search(pieces[-1])
-    return found[1] or found[2] if found else None
-
-
-def _after_cue(text: str) -> str | None:
-    text = _LED.sub("", _BUT.sub("", text.lstrip(" \t\n*_:：")))
-    if _NOT.match(text):
-        return None
-    span = _SPAN.match(text)
-    if span:
-        return _spans_from(text, span)
-    pieces = [piece for piece in _split(text) if piece.strip(" *_#-.\n")]
-    if not pieces:
-        return None
-    first = pieces[0].split("\n")[0].strip() or pieces[0].strip()
-    first = RATHER.split(first)[0] or first
-    if first.endswith("?"):
-        return None
-    if first.count("{") > first.count("}"):
-        return None  # cut off
-    if word := _YES_NO.match(first):
-        return word[1]
-    if is_prose(first):
-        return _value(first, strict=False)
-    return _number_of(re.sub(r"\s*\((?:not|i\.e|or|which|since|because|approx)[^()]*\)\W*$", "", first)) or None
+    return next(filter(None, found.groups()), None) if found else None
 
 
 def _split(text: str) -> list[str]:
@@ -214,13 +143,13 @@ def _split(text: str) -> list[str]:
     return [*pieces, text[start:]]
 
 
-def _value(sentence: str, *, strict: bool) -> str | None:
+def _value(sentence: str) -> str | None:
     sentence = sentence.strip()
     bold = [next(filter(None, match.groups())) for match in _BOLD.finditer(sentence)]
     bold = [text for text in bold if re.search(r"\d|\\|\$", text)]
     if bold:
         inner = bold[-1].strip(" :.")
-        return _value(inner, strict=False) if is_prose(inner) or ":" in inner else _number_of(inner)
+        return _value(inner) if is_prose(inner) or ":" in inner else _number_of(inner)
     if counted := _COUNTED.match(sentence):
         return counted[1]
     times = _TIME.findall(sentence)
@@ -243,15 +172,13 @@ def _value(sentence: str, *, strict: bool) -> str | None:
         if not (worded or is_prose(tail)) and re.search(r"\d|\\", tail) and not _FOREIGN.search(tail):
             return _number_of(_tidy(RATHER.split(tail)[0]))
         numbers = _NUMBER.findall(tail)
-        if numbers and (len(numbers) == 1 or not strict):
-            return str(numbers[0]).strip()
-        if numbers and tail.lstrip().startswith(str(numbers[0]).strip()) and " and " not in tail:
+        if numbers:
             return str(numbers[0]).strip()
     if spans:
         return _spans_from(sentence, spans[-1], backward=True)
     found = _NUMBER.findall(sentence)
     money = [number for number in found if re.search(r"[$€£]", number)]
-    if len(found) == 1 or len(money) == 1 or (found and not strict):
+    if found:
         return str((money or found)[0 if money else -1]).strip()
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from evalkit.grading.equality.compare import equivalent
 from evalkit.grading.equality.numeric import evaluable_calls, exact
+from evalkit.grading.equality.readings import trees
 from evalkit.grading.latex.nodes import Base, Call, Node, Num, Rel, Seq, Sym
 
 _OPERATORS = frozenset({"Integral", "Limit", "Derivative"})
@@ -36,8 +37,6 @@ def warm_up(_: Any) -> None:
 
 def judge(payload: dict[str, str]) -> dict[str, Any]:
     """{"equal", "rule"} for {"gold", "answer"}: the function that the workers run."""
-    from evalkit.grading.equality.equivalence import trees
-
     golds, answers = trees(payload["gold"], payload["answer"])
     for first in golds:
         for second in answers:
@@ -57,11 +56,16 @@ def operators(node: Any) -> bool:
         return any(operators(item) for item in node)
     if isinstance(node, Call):
         infinite = node.name in ("Sum", "Product") and node.args[2] == Sym("oo")
-        whole = node.name in _OPERATORS and (node.name != "Integral" or len(node.args) == 4)
+        whole = node.name in _OPERATORS and (node.name != "Integral" or len(node.args) == 4) and not _is_named(node)
         return infinite or whole or operators(node.args)
     return dataclasses.is_dataclass(node) and any(
         operators(getattr(node, field.name)) for field in dataclasses.fields(node)
     )
+
+
+def _is_named(node: Call) -> bool:
+    """Whether a derivative is one of an unknown function, dy/dx, which has no other value."""
+    return node.name == "Derivative" and isinstance(node.args[0], Sym) and node.args[0] != node.args[1]
 
 
 def resolved(node: Any) -> Any:
@@ -123,6 +127,8 @@ def _worked_out(node: Call, bound: Mapping[str, Any]) -> Any:
     import sympy
 
     body, lower, upper = node.args[:3]
+    if _is_named(node):
+        raise UndecidedError("the derivative of an unknown function")
     if node.name == "Derivative":
         name, order, assumed = getattr(lower, "name", ""), exact(upper), {}
     elif node.name == "Integral" and len(node.args) == 4:

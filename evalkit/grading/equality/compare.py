@@ -1,16 +1,35 @@
 """Compare two syntax trees by meaning: equations, lists, sets, tuples, intervals, matrices, values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from evalkit.grading.equality.conditions import is_domain, is_harmless, with_conditions
+from evalkit.grading.equality.enumerations import enumerated
 from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
 from evalkit.grading.equality.plusminus import expand
 from evalkit.grading.equality.realsets import sets_equal
+from evalkit.grading.equality.renaming import (
+    bound_names,
+    renamed_constants,
+    renamed_parameter,
+    same_arguments,
+    unmarked,
+)
 from evalkit.grading.equality.scalars import canonical, difference_ratio, same_solution, values_equal
-from evalkit.grading.equality.settle import is_function, nameable, settle, unchained, value_side
+from evalkit.grading.equality.settle import (
+    approximation,
+    is_function,
+    list_name,
+    members,
+    nameable,
+    settle,
+    unchained,
+    value_side,
+)
 from evalkit.grading.latex.nodes import (
     Builder,
     Call,
+    Given,
     Node,
     Num,
     Ratio,
@@ -19,10 +38,16 @@ from evalkit.grading.latex.nodes import (
     SetOp,
     Sym,
     Text,
+    substituted,
     symbols,
 )
 
 _ORDER = frozenset({"<", ">", "<=", ">="})
+_TURNED = {
+    "<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "subset": "supset", "supset": "subset",
+    "ll": "gg", "gg": "ll", "prec": "succ", "succ": "prec", "in": "ni", "ni": "in", "equiv": "equiv", "prop": "prop",
+}  # fmt: skip
+_EITHER_WAY = frozenset({"perp", "parallel", "sim", "simeq", "cong", "~", "asymp", "not parallel"})
 MAX_ITEMS = 500
 _EMPTY = frozenset({"no solution", "no solutions", "none", "empty set", "the empty set", "no real solution"})
 FEW = 40  # items, up to which every pair is compared
@@ -30,8 +55,17 @@ FEW = 40  # items, up to which every pair is compared
 
 def equivalent(gold: Node, answer: Node) -> str | None:
     """The rule by which `answer` means the same as `gold`; None where it does not."""
-    gold, answer = settle(gold), settle(answer)
+    if (decimal := approximation(gold)) is not None and (rule := values_equal(decimal, answer)):
+        return rule
+    names = list_name(gold), list_name(answer)
+    if names[0] is not None and names[1] is not None and canonical(names[0]) != canonical(names[1]):
+        return None
+    gold, answer = unmarked(settle(gold), settle(answer))
+    gold, answer = with_conditions(gold), with_conditions(answer)
+    if isinstance(gold, Given) or isinstance(answer, Given):
+        return _given(_as_given(gold, answer), _as_given(answer, gold))
     gold, answer = unchained(gold, answer), unchained(answer, gold)
+    gold, answer = members(gold, answer)
     if gold == answer:
         return "the same form"
     for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
@@ -40,8 +74,53 @@ def equivalent(gold: Node, answer: Node) -> str | None:
             return rule
     if isinstance(gold, Text) or isinstance(answer, Text):
         return _texts(gold, answer)
-    rule = values_equal(gold, answer)
-    return rule or ("the same terms" if canonical(gold) == canonical(answer) else None)
+    if rule := values_equal(gold, answer):
+        return rule
+    if canonical(bound_names(gold)) == canonical(bound_names(answer)):
+        return "the same terms"
+    for renamed in renamed_constants(gold, answer, function=False):
+        if values_equal(gold, renamed):
+            return "equal but for the names of constants"
+    return None
+
+
+def _as_given(node: Node, other: Node) -> Node:
+    """{(a, b) : ab = 1} as (a, b) with its condition, where the other is written so."""
+    if isinstance(node, Builder) and isinstance(other, Given):
+        return Given(node.element, () if is_harmless(node.condition) else (node.condition,))
+    return node
+
+
+def _given(gold: Node, answer: Node) -> str | None:
+    """Values with their conditions: the same conditions on both sides, or on one of them alone where it is no "if"."""
+    first = gold if isinstance(gold, Given) else Given(gold, ())
+    second = answer if isinstance(answer, Given) else Given(answer, ())
+    if not (first.conditions and second.conditions):
+        if (first.conditions and first.strict) or (second.conditions and second.strict):
+            return None
+        if not all(is_domain(condition) for condition in first.conditions + second.conditions):
+            return None
+        if any(isinstance(side.value, Rel) and side.value.ops != ("=",) for side in (first, second)):
+            return None if first.conditions or second.conditions else equivalent(first.value, second.value)
+        both = isinstance(gold, Given) and isinstance(answer, Given)
+        others = (second, *_renamed_given(first, second)) if both else (second,)
+        return next((rule for other in others if (rule := equivalent(first.value, other.value))), None)
+    for other in (second, *_renamed_given(first, second)):
+        if (rule := equivalent(first.value, other.value)) and _matched(first.conditions, other.conditions):
+            return rule
+    return None
+
+
+def _renamed_given(gold: Given, answer: Given) -> Iterator[Given]:
+    here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
+    if len(here) == len(there) == 1 and here <= gold.quantified and there <= answer.quantified:
+        same: Node = substituted(answer, {Sym(next(iter(there))): Sym(next(iter(here)))})
+        if isinstance(same, Given):
+            yield same
+    function = isinstance(gold.value, Rel) and is_function(gold.value.args[0])
+    for renamed in renamed_constants(gold, answer, function=function):
+        if isinstance(renamed, Given):
+            yield renamed
 
 
 Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and the rule's name where the pair is equal
@@ -87,7 +166,10 @@ def _both_relations(gold: Rel, answer: Rel) -> str | None:
         return "the same set of numbers"
     if gold.ops == answer.ops and all(equivalent(a, b) for a, b in zip(gold.args, answer.args, strict=True)):
         return "the same relation"
-    turned = tuple({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op) for op in reversed(answer.ops))
+    if gold.ops == answer.ops and len(gold.ops) == 1 and gold.ops[0] in _EITHER_WAY:
+        same = all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True))
+        return "the same relation, turned" if same else None
+    turned = tuple(_TURNED.get(op, "") for op in reversed(answer.ops))
     if gold.ops == turned and all(equivalent(a, b) for a, b in zip(gold.args, reversed(answer.args), strict=True)):
         return "the same relation, turned"
     return None
@@ -97,17 +179,39 @@ def _equations(gold: Rel, answer: Rel) -> str | None:
     (left, right), (other_left, other_right) = gold.args, answer.args
     if nameable(left) and nameable(other_left):
         if left == other_left or canonical(left) == canonical(other_left):
-            return equivalent(right, other_right)
+            rule = equivalent(right, other_right)
+            if rule or not (is_function(left) or isinstance(left, Sym)):
+                return rule
+            return _renamed_equation(gold, answer)
         if isinstance(left, Seq) and isinstance(other_left, Seq):
             return _by_name(gold, answer)
         if is_function(left) != is_function(other_left) or isinstance(left, Text) or isinstance(other_left, Text):
             return equivalent(right, other_right)
+    if rule := _renamed_equation(gold, answer):
+        return rule
     if left == other_right and (rule := equivalent(right, other_left)):
         return rule
     if difference_ratio(gold, answer) is not None:
         return "the same equation, scaled"
     if same_solution(gold, answer):
         return "the same equation, solved"
+    return None
+
+
+def _renamed_equation(gold: Rel, answer: Rel) -> str | None:
+    """f(t) = 2t beside f(x) = 2x, Q(x) = ax beside Q(x) = cx, n = 4m + 3 beside n = 4k + 3."""
+    left = gold.args[0]
+    if is_function(left):
+        answer = same_arguments(gold, answer)
+        if canonical(answer.args[0]) != canonical(left):
+            return None
+        if rule := equivalent(gold.args[1], answer.args[1]):
+            return rule
+        for renamed in renamed_constants(gold, answer, function=True):
+            if isinstance(renamed, Rel) and equivalent(gold.args[1], renamed.args[1]):
+                return "equal but for the names of constants"
+    elif left == answer.args[0] and (other := renamed_parameter(gold, answer)):
+        return equivalent(gold.args[1], other.args[1])
     return None
 
 
@@ -173,6 +277,7 @@ def _with_conditions(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
 def _items(node: Node) -> tuple[str, list[Node]] | None:
     """("list" or "set", the items) of a bare list, a set, or a value with ±."""
     if isinstance(node, Seq) and node.open in ("", "{"):
+        node = enumerated(node)
         items = [settle(variant) for item in node.items for variant in expand(item)]
         if any(isinstance(item, Rel) and item.ops[0] != "=" for item in items):
             return None
@@ -188,14 +293,16 @@ def _several(gold: Node, answer: Node) -> Verdict:
     if first is None or second is None:
         kind, items = first or second or ("", [])
         other = answer if first is not None else gold
-        if isinstance(other, Seq) and kind == "list" and other.open in ("(",) and len(other.items) == len(items):
+        ordered = isinstance(other, Seq) and (other.open == "(" or (other.open == "[" and len(other.items) > 2))
+        if isinstance(other, Seq) and kind == "list" and ordered and len(other.items) == len(items):
             pairs = zip(items, other.items, strict=True) if first is not None else zip(other.items, items, strict=True)
             if all(equivalent(a, b) for a, b in pairs):
                 return True, "the same values in the same order"
             return True, _by_name(gold, answer)
         if isinstance(other, Rel | SetOp | Builder) or (kind == "set" and isinstance(other, Sym)):
             return False, None
-        if len(items := _distinct(items)) == 1:
+        items = _distinct(items) if kind == "set" else _stated_once(items)
+        if len(items) == 1:
             return True, equivalent(items[0], other) if first is not None else equivalent(other, items[0])
         return True, None
     names = _by_name(gold, answer)
@@ -206,7 +313,8 @@ def _several(gold: Node, answer: Node) -> Verdict:
     ordered = any(item == Sym("...") for item in first[1] + second[1]) or (
         bool(named[0]) != bool(named[1]) and _unlike(gold)
     )
-    left, right = _distinct(first[1]), _distinct(second[1])
+    once = "set" in (first[0], second[0])
+    left, right = (_distinct(items[1]) if once else _stated_once(items[1]) for items in (first, second))
     letters = _letter(left), _letter(right)
     if letters[0] and letters[1]:  # x_1 = 2, x_2 = 3 and x = 3 or x = 2
         if letters[0] != letters[1]:
@@ -219,13 +327,20 @@ def _several(gold: Node, answer: Node) -> Verdict:
 
 
 def _letter(items: Sequence[Node]) -> str:
-    """The letter x where the items are x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else."""
-    letters = set()
+    """The letter x where the items are the roots x_1 = …, x_2 = … or x = …, x = …; empty where they are anything else:
+    the terms a_3 and a_37, or the functions y_1 = x and y_2 = x^2.
+    """
+    letters, indices = set(), []
     for item in items:
         if not (isinstance(item, Rel) and item.ops == ("=",) and isinstance(name := item.args[0], Sym)):
             return ""
-        letters.add(name.name.partition("_")[0])
-    return next(iter(letters)) if len(letters) == 1 else ""
+        if symbols(item.args[1]):
+            return ""
+        letter, _, index = name.name.partition("_")
+        letters.add(letter)
+        indices.append(index)
+    counted = sorted(indices) in ([str(at) for at in range(first, first + len(items))] for first in (0, 1))
+    return next(iter(letters)) if len(letters) == 1 and (counted or not any(indices)) else ""
 
 
 def _unlike(gold: Node) -> bool:
@@ -243,6 +358,22 @@ def _distinct(items: Sequence[Node]) -> list[Node]:
         if not any(_same_item(item, other) for other in kept):
             kept.append(item)
     return kept
+
+
+def _stated_once(items: Sequence[Node]) -> list[Node]:
+    """A list without what it states a second time in another form: 11/2 or 5.5; 3, 3 is two values."""
+    if len(items) > FEW:
+        return list(items)
+    kept: list[Node] = []
+    for item in items:
+        constant = not isinstance(item, Rel | Seq | Text) and not symbols(item)
+        if not (constant and any(item != other and not symbols(other) and _restates(item, other) for other in kept)):
+            kept.append(item)
+    return kept
+
+
+def _restates(item: Node, other: Node) -> bool:
+    return canonical(item) != canonical(other) and values_equal(other, item) is not None
 
 
 def _same_item(gold: Node, answer: Node) -> str | None:

@@ -6,17 +6,21 @@ Zippel 1979, for polynomials; elementary functions that agree to that many digit
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import mpmath
 
-from evalkit.grading.latex.nodes import Base, Call, Matrix, Node, Num, Quantity, Ratio, Seq, Sym
+from evalkit.grading.equality.quantities import plain_quantity
+from evalkit.grading.latex.nodes import Base, Call, Matrix, Node, Num, Quantity, Ratio, Seq, Sym, leaves
 
 MAX_BITS = 400_000
 DIGITS = 60
-_TRIG = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
+TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc", "cis"}
+_TERMS = {"+", "*", "/", "neg", "abs"}  # through which an angle in degrees stays one
+ORDERED = frozenset({"angle", "vec", "triangle"})  # marks above points whose order counts
 _BOUND_CALLS = {"Sum", "Product", "Integral", "Limit", "Derivative"}
 
 
@@ -34,6 +38,8 @@ def exact(node: Node) -> Fraction:
         except ValueError as error:
             raise NotEvaluableError(str(error)) from error
     if isinstance(node, Quantity):
+        if not plain_quantity(node):
+            raise NotEvaluableError(node.unit)
         return exact(node.value) / (100 if node.unit == "percent" else 1)
     if isinstance(node, Ratio) and len(node.parts) == 2:
         return _divide(exact(node.parts[0]), exact(node.parts[1]))
@@ -155,14 +161,12 @@ def evaluate(node: Node, values: Mapping[str, Any], *, degrees: bool = False) ->
             raise NotEvaluableError(node.name)
         return +constant
     if isinstance(node, Quantity):
+        if not plain_quantity(node):
+            raise NotEvaluableError(node.unit)
         value = evaluate(node.value, values)
-        return (
-            value / 100
-            if node.unit == "percent"
-            else mpmath.radians(value)
-            if degrees and node.unit == "degree"
-            else value
-        )
+        if node.unit == "percent":
+            return value / 100
+        return mpmath.radians(value) if degrees and node.unit == "degree" else value
     if isinstance(node, Base | Ratio):
         return evaluate(Num(exact(node)), values) if isinstance(node, Base) else _ratio(node, values)
     if isinstance(node, Seq) and len(node.items) == 1:
@@ -173,7 +177,26 @@ def evaluate(node: Node, values: Mapping[str, Any], *, degrees: bool = False) ->
         return _bounded(node, values)
     if node.name == "det":
         return _determinant(node, values)
-    return _call(node.name, [evaluate(argument, values, degrees=node.name in _TRIG) for argument in node.args])
+    if node.name in ORDERED:
+        return _opaque(" ".join((node.name, *letters_in_order(node))), [])
+    degrees = node.name in TRIGONOMETRIC or (degrees and node.name in _TERMS)
+    return _call(node.name, [evaluate(argument, values, degrees=degrees) for argument in node.args])
+
+
+def letters_in_order(node: Call) -> tuple[str, ...]:
+    """The points of an angle or a vector as they stand: ABC and CBA are one angle, AB and BA are not one vector."""
+    letters: list[str] = []
+
+    def collect(part: Node) -> None:
+        if isinstance(part, Call) and part.name == "*":
+            for factor in part.args:
+                collect(factor)
+        else:
+            letters.append(part.name if isinstance(part, Sym) else repr(part))
+
+    collect(node.args[0])
+    forward, backward = tuple(letters), tuple(reversed(letters))
+    return min(forward, backward) if node.name == "angle" else forward
 
 
 def _ratio(node: Ratio, values: Mapping[str, Any]) -> Any:
@@ -189,10 +212,15 @@ def _call(name: str, arguments: list[Any]) -> Any:
         raise NotEvaluableError(str(error)) from error
 
 
+_GROWING = {"factorial": 1e6, "binom": 1e6, "factorial2": 1e4}  # how large their arguments may be
+
+
 def _applied(name: str, a: list[Any]) -> Any:
     if name == "^":
         return _mp_power(a[0], a[1])
-    if name in ("factorial", "binom") and any(abs(value) > 1e6 for value in a):
+    if name in ("max", "min") and len(a) == 1:
+        raise NotEvaluableError("the largest of what?")
+    if name in _GROWING and any(abs(value) > _GROWING[name] for value in a):
         raise NotEvaluableError("too large")
     if name in _MP:
         value = _MP[name](*a)
@@ -237,10 +265,14 @@ def _opaque(name: str, arguments: list[Any]) -> Any:
 
 def _bounded(node: Call, values: Mapping[str, Any]) -> Any:
     body, lower, upper = node.args[:3]
+    if node.name == "Derivative" and isinstance(body, Sym) and isinstance(lower, Sym) and body != lower:
+        return _opaque(f"d{body.name}/d{lower.name}", [evaluate(upper, values)])  # dy/dx, a quantity of its own
     ops = getattr(lower, "ops", ())
     if node.name not in ("Sum", "Product") or ops != ("=",) or not isinstance(lower.args[0], Sym):  # type: ignore[union-attr]
         raise NotEvaluableError(node.name)
     index = lower.args[0].name  # type: ignore[union-attr]
+    if any(index in indices(name) for name in names_in(body)):
+        raise NotEvaluableError("terms that depend on the index")
     start, end = evaluate(lower.args[1], values), evaluate(upper, values)  # type: ignore[union-attr]
     if any(isinstance(bound, mpmath.mpc) or not mpmath.isint(bound) for bound in (start, end)) or end - start > 2000:
         raise NotEvaluableError("bounds that are no small whole numbers")
@@ -249,6 +281,16 @@ def _bounded(node: Call, values: Mapping[str, Any]) -> Any:
         term = evaluate(body, {**values, index: mpmath.mpf(at)})
         total = total + term if node.name == "Sum" else total * term
     return total
+
+
+def indices(name: str) -> frozenset[str]:
+    """The letters in the index of a name: n and k of a_{n-k}."""
+    return frozenset(re.findall(r"[A-Za-z]+", name.partition("_")[2]))
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """The names with an index of an expression."""
+    return (leaf.name for leaf in leaves(node) if isinstance(leaf, Sym) and "_" in leaf.name)
 
 
 def _determinant(node: Call, values: Mapping[str, Any]) -> Any:
@@ -268,6 +310,7 @@ _MP: dict[str, Any] = {
     "floor": mpmath.floor,
     "ceil": mpmath.ceil,
     "factorial": mpmath.factorial,
+    "factorial2": mpmath.fac2,
     "binom": mpmath.binomial,
     "max": lambda *values: max(values),
     "min": lambda *values: min(values),
@@ -305,7 +348,6 @@ _MP: dict[str, Any] = {
     "sign": mpmath.sign,
     "Gamma": mpmath.gamma,
     "erf": mpmath.erf,
-    "deg": lambda a: a,
     "gcd": lambda *a: mpmath.mpf(math.gcd(*(int(x) for x in a))),
 }
 
@@ -338,3 +380,35 @@ def points(names: frozenset[str]) -> Iterator[dict[str, Any]]:
                 value = -value
             drawn[name] = value
         yield drawn
+
+
+def _drawn(number: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{number}:{name}".encode()).digest()[:8], "big")
+
+
+def spread_points(names: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """Points of every size up to a million, whole and broken, of both signs: for functions that step."""
+    for number, size in enumerate((3, 12, 12, 40, 40, 150, 150, 600, 2500, 2500, 40_000, 10**6) * 2):
+        drawn = {}
+        for name in names:
+            seed = _drawn(100 + number, name)
+            value = mpmath.mpf(seed % (1000 * size)) / 1000 if number % 3 else mpmath.mpf(seed % size + 1)
+            drawn[name] = -value if number % 4 == 3 and seed & 1 << 40 else value
+        yield drawn
+
+
+def whole_points(names: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """Whole numbers: 1 to 12 in step, and drawn ones."""
+    for number in range(1, 13):
+        yield {name: mpmath.mpf(number + index) for index, name in enumerate(sorted(names))}
+    for number, size in enumerate((9, 9, 20, 20, 60, 250, 1000, 30_000, 10**6)):
+        yield {name: mpmath.mpf(_drawn(200 + number, name) % size + 1) for name in names}
+
+
+def complex_points(names: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """Complex values, for what has a conjugate in it."""
+    for number in range(4):
+        yield {
+            name: mpmath.mpc(_drawn(300 + number, name) % 997 + 3, _drawn(400 + number, name) % 991 + 2) / 211
+            for name in names
+        }

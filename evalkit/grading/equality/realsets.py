@@ -46,7 +46,12 @@ def real_set(node: Node) -> list[Interval]:
     if isinstance(node, Rel):
         return _relation(node)
     if isinstance(node, Builder):
-        return real_set(node.condition)
+        belongs = node.element if isinstance(node.element, Rel) and node.element.ops == ("in",) else None
+        element = belongs.args[0] if belongs is not None else node.element
+        if not isinstance(element, Sym) or element.name not in symbols(node.condition):
+            raise NotEvaluableError("a set of something else")
+        members = real_set(node.condition)
+        return members if belongs is None else _intersection(members, real_set(belongs.args[1]))
     if isinstance(node, Call) and node.name == "^" and node.args[0] == Sym("RR") and isinstance(node.args[1], Sym):
         below, above = (
             Interval(-mpmath.inf, False, mpmath.mpf(0), False),
@@ -95,6 +100,8 @@ def _end(node: Node) -> Any:
 def _relation(node: Rel) -> list[Interval]:
     """`-2 <= x <= 7`, `5 >= x`, `x != 3`, `-x > -1`: linear in one variable, which may be negated or scaled."""
     if node.ops == ("in",):
+        if not isinstance(node.args[0], Sym):
+            raise NotEvaluableError("no condition on a variable itself")
         return real_set(node.args[1])
     variants = list(expand(node)) if node.ops == ("!=",) else [node]
     if len(variants) > 1:  # x ≠ ±1
@@ -122,10 +129,10 @@ def _half_line(op: str, left: Node, right: Node, name: str) -> list[Interval]:
         within = _relation(Rel((op, op), (Call("neg", (right,)), left.args[0], right))) if op[0] == "<" else []
         beyond = [Rel((op,), (left.args[0], right)), Rel((_FLIP[op],), (left.args[0], Call("neg", (right,))))]
         return within or _union([interval for side in beyond for interval in _relation(side)])
-    if right == Sym("oo") or (isinstance(right, Call) and right.name == "neg" and right.args == (Sym("oo"),)):
-        return [Interval(-mpmath.inf, False, mpmath.inf, False)]
-    if left == Sym("oo") or (isinstance(left, Call) and left.name == "neg" and left.args == (Sym("oo"),)):
-        return [Interval(-mpmath.inf, False, mpmath.inf, False)]
+    ends = [_infinite(side) for side in (left, right)]
+    if any(ends):
+        below = ends[0] < 0 or ends[1] > 0  # -oo < x, x < oo
+        return [Interval(-mpmath.inf, False, mpmath.inf, False)] if below == (op[0] == "<") and op[0] != "!" else []
     at = [evaluate(left, {name: mpmath.mpf(x)}) - evaluate(right, {name: mpmath.mpf(x)}) for x in (1, 2, 4, -50)]
     slope = at[1] - at[0]
     steps = ((at[2] - at[1], 2 * slope), (at[0] - at[3], 51 * slope))
@@ -137,6 +144,12 @@ def _half_line(op: str, left: Node, right: Node, name: str) -> list[Interval]:
         return [Interval(-mpmath.inf, False, zero, False), Interval(zero, False, mpmath.inf, False)]
     closed = "=" in op
     return [Interval(-mpmath.inf, False, zero, closed)] if op[0] == "<" else [Interval(zero, closed, mpmath.inf, False)]
+
+
+def _infinite(node: Node) -> int:
+    """1 for infinity, -1 for minus infinity, 0 for anything else."""
+    negative = isinstance(node, Call) and node.name == "neg" and node.args == (Sym("oo"),)
+    return 1 if node == Sym("oo") else -1 if negative else 0
 
 
 def _union(intervals: list[Interval]) -> list[Interval]:

@@ -1,12 +1,28 @@
 """Compare two values: exactly, to the digits that a decimal states, or at random points."""
 
+from collections.abc import Container, Iterable
 from fractions import Fraction
 from itertools import islice
 from typing import Any
 
 import mpmath
 
-from evalkit.grading.equality.numeric import DIGITS, NotEvaluableError, close, evaluate, exact, points
+from evalkit.grading.equality.numeric import (
+    DIGITS,
+    ORDERED,
+    TRIGONOMETRIC,
+    NotEvaluableError,
+    close,
+    complex_points,
+    evaluate,
+    exact,
+    letters_in_order,
+    points,
+    spread_points,
+    whole_points,
+)
+from evalkit.grading.equality.quantities import same_unit
+from evalkit.grading.equality.renaming import one_imaginary_unit
 from evalkit.grading.latex.nodes import (
     Base,
     Call,
@@ -16,147 +32,27 @@ from evalkit.grading.latex.nodes import (
     Rel,
     Seq,
     Sym,
-    Text,
+    calls,
     leaves,
-    substituted,
+    nodes_of,
     symbols,
 )
-from evalkit.grading.latex.units import measure, temperature
 
-_UNIT_LETTERS = frozenset("mgshLNJWV")
-_PARAMETERS = frozenset("kmn")
 ROUNDED_DIGITS = 6  # significant digits from which a decimal stands for an exact value that it rounds
 
 
 def values_equal(gold: Node, answer: Node) -> str | None:
     """The rule by which two expressions have the same value; None where they have not, as far as can be seen."""
-    scaled = _same_unit(gold, answer)
+    scaled = same_unit(gold, answer)
     if scaled is None:
         return None
     gold, answer, percent = scaled
-    gold, answer = _renamed(gold, answer)
+    gold, answer = one_imaginary_unit(gold, answer)
     rule = _plain_equal(gold, answer)
     if rule is None and percent:
         hundredth = Call("/", (gold if percent == "gold" else answer, Num(Fraction(100))))
         rule = _plain_equal(hundredth, answer) if percent == "gold" else _plain_equal(gold, hundredth)
     return rule
-
-
-def _same_unit(gold: Node, answer: Node) -> tuple[Node, Node, str] | None:
-    """Both values without their units, the answer in the gold's unit; None where the units cannot agree."""
-    gold, gold_unit = _split(gold)
-    answer, answer_unit = _split(answer)
-    if not gold_unit and (answer_unit or not symbols(answer)):
-        gold, gold_unit = _unit_letters(gold, product=bool(answer_unit))
-    if not answer_unit and (gold_unit or not symbols(gold)):
-        answer, answer_unit = _unit_letters(answer, product=bool(gold_unit))
-    percents = (gold_unit == "percent", answer_unit == "percent")
-    if percents[0] != percents[1]:
-        return gold, answer, "gold" if percents[0] else "answer"
-    kinds = _angle(gold_unit, gold), _angle(answer_unit, answer)
-    if kinds == ("degree", "radian"):
-        return Call("*", (gold, _DEGREE)), answer, ""
-    if kinds == ("radian", "degree"):
-        return gold, Call("*", (answer, _DEGREE)), ""
-    if gold_unit.startswith("pmod") and answer_unit.startswith("pmod"):
-        return _same_residue(gold, gold_unit, answer, answer_unit)
-    if not gold_unit or not answer_unit or gold_unit == answer_unit or _interchangeable(gold_unit, answer_unit):
-        return gold, answer, ""
-    of_gold, of_answer = measure(gold_unit), measure(answer_unit)
-    if of_gold and of_answer:
-        if of_gold[0] != of_answer[0]:
-            return None
-        if of_gold[1] != of_answer[1]:
-            answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
-    return gold, answer, ""
-
-
-def _angle(unit: str, value: Node) -> str:
-    unit = unit.removesuffix("s")
-    radians = unit in ("radian", "rad") or (not unit and Sym("pi") in leaves(value))
-    return "radian" if radians else "degree" if unit in ("degree", "deg") else ""
-
-
-def _interchangeable(first: str, second: str) -> bool:
-    """25° and 25 °C; £5 and 5 pounds; `5 mg` and `5mg`, whose letters were read apart."""
-    units = {first, second}
-    if first.replace(" ", "").replace("^1", "") == second.replace(" ", "").replace("^1", ""):
-        return True  # mg and m g
-    return ("degree" in units and bool(units & {"celsius", "fahrenheit"})) or (
-        "sterling" in units and any(unit.startswith("pound") for unit in units)
-    )
-
-
-def _same_residue(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> tuple[Node, Node, str] | None:
-    if gold_unit != answer_unit:
-        return None
-    modulus = gold_unit.removeprefix("pmod").strip()
-    if not modulus.isdigit() or len(modulus) > 50 or not int(modulus):
-        return gold, answer, ""
-    by = Num(Fraction(int(modulus)))
-    return Call("mod", (gold, by)), Call("mod", (answer, by)), ""
-
-
-def _split(node: Node) -> tuple[Node, str]:
-    units: list[str] = []
-    while True:
-        if isinstance(node, Quantity):
-            unit = node.unit.strip(" .").lower()
-            units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or node.unit)
-            node = node.value
-        elif isinstance(node, Call) and node.name == "neg" and isinstance(node.args[0], Quantity):
-            node = Quantity(Call("neg", (node.args[0].value,)), node.args[0].unit)
-        else:
-            return node, " ".join(units)
-
-
-def _renamed(gold: Node, answer: Node) -> tuple[Node, Node]:
-    """Both with one name for the imaginary unit (i, j, I), and for a whole-number parameter (k, m, n)."""
-    here, there = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
-    names: dict[Sym, Node] = {}
-    if (
-        len(here | there) == 1
-        and here | there <= {"j", "I"}
-        and (Sym("i") in leaves((gold, answer)) or here | there == {"I"})
-    ):
-        names = {Sym(name): Sym("i") for name in here | there}
-    elif len(here) == len(there) == 1 and here | there <= _PARAMETERS and Sym("pi") in leaves(gold):
-        names = {Sym(next(iter(there))): Sym(next(iter(here)))}
-    return (substituted(gold, names), substituted(answer, names)) if names else (gold, answer)
-
-
-_ONE = Num(Fraction(1))
-_NOTHING = Text("")  # what is left of a unit's letters
-_DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
-_PERCENT = {"percent", "percentage", "pct", "percents", "per cent", "percentage points", "%"}
-
-
-def _unit_letters(node: Node, *, product: bool) -> tuple[Node, str]:
-    """`1000.99 m^2`, `5 m/s`: (the number, the unit) where a number times letters of units is all there is. `2mg` only
-    where a `product` of units may be meant.
-    """
-    powers: dict[str, int] = {}
-
-    def number(node: Node, sign: int) -> Node | None:
-        if isinstance(node, Call) and node.name in ("*", "/"):
-            left = number(node.args[0], sign)
-            right = number(node.args[1], -sign if node.name == "/" else sign)
-            if left is None or right is None or (left != _NOTHING and right != _NOTHING):
-                return None
-            if node.name == "/" and right != _NOTHING:
-                return None
-            return left if right == _NOTHING else right
-        base, exponent = node.args if isinstance(node, Call) and node.name == "^" else (node, _ONE)
-        if isinstance(base, Sym) and base.name in _UNIT_LETTERS and isinstance(exponent, Num):
-            powers[base.name] = powers.get(base.name, 0) + sign * int(exponent.value)
-            return _NOTHING
-        return None if symbols(node) else node
-
-    value = number(node, 1)
-    several = not product and sum(power > 0 for power in powers.values()) != 1
-    if value is None or value == _NOTHING or several:
-        return node, ""
-    return value, " ".join(f"{letter}^{power}" for letter, power in powers.items())
 
 
 def _plain_equal(gold: Node, answer: Node) -> str | None:
@@ -204,7 +100,7 @@ def _bases_equal(gold: Node, answer: Node) -> str | None:
         return None
 
 
-def _decimal(node: Node) -> Num | None:
+def decimal(node: Node) -> Num | None:
     """The decimal that an expression is, sign aside."""
     while isinstance(node, Call) and node.name == "neg":
         node = node.args[0]
@@ -213,7 +109,7 @@ def _decimal(node: Node) -> Num | None:
 
 def _rounded(gold: Node, answer: Node, a: Any, b: Any) -> str | None:
     """Whether one side is the other, rounded to the digits it states (docs/grading.md, "Decimals")."""
-    written, given = _decimal(gold), _decimal(answer)
+    written, given = decimal(gold), decimal(answer)
     places = (written.decimals or 0) if written is not None else 0
     if written is not None and places >= 2:
         needed = 3 if given is not None or isinstance(answer, Num) else 2
@@ -238,19 +134,62 @@ def _unit(decimal: Num, like: Any) -> Any:
     return unit if isinstance(like, Fraction) else mpmath.mpf(1) / unit.denominator
 
 
+# calls that step or fold: equal at a few points says little of them
+_STEPS = frozenset({"floor", "ceil", "mod", "gcd", "lcm", "sign", "max", "min", "abs", "Re", "Im", "arg"})
+_WHOLE = frozenset({"floor", "ceil", "mod", "gcd", "lcm", "factorial", "factorial2", "binom", "Sum", "Product"})
+_INTEGERS = frozenset("nkmijpqrlNKMst")
+LEAST_POINTS = 2
+
+
 def _identical(gold: Node, answer: Node, names: frozenset[str]) -> bool:
+    """Whether two expressions agree wherever both have a value; on whole numbers only where whole numbers are meant."""
+    names_of_calls = calls((gold, answer))
+    if names_of_calls & {"bar", "Re", "Im", "arg"}:
+        return _agree(gold, answer, complex_points(names))
+    if _agree(gold, answer, points(names), real=(3, 4)) and (
+        not names_of_calls & _STEPS or _agree(gold, answer, spread_points(names), real=range(24))
+    ):
+        return True
+    return _of_whole_numbers(gold, answer, names) and _agree(gold, answer, whole_points(names), least=5)
+
+
+def _of_whole_numbers(gold: Node, answer: Node, names: frozenset[str]) -> bool:
+    """Whether the variables can only be whole numbers: n in n!, \\lfloor n/2 \\rfloor, (-1)^n, \\cos n\\pi."""
+    if not {name.partition("_")[0] for name in names} <= _INTEGERS:
+        return False
+    return any(_is_whole(call) for call in nodes_of((gold, answer)))
+
+
+def _is_whole(call: Call) -> bool:
+    if call.name == "^":
+        base = call.args[0]
+        return isinstance(base, Call) and base.name == "neg" and bool(symbols(call.args[1])) and not symbols(base)
+    return call.name in _WHOLE or (call.name in TRIGONOMETRIC and Sym("pi") in leaves(call.args))
+
+
+def _agree(
+    gold: Node,
+    answer: Node,
+    at: Iterable[dict[str, Any]],
+    *,
+    real: Container[int] = (),
+    least: int = LEAST_POINTS,
+) -> bool:
+    """Whether both have the same value at all points where both have one, `least` of them; at those numbered in `real`
+    a complex value does not count.
+    """
     agreed = 0
-    for index, values in enumerate(points(names)):
+    for index, values in enumerate(at):
         try:
             a, b = evaluate(gold, values), evaluate(answer, values)
         except NotEvaluableError:
             continue
-        if index in (3, 4) and (isinstance(a, mpmath.mpc) or isinstance(b, mpmath.mpc)):
+        if index in real and (isinstance(a, mpmath.mpc) or isinstance(b, mpmath.mpc)):
             continue  # roots and logarithms of negative numbers: formulas are meant where they are real
         if not close(a, b):
             return False
         agreed += 1
-    return agreed >= 2
+    return agreed >= least
 
 
 def difference_ratio(gold: Rel, answer: Rel) -> Any:
@@ -260,7 +199,7 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
     if not names:
         return None  # f(2) = 3 and f(3) = 2
     ratio: Any = None
-    agreed = 0
+    agreed, varies, before = 0, False, None
     with mpmath.workdps(DIGITS):
         for index, values in enumerate(points(names)):
             try:
@@ -277,12 +216,16 @@ def difference_ratio(gold: Rel, answer: Rel) -> Any:
                 ratio = a / b
             elif not close(ratio, a / b):
                 return None
+            varies = varies or (before is not None and not close(a, before))
+            before = a
             agreed += 1
-    return ratio if agreed >= 2 else None
+    return ratio if agreed >= 2 and varies else None
 
 
 def same_solution(gold: Rel, answer: Rel) -> bool:
-    """Whether two equations that are linear in one variable have it equal to the same function of the others."""
+    """Whether two equations that are linear in one variable have it equal to the same function of the others, and
+    neither holds anywhere else: xy = 1 and y = 1/x, but not xy = x and y = 1.
+    """
     first, second = _difference(gold), _difference(answer)
     if symbols(first) != symbols(second):
         return False
@@ -293,18 +236,50 @@ def same_solution(gold: Rel, answer: Rel) -> bool:
                     close(_solved(first, name, at), _solved(second, name, at))
                     for at in islice(points(symbols(first)), 3)
                 ):
-                    return True
+                    return not _splits(first, name) and not _splits(second, name)
             except NotEvaluableError:
                 continue
     return False
 
 
-def _solved(difference: Node, name: str, values: dict[str, Any]) -> Any:
-    at = [evaluate(difference, {**values, name: mpmath.mpf(x)}) for x in (1, 2, 4)]
+def _line(difference: Node, name: str, values: dict[str, Any]) -> tuple[Any, Any]:
+    """(slope, value at 0) of an expression that is linear in a variable."""
+    at = [evaluate(difference, {**values, name: mpmath.mpf(x)}) for x in (1, 2, 4, -5)]
     slope = at[1] - at[0]
-    if not close(at[2] - at[1], 2 * slope) or abs(slope) < 1e-30:
+    if not (close(at[2] - at[1], 2 * slope) and close(at[0] - at[3], 6 * slope)):
         raise NotEvaluableError("not linear")
-    return 1 - at[0] / slope
+    return slope, at[0] - slope
+
+
+def _solved(difference: Node, name: str, values: dict[str, Any]) -> Any:
+    slope, constant = _line(difference, name, values)
+    if abs(slope) < 1e-30:
+        raise NotEvaluableError("not linear")
+    return -constant / slope
+
+
+def _splits(difference: Node, name: str) -> bool:
+    """Whether slope · variable + constant = 0 also holds where slope and constant vanish together."""
+    for values in islice(points(symbols(difference)), 2):
+        slope, constant = _line(difference, name, values)
+        for other in sorted(symbols(difference) - {name}):
+            moved = {**values, other: values[other] + 1}
+            if close(_line(difference, name, moved)[0], slope):
+                continue
+
+            def slope_at(x: Any, other: str = other, values: dict[str, Any] = values) -> Any:
+                return _line(difference, name, {**values, other: x})[0]
+
+            if abs(constant) < 1e-40:
+                return True  # ab(c - 1) = 0
+            for start in (0.3, -1.7, 3.1):
+                try:
+                    root = mpmath.findroot(slope_at, mpmath.mpf(start), tol=1e-30)
+                    if abs(_line(difference, name, {**values, other: root})[1]) < 1e-12:
+                        return True
+                except (ValueError, ZeroDivisionError, TypeError, NotEvaluableError):
+                    continue
+    return False
 
 
 def _difference(relation: Rel) -> Node:
@@ -316,6 +291,10 @@ def canonical(node: Any) -> Any:
     if isinstance(node, Call):
         if node.name in ("+", "*"):
             return (node.name, tuple(sorted(repr(canonical(item)) for item in _flat(node, node.name))))
+        if node.name in ("gcd", "lcm", "max", "min"):
+            return (node.name, tuple(sorted(repr(canonical(argument)) for argument in node.args)))
+        if node.name in ORDERED:
+            return (node.name, letters_in_order(node))
         return (node.name, tuple(canonical(argument) for argument in node.args))
     if isinstance(node, Num):
         return ("num", node.value)

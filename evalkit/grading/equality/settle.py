@@ -1,9 +1,36 @@
 """What an answer says beside its value: steps before it, approximations behind it, the name of what it is."""
 
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
-from evalkit.grading.latex.nodes import Builder, Call, Node, Num, Quantity, Ratio, Rel, Seq, SetOp, Sym, Text, symbols
+import mpmath
 
+from evalkit.grading.equality.numeric import NotEvaluableError, close, evaluable_calls, evaluate
+from evalkit.grading.equality.renaming import MARKS
+from evalkit.grading.equality.scalars import canonical, decimal, values_equal
+from evalkit.grading.latex.nodes import (
+    Base,
+    Builder,
+    Call,
+    Node,
+    Num,
+    Quantity,
+    Ratio,
+    Rel,
+    Seq,
+    SetOp,
+    Sym,
+    Text,
+    calls,
+    symbols,
+)
+from evalkit.grading.latex.vocabulary import FUNCTIONS
+
+_OPERATORS = MARKS | {
+    "+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative", "norm",
+    "prime", "order", "sub", "cases", "hat", "tilde", "dot", "ddot", "check", "breve", "ring", "arc", "overleftarrow",
+}  # fmt: skip
 _ARITHMETIC = frozenset(
     {"+", "*", "/", "^", "neg", "root", "factorial", "Sum", "Product", "Integral", "Limit", "Derivative"}
 )
@@ -25,6 +52,7 @@ def settle(node: Node) -> Node:
     if isinstance(node, Seq) and len(node.items) == 1 and node.open in ("[", ""):
         return settle(node.items[0])
     if isinstance(node, Seq) and not node.open:
+        node = _residues(node)
         items = [settle(item) for item in node.items]
         first = items[0]
         if isinstance(first, Rel) and nameable(first.args[0]) and not any(isinstance(item, Rel) for item in items[1:]):
@@ -34,6 +62,28 @@ def settle(node: Node) -> Node:
                 items[1:] = [Rel(first.ops, (first.args[0], item)) for item in items[1:]]
         return Seq("", "", tuple(items))
     return node
+
+
+def _residues(node: Seq) -> Seq:
+    """`x \\equiv 2, 5 \\pmod 7` with its modulus behind each residue."""
+    first, last = node.items[0], node.items[-1]
+    if not (isinstance(first, Rel) and first.ops == ("equiv",) and isinstance(last, Quantity)):
+        return node
+    if not last.unit.startswith("pmod") or any(isinstance(item, Rel | Quantity) for item in node.items[1:-1]):
+        return node
+    values = (first.args[1], *node.items[1:-1], last.value)
+    return Seq("", "", tuple(Quantity(value, last.unit) for value in values if not isinstance(value, Quantity)))
+
+
+def list_name(node: Node) -> Node | None:
+    """What a list is called: n in `n = 1, 2`; None where it has no name, or one for each item."""
+    if not (isinstance(node, Seq) and not node.open and node.items):
+        return None
+    first, *rest = node.items
+    named = isinstance(first, Rel) and first.ops[0] == "=" and nameable(first.args[0])
+    return (
+        first.args[0] if named and isinstance(first, Rel) and not any(isinstance(item, Rel) for item in rest) else None
+    )
 
 
 _POINTS = frozenset("ABCDMPQRSV")
@@ -54,17 +104,22 @@ def unchained(node: Node, other: Node) -> Node:
 
 
 def _settled_relation(node: Rel) -> Node:
-    ops, args = list(node.ops), list(node.args)
-    if "->" in ops:
-        last = len(ops) - 1 - ops[::-1].index("->")
-        ops, args = ops[last + 1 :], args[last + 1 :]
+    ops, args = _after_arrow(list(node.ops), list(node.args))
+    ops = ["~" if op in ("sim", "simeq", "cong") and _is_number(args[at + 1]) else op for at, op in enumerate(ops)]
     if "~" in ops:
         at = ops.index("~")
+        if not _approximates(args[at], args[at + 1]):
+            return Rel(tuple(ops), tuple(args))
         if at == 0 and nameable(args[0]) and symbols(args[0]):
             ops[0] = "="
             at = ops.index("~") if "~" in ops else len(ops)
         ops, args = ops[:at], args[: at + 1]
-    if len(ops) > 1 and all(op == "=" for op in ops) and not all(isinstance(name, Sym) for name in args[:-1]):
+    if ops and all(op == "=" for op in ops):
+        if any(_contradict(left, right) for left, right in pairwise(args)):
+            return Rel(("contradicts",), tuple(args))
+        while len(args) > 1 and not nameable(args[0]) and symbols(args[0]) and values_equal(args[0], args[1]):
+            ops, args = ops[1:], args[1:]  # x + x = 2x
+    if len(ops) > 1 and all(op == "=" for op in ops) and not all(_is_name(name) for name in args[:-1]):
         ops, args = ["="], [args[0], args[-1]]
     if len(ops) > 1 and ops[0] == "=" and ops[1] in ("in", "equiv"):
         ops, args = ops[1:], args[1:]
@@ -72,15 +127,90 @@ def _settled_relation(node: Rel) -> Node:
         ops, args = [], args[:1]  # -2 ≠ 0
     if not ops:
         return settle(args[0])
-    if ops == ["in"] and not _is_number_family(args[1]):
-        return settle(args[1])
-    if ops == ["equiv"] and isinstance(args[1], Quantity) and args[1].unit.startswith("pmod") and nameable(args[0]):
-        return args[1]
+    if ops == ["equiv"]:
+        modular = isinstance(args[1], Quantity) and args[1].unit.startswith("pmod")
+        if modular and nameable(args[0]):
+            return args[1]
+        if not modular and is_function(args[0]):
+            ops = ["="]  # P(x) ≡ -1
     return Rel(tuple(ops), tuple(args))
 
 
-def _is_number_family(node: Node) -> bool:
-    return isinstance(node, Sym) and node.name in ("NN",)
+def _is_name(node: Node) -> bool:
+    return isinstance(node, Sym) or (isinstance(node, Call) and node.name in MARKS)
+
+
+def _after_arrow(ops: list[str], args: list[Node]) -> tuple[list[str], list[Node]]:
+    if "->" not in ops:
+        return ops, args
+    last = len(ops) - 1 - ops[::-1].index("->")
+    return ops[last + 1 :], args[last + 1 :]
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, Num) or (isinstance(node, Call) and node.name == "neg" and _is_number(node.args[0]))
+
+
+def _value(node: Node) -> Any:
+    """The number that an expression of known functions is; None for anything else."""
+    if isinstance(node, Text | Seq | Ratio | Base) or not calls(node) <= evaluable_calls() | {"^"} or symbols(node):
+        return None
+    with mpmath.workdps(30):
+        try:
+            value = evaluate(node, {})
+        except NotEvaluableError:
+            return None
+    return None if isinstance(value, mpmath.mpc) or mpmath.isinf(value) else value
+
+
+def _approximates(exact: Node, rounded: Node) -> bool:
+    """Whether what stands behind ≈ can be what stands before it, rounded or cut; True where that cannot be told."""
+    a, b = _value(exact), _value(rounded)
+    if a is None or b is None:
+        return bool(symbols(exact)) or not symbols(rounded)
+    number = decimal(rounded)
+    if number is None:
+        return bool(abs(a - b) <= max(1, abs(a) / 50))
+    unit = mpmath.mpf(10) ** -(number.decimals or 0)
+    return bool(
+        2 * abs(a - b) <= unit * (1 + mpmath.mpf(10) ** -9) or (a * b >= 0 and abs(b) <= abs(a) < abs(b) + unit)
+    )
+
+
+def approximation(node: Node) -> Node | None:
+    """The decimal that a value is said to be about: -0.425 for `\\cos(-2.01) \\approx -0.425`."""
+    if isinstance(node, Rel) and node.ops[-1] == "~" and _is_number(node.args[-1]):
+        return node.args[-1] if _approximates(node.args[-2], node.args[-1]) else None
+    return None
+
+
+def _contradict(left: Node, right: Node) -> bool:
+    """Whether an equation of two numbers is false: 1 + 2 = 6."""
+    if isinstance(left, Quantity) or isinstance(right, Quantity):
+        return False
+    a, b = _value(left), _value(right)
+    if a is None or b is None or close(a, b, 20):
+        return False
+    return decimal(right) is None or not _approximates(left, right)
+
+
+def members(gold: Node, answer: Node) -> tuple[Node, Node]:
+    """`x \\in S` as S where the other is a set as well, or says the same of x: what stands left of the sign counts."""
+    belongs = [isinstance(node, Rel) and node.ops == ("in",) for node in (gold, answer)]
+    if isinstance(gold, Rel) and isinstance(answer, Rel) and all(belongs):
+        return (
+            (gold.args[1], answer.args[1]) if canonical(gold.args[0]) == canonical(answer.args[0]) else (gold, answer)
+        )
+    if isinstance(gold, Rel) and belongs[0] and _is_variable(gold.args[0]) and not isinstance(answer, Rel):
+        return gold.args[1], answer
+    if isinstance(answer, Rel) and belongs[1] and _is_variable(answer.args[0]) and not isinstance(gold, Rel):
+        return gold, answer.args[1]
+    return gold, answer
+
+
+def _is_variable(node: Node) -> bool:
+    """Whether a node is a name, or a tuple or product of names: x, (a, b)."""
+    return isinstance(node, Sym) or (isinstance(node, Seq) and all(isinstance(item, Sym) for item in node.items))
 
 
 def nameable(node: Node) -> bool:
@@ -101,6 +231,8 @@ def nameable(node: Node) -> bool:
         if node.name == "^":
             inverse = node.args[1] == Call("neg", (Num(Fraction(1)),))
             return isinstance(node.args[0], Sym) and (inverse or node.args[0].name in ("sigma", "chi"))
+        if node.name == "Derivative":
+            return nameable(node.args[0]) and not isinstance(node.args[0], Call)
         return node.name not in _ARITHMETIC and bool(symbols(node) or node.args)
     return isinstance(node, SetOp)
 
@@ -131,5 +263,5 @@ def _sum_of_names(node: Node) -> bool:
 
 
 def is_function(node: Node) -> bool:
-    """Whether a node is a function with its argument, f(x)."""
-    return isinstance(node, Call) and node.name not in _ARITHMETIC
+    """Whether a node is a named function with its argument, f(x) or u(x, t); |x|, sin x and \\vec a are none."""
+    return isinstance(node, Call) and node.name not in _OPERATORS | FUNCTIONS

@@ -1,14 +1,36 @@
 """LaTeX commands, functions and environments of the answer parser."""
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from evalkit.grading.latex.differentials import derivative, differential_starts, integral
-from evalkit.grading.latex.nodes import Call, Matrix, Node, Num, ParseError, PlusMinus, Quantity, Rel, Seq, Sym, Text
-from evalkit.grading.latex.vocabulary import ACCENTS, CURRENCIES, FONTS, FUNCTIONS, MATRICES, PREFIX_FUNCTIONS, SILENT
-
-if TYPE_CHECKING:
-    from evalkit.grading.latex.atoms import AtomParser
+from evalkit.grading.latex.cursor import Cursor
+from evalkit.grading.latex.nodes import (
+    Call,
+    Matrix,
+    Node,
+    Num,
+    ParseError,
+    PlusMinus,
+    Quantity,
+    Rel,
+    Seq,
+    Sym,
+    Text,
+    number,
+    symbols,
+)
+from evalkit.grading.latex.suffixes import script
+from evalkit.grading.latex.vocabulary import (
+    ACCENTS,
+    CURRENCIES,
+    FONT_COMMANDS,
+    FONT_SWITCHES,
+    FUNCTIONS,
+    GREEK,
+    MARKS,
+    MATRICES,
+    PREFIX_FUNCTIONS,
+    is_wrapper,
+)
 
 _BIG = {"sum": "Sum", "prod": "Product", "int": "Integral", "lim": "Limit", "iint": "Integral", "oint": "Integral"}
 _BLACKBOARD = {"R": "RR", "Z": "ZZ", "N": "NN", "Q": "QQ", "C": "CC"}
@@ -46,103 +68,120 @@ _DELIMITED = {
 _DOTS = {"ldots", "cdots", "dots", "dotsc", "dotsb", "vdots", "ddots"}
 
 
-def parse_command(parser: "AtomParser", command: str) -> Node:
+def parse_command(cursor: Cursor, command: str) -> Node:
     """The node that a command begins; its token has been read."""
     name = command[1:]
     if name == "frac":
-        return derivative(parser, Call("/", (argument(parser), argument(parser))))
+        return derivative(cursor, Call("/", (argument(cursor), argument(cursor))))
     if name in ("binom", "dbinom", "tbinom"):
-        return Call("binom", (argument(parser), argument(parser)))
+        return Call("binom", (argument(cursor), argument(cursor)))
     if name in ("sqrt", "cbrt"):
-        return root(parser, name)
+        return root(cursor, name)
     if name in FUNCTIONS or name in ("max", "min"):
-        return parse_function(parser, name, prefix=name in PREFIX_FUNCTIONS)
+        return parse_function(cursor, name, prefix=name in PREFIX_FUNCTIONS)
     if name in _DELIMITED:
-        return parser.bars_to(*_DELIMITED[name])
+        return cursor.bars_to(*_DELIMITED[name])
     if name in ("{", "langle", "lbrace", "lbrack", "lparen"):
-        return parser.enclosed(command)
+        return cursor.enclosed(command)
     if name in ("infty",):
         return Sym("oo")
     if name in ("emptyset", "varnothing", "O"):
         return Sym("emptyset")
     if name == "mathbb" or name == "Bbb":
-        return Sym(_BLACKBOARD.get(letters := plain_letters(parser), letters))
+        return Sym(_BLACKBOARD.get(letters := plain_letters(cursor), letters))
     if name in _BIG:
-        return big_operator(parser, _BIG[name], name)
-    if name in ("overline", "bar"):
-        return Call("bar", (argument(parser),))
-    if name in ACCENTS:
-        letters = plain_letters(parser)
-        return parser.number(letters) if letters.isdigit() else Sym(letters)
-    if name in FONTS:
-        return font(parser)
-    if name in SILENT:
-        return parser.power()
+        return big_operator(cursor, _BIG[name], name)
+    if name in ("overline", "bar") or name in ACCENTS:
+        return accented(cursor, ACCENTS.get(name, "bar"))
+    if name in FONT_COMMANDS:
+        return font(cursor)
+    if name in MARKS:
+        return (
+            Call(MARKS[name], (cursor.product() if name != "square" else cursor.power(),))
+            if cursor.can_start(cursor.token)
+            else Sym(name)
+        )
+    if name in FONT_SWITCHES:
+        return cursor.power()
     if name in CURRENCIES or command in CURRENCIES:
-        return Quantity(parser.signed(), CURRENCIES.get(command, command))
+        return Quantity(cursor.signed(), CURRENCIES.get(command, command))
     if name in _DOTS:
         return Sym("...")
     if name in ("pm", "mp"):
-        return PlusMinus(None, parser.product(), 1 if name == "pm" else -1)
+        return PlusMinus(None, cursor.product(), 1 if name == "pm" else -1)
     if name in ("exponentialE",):
         return Sym("e")
     if name in ("imaginaryI", "imath", "jmath"):
         return Sym("i")
     if name == "ceil" or name == "floor":
-        return parse_function(parser, name, prefix=True)
+        return parse_function(cursor, name, prefix=True)
     if name in ("partial", "nabla", "ell", "hbar", "aleph", "Re", "Im", "wp", "prime", "star", "top"):
         return Sym(name)
     if name in ("therefore", "because", "forall", "exists", "neg", "lnot", "underbrace", "not", "bigl", "hline"):
         if name in ("therefore", "because"):
-            return parser.relation()
+            return cursor.relation()
         raise ParseError(f"\\{name}")
     if name in ("color", "textcolor", "colorbox"):
-        argument(parser)
-        return parser.power()
+        argument(cursor)
+        return cursor.power()
     if name in ("dots", "cdot"):
         return Sym("...")
     if not name[:1].isalpha():
-        if parser.token is None:
+        if cursor.token is None:
             raise ParseError(f"\\{name} where a value is due")
-        return parser.power()
+        return cursor.power()
     for spacing in ("quad", "qquad"):
         if name.startswith(spacing) and len(name) > len(spacing):
-            parser.push_back(name[len(spacing) :])
-            return parser.power()
-    return Sym(name.removeprefix("var"))
+            cursor.push_back(name[len(spacing) :])
+            return cursor.power()
+    name = name.removeprefix("var")
+    return cursor.letter(name) if name in GREEK else Sym(name)
 
 
-def argument(parser: "AtomParser") -> Node:
+def accented(cursor: Cursor, accent: str) -> Node:
+    """A letter with its mark; the unit vectors \\hat{i}, and \\overline{AB} as the segment between two points."""
+    above = argument(cursor)
+    if accent == "hat" and above in (Sym("i"), Sym("j"), Sym("k")):
+        return above
+    if accent in ("dot", "ddot") and isinstance(above, Sym | Call):
+        return Call("Derivative", (above, Sym("t"), number("1" if accent == "dot" else "2")))
+    ends = isinstance(above, Call) and above.name == "*" and all(isinstance(end, Sym) for end in above.args)
+    if accent == "bar" and ends and "".join(sorted(symbols(above))).isupper():
+        return Call("segment", (above,))
+    return Call(accent, (above,))
+
+
+def argument(cursor: Cursor) -> Node:
     """A LaTeX argument: a group, or one character (`\\frac34`, `\\frac1{72}`)."""
-    token = parser.token
+    token = cursor.token
     if token is None:
         raise ParseError("an argument is missing")
     if token.value == "{":
-        parser.advance()
-        bars, parser.bars = parser.bars, 0
-        node = parser.choose() or parser.sequence()
-        parser.bars = bars
-        parser.expect("}")
+        cursor.advance()
+        bars, cursor.bars = cursor.bars, 0
+        node = cursor.choose() or cursor.sequence()
+        cursor.bars = bars
+        cursor.expect("}")
         return node
     if token.kind == "num" and len(token.value) > 1:
-        parser.tokens[parser.at] = token._replace(value=token.value[1:])
-        return parser.number(token.value[0])
+        cursor.tokens[cursor.at] = token._replace(value=token.value[1:])
+        return number(token.value[0])
     if token.kind == "word" and len(token.value) > 1:
-        parser.tokens[parser.at] = token._replace(value=token.value[1:])
+        cursor.tokens[cursor.at] = token._replace(value=token.value[1:])
         return Sym(token.value[0])
     if token.value in ("-", "+"):
-        return parser.signed()
-    return parser.atom()
+        return cursor.signed()
+    return cursor.atom()
 
 
-def plain_letters(parser: "AtomParser") -> str:
+def plain_letters(cursor: Cursor) -> str:
     """The letters of a group such as {AB} or {R}."""
-    if not parser.accept("{"):
-        return parser.advance().value.lstrip("\\")
+    if not cursor.accept("{"):
+        return cursor.advance().value.lstrip("\\")
     letters = ""
     depth = 1
     while depth:
-        token = parser.advance()
+        token = cursor.advance()
         depth += (token.value == "{") - (token.value == "}")
         letters += token.value if token.value not in "{}" else ""
         if len(letters) > 60:
@@ -150,13 +189,13 @@ def plain_letters(parser: "AtomParser") -> str:
     return letters.lstrip("\\")
 
 
-def font(parser: "AtomParser") -> Node:
+def font(cursor: Cursor) -> Node:
     """\\mathrm{…}, \\mathbf{…}: a letter is that letter, a function's name the function, a longer run words."""
-    token = parser.token
+    token = cursor.token
     if token is None or token.value != "{":
-        return parser.power()
-    inside = parser.peek()
-    after = parser.peek(2)
+        return cursor.power()
+    inside = cursor.peek()
+    after = cursor.peek(2)
     if (
         inside is not None
         and inside.kind == "word"
@@ -164,120 +203,120 @@ def font(parser: "AtomParser") -> Node:
         and after.value == "}"
         and len(inside.value) > 1
     ):
-        parser.at += 3
+        cursor.at += 3
         if inside.value in FUNCTIONS:
-            return parse_function(parser, inside.value, prefix=inside.value in PREFIX_FUNCTIONS)
+            return parse_function(cursor, inside.value, prefix=inside.value in PREFIX_FUNCTIONS)
         if inside.value.isupper() and len(inside.value) <= 4:
-            parser.push_back(inside.value)
-            return parser.power()
+            cursor.push_back(inside.value)
+            return cursor.power()
         return Text(inside.value)
-    start = parser.at
+    start = cursor.at
     try:
-        parser.advance()
-        return parser.group()
+        cursor.advance()
+        return cursor.group()
     except ParseError:
-        parser.at = start
+        cursor.at = start
         words = ""
-        parser.advance()
-        while not parser.accept("}"):
-            words += (" " if parser.token is not None and parser.token.spaced else "") + parser.advance().value
+        cursor.advance()
+        while not cursor.accept("}"):
+            words += (" " if cursor.token is not None and cursor.token.spaced else "") + cursor.advance().value
         return Text(words.strip())
 
 
-def root(parser: "AtomParser", name: str) -> Node:
+def root(cursor: Cursor, name: str) -> Node:
     degree: Node = Num(Fraction(3 if name == "cbrt" else 2))
-    if name == "sqrt" and parser.accept("["):
-        degree = parser.sum()
-        parser.expect("]")
-    token = parser.token
+    if name == "sqrt" and cursor.accept("["):
+        degree = cursor.sum()
+        cursor.expect("]")
+    token = cursor.token
     if token is not None and token.value == "(":
-        radicand: Node = parser.atom()
+        radicand: Node = cursor.atom()
     elif token is not None and token.kind == "num":
-        parser.advance()
-        radicand = parser.number(token.value)
+        cursor.advance()
+        radicand = number(token.value)
     else:
-        radicand = argument(parser)
+        radicand = argument(cursor)
     return Call("root", (radicand, degree))
 
 
-def parse_function(parser: "AtomParser", name: str, *, prefix: bool) -> Node:
+def parse_function(cursor: Cursor, name: str, *, prefix: bool) -> Node:
     """A named function with its subscript, power and argument."""
     name = _ALIASES.get(name, name)
     if name in ("sqrt", "cbrt"):
-        return root(parser, name)
+        return root(cursor, name)
     base: Node | None = None
     power: Node | None = None
     while True:
-        if power is None and parser.accept("^"):
-            power = parser.script()
-        elif base is None and parser.accept("_"):
-            base = parser.script()
+        if power is None and cursor.accept("^"):
+            power = script(cursor)
+        elif base is None and cursor.accept("_"):
+            base = script(cursor)
         else:
             break
     if name in ("max", "min", "gcd", "lcm", "binom", "mod") or not prefix:
-        items = parser.power_argument()
+        items = cursor.power_argument()
         node: Node = Call(name, items[0].items if len(items) == 1 and isinstance(items[0], Seq) else items)
         return node
     if isinstance(power, Call) and power.name == "neg" and power.args == (Num(Fraction(1)),):
         name, power = _INVERSE.get(name, name), None
-    inner = function_argument(parser)
+    inner = function_argument(cursor)
     node = Call("log", (inner, base)) if name == "log" and base is not None else Call(name, (inner,))
     return Call("^", (node, power)) if power is not None else node
 
 
-def function_argument(parser: "AtomParser") -> Node:
+def function_argument(cursor: Cursor) -> Node:
     """The bracketed argument, or the product that follows up to the next function, sign or relation."""
-    token = parser.token
+    token = cursor.token
     if token is None:
         raise ParseError("a function without an argument")
     if token.value in ("(", "[", "{"):
         closing = {"(": ")", "[": "]", "{": "}"}[token.value]
-        parser.advance()
-        bars, parser.bars = parser.bars, 0
-        inner = parser.sequence()
-        parser.bars = bars
-        parser.expect(closing)
+        cursor.advance()
+        bars, cursor.bars = cursor.bars, 0
+        inner = cursor.sequence()
+        cursor.bars = bars
+        cursor.expect(closing)
         return inner
-    node = parser.signed() if token.value in ("-", "+") else parser.power()
-    while (token := parser.token) is not None and not (parser.integrals and differential_starts(parser)):
+    node = cursor.signed() if token.value in ("-", "+") else cursor.power()
+    while (token := cursor.token) is not None and not (cursor.integrals and differential_starts(cursor)):
         is_name = (
             token.kind == "num"
             or (token.kind == "word" and len(token.value) <= 2)
             or (
                 token.kind == "cmd"
                 and token.value[1:] not in FUNCTIONS
-                and parser.can_start(token)
+                and cursor.can_start(token)
                 and token.value not in ("\\{", "\\langle")
             )
         )
         if token.value == "/":
-            parser.advance()
-            node = Call("/", (node, parser.power()))
-        elif is_name and parser.can_start(token) and token.value not in FUNCTIONS and not parser.is_connector(token):
-            node = Call("*", (node, parser.power()))
+            cursor.advance()
+            node = Call("/", (node, cursor.power()))
+        elif is_name and cursor.can_start(token) and token.value not in FUNCTIONS and not cursor.is_connector(token):
+            node = Call("*", (node, cursor.power()))
         else:
             return node
     return node
 
 
-def big_operator(parser: "AtomParser", kind: str, name: str) -> Node:
+def big_operator(cursor: Cursor, kind: str, name: str) -> Node:
     """Sum, product, integral or limit with its bounds and body: kept as it is, evaluated later where it can be."""
     lower: Node = Text("")
     upper: Node = Text("")
-    while parser.token is not None and parser.token.value in ("_", "^"):
-        if parser.advance().value == "_":
-            lower = bound(parser)
+    while cursor.token is not None and cursor.token.value in ("_", "^"):
+        if cursor.advance().value == "_":
+            lower = bound(cursor)
         else:
-            upper = bound(parser)
-    return integral(parser, lower, upper) if name == "int" else Call(kind, (parser.product(), lower, upper))
+            upper = bound(cursor)
+    return integral(cursor, lower, upper) if name == "int" else Call(kind, (cursor.product(), lower, upper))
 
 
-def bound(parser: "AtomParser") -> Node:
-    if parser.accept("{"):
-        node = parser.relation()
-        parser.expect("}")
+def bound(cursor: Cursor) -> Node:
+    if cursor.accept("{"):
+        node = cursor.relation()
+        cursor.expect("}")
         return node
-    return parser.script() or Text("")
+    return script(cursor) or Text("")
 
 
 def _pieces(rows: list[tuple[Node, ...]]) -> tuple[Node, ...]:
@@ -288,29 +327,29 @@ def _pieces(rows: list[tuple[Node, ...]]) -> tuple[Node, ...]:
     return tuple(part for pair in pairs for part in pair)
 
 
-def parse_environment(parser: "AtomParser", name: str) -> Node:
+def parse_environment(cursor: Cursor, name: str) -> Node:
     """A matrix; `cases`, `align` and their like as the list of their lines."""
     name = name.rstrip("*")
     if name == "array":
-        plain_letters(parser) if parser.token is not None and parser.token.value == "{" else None
-    in_matrix, parser.in_matrix = parser.in_matrix, True
-    builder, parser.in_set_builder = parser.in_set_builder, False
-    bars, parser.bars = parser.bars, 0
+        plain_letters(cursor) if cursor.token is not None and cursor.token.value == "{" else None
+    in_matrix, cursor.in_matrix = cursor.in_matrix, True
+    builder, cursor.in_set_builder = cursor.in_set_builder, False
+    bars, cursor.bars = cursor.bars, 0
     rows: list[list[Node]] = [[]]
-    while parser.token is not None and parser.token.kind != "end":
-        if parser.accept("\\\\", "\\cr"):
-            if parser.accept("["):
-                while not parser.accept("]"):
-                    parser.advance()
+    while cursor.token is not None and cursor.token.kind != "end":
+        if cursor.accept("\\\\", "\\cr"):
+            if cursor.accept("["):
+                while not cursor.accept("]"):
+                    cursor.advance()
             rows.append([])
-        elif parser.accept("&", "\\hline"):
+        elif cursor.accept("&", "\\hline"):
             continue
         else:
-            rows[-1].append(parser.sequence())
-    parser.in_matrix, parser.in_set_builder, parser.bars = in_matrix, builder, bars
-    if parser.token is None:
+            rows[-1].append(cursor.sequence())
+    cursor.in_matrix, cursor.in_set_builder, cursor.bars = in_matrix, builder, bars
+    if cursor.token is None:
         raise ParseError(f"\\begin{{{name}}} has no end")
-    parser.advance()
+    cursor.advance()
     filled = [tuple(row) for row in rows if row]
     if not filled:
         raise ParseError("an empty environment")
@@ -320,5 +359,105 @@ def parse_environment(parser: "AtomParser", name: str) -> Node:
         return Seq("", "", tuple(row[0] for row in filled)) if len(filled) > 1 else filled[0][0]
     if len({len(row) for row in filled}) != 1:
         raise ParseError("rows of unequal length")
+    if all(len(row) == 1 and isinstance(row[0], Rel) for row in filled):
+        return Seq("", "", tuple(row[0] for row in filled))  # equations below each other
     matrix = Matrix(tuple(filled))
     return Call("det", (matrix,)) if name == "vmatrix" else matrix
+
+
+# integrals and derivatives: which `dx` belongs to them, and what it applies to
+
+_D = Sym("d")
+_DIFFERENTIALS = (_D, Sym("partial"))
+_ONE = Num(Fraction(1))
+
+
+def derivative(cursor: Cursor, fraction: Call) -> Node:
+    """`\\frac{d}{dx}` with the product that follows, and `\\frac{d^2y}{dx^2}`, as Derivative(what, x, order); another
+    fraction as it is.
+    """
+    above, below = (_factors(part) for part in fraction.args)
+    order: Node = _ONE
+    first = above[0]
+    if isinstance(first, Call) and first.name == "^":
+        first, order = first.args
+    whole = isinstance(order, Num) and order.value.denominator == 1 and 0 < order.value < 10
+    if first not in _DIFFERENTIALS or len(above) > 2 or len(below) != 2 or below[0] != first or not whole:
+        return fraction
+    variable = below[1]
+    if order != _ONE:
+        matches = isinstance(variable, Call) and variable.name == "^" and variable.args[1] == order
+        variable = variable.args[0] if matches and isinstance(variable, Call) else order
+    if not isinstance(variable, Sym):
+        return fraction
+    if len(above) == 2:
+        return Call("Derivative", (above[1], variable, order))
+    return Call("Derivative", (cursor.product(), variable, order)) if cursor.can_start(cursor.token) else fraction
+
+
+def differential_starts(cursor: Cursor) -> bool:
+    """Whether `dx` or `\\mathrm{d}x` stands here, which ends a function's argument in an integral."""
+    token, after = cursor.token, cursor.peek()
+    if token is None or (after is None and token.kind != "word"):
+        return False
+    if is_wrapper(token.value):
+        inside = [ahead.value if (ahead := cursor.peek(n)) is not None else "" for n in (1, 2, 3)]
+        return inside[0] == "d" or inside == ["{", "d", "}"]
+    return token.kind == "word" and token.value[0] == "d" and (len(token.value) == 2 or token.value == "d")
+
+
+def integral(cursor: Cursor, lower: Node, upper: Node) -> Node:
+    """Integral(body, lower, upper, variable) and the factors behind its `dx`; without a `dx` it has no variable."""
+    cursor.integrals += 1
+    first = cursor.product()
+    start = cursor.at
+    total: Node | None = None
+    term, minus = first, False
+    result: Node | None = None
+    while result is None:
+        split = _split(term)
+        piece = term if split is None else split[0]
+        piece = Call("neg", (piece,)) if minus else piece
+        total = piece if total is None else Call("+", (total, piece))
+        if split is not None:
+            result = Call("Integral", (total, lower, upper, split[1]))
+            for factor in split[2]:
+                result = Call("*", (result, factor))
+        elif cursor.token is not None and cursor.token.value in ("+", "-") and cursor.can_start(cursor.peek()):
+            minus = cursor.advance().value == "-"
+            term = cursor.product()
+        else:
+            break
+    cursor.integrals -= 1
+    if result is None:
+        cursor.at = start
+        return Call("Integral", (first, lower, upper))
+    return result
+
+
+def _split(term: Node) -> tuple[Node, Sym, list[Node]] | None:
+    """(integrand, variable, what follows) of `f(x) dx …` or `\\frac{f(x) dx}{g(x)} …`; None without a differential."""
+    factors = _factors(term)
+    for at, factor in enumerate(factors):
+        after = factors[at + 1] if at + 1 < len(factors) else None
+        if factor == _D and isinstance(after, Sym):
+            return _product(factors[:at]), after, factors[at + 2 :]
+        if isinstance(factor, Call) and factor.name == "/" and (above := _split(factor.args[0])) is not None:
+            numerator = _product([above[0], *above[2]])
+            return _product([*factors[:at], Call("/", (numerator, factor.args[1]))]), above[1], factors[at + 1 :]
+    return None
+
+
+def _factors(node: Node) -> list[Node]:
+    if isinstance(node, Call) and node.name == "*":
+        return _factors(node.args[0]) + _factors(node.args[1])
+    if isinstance(node, Call) and node.name == "neg":
+        return [Num(Fraction(-1)), *_factors(node.args[0])]
+    return [node]
+
+
+def _product(factors: list[Node]) -> Node:
+    result: Node = factors[0] if factors else _ONE
+    for factor in factors[1:]:
+        result = Call("*", (result, factor))
+    return result

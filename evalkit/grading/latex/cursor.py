@@ -1,4 +1,4 @@
-"""The cursor over an answer's tokens."""
+"""The cursor over an answer's tokens, and the grammar that the modules around the parser call back into."""
 
 from abc import ABC, abstractmethod
 
@@ -54,6 +54,8 @@ class Cursor(ABC):
         self.depth = 0
         self.bars = 0
         self.integrals = 0
+        self.right_side = False
+        self.scripts = 0
         self.in_matrix = False
         self.in_set_builder = False
 
@@ -68,7 +70,7 @@ class Cursor(ABC):
         return self.tokens[self.at - 1] if self.at else None
 
     def peek(self, ahead: int = 1) -> Token | None:
-        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else None
+        return self.tokens[self.at + ahead] if 0 <= self.at + ahead < len(self.tokens) else None
 
     def advance(self) -> Token:
         token = self.token
@@ -109,6 +111,24 @@ class Cursor(ABC):
     def mixed(self) -> Node: ...
     @abstractmethod
     def atom(self) -> Node: ...
+    @abstractmethod
+    def power(self) -> Node: ...
+    @abstractmethod
+    def letter(self, name: str) -> Node: ...
+    @abstractmethod
+    def primed(self, node: Node, order: int) -> Node: ...
+    @abstractmethod
+    def group(self) -> Node: ...
+    @abstractmethod
+    def choose(self) -> Node | None: ...
+    @abstractmethod
+    def enclosed(self, opening: str) -> Node: ...
+    @abstractmethod
+    def bars_to(self, closing: str, name: str) -> Node: ...
+    @abstractmethod
+    def power_argument(self) -> tuple[Node, ...]: ...
+    @abstractmethod
+    def push_back(self, rest: str) -> None: ...
     @abstractmethod
     def is_connector(self, token: Token) -> bool: ...
 

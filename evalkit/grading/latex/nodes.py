@@ -103,13 +103,25 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A value with the conditions it is stated under: `2^n, n > 1`. `strict`: said with "if", so it holds only then;
+    `quantified`: the variables that are said to take every value.
+    """
+
+    value: "Node"
+    conditions: tuple["Node", ...]
+    strict: bool = False
+    quantified: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Words."""
 
     words: str
 
 
-Node = Num | Sym | Call | PlusMinus | Seq | Rel | SetOp | Builder | Matrix | Quantity | Base | Ratio | Text
+Node = Num | Sym | Call | PlusMinus | Seq | Rel | SetOp | Builder | Matrix | Quantity | Base | Ratio | Given | Text
 
 
 def substituted(node: Any, values: Mapping["Sym", "Node"]) -> Any:
@@ -124,20 +136,66 @@ def substituted(node: Any, values: Mapping["Sym", "Node"]) -> Any:
     return replace(node, **changed)  # type: ignore[type-var]
 
 
+def children(node: Any) -> tuple["Node", ...]:
+    """The parts of a node, in the order written."""
+    kind = type(node)
+    if kind is Call or kind is Rel or kind is SetOp:
+        return node.args  # type: ignore[no-any-return]
+    if kind is Seq:
+        return node.items  # type: ignore[no-any-return]
+    if kind is Quantity:
+        return (node.value,)
+    if kind is PlusMinus:
+        return (node.right,) if node.left is None else (node.left, node.right)
+    if kind is Matrix:
+        return tuple(entry for row in node.rows for entry in row)
+    if kind is Ratio:
+        return node.parts  # type: ignore[no-any-return]
+    if kind is Builder:
+        return (node.element, node.condition)
+    return (node.value, *node.conditions) if kind is Given else ()
+
+
 def leaves(node: Any) -> Iterator[Any]:
-    """The symbols and numbers of a tree."""
-    if isinstance(node, tuple):
-        for item in node:
-            yield from leaves(item)
-    elif isinstance(node, Sym | Num):
-        yield node
-    elif is_dataclass(node):
-        for field in fields(node):
-            yield from leaves(getattr(node, field.name))
+    """The symbols and numbers of a tree, or of several."""
+    stack = list(node) if isinstance(node, tuple) else [node]
+    while stack:
+        item = stack.pop()
+        if type(item) is Sym or type(item) is Num:
+            yield item
+        else:
+            stack.extend(children(item))
+
+
+def nodes_of(node: Any) -> Iterator[Call]:
+    """The functions and operators of a tree, itself included, or of several."""
+    stack = list(node) if isinstance(node, tuple) else [node]
+    while stack:
+        item = stack.pop()
+        if type(item) is Call:
+            yield item
+        stack.extend(children(item))
+
+
+def calls(node: Any) -> frozenset[str]:
+    """The names of the functions and operators of a tree."""
+    return frozenset(call.name for call in nodes_of(node))
 
 
 class ParseError(Exception):
     """The text is no mathematics that this grader reads."""
+
+
+def number(text: str) -> Num:
+    """The number that a text writes. Raises ParseError where it is too long."""
+    if len(text) > 2000:
+        raise ParseError("a number of more than 2,000 digits")
+    mantissa, _, exponent = text.lower().partition("e")
+    if exponent and abs(int(exponent)) > 5000:
+        raise ParseError("an exponent beyond 5,000")
+    value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    decimals = len(mantissa.partition(".")[2]) if "." in mantissa and not exponent else None
+    return Num(value, decimals, len(mantissa.replace(".", "").lstrip("0")) if decimals is not None else 0)
 
 
 CONSTANTS = ("pi", "e", "i", "oo")
@@ -147,24 +205,11 @@ def symbols(node: Node) -> frozenset[str]:
     """The free variables of an expression."""
     if isinstance(node, Sym):
         return frozenset() if node.name in CONSTANTS else frozenset((node.name,))
-    if isinstance(node, Call):
-        bound = frozenset[str]()
-        if node.name in ("Sum", "Product", "Limit") and len(node.args) == 3:
-            lower = node.args[1]
-            first = getattr(lower, "args", (None,))[0]
-            bound = frozenset((first.name,)) if isinstance(first, Sym) else bound
-        return frozenset().union(*(symbols(argument) for argument in node.args)) - bound
-    parts: tuple[Any, ...] = ()
-    if isinstance(node, PlusMinus):
-        parts = (node.right, *((node.left,) if node.left is not None else ()))
-    elif isinstance(node, Quantity):
-        parts = (node.value,)
-    elif isinstance(node, Seq):
-        parts = node.items
-    elif isinstance(node, Ratio):
-        parts = node.parts
-    elif isinstance(node, Matrix):
-        parts = tuple(entry for row in node.rows for entry in row)
-    elif hasattr(node, "args"):
-        parts = node.args
-    return frozenset().union(*(symbols(part) for part in parts)) if parts else frozenset()
+    parts = children(node)
+    if not parts or isinstance(node, Builder):
+        return frozenset()
+    names = frozenset().union(*map(symbols, parts))
+    if isinstance(node, Call) and node.name in ("Sum", "Product", "Limit") and len(node.args) == 3:
+        first = getattr(node.args[1], "args", (None,))[0]
+        names -= {first.name} if isinstance(first, Sym) else set()
+    return names

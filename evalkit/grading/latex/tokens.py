@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from evalkit.grading.latex.nodes import ParseError
+from evalkit.grading.latex.vocabulary import TEXT_COMMANDS
 
 MAX_CHARS = 4000
 MAX_TOKENS = 3000
@@ -125,12 +126,12 @@ _EATEN_LETTER = {"\x0c": r"\f", "\x08": r"\b", "\t": r"\t", "\r": r"\r", "\x07":
 
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|~|\\[ ,;:!>/]|\\(?:q?quad|enspace|thinspace|space|displaystyle|textstyle|limits|nolimits"
-    r"|left|right|mleft|mright|"
+    r"|left|right|middle|mleft|mright|"
     r"[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{[^{}]*\}|hspace\*?\{[^{}]*\}|tag\{[^{}]*\}"
     r"|label\{[^{}]*\})(?![A-Za-z]))+)"
-    r"|(?P<num>\d+(?:\.\d+)?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
-    r"|(?P<text>\\(?:text|mbox|textnormal|textrm|textbf|textit|textsf|texttt|hbox|emph|textmd|textup"
-    r"|textsc)\*?\s*\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
+    r"|(?P<num>\d+(?:\.\d+|\.(?=\s*[*/]))?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
+    rf"|(?P<text>\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\*?\s*"
+    r"\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
     r"|(?P<env>\\(?:begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\})"
     r"|(?P<cmd>\\[A-Za-z]+|\\.)"
     r"|(?P<word>[A-Za-z]+)"
@@ -149,11 +150,14 @@ _REPEATING = re.compile(
 
 
 class Token(NamedTuple):
-    """`kind`: num, text, begin, end, cmd, word, op. `spaced`: whether white space stands before it."""
+    """`kind`: num, text, begin, end, cmd, word, op. `spaced`: whether white space stands before it; `gap`: whether
+    that is a wide space or a new line outside all brackets, which keeps two answers apart.
+    """
 
     kind: str
     value: str
     spaced: bool
+    gap: bool = False
 
 
 def clean(text: str) -> str:
@@ -204,7 +208,7 @@ def _repeating(match: re.Match[str]) -> str:
 def _thin(match: re.Match[str]) -> str:
     """`1 000` is one number where what stands before is one to three digits, or a group of three after a space."""
     before = match.string[max(0, match.start() - 40) : match.start()]
-    return "" if re.search(r"(?<![\d.,])\d{1,3}(?:(?:\\[!,;: ]|\s|~){1,2}\d{3})*$", before) else match[0]
+    return "" if re.search(r"(?<![\d.])\d{1,3}(?:(?:\\[!,;: ]|\s|~){1,2}\d{3})*$", before) else match[0]
 
 
 def _one(char: str) -> str:
@@ -241,22 +245,31 @@ def join_thousands(text: str, *, in_brackets: bool) -> str:
     )
 
 
+_GAP = re.compile(r"\\q?quad|\n|\\hfill|(?:\\[;: ]\s*){2}")
+_DEEPER = frozenset({"{", "(", "[", "\\{", "\\langle", "\\lbrace"})
+_HIGHER = frozenset({"}", ")", "]", "\\}", "\\rangle", "\\rbrace"})
+
+
 def tokenize(text: str) -> list[Token]:
     """The tokens of a cleaned text. Raises ParseError where there are too many."""
     tokens: list[Token] = []
-    spaced = False
+    spaced = gap = False
+    depth = 0
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "op"
         if kind == "space":
             spaced = True
+            gap = gap or _GAP.search(match[0]) is not None
             continue
         if match["text"] is not None:
-            tokens.append(Token("text", match["inner"], spaced))
+            kind, value = "text", match["inner"]
         elif match["env"] is not None:
-            tokens.append(Token("begin" if match[0].startswith("\\b") else "end", match["name"], spaced))
+            kind, value = "begin" if match[0].startswith("\\b") else "end", match["name"]
         else:
-            tokens.append(Token(kind, match[0], spaced))
-        spaced = False
+            value = match[0]
+        tokens.append(Token(kind, value, spaced, gap and not depth))
+        depth += (value in _DEEPER or kind == "begin") - (value in _HIGHER or kind == "end")
+        spaced = gap = False
         if len(tokens) > MAX_TOKENS:
             raise ParseError("too many symbols")
     return tokens

@@ -59,7 +59,11 @@ _define(
 )
 _define("time", s__sec__second="1", min__minute="60", h__hr__hour="3600", day="86400", week="604800", ms="0.001")
 _define(
-    "length3", L__liter__litre="0.001", ml__mL__milliliter="0.000001", gallon="0.003785411784", quart="0.000946352946"
+    "length3",
+    L__l__liter__litre="0.001",
+    ml__mL__milliliter="0.000001",
+    gallon="0.003785411784",
+    quart="0.000946352946",
 )
 _define("dollar", dollar__USD__buck="1", cent__penny="0.01")
 for _currency in ("euro", "sterling", "yen", "rupee"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CAPTION = (
     "B minus A in points, paired by problem. Brackets: 95% intervals, run to run (the same problems, new samples) and "
     "over problems (other problems of the same kind). p: two-sided sign-flip permutation test over problems; Holm: "
-    "adjusted for the number of tasks."
+    "adjusted for the number of tasks on which a finding is possible."
 )
 
 
@@ -31,7 +31,7 @@ def _p(value: float) -> str:
 
 def _row(c: "TaskComparison") -> list[str]:
     r = c.result
-    needed = "–" if r.samples_needed is None else str(r.samples_needed)
+    needed = "–" if r.samples_needed is None else f"{'≤ ' if r.needed_is_bound else ''}{r.samples_needed}"
     return [
         markdown_escape(c.title) + (" (across protocols)" if c.differences else ""),
         str(len(r.by_problem)),
@@ -59,9 +59,20 @@ def comparison_markdown(a: str, b: str, compared: "Sequence[TaskComparison]", mo
     lines += [
         "",
         f"n and problems for {target} points: what would show that difference in four of five tries at the 5% level, "
-        "n samples a problem in each run on these problems, or this many problems at the present n.",
+        "n samples per problem in each run on these problems, or this many problems at the present n.",
     ]
+    if any(c.result.needed_is_bound for c in compared):
+        lines += ["≤: one sample per problem does not tell how a second would differ; the number is an upper bound."]
     for c in compared:
+        r = c.result
+        lines += [
+            "",
+            f"{markdown_escape(c.title)}: a difference of {100 * r.seen_run:.1f} points run to run, "
+            f"{100 * r.seen_problems:.1f} over problems, would have been seen with 80% power.",
+        ]
+        if r.a.samples != r.b.samples:
+            fewer = min(r.a.samples, r.b.samples)
+            lines += [f"p: the run with more samples is thinned to n = {fewer}."]
         if c.differences:
             told = markdown_escape("; ".join(c.differences))
             lines += ["", f"{markdown_escape(c.title)}: B was made under another protocol than A: {told}."]

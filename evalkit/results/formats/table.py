@@ -27,7 +27,8 @@ class Cell:
 
     `n` samples for each of `problems`; `truncated` is the share in [0, 1] that was cut. `mark` points to a note of
     the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why there is no z. A
-    published cell has a `source` instead.
+    published cell has a `source` instead. Where the source does not tell its n, `z` is that of one sample per problem
+    and `z_most` that of 64. `seen` is the difference that would have been seen with 80% power, in the metric's unit.
     """
 
     metric: Metric
@@ -39,6 +40,8 @@ class Cell:
     best: bool = False
     significant: bool = False
     z: float | None = None
+    z_most: float | None = None
+    seen: float | None = None
     verdict: str = ""
     not_compared: str = ""
     source: str = ""
@@ -48,7 +51,7 @@ class Cell:
         return self.metric.value
 
     def figure(self) -> str:
-        return figure_text(self.metric.value, self.metric.unit)
+        return self.metric.text or figure_text(self.metric.value, self.metric.unit)
 
     def bars(self) -> list[str]:
         """The 95% half-widths, run to run and over problems: `±1.2`, or `+0.4 −1.9` where the sides differ."""
@@ -64,10 +67,12 @@ class Cell:
         return told
 
     def comparison(self) -> str:
-        """`z=−0.4 within`; empty where there is no published figure."""
-        if not self.verdict:
-            return ""
-        return f"z={self.z:+.1f} {self.verdict}".replace("-", "−") if self.z is not None else self.verdict
+        """`z=−0.4 within (4.0)`; empty where there is no published figure. See the note of the table."""
+        if not self.verdict or self.z is None:
+            return self.verdict
+        most = f" to {self.z_most:+.1f}" if self.z_most is not None else ""
+        seen = f" ({figure_text(self.seen, self.metric.unit)})" if self.verdict == "within" and self.seen else ""
+        return f"z={self.z:+.1f}{most} {self.verdict}{seen}".replace("-", "−")
 
     def text(self) -> str:
         """The whole cell in one line of plain text."""
@@ -136,6 +141,8 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "best": cell.best,
         "significant": cell.significant,
         "z": cell.z,
+        "z_most": cell.z_most,
+        "seen": cell.seen,
         "verdict": cell.verdict,
         "not_compared": cell.not_compared,
         "source": cell.source,

@@ -1,4 +1,7 @@
-"""Runs a Python program as LiveCodeBench's official runner of January 2025 (commit 15808c7) does, faults included.
+"""Runs a Python program as LiveCodeBench's official runner does, faults included.
+
+Either as that of January 2025 (commit 15808c7), or as that of May 2025 and later (commits 16de2a1 to 28fef95), which
+replaces sys.stdin by another object.
 
 All tests run in one process. A stdin program is not run as a script: a closing `if __name__ == '__main__'` is inlined,
 imports are pulled to the front, the rest becomes a function's body, and sys.stdin is replaced. SIGALRM raises an
@@ -54,10 +57,11 @@ def _alarm(_signal: int, _frame: Any) -> None:
 
 
 class Program:
-    """A loaded program: `run(text)` is one test."""
+    """A loaded program: `run()` is one test."""
 
     def __init__(self, prepared: Prepared, kept: dict[str, int], seconds: float) -> None:
         self.prepared, self.kept, self.seconds = prepared, kept, seconds
+        self.newer_stdin = prepared.mode == "lcb-compat-2025-05"
         self.target: Any = None
 
     def load(self) -> None:
@@ -68,6 +72,7 @@ class Program:
             text = f"{_PRELUDE}\n\n{text}"
         module = types.ModuleType("tmp_sol", "")
         module.__dict__.update(self.prepared.prelude)
+        module.__dict__.update({name: None for name in ("quit", "help") if name in self.prepared.prelude})
         with self.alarm():
             exec(compile(text, "<string>", "exec", dont_inherit=True), module.__dict__)
             owner = module.__dict__["Solution"]() if "class Solution" in text else module
@@ -116,13 +121,14 @@ class Program:
         captured.close = lambda: None  # type: ignore[method-assign]
         sys.stdout = captured
         stdin, real_open = sys.stdin, builtins.open
+        replaced: Any = _StdinWithBuffer(text) if self.newer_stdin else io.StringIO(text)
         # the methods are those of the stream that `from sys import stdin` has bound; by hand, for mock.patch takes
         # longer than most tests
         methods = {"read": read, "readlines": read_lines, "readline": read_line}
         try:
             with self.alarm():
                 vars(stdin).update(methods)
-                sys.stdin = io.StringIO(text)
+                sys.stdin = replaced
                 builtins.open = _mocked_open(text)
                 with contextlib.suppress(SystemExit):
                     self.target()
@@ -131,6 +137,39 @@ class Program:
             for name in methods:
                 vars(stdin).pop(name, None)
         return captured.getvalue().encode("utf-8", "surrogatepass")
+
+
+class _Buffer:
+    """The `buffer` of the newer stand-in: `readline` is the first line for ever."""
+
+    def __init__(self, text: str) -> None:
+        self._data = text.encode("utf-8", "surrogatepass")
+
+    def read(self, *_: Any) -> bytes:
+        return self._data
+
+    def readline(self, *_: Any) -> bytes:
+        return self._data.split(b"\n")[0] + b"\n"
+
+
+class _StdinWithBuffer:
+    """The newer runner's stand-in for sys.stdin: it has a buffer, and cannot be iterated over."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text)
+        self.inputs, self.buffer = text, _Buffer(text)
+
+    def read(self, *_: Any) -> str:
+        return self.inputs
+
+    def readline(self, *arguments: Any) -> str:
+        return self._lines.readline(*arguments)
+
+    def readlines(self, *_: Any) -> list[str]:
+        return self.inputs.split("\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lines, name)
 
 
 def serve(prepared: Prepared, kept: dict[str, int]) -> None:
@@ -150,13 +189,13 @@ def serve(prepared: Prepared, kept: dict[str, int]) -> None:
         except Exception as error:
             status, detail = "runtime error", describe(error)
         except BaseException as error:
-            reply(kept["reply"], "died", describe(error))
+            reply(kept["reply"], "ended", describe(error))
             os._exit(1)
         if status == "ok":
             try:
                 status, detail = program.run()
             except BaseException as error:
-                reply(kept["reply"], "died", describe(error))
+                reply(kept["reply"], "ended", describe(error))
                 os._exit(1)
         reply(kept["reply"], status, detail)
 

@@ -7,7 +7,7 @@ import struct
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 1024, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECUREBITS = 1, 38, 28
 _AT_RECURSIVE = 0x8000
@@ -90,7 +90,7 @@ def landlock_abi() -> int:
 
 
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read_file, read_dir
-_WRITE_FILE = 1 << 1
+_FILE_WRITE = 1 << 1 | 1 << 2 | 1 << 14  # write_file, read_file, truncate
 
 
 def landlock(abi: int, writable: str, devices: tuple[str, ...]) -> None:
@@ -100,7 +100,7 @@ def landlock(abi: int, writable: str, devices: tuple[str, ...]) -> None:
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = _syscall("landlock", _LANDLOCK_CREATE, attributes[:size], ctypes.c_size_t(size), 0)
     try:
-        for path, allowed in [("/", _READ), (writable, rights), *((d, _WRITE_FILE | 1 << 2) for d in devices)]:
+        for path, allowed in [("/", _READ), (writable, rights), *((d, rights & _FILE_WRITE) for d in devices)]:
             anchor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             rule = struct.pack("=Qi", allowed, anchor)
             _syscall("landlock", _LANDLOCK_ADD, ruleset, 1, rule, 0)

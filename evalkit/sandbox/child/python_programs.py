@@ -5,7 +5,6 @@ import atexit
 import builtins
 import contextlib
 import functools
-import gc
 import importlib
 import io
 import json
@@ -16,12 +15,14 @@ import threading
 import types
 from typing import Any
 
-from .isolation import keeps_no_state
+from .sharing import NEVER_SHARE, may_share
 from .values import describe, encode
 
 RECURSION_LIMIT, INT_DIGITS = 50_000, 50_000
 _DETAIL_LIMIT = 300
 _BUFFER = 8192
+_MOST_LEFT_MB = 32  # a process whose memory has grown by more serves no other test
+_STREAM_NAMES = ("<stdin>", "<stdout>", "<stderr>")
 OK = b'{"status": "ok", "detail": ""}'  # the reply on most tests, which nobody then needs to write or to parse
 
 # What the official LiveCodeBench runner makes available before a program's own first line, in its order.
@@ -51,15 +52,19 @@ _FINDS_NAMES = {
 
 
 class Prepared:
-    """A program that was compiled and not run. `prelude` are the names that it finds defined."""
+    """A program that was compiled and not run. `prelude` are the names that it finds defined; `shares` says whether
+    its tests may run one after another in one process, `lacks_names` whether it then finds fewer names.
+    """
 
-    def __init__(self, request: dict[str, Any], code: types.CodeType | None, keeps_process: bool) -> None:
-        self.source: str = request["code"]
+    def __init__(self, request: dict[str, Any], source: str, code: types.CodeType | None) -> None:
+        self.source = source
         self.fn_name: str | None = request["fn_name"]
         self.argv: list[str] = request["argv"]
         self.seconds: float = request["limits"]["cpu_seconds"]
-        self.code, self.keeps_process = code, keeps_process
-        self.words = set(_WORD.findall(_MAIN_CLAUSE.sub("", self.source)))
+        self.mode: str = request["mode"]
+        self.code = code
+        self.shares = self.lacks_names = False
+        self.words = set(_WORD.findall(_MAIN_CLAUSE.sub("", source)))
         self.prelude = self._mentioned() if request["prelude"] else {}
 
     def _mentioned(self) -> dict[str, Any]:
@@ -68,6 +73,14 @@ class Prepared:
         if self.words & _FINDS_NAMES or not self.source.isascii():  # other letters can be read as these
             return names
         return {word: names[word] for word in self.words if word in names}
+
+    def share(self, tree: ast.Module) -> None:
+        """Look whether its tests may share a process."""
+        left_out = may_share(self.source, tree, self.prelude)
+        if left_out is not None:
+            self.shares = True
+            self.lacks_names = any(name in left_out for name in self.prelude)
+            self.prelude = {name: value for name, value in self.prelude.items() if name not in left_out}
 
     def import_mentioned(self) -> None:
         for word in self.words & _ON_MENTION.keys():
@@ -79,15 +92,18 @@ def prepare(request: dict[str, Any]) -> tuple[Prepared | None, dict[str, str] | 
     """Compile the program. Returns it, or the reply that says why it cannot be compiled."""
     sys.setrecursionlimit(RECURSION_LIMIT)
     sys.set_int_max_str_digits(INT_DIGITS)
-    code, keeps = None, True
-    if request["mode"] != "lcb-compat":
+    source = request["code"]
+    if request["mode"] != "script":
+        prepared = Prepared(request, source, None)
+    else:
+        source = source.removeprefix("\ufeff")
         try:
-            tree = ast.parse(request["code"])
-            code = compile(request["code"], "solution.py", "exec", dont_inherit=True)
+            code = compile(source, "solution.py", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return None, {"status": "syntax error", "detail": describe(error)[:_DETAIL_LIMIT]}
-        keeps = bool(request["fn_name"]) or (request["prelude"] and keeps_no_state(tree))
-    prepared = Prepared(request, code, keeps)
+        prepared = Prepared(request, source, code)
+        if request["share"] and source.isascii() and not prepared.words & NEVER_SHARE:
+            prepared.share(ast.parse(source))
     prepared.import_mentioned()
     return prepared, None
 
@@ -122,29 +138,48 @@ def failure(error: BaseException) -> tuple[str, str]:
 
 
 def serve(prepared: Prepared, kept: dict[str, int]) -> None:
-    """Answer the supervisor's calls, one test each, until it closes the pipe."""
-    run = _run_function if prepared.fn_name else _run_script
-    state: dict[str, Any] = {}
+    """Answer the supervisor's calls, one test each, until it closes the pipe or too much memory has been used."""
+    begin = _resident_mb()
+    tests = 0
     while os.read(kept["go"], 1):
-        status, detail = run(prepared, kept, state)
+        if tests:
+            _renew(kept)
+        tests += 1
+        status, detail = _run(prepared, kept)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        leaves = _resident_mb() - begin > _MOST_LEFT_MB
         reply(kept["reply"], status, detail)
-        if not prepared.keeps_process:
+        if leaves:
             os._exit(0)
 
 
-def _run_script(prepared: Prepared, kept: dict[str, int], state: dict[str, Any]) -> tuple[str, str]:
+def run_once(prepared: Prepared, kept: dict[str, int]) -> None:
+    """Run one test in this process and tell how it went."""
+    status, detail = _run(prepared, kept)
+    reply(kept["reply"], status, detail)
+    os._exit(0)
+
+
+def _resident_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _run(prepared: Prepared, kept: dict[str, int]) -> tuple[str, str]:
+    return _run_function(prepared, kept) if prepared.fn_name else _run_script(prepared)
+
+
+def _run_script(prepared: Prepared) -> tuple[str, str]:
     assert prepared.code is not None
-    os.lseek(kept["input"], 0, os.SEEK_SET)
-    if state.get("tests", 0):
-        _renew(kept)
-    state["tests"] = state.get("tests", 0) + 1
     stdout = _text(1, "w")
     set_streams(_text(0, "r"), stdout, _text(2, "w"))
     sys.argv = ["solution.py", *prepared.argv]
     main = types.ModuleType("__main__")
     names = main.__dict__
     names.update(prepared.prelude)
-    names.update({"__name__": "__main__", "__builtins__": builtins, "__file__": "solution.py"})
+    names.update({"__name__": "__main__", "__builtins__": builtins, "__file__": "solution.py", "__annotations__": {}})
     sys.modules["__main__"] = main
     status, detail = "ok", ""
     try:
@@ -154,8 +189,8 @@ def _run_script(prepared: Prepared, kept: dict[str, int], state: dict[str, Any])
     except BaseException as error:
         status, detail = failure(error)
     try:
-        if not prepared.keeps_process:
-            threading._shutdown()  # type: ignore[attr-defined]
+        if not prepared.shares:
+            join_threads()
             atexit._run_exitfuncs()
         for stream in {id(s): s for s in (stdout, sys.stdout)}.values():
             if stream is not None and not stream.closed:
@@ -163,15 +198,19 @@ def _run_script(prepared: Prepared, kept: dict[str, int], state: dict[str, Any])
     except BaseException as error:
         if status == "ok":
             status, detail = failure(error)
-    if prepared.keeps_process:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.flush()
+    if prepared.shares:
         names.clear()
     return status, detail
 
 
+def join_threads() -> None:
+    """Wait for the threads that are no daemons, as an interpreter does when it ends."""
+    threading._shutdown()  # type: ignore[attr-defined]
+
+
 def _renew(kept: dict[str, int]) -> None:
-    """What a program can have changed and the next test must find as new: descriptors, limits, garbage."""
+    """What a program on the lists of `sharing` can have changed: offsets, limits, closed descriptors, garbage."""
+    os.lseek(kept["input"], 0, os.SEEK_SET)
     os.dup2(kept["input"], 0)
     os.dup2(kept["output"], 1)
     os.dup2(kept["stderr"], 2)
@@ -179,8 +218,6 @@ def _renew(kept: dict[str, int]) -> None:
     os.lseek(2, 0, os.SEEK_SET)
     sys.setrecursionlimit(RECURSION_LIMIT)
     sys.set_int_max_str_digits(INT_DIGITS)
-    if not gc.isenabled():
-        gc.enable()
 
 
 def set_streams(stdin: io.TextIOWrapper, stdout: io.TextIOWrapper, stderr: io.TextIOWrapper) -> None:
@@ -192,21 +229,25 @@ def set_streams(stdin: io.TextIOWrapper, stdout: io.TextIOWrapper, stderr: io.Te
 def _text(descriptor: int, mode: str) -> io.TextIOWrapper:
     """A standard stream on a descriptor, which stays open when the stream is closed."""
     raw = io.FileIO(descriptor, mode, closefd=False)
+    raw.name = _STREAM_NAMES[descriptor]
     buffer = io.BufferedReader(raw, _BUFFER) if mode == "r" else io.BufferedWriter(raw, _BUFFER)
-    return io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape", newline=None if mode == "r" else "\n")
+    stream = io.TextIOWrapper(
+        buffer,
+        encoding="utf-8",
+        errors="backslashreplace" if descriptor == 2 else "surrogateescape",
+        newline=None if mode == "r" else "\n",
+        line_buffering=descriptor == 2,
+    )
+    stream.mode = mode  # type: ignore[misc]
+    return stream
 
 
-def _run_function(prepared: Prepared, kept: dict[str, int], state: dict[str, Any]) -> tuple[str, str]:
-    assert prepared.fn_name is not None
+def _run_function(prepared: Prepared, kept: dict[str, int]) -> tuple[str, str]:
     try:
-        if "function" not in state:
-            state["function"] = _load_function(prepared)
-        text = read_all(kept["input"]).decode()
-        try:
-            arguments = [json.loads(line) for line in text.split("\n") if line.strip()]
-        except ValueError as error:
-            return "bad tests", str(error)
-        value = state["function"](*arguments)
+        function = _load_function(prepared)
+        text = read_all(kept["input"]).decode("utf-8", "surrogatepass")
+        arguments = [json.loads(line) for line in text.split("\n") if line.strip()]
+        value = function(*arguments)
         write_all(kept["output"], encode(value))
     except BaseException as error:
         status, detail = failure(error)

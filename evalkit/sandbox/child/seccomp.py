@@ -31,7 +31,7 @@ restart_syscall:219:128 wait4:61:260 waitid:247:95 getrlimit:97:163 setrlimit:16
 getrusage:98:165 sysinfo:99:179 uname:63:160 getrandom:318:278 capget:125:90 ioctl:16:29 fcntl:72:25 prctl:157:167
 clone:56:220 fork:57: vfork:58: execve:59:221 execveat:322:281 seccomp:317:277 socketpair:53:199 sendto:44:206
 recvfrom:45:207 sendmsg:46:211 recvmsg:47:212 shutdown:48:210 getsockname:51:204 getsockopt:55:209 setsockopt:54:208
-pidfd_open:434:434
+pidfd_open:434:434 memfd_create:319:279
 """
 _COLUMN = {"x86_64": 1, "aarch64": 2}
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -51,6 +51,12 @@ _TERMINAL_AND_FLAGS = (
 )  # TCGETS, TIOCGWINSZ, FIONBIO, FIONREAD, FIO(N)CLEX
 _SET_NAME, _SET_VMA = 15, 0x53564D41
 _AF_UNIX = 1
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ: no locks, leases, signals or notices
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032)
+# MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP
+_MADVISE = (0, 1, 2, 3, 4, 8, 14, 15, 16)
+# what only hints at or waits for a disk is said to be done: it would act on files of the host
+_DONE = ("fadvise64", "fsync", "fdatasync", "msync")
 
 Instruction = tuple[int, int, int, int]
 _PASS: Instruction = (_RETURN, 0, 0, _ALLOW)
@@ -133,6 +139,10 @@ def jail_filter() -> bytes:
         "prlimit64": _one_of(0, (0,)),
         "socketpair": _one_of(0, (_AF_UNIX,)),
         "sendto": _one_of(4, (0,), zero_high=True),
+        "fcntl": _one_of(1, _FCNTL),
+        "madvise": _one_of(2, _MADVISE),
+        **{name: [(_RETURN, 0, 0, _ERRNO)] for name in _DONE},
+        **{name: [(_RETURN, 0, 0, _ERRNO | _EPERM)] for name in ("flock", "setsockopt")},
         "clone": [
             (_LOAD, 0, 0, _argument(0)),
             (_ANY_BIT, 0, 1, _CLONE_NEW),
@@ -150,7 +160,8 @@ def jail_filter() -> bytes:
 def program_filter(may_exec: bool) -> bytes:
     """On top of the jail's for one program: threads but no processes, and no exec where it needs none."""
     known = numbers()
-    refused = ["fork", "vfork", "pidfd_open", "sendmsg", "seccomp", *([] if may_exec else ["execve", "execveat"])]
+    refused = ["fork", "vfork", "pidfd_open", "sendmsg", "seccomp", "memfd_create", "statfs", "fstatfs"]
+    refused += [] if may_exec else ["execve", "execveat"]
     bodies = {known[name]: [(_RETURN, 0, 0, _ERRNO | _EPERM)] for name in refused if name in known}
     bodies[known["clone"]] = [
         (_LOAD, 0, 0, _argument(0)),

@@ -7,6 +7,7 @@ from typing import Any
 
 _LENGTH = struct.Struct(">Q")
 _MOST_DESCRIPTORS = 8
+_MOST_BYTES = 1 << 30
 
 
 class Closed(Exception):  # noqa: N818
@@ -25,8 +26,10 @@ def send(channel: socket.socket, message: Any, descriptors: tuple[int, ...] = ()
         raise Closed from error
 
 
-def receive(channel: socket.socket) -> tuple[Any, list[int]]:
-    """A message and the descriptors that came with it. Raises Closed at the end, TimeoutError at the socket's limit."""
+def receive(channel: socket.socket, most: int = _MOST_BYTES) -> tuple[Any, list[int]]:
+    """A message and the descriptors that came with it. Raises Closed at the end and for what is no message of at most
+    `most` bytes, TimeoutError at the socket's limit.
+    """
     try:
         head, descriptors, _, _ = socket.recv_fds(channel, _LENGTH.size, _MOST_DESCRIPTORS)
         while 0 < len(head) < _LENGTH.size:
@@ -37,6 +40,8 @@ def receive(channel: socket.socket) -> tuple[Any, list[int]]:
         if len(head) < _LENGTH.size:
             raise Closed
         (length,) = _LENGTH.unpack(head)
+        if length > most:
+            raise Closed
         chunks = []
         while length > 0:
             chunk = channel.recv(min(length, 1 << 20))
@@ -48,4 +53,7 @@ def receive(channel: socket.socket) -> tuple[Any, list[int]]:
         raise
     except OSError as error:
         raise Closed from error
-    return json.loads(b"".join(chunks)), descriptors
+    try:
+        return json.loads(b"".join(chunks)), descriptors
+    except (ValueError, RecursionError) as error:
+        raise Closed from error

@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -13,9 +14,9 @@ import warnings
 from collections import deque
 from typing import Any, NoReturn
 
-from . import kernel, seccomp, wire
+from . import kernel, seccomp, sharing, wire
 from .python_programs import prelude_names
-from .supervisor import supervise
+from .supervisor import STREAMS, supervise
 
 JAIL_UID = 1000
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -38,6 +39,7 @@ def main(config_text: str) -> NoReturn:
     os.setsid()
     for name in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
+    _raise_limits()
     _preload(config["preload"], config["paths"])
     if config["unsafe"]:
         wire.send(channel, {"layers": {}})
@@ -76,6 +78,14 @@ def _refuse(channel: socket.socket, reason: str) -> NoReturn:
     os._exit(1)
 
 
+def _raise_limits() -> None:
+    """Up to what this user may have: the host has looked that it is enough, and each program gets limits of its own."""
+    for kind in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS):
+        _, hard = resource.getrlimit(kind)
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(kind, (hard, hard))
+
+
 def _preload(names: list[str], paths: list[str]) -> None:
     del sys.path[0]  # the folder of this package
     sys.path += paths
@@ -83,13 +93,26 @@ def _preload(names: list[str], paths: list[str]) -> None:
         warnings.simplefilter("ignore")
         for name in names:
             importlib.import_module(name)
+    _define_exits()
     if names:
         prelude_names()
+        sharing.only_callable()
+        sharing.predefined()
     for name in [n for n in sys.modules if n == __package__ or n.startswith(f"{__package__}.")]:
         del sys.modules[name]  # a program that imports a module of such a name must not find ours
     sys.argv = [""]
     gc.collect()
     gc.freeze()  # or a collection in each child would copy every page
+
+
+def _define_exits() -> None:
+    """What the module `site` gives every interpreter, without the rest of what it does."""
+    import _sitebuiltins
+    import builtins
+
+    for name in ("exit", "quit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    builtins.help = _sitebuiltins._Helper()
 
 
 def _enter_namespaces() -> dict[str, str]:
@@ -162,6 +185,11 @@ def _build_root(binds: list[list[str]], hide: list[str]) -> int:
     for device in DEVICES:
         _bind("/old" + device, "/new" + device, read_only=False)
     os.makedirs("/new/tmp", exist_ok=True)
+    os.makedirs(f"/new{STREAMS}")
+    os.makedirs("/new/dev/fd")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"{STREAMS}/{name}", f"/new/dev/{name}")
+        os.symlink(f"{STREAMS}/{name}", f"/new/dev/fd/{number}")
     kernel.umount("/old", kernel.MNT_DETACH)
     os.chdir("/new")
     kernel.pivot_root(".", ".")

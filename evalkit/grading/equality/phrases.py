@@ -2,10 +2,13 @@
 
 import re
 
-_WRAP = r"(?:\\(?:text|mathrm|mbox|textrm|textbf)\s*\{)?\s*"
+from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+
+_WRAP = rf"(?:{WRAPPER_COMMAND}\{{)?\s*"
 _FAMILIES = {
     "real numbers": r"\mathbb{R}",
     "reals": r"\mathbb{R}",
+    "real values": r"\mathbb{R}",
     "positive real numbers": r"(0, \infty)",
     "negative real numbers": r"(-\infty, 0)",
     "nonnegative real numbers": r"[0, \infty)",
@@ -18,16 +21,13 @@ _FAMILIES = {
 _ALL = re.compile(
     rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?"
     r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
-    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?\s*"
+    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?(?: [a-z](?![a-z]))?\s*"
     r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
-    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?P<rest>[^a-z]*|.*\d.*)",
+    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?:[a-z](?![a-z]))?\s*(?P<rest>[^a-z]*|.*\d.*)",
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
 _HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
-_FOR_ALL = re.compile(
-    rf"(?<=[\w)}}])[\s,;$]*\\?[\s,]*(?:\\quad\s*)*(?:\\forall|{_WRAP}\(?(?:for|where|with)\s+(?:all|any|every|each)\b)[^=]{{0,60}}$"
-)
 _LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
 _RIGHT = r"(?:\\right\s*|\\[bB]ig+r?\s*)?"
 _INTERVAL = re.compile(
@@ -40,7 +40,42 @@ _BRACE = re.compile(
     re.DOTALL,
 )
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
+_RELATIONS = (
+    (r"parallel to", r"\\parallel"),
+    (r"(?:perpendicular|orthogonal) to", r"\\perp"),
+    (r"(?:a )?subset of", r"\\subseteq"),
+    (r"congruent to(?! -?\d)", r"\\cong"),
+    (r"similar to", r"\\sim"),
+    (r"divides", r"\\mid"),
+)
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
+    *(
+        (re.compile(rf"(?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*+\}}?"), rf" {sign} ")
+        for words, sign in _RELATIONS
+    ),
+    # x = 3 (double root), \frac12 (or 0.5)
+    (
+        re.compile(
+            r"\((?:an? |with )?(?:(?:double|triple|repeated|simple) root|(?:of )?multiplicity \$?\d+\$?)\)\s*\$?\s*$"
+        ),
+        "",
+    ),
+    (
+        re.compile(
+            r"(?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)\s*\$?\s*$"
+        ),
+        r" = \1",
+    ),
+    # \sqrt{17} (approximately 4.123)
+    (
+        re.compile(
+            rf"(?<=[\w}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
+        ),
+        r"\\approx \1",
+    ),
+    (re.compile(r"\(\s*\\approx\s*(-?[\d.]+)\s*\)\s*\$?\s*$"), r"\\approx \1"),
+    (re.compile(r"(?<==)\s*+(-?\d+\.\d{2,})\s*(?:\\[lc]?dots|\.\.\.)\s*\$?\s*$"), r"\1"),
     (_OUT_OF, "/"),
     (re.compile(r"∨|\\lor(?![A-Za-z])"), r"\\text{ or }"),
     (_HOURS, r"\1 hours \2 minutes"),
@@ -56,20 +91,22 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),
         " ",
     ),
-    (re.compile(r"\\mu\s*\\(text|mathrm)\s*\{\s*"), r"\\\1{\\mu "),
+    (re.compile(rf"\\mu\s*({WRAPPER_COMMAND}\{{)\s*"), r"\1\\mu "),
     (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
 )
+# what has neither a word nor one of these needs no rewriting
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3}|[a-z]{2}\.[a-z]|\((?:or|i\.)|text|mathrm|Rs|(?<=\d)\s*[hxX]")
+_MARKS = ("approx", "dots", "...", "∨", "lor", "&", "R", "ℝ", "array", "aligned", "gathered", "matrix", "\\mu")
 _HALF_DAY = 12 * 3600
 
 
 def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
+    if _WORD.search(text) or any(mark in text for mark in _MARKS):
+        for pattern, replacement in _REWRITES:
+            text = pattern.sub(replacement, text)
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
-    if "=" in text:
-        text = _FOR_ALL.sub("", text)
     text = _INTERVAL.sub(_interval, text)
     match = _ALL.fullmatch(text)
     if match is None:
