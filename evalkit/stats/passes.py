@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from evalkit.stats.intervals import Floats, student_quantile
-from evalkit.stats.metrics import pass_table
+from evalkit.stats.solve_rates import pass_table
 from evalkit.stats.solved import Counts
 
 _STEPS = 16  # between one k and the next at which the difference of two curves is tested
