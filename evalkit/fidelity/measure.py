@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -163,13 +164,14 @@ class _Measurement:
         used = [i for i in range(len(by_teacher)) if self._fits(by_teacher[i], by_student[i])]
         if not used:
             raise EvalkitError("There is no text to measure.", "every one is empty or longer than --max-tokens.")
-        done = {(t.problem, t.sample_index): t for t in self._stored()}
-        missing = [i for i in used if self._key(i) not in done]
-        if missing:
-            with LineWriter(self.path) as writer:
-                for measured in self._measure(by_teacher, by_student, used, {self._key(i) for i in missing}):
-                    done[(measured.problem, measured.sample_index)] = measured
-                    writer.append(asdict(measured))
+        with self._locked():
+            done = {(t.problem, t.sample_index): t for t in self._stored()}
+            missing = {self._key(i) for i in used} - done.keys()
+            if missing:
+                with LineWriter(self.path) as writer:
+                    for measured in self._measure(by_teacher, by_student, used, missing):
+                        done[(measured.problem, measured.sample_index)] = measured
+                        writer.append(asdict(measured))
         texts = [done[self._key(i)] for i in used]
         compared = sum(bool(t.groups) for t in texts)
         reason = self.vocabulary.reason
@@ -184,6 +186,26 @@ class _Measurement:
             notes=tuple(self._notes(len(self.traces.traces) - len(used), len(texts) - compared, by_teacher)),
             figures=summarize(texts, self._names(), self.settings.temperatures),
         )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the file for writing. Raises EvalkitError if another process holds it or it cannot be written."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_suffix(".lock"))
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise EvalkitError(f"Another process measures into {self.path}.", "wait for it to end.") from None
+        except OSError as error:
+            raise EvalkitError(
+                f"{self.path.parent} cannot be written: {error.strerror}.", "give a folder that can be with -o."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _key(self, number: int) -> tuple[str, int]:
         trace = self.traces.traces[number]

@@ -64,6 +64,7 @@ def verdict(found: Distillation) -> tuple[list[str], list[str]]:
     for student in found.students:
         who = student.label if several else "The student"
         first += _overall(who, student)
+        first += _fidelity_sentences(who, student)
         for task in student.tasks:
             leading, more = _task_sentences(who, task)
             first += leading
@@ -217,6 +218,24 @@ def _overall(who: str, student: StudentDistillation) -> Iterator[str]:
         yield f"Over the {count} benchmarks together the gap is not defined: it cannot be told from 0."
     else:
         yield f"Over the {count} benchmarks together {_within(who)} recovers {ratio_text(student.overall)} of the gap."
+
+
+def _fidelity_sentences(who: str, student: StudentDistillation) -> Iterator[str]:
+    """How close the distributions are, where `evalkit fidelity` has measured them."""
+    if student.fidelity is None:
+        return
+    kl = student.fidelity.figure("kl_forward@1")
+    agreed = student.fidelity.figure("top1_agreement")
+    if kl is None or agreed is None:
+        return
+    told = f"{kl.value:.3g}" if kl.interval is None else f"{kl.value:.3g} [{kl.interval[0]:.2g}, {kl.interval[1]:.2g}]"
+    likeliest = percent(agreed.value, 1)
+    if agreed.interval is not None:
+        likeliest += f" {interval_percent(agreed.interval, 1)}"
+    yield (
+        f"On {kl.n:,} tokens of the same texts {_within(who)} differs from the teacher by KL = {told} nats per token; "
+        f"the likeliest token is the same in {likeliest}."
+    )
 
 
 def _round_sentence(found: Round) -> str:

@@ -69,7 +69,9 @@ def fidelity_json(report: FidelityReport) -> str:
 
 def fidelity_markdown(report: FidelityReport) -> str:
     """One table per student: measures by group of tokens."""
-    lines = [f"Teacher: {markdown_escape(report.teacher)}. Texts: {markdown_escape(report.source)}.", ""]
+    by = {"teacher": ", written by the teacher", "": ""}
+    author = by.get(report.written_by, f", written by {markdown_escape(report.written_by)}")
+    lines = [f"Teacher: {markdown_escape(report.teacher)}. Texts: {markdown_escape(report.source)}{author}.", ""]
     for student in report.students:
         lines += [*_student_lines(student), ""]
     return "\n".join(lines)
