@@ -18,7 +18,9 @@ from evalkit.cli.main import cli
 from evalkit.errors import EvalkitError
 from evalkit.fidelity.measure import FidelitySettings, measure_fidelity
 from evalkit.fidelity.traces import Trace, TraceSet, read_trace_file
+from evalkit.results.distillation import distillation
 from evalkit.results.fidelity import FidelityReport, load_fidelity
+from evalkit.run.evaluate import evaluate
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -433,3 +435,25 @@ def test_the_command_prints_a_table(traces: Path, tmp_path: Path) -> None:
     out = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert "| KL(teacher, student) at T = 1 |" in out.output
     assert (tmp_path / "fidelity.json").exists()
+
+
+def test_a_run_is_read_and_shows_on_the_page_of_its_student(tmp_path: Path) -> None:
+    """The demo's own way: evaluate teacher, base and student, measure on the teacher's run, write the page."""
+    runs = {}
+    for role, checkpoint in (("teacher", TEACHER), ("base", PLAIN), ("student", DISTILLED)):
+        runs[role] = evaluate(
+            checkpoint, "arithmetic", n=2, limit=8, max_tokens=64, output=tmp_path / role, progress=False, workers=1
+        ).path
+    report = measure_fidelity(DISTILLED, TEACHER, runs["teacher"])
+    assert report.written_by == "teacher"
+    student = report.students[0]
+    assert (student.traces, student.compared) == (16, 16)
+    assert not student.notes
+    assert "tokens_per_pass@4" in values(report)
+    own = measure_fidelity(DISTILLED, TEACHER, runs["student"])
+    assert own.written_by == DISTILLED
+    assert "tokens_per_pass@4" not in values(own)
+    page = distillation(runs["student"], teacher=runs["teacher"], base=runs["base"])
+    assert page.students[0].fidelity == student
+    assert "differs from the teacher by KL = " in page.verdict[0]
+    assert "KL(teacher, student) at T = 1" in page.text("html")
