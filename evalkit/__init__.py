@@ -10,6 +10,8 @@ from evalkit.types import Completion, Interval, Message, Metric, Problem, Reques
 if TYPE_CHECKING:
     from evalkit.benchmark.data import DataSource
     from evalkit.benchmark.protocols import Protocol
+    from evalkit.fidelity.measure import measure_fidelity
+    from evalkit.results.distillation import distillation
     from evalkit.results.frames import leaderboard, load_results
     from evalkit.results.report import Report
     from evalkit.results.runs import Run, load_runs
@@ -37,15 +39,19 @@ __all__ = [
     "Score",
     "Task",
     "__version__",
+    "distillation",
     "evaluate",
     "leaderboard",
     "load_results",
     "load_runs",
+    "measure_fidelity",
     "rescore",
 ]
 
 _IMPORTED_WHEN_USED = {
     "DataSource": "evalkit.benchmark.data",
+    "distillation": "evalkit.results.distillation",
+    "measure_fidelity": "evalkit.fidelity.measure",
     "Protocol": "evalkit.benchmark.protocols",
     "Report": "evalkit.results.report",
     "Run": "evalkit.results.runs",

@@ -18,6 +18,7 @@ LAYERS = [
     {"grading", "benchmark", "store"},
     {"engines"},
     {"results"},
+    {"fidelity"},
     {"run"},
     {"cli"},
     {"__main__"},

@@ -106,7 +106,7 @@ def mixed_requests(count: int, **params: Any) -> list[Request]:
 
 def tokens_of(backend: TransformersEngine, requests: Sequence[Request], rows: int) -> dict[Any, list[int]]:
     """The tokens themselves: text cannot tell tokens apart that are no valid UTF-8."""
-    model = backend._load()
+    model = backend.load()
     use_groups(model)
     batch = RowBatch(model, Decoder(backend.checkpoint.tokenizer), backend._end_tokens, rows)
     ended: Iterator[FinishedRow] = serve_refilling(_Queue(backend, iter(requests)), batch, rows)
@@ -122,7 +122,7 @@ def test_batched_greedy_is_unbatched_greedy_token_by_token(family: str, request:
     folder = request.getfixturevalue(family)
     requests = mixed_requests(64, temperature=0)
     backend = backend_of(folder)
-    assert takes_rows(backend._load())
+    assert takes_rows(backend.load())
     batched = tokens_of(backend, requests, rows=24)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     lengths: Counter[int] = Counter()
@@ -212,7 +212,7 @@ def test_samples_of_a_problem_share_the_prompt_and_nothing_else(qwen2: Path, mon
 
     monkeypatch.setattr(RowBatch, "_prefill", counted)
     backend = backend_of(qwen2, batch_size=4)
-    backend._load()
+    backend.load()
     together = by_key(backend.generate(iter(requests)))
     assert len({together[each.key][0] for each in requests}) == 13
     probe = 2
@@ -223,7 +223,7 @@ def test_samples_of_a_problem_share_the_prompt_and_nothing_else(qwen2: Path, mon
 
 def test_static_batches_equal_plain_generate(mistral: Path) -> None:
     backend = backend_of(mistral, batch_size=8)
-    assert not takes_rows(backend._load())
+    assert not takes_rows(backend.load())
     requests = mixed_requests(12, temperature=0)
     got = by_key(backend.generate(iter(requests)))
     model = transformers.AutoModelForCausalLM.from_pretrained(mistral).eval()
@@ -348,7 +348,7 @@ def test_empty_prompts_and_unicode(qwen2: Path, tmp_path: Path) -> None:
 
 def break_forward(backend: TransformersEngine, monkeypatch: pytest.MonkeyPatch, error: Any, most: int) -> list[int]:
     """Let the model run out of memory on more than `most` rows, and list the sizes that were tried."""
-    model = backend._load()
+    model = backend.load()
     forward, tried = model.model.forward, []
 
     def scarce(*args: Any, **kwargs: Any) -> Any:
@@ -389,7 +389,7 @@ def test_memory_that_runs_out_midway_keeps_the_rows_furthest_on(qwen2: Path, mon
     requests = mixed_requests(30, temperature=0.8)
     backend = backend_of(qwen2, batch_size=8)
     undisturbed = by_key(backend.generate(iter(requests)))
-    model = backend._load()
+    model = backend.load()
     forward, steps = model.model.forward, iter(range(10_000))
 
     def scarce(*args: Any, **kwargs: Any) -> Any:
@@ -408,7 +408,7 @@ def test_a_request_too_large_alone_is_an_error_and_the_rest_goes_on(
     params = SamplingParams(temperature=0, max_tokens=5)
     requests = [ask(str(each), params, "x" * (150 if each == 3 else 10)) for each in range(8)]
     backend = backend_of(request.getfixturevalue(family), batch_size=4)
-    model = backend._load()
+    model = backend.load()
     forward = model.model.forward
 
     def scarce(*args: Any, **kwargs: Any) -> Any:
@@ -433,10 +433,10 @@ def test_other_faults_are_not_taken_for_lack_of_memory(qwen2: Path, monkeypatch:
 def test_logits_that_are_no_numbers_are_an_error(qwen2: Path) -> None:
     backend = backend_of(qwen2)
     params = SamplingParams(max_tokens=8)
-    assert takes_rows(backend._load())
+    assert takes_rows(backend.load())
     with torch.no_grad():
-        backend._load().model.embed_tokens.weight[ord("@")] = torch.nan
-    batch = RowBatch(backend._load(), Decoder(backend.checkpoint.tokenizer), backend._end_tokens, 4)
+        backend.load().model.embed_tokens.weight[ord("@")] = torch.nan
+    batch = RowBatch(backend.load(), Decoder(backend.checkpoint.tokenizer), backend._end_tokens, 4)
     requests = [ask("good", params, "abc"), ask("bad", params, "a@c")]
     got = {e.row.request.problem_id: e for e in serve_refilling(_Queue(backend, iter(requests)), batch, 4)}
     assert got["bad"].reason == "error"
@@ -477,8 +477,8 @@ def test_identity_tells_what_can_change_a_completion(qwen2: Path, tmp_path: Path
     assert identity == backend_of(qwen2, batch_size=3).identity()
     half = make_checkpoint(tmp_path, transformers.Qwen2Config(**SIZE, dtype="bfloat16"))
     assert backend_of(half).identity()["dtype"] == "float32", "a CPU computes half types in float32"
-    assert backend_of(half)._load().dtype == torch.float32
-    assert backend_of(half, dtype="bfloat16")._load().dtype == torch.bfloat16
+    assert backend_of(half).load().dtype == torch.float32
+    assert backend_of(half, dtype="bfloat16").load().dtype == torch.bfloat16
     environment = backend_of(qwen2).environment()
     assert environment["device"] == "cpu"
     assert environment["transformers"] == transformers.__version__
@@ -523,7 +523,7 @@ def test_missing_weights_are_told_and_not_made_up(qwen2: Path, tmp_path: Path) -
 
 def test_the_batch_grows_again_after_calm(qwen2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = backend_of(qwen2, batch_size=16)
-    model = backend._load()
+    model = backend.load()
     forward, sizes = model.model.forward, []
 
     def scarce(*args: Any, **kwargs: Any) -> Any:

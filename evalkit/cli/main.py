@@ -17,6 +17,8 @@ COMMANDS = (
     "verify",
     "leaderboard",
     "compare",
+    "distill",
+    "fidelity",
     "plot",
     "tasks",
     "protocols",

@@ -102,7 +102,7 @@ class TransformersEngine(Engine):
         from evalkit.engines.transformers.static_batches import run_static
         from evalkit.engines.transformers.stopping import Decoder
 
-        model = self._load()
+        model = self.load()
         queue = _Queue(self, requests)
         decoder = Decoder(self.checkpoint.tokenizer)
         rows = self._most_rows(queue)
@@ -174,7 +174,7 @@ class TransformersEngine(Engine):
             own = getattr(torch, own)
         return torch.float32 if self._device.type == "cpu" and own.itemsize < 4 else own
 
-    def _load(self) -> Any:
+    def load(self) -> Any:
         """The model, loaded once; EvalkitError where that fails."""
         if self._model is None:
             from transformers import GenerationConfig

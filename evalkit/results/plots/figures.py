@@ -32,7 +32,7 @@ _DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the sam
     False: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markerfacecolor": "none", "linestyle": ""},
 }
 _DIAMOND_LABELS = {True: "published", False: "published, of other settings or problems"}
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -50,7 +50,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
@@ -79,7 +79,7 @@ def save(figure: "Figure", path: Path) -> None:
         raise EvalkitError(f"A plot cannot be written as {path.name}.", "let the file end in .png or .svg.")
     form = path.suffix.lower()[1:]
     stream = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {})
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -1,0 +1,183 @@
+"""How often the intervals of `evalkit distill` hold the truth, and how many of its listed problems are false.
+
+    python benchmarks/distillation_coverage.py [--draws 2000] [--part gap overlap crossing discoveries]
+
+Problems are drawn from a population whose solve rates by base, student and teacher are known (logistic in a common
+difficulty and each model's own part), then samples from the rates. Printed in percent; "not defined" counts apart.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.stats.intervals import Floats
+from evalkit.stats.passes import crossing_point, pass_curves
+from evalkit.stats.ratio import gap_recovered, gap_recovered_run
+from evalkit.stats.solved import discoveries, more_often, overlap
+
+POPULATION = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A population of problems: base, student and teacher as (ability, weight of the difficulty, own noise)."""
+
+    name: str
+    problems: int
+    samples: int
+    base: tuple[float, float, float]
+    student: tuple[float, float, float]
+    teacher: tuple[float, float, float]
+
+    def rates(self, rng: np.random.Generator, problems: int) -> tuple[Floats, Floats, Floats]:
+        difficulty = rng.normal(size=problems)
+
+        def of(ability: float, slope: float, noise: float) -> Floats:
+            logit = ability - slope * difficulty + noise * rng.normal(size=problems)
+            return np.asarray(1 / (1 + np.exp(-logit)))
+
+        return of(*self.base), of(*self.student), of(*self.teacher)
+
+
+GAPS = (
+    World("AIME, n = 64", 30, 64, (-2, 2, 1), (0, 2, 1), (1, 2, 1)),
+    World("MATH-500, n = 4", 500, 4, (0, 2, 1), (1.5, 2, 1), (3, 2, 1)),
+    World("GPQA, n = 8", 198, 8, (-0.5, 1, 1), (0, 1, 1), (1, 1, 1)),
+    World("MATH-500, n = 1", 500, 1, (0, 2, 1), (1.5, 2, 1), (3, 2, 1)),
+    World("AIME, n = 4, tiny gap", 30, 4, (0, 2, 1), (0.1, 2, 1), (0.2, 2, 1)),
+    World("MATH-500, n = 1, tiny gap", 500, 1, (1, 2, 1), (1.1, 2, 1), (1.2, 2, 1)),
+    World("GPQA, n = 8, small gap", 198, 8, (0, 1, 1), (0.2, 1, 1), (0.4, 1, 1)),
+)
+SHARPENED = (
+    World("AIME, n = 64", 30, 64, (-1, 1.5, 0.5), (-0.5, 4, 2), (1, 2, 1)),
+    World("100 problems, n = 16", 100, 16, (-1, 1.5, 0.5), (-0.5, 4, 2), (1, 2, 1)),
+    World("MATH-500, n = 4", 500, 4, (0.5, 1.5, 0.5), (0.6, 4, 2), (1, 2, 1)),
+    World("GPQA, n = 8", 198, 8, (-0.3, 1, 0.5), (-0.2, 3, 2), (1, 2, 1)),
+    World("60 problems, n = 32", 60, 32, (-1, 1.5, 0.5), (-0.5, 4, 2), (1, 2, 1)),
+    World("AIME, n = 8, early", 30, 8, (-0.5, 1.5, 0.5), (-0.45, 4, 2), (1, 2, 1)),
+)
+
+
+def counts(rng: np.random.Generator, samples: int, *rates: Floats) -> list[Floats]:
+    """The observed solve rates of independent samples."""
+    return [rng.binomial(samples, p) / samples for p in rates]
+
+
+def gap(world: World, draws: int, rng: np.random.Generator) -> str:
+    base, student, teacher = world.rates(np.random.default_rng(99), POPULATION)
+    truth = (student.mean() - base.mean()) / (teacher.mean() - base.mean())
+    held = undefined = run_held = run_undefined = 0
+    for _ in range(draws):
+        p = world.rates(rng, world.problems)
+        b, s, t = counts(rng, world.samples, *p)
+        found = gap_recovered(s, t, b)
+        undefined += found.interval is None
+        held += found.interval is not None and found.interval[0] <= truth <= found.interval[1]
+        fixed = (p[1].mean() - p[0].mean()) / (p[2].mean() - p[0].mean())
+        means = (float(s.mean()), float(t.mean()), float(b.mean()))
+        errors = [run_error(x, world.samples) for x in (s, t, b)]
+        again = gap_recovered_run(means, (errors[0], errors[1], errors[2]))
+        run_undefined += again.interval is None
+        run_held += again.interval is not None and again.interval[0] <= fixed <= again.interval[1]
+    return f"{told(held, undefined, draws)} | {told(run_held, run_undefined, draws)}"
+
+
+def run_error(observed: Floats, samples: int) -> float:
+    """The run-to-run standard error of a mean, for one sample per problem its upper bound."""
+    p = float(observed.mean())
+    if samples == 1:
+        return float(np.sqrt(p * (1 - p) / len(observed)))
+    return float(np.sqrt((observed * (1 - observed)).sum() / (samples - 1))) / len(observed)
+
+
+def told(held: int, undefined: int, draws: int) -> str:
+    defined = draws - undefined
+    among = f"{100 * held / defined:.1f}" if defined >= 50 else "–"
+    return f"{100 * (held + undefined) / draws:.1f} | {among} | {100 * undefined / draws:.1f}"
+
+
+def overlaps(world: World, draws: int, rng: np.random.Generator) -> str:
+    base, student, teacher = world.rates(np.random.default_rng(99), POPULATION)
+    kinds: dict[str, Callable[[Floats, Floats, Floats], tuple[Floats, ...]]] = {
+        "inherited": lambda b, s, t: (s, t, 1 - b),
+        "not inherited": lambda b, s, t: (1 - s, t),
+        "lost": lambda b, s, t: (b, 1 - s),
+        "beyond": lambda b, s, t: (s, 1 - t),
+    }
+    cells = []
+    for parts in kinds.values():
+        truth = float(np.prod(np.stack(parts(base, student, teacher)), axis=0).mean())
+        held, total = 0, 0.0
+        for _ in range(draws):
+            b, s, t = counts(rng, world.samples, *world.rates(rng, world.problems))
+            value, (low, high) = overlap(*parts(b, s, t))
+            held += low <= truth <= high
+            total += value
+        cells.append(f"{100 * held / draws:.1f} ({100 * (total / draws - truth):+.2f})")
+    return " | ".join(cells)
+
+
+def crossing(world: World, draws: int, rng: np.random.Generator) -> str:
+    base, student, _ = world.rates(np.random.default_rng(99), POPULATION)
+    tries = np.arange(1, world.samples + 1)
+    exact = [(1 - (1 - p[:, None]) ** tries[None, :]).mean(axis=0) for p in (base[:50_000], student[:50_000])]
+    truth = crossing_point(exact[1][None, :], exact[0][None, :]).value
+    held = none = 0
+    for _ in range(draws):
+        b, s = (rng.binomial(world.samples, p) for p in world.rates(rng, world.problems)[:2])
+        found = crossing_point(pass_curves(s, world.samples), pass_curves(b, world.samples))
+        none += found.interval is None
+        if found.interval is not None and truth is not None:
+            low, high = found.interval
+            held += (low is None or low <= truth) and (high is None or truth <= high)
+        elif truth is None:
+            held += found.interval is None or found.interval[1] is None or found.interval[0] is None
+    return f"{'none' if truth is None else f'{truth:.2f}'} | {100 * held / draws:.1f} | {100 * none / draws:.1f}"
+
+
+def false_discoveries(world: World, draws: int, rng: np.random.Generator) -> str:
+    """The mean share of the listed problems on which the first rate is not the larger one; half are exact ties."""
+    shares = {"lost": 0.0, "beyond": 0.0}
+    listed = {"lost": 0, "beyond": 0}
+    for _ in range(draws):
+        base, student, teacher = world.rates(rng, world.problems)
+        tied = rng.random(world.problems) < 0.5
+        base, teacher = np.where(tied, student, base), np.where(tied, student, teacher)
+        b, s, t = (rng.binomial(world.samples, p) for p in (base, student, teacher))
+        n = world.samples
+        for name, p, wrong in (
+            ("lost", more_often(b, n, s, n), base <= student),
+            ("beyond", more_often(s, n, t, n), student <= teacher),
+        ):
+            found = discoveries(p)
+            listed[name] += int(found.sum())
+            shares[name] += float((found & wrong).sum() / max(found.sum(), 1))
+    return " | ".join(f"{100 * shares[k] / draws:.1f} ({listed[k] / draws:.1f})" for k in shares)
+
+
+PARTS: dict[str, tuple[str, tuple[World, ...], Callable[[World, int, np.random.Generator], str]]] = {
+    "gap": (
+        "over problems: held | where defined | not defined | run to run: held | where defined | not defined", GAPS, gap
+    ),
+    "overlap": ("inherited | not inherited | lost | beyond: held (bias in points)", GAPS[:6], overlaps),
+    "crossing": ("true k | held | no interval", SHARPENED, crossing),
+    "discoveries": ("lost | beyond: false share (listed)", GAPS, false_discoveries),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
+    args = parser.parse_args()
+    for part in args.part:
+        title, worlds, simulate = PARTS[part]
+        print(f"\n{part}: {title}")
+        for i, world in enumerate(worlds):
+            print(f"  {world.name:28} {simulate(world, args.draws, np.random.default_rng(i))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What a model's answers cost: tokens of thinking and of answer, tokens after the answer was there, budgets."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.results.distill_models import TaskSide
+from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
+from evalkit.stats.intervals import Floats
+from evalkit.thinking import split_thinking
+
+BUDGET_STEPS = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One model's completions of one benchmark; None where the engine counted no tokens.
+
+    `tokens` per completion, of which `thinking` and `answer` (split by characters); `after_answer` is the share in
+    [0, 1] of a right completion's tokens that come after its final answer was first stated. `per_right` is all tokens
+    over the right completions. `length_ratio` is against the teacher on problems that both solve, with its interval.
+    `budgets` holds the accuracy in [0, 1] had completions been cut at so many tokens.
+    """
+
+    tokens: float
+    thinking: float
+    answer: float
+    after_answer: float | None
+    per_right: float | None
+    length_ratio: float | None
+    length_interval: tuple[float, float] | None
+    budgets: Mapping[int, float]
+
+
+def first_stated(text: str, answer: str) -> int | None:
+    """The character after which `answer` has been stated: in a box, after the word answer, or as a result.
+
+    None where it is stated nowhere in the text as it is written. A result is what follows `=` at the end of a line or
+    a formula.
+
+    >>> first_stated("7+8=15 and so on", "15") is None, first_stated("7+8=15\\nso 15", "15")
+    (True, 6)
+    """
+    written = r"\s*".join(map(re.escape, answer.split()))
+    if not written:
+        return None
+    found = re.search(
+        rf"""
+          \\boxed\s*\{{\s*{written}\s*\}}                       # in a box
+        | \banswer\b[^\n]{{0,40}}?(?<![\w.]){written}(?![\w.]*\w)  # the answer is ...
+        | =\s*\$?{written}(?=\$?[.,;]?\s*(?:\n|\\\)|\\\]|\Z))     # ... = answer, where a line ends
+        """,
+        text,
+        re.VERBOSE | re.IGNORECASE,
+    )
+    return None if found is None else found.end()
+
+
+def budget_grid(sides: Sequence[tuple[TaskSide, list[int]]]) -> list[int]:
+    """Token budgets from below the shortest completions to the longest, evenly on a logarithmic scale."""
+    tokens = [side.samples.tokens[rows].ravel() for side, rows in sides if side.samples.tokens is not None]
+    if not tokens:
+        return []
+    every = np.concatenate(tokens)
+    longest = max(int(every.max()), 2)
+    shortest = min(max(float(np.quantile(every, 0.01)) / 2, 1.0), longest / 2)
+    return [int(b) for b in np.unique(np.round(np.geomspace(shortest, longest, BUDGET_STEPS)))]
+
+
+def budget_differences(
+    first: tuple[TaskSide, list[int]], second: tuple[TaskSide, list[int]], grid: Sequence[int]
+) -> dict[int, ClusteredMean]:
+    """The first's accuracy less the second's at each budget, paired by problem; empty where tokens were not counted."""
+    found: dict[int, ClusteredMean] = {}
+    for budget in grid:
+        means = []
+        for side, rows in (first, second):
+            if side.samples.tokens is None:
+                return {}
+            means.append(np.where(side.samples.tokens[rows] <= budget, side.samples.values[rows], 0.0).mean(axis=1))
+        found[budget] = ratio_of_sums(means[0] - means[1], np.ones(len(means[0])))
+    return found
+
+
+def measure_cost(
+    side: TaskSide, rows: list[int], teacher: TaskSide | None, teacher_rows: list[int], grid: Sequence[int]
+) -> Cost | None:
+    """The costs of one model on the problems at `rows`; lengths are compared with the teacher's at `teacher_rows`,
+    accuracies told at the budgets of `grid`."""
+    samples = side.samples
+    if samples.tokens is None or side.run is None:
+        return None
+    tokens, values = samples.tokens[rows].astype(np.float64), samples.values[rows]
+    thinking, after = _shares(side, [samples.problem_ids[i] for i in rows])
+    right = float((values >= 1).sum())
+    mean = float(tokens.mean())
+    ratio, interval = None, None
+    if teacher is not None and teacher.run is not None and teacher.samples.tokens is not None:
+        theirs = teacher.samples.tokens[teacher_rows].astype(np.float64)
+        ratio, interval = _length_ratio(tokens, values, theirs, teacher.samples.values[teacher_rows])
+    return Cost(
+        tokens=mean,
+        thinking=mean * thinking,
+        answer=mean * (1 - thinking),
+        after_answer=after,
+        per_right=float(tokens.sum()) / right if right else None,
+        length_ratio=ratio,
+        length_interval=interval,
+        budgets={b: float(np.where(tokens <= b, values, 0.0).mean()) for b in grid},
+    )
+
+
+def _shares(side: TaskSide, wanted: list[str]) -> tuple[float, float | None]:
+    """The share of all tokens that is thinking, and the share of right completions' tokens after the answer stood."""
+    assert side.run is not None
+    chosen = set(wanted)
+    scores = side.run.files.latest_scores()
+    thought = total = after = counted = 0.0
+    for completion in side.run.files.standing_completions():
+        if completion.problem_id not in chosen or not completion.completion_tokens:
+            continue
+        text = completion.prefix + completion.text
+        per_character = completion.completion_tokens / max(len(completion.text), 1)
+        parts = split_thinking(text)
+        thinking = len(text) if parts.response is None else len(parts.thinking)
+        thought += max(thinking - len(completion.prefix), 0) * per_character
+        total += completion.completion_tokens
+        score = scores.get(completion.key)
+        if score is None or score.value < 1 or not score.answer:
+            continue
+        stated = first_stated(text, score.answer)
+        if stated is not None:
+            after += max(len(text) - stated, 0) * per_character
+            counted += completion.completion_tokens
+    return (min(thought / total, 1.0) if total else 0.0), (after / counted if counted else None)
+
+
+def _length_ratio(
+    own: Floats, own_values: Floats, theirs: Floats, their_values: Floats
+) -> tuple[float | None, tuple[float, float] | None]:
+    """The geometric mean over problems that both solve of own over the teacher's mean length of right completions."""
+    logs = []
+    for mine, right, other, other_right in zip(own, own_values >= 1, theirs, their_values >= 1, strict=True):
+        if right.any() and other_right.any() and mine[right].mean() > 0 and other[other_right].mean() > 0:
+            logs.append(float(np.log(mine[right].mean() / other[other_right].mean())))
+    if not logs:
+        return None, None
+    found = ratio_of_sums(np.array(logs), np.ones(len(logs)))
+    low, high = np.exp(found.interval)
+    return float(np.exp(found.value)), (float(low), float(high)) if np.isfinite(low) else None

@@ -1,0 +1,199 @@
+"""The models of a distillation page: runs on disk or published figures, and what is known of the checkpoints."""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.results.entries import setting_differences
+from evalkit.results.published import PublishedScore, load_published, model_key, published_names
+from evalkit.results.recreate import recreate_task
+from evalkit.results.samples import Samples, load_samples
+from evalkit.store.lines import read_checked
+from evalkit.store.run import TaskRun, find_runs
+
+_HEADER_LIMIT = 100_000_000  # bytes of a safetensors header; the format's own limit
+
+
+@dataclass(frozen=True)
+class TaskSide:
+    """One model on one benchmark: its run of the task, or one published figure of it."""
+
+    model: str
+    task: str
+    title: str
+    run: TaskRun | None = None
+    published: PublishedScore | None = None
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The run's samples. Raises EvalkitError where it is incomplete or damaged."""
+        assert self.run is not None
+        return load_samples(self.run)
+
+    @cached_property
+    def made(self) -> Task | None:
+        """The task, which knows equal answers; None where it is not installed here."""
+        assert self.run is not None
+        try:
+            return recreate_task(self.run)
+        except EvalkitError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSide:
+    """One model with all its benchmarks by task name. `runs` are its run directories, none for published figures."""
+
+    model: str
+    label: str
+    tasks: Mapping[str, TaskSide]
+    runs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def load_side(source: str | Path | Sequence[str | Path]) -> list[ModelSide]:
+    """The models behind `source`: run directories or folders of runs, or `TABLE:MODEL` for published figures.
+
+    Raises EvalkitError where there is no such folder and no such table or model.
+    """
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    sides: dict[str, dict[str, TaskSide]] = {}
+    runs: dict[str, list[Path]] = {}
+    notes: dict[str, list[str]] = {}
+    for one in sources:
+        if not Path(one).exists() and ":" in str(one):
+            published = _published_side(str(one))
+            sides.setdefault(published.model, {}).update(published.tasks)
+            continue
+        for run in find_runs(Path(one)):
+            for name, task in run.tasks().items():
+                model = task.run.model
+                own = sides.setdefault(model, {})
+                if name in own:
+                    raise EvalkitError(
+                        f"{model} has two runs of {name}.", "give one run directory, such as results/<model>/<run-id>."
+                    )
+                side = TaskSide(model, name, task.record.title, task)
+                try:
+                    _ = side.samples
+                except RunIncompleteError as error:
+                    notes.setdefault(model, []).append(f"left out: {error.message}")
+                    continue
+                own[name] = side
+                runs.setdefault(model, []).append(run.path)
+    return [
+        ModelSide(m, short_name(m), t, tuple(dict.fromkeys(runs.get(m, ()))), tuple(notes.get(m, ())))
+        for m, t in sides.items()
+    ]
+
+
+def one_side(source: str | Path | Sequence[str | Path], role: str) -> ModelSide:
+    """As `load_side` where one model is wanted. Raises EvalkitError where there are several."""
+    sides = load_side(source)
+    if len(sides) != 1:
+        raise EvalkitError(
+            f"The {role} has runs of {len(sides)} models: {', '.join(s.model for s in sides)}.",
+            "give the runs of one model.",
+        )
+    return sides[0]
+
+
+def _published_side(name: str) -> ModelSide:
+    """`deepseek-r1:OpenAI-o1-mini`: the pass@1 figures of a model in a published table."""
+    table, _, model = name.partition(":")
+    if not table.endswith(".csv") and table not in published_names():
+        raise EvalkitError(
+            f"{name} is neither a folder nor a published model.",
+            f"write TABLE:MODEL, the table one of {', '.join(published_names())} or a CSV file.",
+        )
+    figures = [f for f in load_published(table) if model_key(f.model) == model_key(model) and f.metric == "pass@1"]
+    if not figures:
+        known = ", ".join(dict.fromkeys(f.model for f in load_published(table)))
+        raise EvalkitError(f"The table {table} has no pass@1 of {model!r}.", f"it has: {known}.")
+    tasks = {
+        f.task or f.benchmark: TaskSide(f.model, f.task or f.benchmark, f.benchmark, None, f) for f in reversed(figures)
+    }
+    return ModelSide(figures[0].model, f"{figures[0].model} (published)", tasks)
+
+
+def short_name(model: str) -> str:
+    """The last part of a path or hub id."""
+    return model.rstrip("/").rpartition("/")[2] or model
+
+
+def settings_notes(student: TaskSide, others: Mapping[str, TaskSide]) -> list[str]:
+    """How the runs of the others were made otherwise than the student's."""
+    told = []
+    assert student.run is not None
+    own = _settings(student.run)
+    for role, side in others.items():
+        if side.run is not None and (differences := setting_differences(_settings(side.run), own)):
+            told.append(f"the {role}'s run has other settings: {'; '.join(differences)}")
+    return told
+
+
+def _settings(task: TaskRun) -> dict[str, object]:
+    settings: dict[str, object] = {k: v for k, v in task.run.protocol.items() if k != "name"}
+    settings.update(task.record.identity.get("sampling", {}))
+    settings.update({k: v for k, v in task.record.identity.items() if k not in ("sampling", "data")})
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a checkpoint takes: None where it is not known.
+
+    `bytes` is that of its weight files; `tokens_per_second` what its run generated on the machine `device`.
+    """
+
+    parameters: int | None
+    bytes: int | None
+    tokens_per_second: float | None
+    device: str | None
+
+
+def measure_size(side: ModelSide) -> Size:
+    """Parameters and bytes from the checkpoint's folder, where it is a local one; speed from its run."""
+    parameters, size = _weights(Path(side.model))
+    speed = device = None
+    for path in side.runs:
+        for _, line in read_checked(path / "throughput.jsonl"):
+            record = json.loads(line)
+            speed = record.get("generated_tokens_per_second") or speed
+    for task in side.tasks.values():
+        if task.run is not None:
+            engine = task.run.run.environment.get("engine") or {}
+            device = str(engine.get("device")) if engine.get("device") else device
+    return Size(parameters, size, speed, device)
+
+
+def _weights(folder: Path) -> tuple[int | None, int | None]:
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not files:
+        return None, None
+    try:
+        return sum(map(_parameters, files)), sum(file.stat().st_size for file in files)
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None, sum(file.stat().st_size for file in files)
+
+
+def _parameters(file: Path) -> int:
+    """The elements of all tensors of a safetensors file, from its header."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > _HEADER_LIMIT:
+            raise ValueError("not a safetensors header")
+        header = json.loads(stream.read(length))
+    count = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            elements = 1
+            for side in tensor["shape"]:
+                elements *= int(side)
+            count += elements
+    return count

@@ -1,0 +1,394 @@
+"""What a student has of its teacher, what it has lost against its base, and how sure that is: from runs on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evalkit.errors import EvalkitError
+from evalkit.results.distill_costs import Cost, budget_differences, budget_grid, measure_cost
+from evalkit.results.distill_models import ModelSide, TaskSide, load_side, measure_size, one_side, settings_notes
+from evalkit.results.distill_records import (
+    Agreement,
+    Distillation,
+    Gap,
+    Round,
+    Score,
+    SolvedProblem,
+    SolvedSet,
+    StudentDistillation,
+    TaskDistillation,
+    Tries,
+)
+from evalkit.results.distill_words import verdict
+from evalkit.results.fidelity import StudentFidelity, load_fidelity
+from evalkit.results.formats.distillation import render
+from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
+from evalkit.stats.agreement import error_consistency, same_answer_shares
+from evalkit.stats.clustered import ClusteredMean
+from evalkit.stats.intervals import Floats
+from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
+from evalkit.stats.ratio import gap_recovered, gap_recovered_run, paired_ratio, pooled_ratio
+from evalkit.stats.solved import Counts, both_discoveries, discoveries, more_often, more_often_table, overlap
+from evalkit.store.lines import write_atomically
+
+TAUS = (0.5, 1.0)
+Source = str | Path | Sequence[str | Path]
+
+
+class DistillationPage(Distillation):
+    """What `distillation` returns: the figures, and ways to show them."""
+
+    def text(self, ending: str) -> str:
+        """The page as `html`, `md`, `tex` or `json`. Raises EvalkitError on another ending."""
+        return render(self, ending)
+
+    def save(self, path: str | Path) -> None:
+        """Write the page in the format of the file's ending. Raises EvalkitError as `text` does."""
+        write_atomically(Path(path), self.text(Path(path).suffix.lstrip(".").lower()))
+
+    def _repr_html_(self) -> str:
+        from evalkit.results.formats.distillation.html import fragment
+
+        return fragment(self)
+
+
+def distillation(
+    students: Source, *, teacher: Source, base: Source | None = None, rounds: bool = False
+) -> DistillationPage:
+    """Compare students with their teacher and with the base that they were trained from.
+
+    Args:
+        students: Run directories or folders of runs; several models are several students.
+        teacher: The same for the teacher, or `TABLE:MODEL` for published figures (`deepseek-r1:DeepSeek-R1`).
+        base: The same for the base; without it there is no gap and nothing is lost or new.
+        rounds: The students are a chain in the order given (self-improvement): the gain of each round is told.
+
+    Returns:
+        The figures, paired by problem; `verdict` has them in words, `save` writes the page.
+
+    Raises:
+        EvalkitError: where a side has no runs, or where a student shares no task with the teacher.
+
+    Examples:
+        >>> distillation("results/student", teacher="results/teacher", base="results/base")  # doctest: +SKIP
+    """
+    of_teacher = one_side(teacher, "teacher")
+    of_base = one_side(base, "base") if base is not None else None
+    of_students = load_side(students)
+    if any(task.run is None for side in of_students for task in side.tasks.values()):
+        raise EvalkitError("A student's samples are needed.", "published figures can be a teacher's or a base's.")
+    for role, other in (("teacher", of_teacher), ("base", of_base)):
+        for side in of_students:
+            if other is not None and set(side.runs) & set(other.runs):
+                raise EvalkitError(
+                    f"{side.label} is its own {role}: the same runs were given for both.",
+                    "give runs of their own: a second run of the same model with another --seed will do.",
+                )
+    found = [_student(side, of_teacher, of_base) for side in of_students]
+    chain = [of_base, *of_students] if of_base is not None else of_students
+    notes = [note for side in (of_teacher, of_base, *of_students) if side is not None for note in side.notes]
+    page = DistillationPage(
+        teacher=of_teacher.label,
+        base=of_base.label if of_base is not None else None,
+        teacher_size=measure_size(of_teacher),
+        base_size=measure_size(of_base) if of_base is not None else None,
+        students=tuple(found),
+        rounds=tuple(_rounds(chain)) if rounds else (),
+        notes=tuple(notes),
+    )
+    first, rest = verdict(page)
+    return replace(page, verdict=tuple(first), details=tuple(rest))
+
+
+def _student(side: ModelSide, teacher: ModelSide, base: ModelSide | None) -> StudentDistillation:
+    shared = [name for name in side.tasks if name in teacher.tasks]
+    if not shared:
+        raise EvalkitError(
+            f"{side.label} and the teacher share no task: {', '.join(side.tasks)} and {', '.join(teacher.tasks)}.",
+            "give runs of the same tasks.",
+        )
+    tasks, parts = [], []
+    for name in shared:
+        of_base = base.tasks.get(name) if base is not None else None
+        found, rates = _task(side.tasks[name], teacher.tasks[name], of_base)
+        tasks.append(found)
+        parts.append(rates)
+    pooled = None
+    if len(parts) > 1 and all(p is not None for p in parts):
+        pooled = pooled_ratio([p for p in parts if p is not None])
+    return StudentDistillation(
+        side.model, side.label, measure_size(side), tuple(tasks), pooled, _fidelity(side, teacher)
+    )
+
+
+def _fidelity(side: ModelSide, teacher: ModelSide) -> StudentFidelity | None:
+    """What `evalkit fidelity` has left in a run of the teacher or of the student."""
+    for folder in (*teacher.runs, *side.runs):
+        report = load_fidelity(folder)
+        if report is not None and (found := report.student(side.model)) is not None:
+            return found
+    return None
+
+
+def _task(
+    student: TaskSide, teacher: TaskSide, base: TaskSide | None
+) -> tuple[TaskDistillation, tuple[Floats, Floats] | None]:
+    """One benchmark, and numerator and denominator of the gap by problem where they are at hand."""
+    sides = {"teacher": teacher} | ({"base": base} if base is not None else {})
+    ids = student.samples.problem_ids
+    notes = settings_notes(student, sides)
+    for role, side in sides.items():
+        if side.run is not None:
+            present = set(side.samples.problem_ids)
+            if missing := sum(i not in present for i in ids):
+                notes.append(f"{missing} problems that the {role} has no run of are left out")
+            ids = [i for i in ids if i in present]
+        elif (figure := side.published) is not None:
+            bound = "" if figure.sd is not None else "; no spread is told, so its error is the largest possible"
+            notes.append(f"the {role}'s figure is published: {figure.source}{bound}")
+    if not ids:
+        raise EvalkitError(f"The runs of {student.task} share no problem.", "give runs of the same problems.")
+    rows = {role: _rows(side, ids) for role, side in {"student": student, **sides}.items() if side.run is not None}
+    gap, parts = _gap(student, teacher, base, rows)
+    paired = teacher.run is not None
+    of_runs = {role: side for role, side in {"student": student, **sides}.items() if side.run is not None}
+    grid = budget_grid([(side, rows[role]) for role, side in of_runs.items()])
+    costs: dict[str, Cost] = {}
+    for role, side in of_runs.items():
+        cost = measure_cost(side, rows[role], teacher if paired else None, rows.get("teacher", []), grid)
+        if cost is not None:
+            costs[role] = cost
+    budgets = budget_differences((student, rows["student"]), (teacher, rows["teacher"]), grid) if paired else {}
+    solved = _solved(student, teacher, base, rows, ids)
+    return (
+        TaskDistillation(
+            task=student.task,
+            title=student.title,
+            gap=gap,
+            solved=tuple(solved),
+            tries=_tries(student, teacher, base, rows),
+            agreement=_agreement(student, teacher, base, rows) if paired else None,
+            costs=costs,
+            budgets=budgets,
+            notes=tuple(notes),
+        ),
+        parts,
+    )
+
+
+def _rows(side: TaskSide, ids: Sequence[str]) -> list[int]:
+    where = {problem_id: i for i, problem_id in enumerate(side.samples.problem_ids)}
+    return [where[i] for i in ids]
+
+
+def _values(side: TaskSide, rows: Mapping[str, list[int]], role: str) -> Floats:
+    return side.samples.values[rows[role]]
+
+
+def _score(side: TaskSide, rows: Mapping[str, list[int]], role: str, problems: int) -> Score:
+    if side.published is not None:
+        figure = side.published
+        value = figure.value / 100
+        if figure.sd is not None:
+            error = figure.sd / 100 / (figure.n or 1) ** 0.5
+        else:  # the largest error that independent samples of these problems could have
+            error = (max(value * (1 - value), 0.0) / (problems * (figure.n or 1))) ** 0.5
+        return Score(f"{side.model} (published)", value, error, figure.n, True)
+    found = avg_at_n(_values(side, rows, role))
+    return Score(side.model, found.value, found.stderr_run, found.samples, False)
+
+
+def _gap(
+    student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]
+) -> tuple[Gap, tuple[Floats, Floats] | None]:
+    problems = len(rows["student"])
+    s = _score(student, rows, "student", problems)
+    t = _score(teacher, rows, "teacher", problems)
+    b = _score(base, rows, "base", problems) if base is not None else None
+    sides = {"student": student, "teacher": teacher, "base": base}
+    means = {
+        role: _values(side, rows, role).mean(axis=1)
+        for role, side in sides.items()
+        if side is not None and role in rows
+    }
+    parts = recovered_run = None
+    if len(means) == 3:
+        parts = (means["student"] - means["base"], means["teacher"] - means["base"])
+    if b is not None:
+        recovered_run = gap_recovered_run((s.value, t.value, b.value), (s.stderr_run, t.stderr_run, b.stderr_run))
+    found = Gap(
+        teacher=t,
+        base=b,
+        student=s,
+        problems=problems,
+        recovered=gap_recovered(means["student"], means["teacher"], means["base"]) if parts is not None else None,
+        recovered_run=recovered_run,
+        retention=paired_ratio(means["student"], means["teacher"]) if "teacher" in means else None,
+        retention_run=gap_recovered_run((s.value, t.value, 0.0), (s.stderr_run, t.stderr_run, 0.0)),
+    )
+    return found, parts
+
+
+def _counts(side: TaskSide, rows: Mapping[str, list[int]], role: str) -> tuple[Counts, int]:
+    values = _values(side, rows, role)
+    return (values >= 1).sum(axis=1), values.shape[1]
+
+
+def _solved(
+    student: TaskSide,
+    teacher: TaskSide,
+    base: TaskSide | None,
+    rows: Mapping[str, list[int]],
+    ids: Sequence[str],
+) -> list[SolvedSet]:
+    """The four kinds of problem, those of them for which the samples are at hand."""
+    s, s_n = _counts(student, rows, "student")
+    of: dict[str, tuple[Counts, int]] = {}
+    for role, side in (("teacher", teacher), ("base", base)):
+        if side is not None and role in rows:
+            of[role] = _counts(side, rows, role)
+    rates = {"student": s / s_n, **{role: k / n for role, (k, n) in of.items()}}
+    made = []
+
+    def add(name: str, found: npt.NDArray[np.bool_], p: Floats, smallest: float, *shares: Floats) -> None:
+        expected, interval = overlap(*shares)
+        order = sorted(map(int, np.nonzero(found)[0]), key=lambda i: (p[i], ids[i]))
+        listed = tuple(
+            SolvedProblem(
+                ids[i],
+                float(rates["student"][i]),
+                float(rates["teacher"][i]) if "teacher" in rates else None,
+                float(rates["base"][i]) if "base" in rates else None,
+                float(p[i]),
+            )
+            for i in order
+        )
+        made.append(SolvedSet(name, listed, expected, interval, smallest))
+
+    own = rates["student"]
+    if len(of) == 2:
+        gained = more_often(s, s_n, *of["base"])
+        known = more_often(*of["teacher"], *of["base"])
+        least = max(_least(s_n, of["base"][1]), _least(of["teacher"][1], of["base"][1]))
+        add("inherited", both_discoveries(gained, known), np.maximum(gained, known), least, own, rates["teacher"],
+            1 - rates["base"])  # fmt: skip
+    if "teacher" in of:
+        p = more_often(*of["teacher"], s, s_n)
+        add("not inherited", discoveries(p), p, _least(of["teacher"][1], s_n), rates["teacher"], 1 - own)
+    if "base" in of:
+        p = more_often(*of["base"], s, s_n)
+        add("lost", discoveries(p), p, _least(of["base"][1], s_n), rates["base"], 1 - own)
+    if "teacher" in of:
+        p = more_often(s, s_n, *of["teacher"])
+        add("beyond the teacher", discoveries(p), p, _least(s_n, of["teacher"][1]), own, 1 - rates["teacher"])
+    return made
+
+
+def _least(more: int, less: int) -> float:
+    """The smallest p-value of these numbers of samples: all right against none."""
+    return float(more_often_table(more, less)[more, 0])
+
+
+def _tries(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]) -> Tries | None:
+    sides = {"base": base, "student": student, "teacher": teacher}
+    counts = {role: _counts(side, rows, role) for role, side in sides.items() if side is not None and role in rows}
+    tries = min(n for _, n in counts.values())
+    if tries < 2:
+        return None
+    curves = {role: pass_curves(k, n) for role, (k, n) in counts.items()}
+    steady = {
+        role: {f"{tau:g}": float(g_pass_at_k(k, n, tries, tau).mean()) for tau in TAUS}
+        for role, (k, n) in counts.items()
+    }
+    crossing = unsolved = new = None
+    if "base" in curves:
+        crossing = crossing_point(curves["student"][:, :tries], curves["base"][:, :tries])
+        never = 1 - curves["base"][:, tries - 1]
+        unsolved = overlap(never)
+        new = overlap(never, counts["student"][0] / counts["student"][1])
+    return Tries(
+        {role: tuple(map(float, curve.mean(axis=0))) for role, curve in curves.items()},
+        crossing,
+        tries,
+        unsolved,
+        new,
+        steady,
+    )
+
+
+def _agreement(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]) -> Agreement:
+    def rates(side: TaskSide, role: str) -> Floats:
+        return np.asarray((_values(side, rows, role) >= 1).mean(axis=1))
+
+    own = _same_answers(student, teacher, rows["student"], rows["teacher"])
+    of_base = base is not None and base.run is not None
+    theirs = (
+        _same_answers(base, teacher, rows["base"], rows["teacher"]) if base is not None and of_base else (None,) * 2
+    )
+    return Agreement(
+        *own,
+        *theirs,
+        error_consistency(rates(student, "student"), rates(teacher, "teacher")),
+        error_consistency(rates(base, "base"), rates(teacher, "teacher")) if base is not None and of_base else None,
+    )
+
+
+def _same_answers(
+    side: TaskSide, teacher: TaskSide, rows: list[int], teacher_rows: list[int]
+) -> tuple[ClusteredMean | None, ClusteredMean | None]:
+    """Shares of the teacher's answers, by whether it is right; what was graded correct is one answer."""
+    task = side.made
+
+    def same(a: str, b: str) -> bool:
+        return task.same_answer(a, b) if task is not None else a.strip() == b.strip()
+
+    first, second, marks = [], [], []
+    for i, j in zip(rows, teacher_rows, strict=True):
+        both: list[str | None] = []
+        for samples, row in ((side.samples, i), (teacher.samples, j)):
+            both += [
+                None if status == "correct" else answer
+                for answer, status in zip(samples.answers[row], samples.statuses[row], strict=True)
+            ]
+        classes: list[object] = list(equivalence_classes(both, same))
+        statuses = [*side.samples.statuses[i], *teacher.samples.statuses[j]]
+        named = ["correct" if status == "correct" else c for status, c in zip(statuses, classes, strict=True)]
+        n = len(side.samples.statuses[i])
+        first.append(named[:n])
+        second.append(named[n:])
+        marks.append([status == "correct" for status in statuses[n:]])
+    return same_answer_shares(first, second, marks)
+
+
+def _rounds(chain: Sequence[ModelSide]) -> list[Round]:
+    """The gain of each model of the chain on the one before, on each task that both have."""
+    found = []
+    for before, after in pairwise(chain):
+        for name, side in after.tasks.items():
+            earlier = before.tasks.get(name)
+            if earlier is None or earlier.run is None or side.run is None:
+                continue
+            present = set(earlier.samples.problem_ids)
+            ids = [i for i in side.samples.problem_ids if i in present]
+            if not ids:
+                continue
+            first = earlier.samples.values[_rows(earlier, ids)].tolist()
+            second = side.samples.values[_rows(side, ids)].tolist()
+            result = compare_paired(first, second)
+            found.append(
+                Round(
+                    name,
+                    side.title,
+                    before.label,
+                    after.label,
+                    result.difference,
+                    result.interval_run,
+                    result.interval_problems,
+                    result.p_value,
+                )
+            )
+    return found

@@ -1,0 +1,303 @@
+"""The tables of a distillation page, in plain text: each format sets and escapes them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evalkit.results.distill_costs import Cost
+from evalkit.results.distill_models import Size
+from evalkit.results.distill_records import (
+    LISTED_AT,
+    SOLVED_TITLES,
+    Distillation,
+    Score,
+    StudentDistillation,
+    TaskDistillation,
+)
+from evalkit.results.distill_words import interval_percent, mean_text, percent, ratio_text
+from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
+
+_NAMED = 12  # problems named in a cell
+_LONG = 34  # characters of a cell from which its column holds words
+_FIDELITY = (
+    "kl_forward@1", "kl_forward@2", "kl_reverse", "js", "soft_loss@2", "student_loss", "student_bits_per_byte",
+    "top1_agreement", "topk_overlap", "acceptance@1", "tokens_per_pass@4", "student_ranking",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table with its heading, a sentence on how to read it, column heads and rows of text; the first column names."""
+
+    heading: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def word_columns(self) -> set[int]:
+        """The columns after the first that hold words and not figures: set from the left, broken into lines."""
+        return {i for i in range(1, len(self.columns)) if any(len(row[i]) > _LONG for row in self.rows)}
+
+
+def page_tables(found: Distillation) -> list[PageTable]:
+    """Every table that has rows, in the order of the page."""
+    made = [
+        _gap_table(found),
+        _overall_table(found),
+        _solved_table(found),
+        _tries_table(found),
+        _agreement_table(found),
+        _cost_table(found),
+        _budget_table(found),
+        _size_table(found),
+        _round_table(found),
+        *(_fidelity_table(s) for s in found.students if s.fidelity is not None),
+    ]
+    return [table for table in made if table.rows]
+
+
+def _each(found: Distillation) -> Iterator[tuple[str, StudentDistillation, TaskDistillation]]:
+    """Every student and task, with what names the row: the task, and the student where there are several."""
+    for student in found.students:
+        for task in student.tasks:
+            yield (task.title if len(found.students) == 1 else f"{student.label}, {task.title}"), student, task
+
+
+def _of(found: Distillation, name: str, what: str) -> str:
+    """`what` of the row that `name` names, which goes without saying where there is one."""
+    return what if sum(len(s.tasks) for s in found.students) == 1 else f"{name}: {what}"
+
+
+def score_text(score: Score | None) -> str:
+    """`80.5% ±0.7`: the half-width of the run-to-run interval."""
+    if score is None:
+        return "–"
+    return f"{percent(score.value, 1)} ±{196 * score.stderr_run:.1f}" + ("†" if score.published else "")
+
+
+def _gap_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, _, task in _each(found):
+        gap = task.gap
+        rows.append((
+            name, score_text(gap.base), score_text(gap.student), score_text(gap.teacher), ratio_text(gap.recovered),
+            ratio_text(gap.recovered_run), ratio_text(gap.retention or gap.retention_run), f"{gap.problems}",
+            f"{gap.student.n}",
+        ))  # fmt: skip
+    published = any(s is not None and s.published for _, _, t in _each(found) for s in (t.gap.base, t.gap.teacher))
+    dagger = " †: published." if published else ""
+    return PageTable(
+        "How much of the gap is closed",
+        "Gap recovered is (student − base) / (teacher − base), retention student / teacher, with 95% intervals: over "
+        "problems of the same kind, or run to run for these problems. ± is half the run-to-run interval. Not defined: "
+        f"teacher and base cannot be told apart.{dagger}",
+        ("", "base", "student", "teacher", "gap recovered, over problems", "run to run", "retention", "problems", "n"),
+        tuple(rows),
+    )
+
+
+def _overall_table(found: Distillation) -> PageTable:
+    rows = tuple((s.label, f"{len(s.tasks)}", ratio_text(s.overall)) for s in found.students if s.overall is not None)
+    return PageTable(
+        "Over all benchmarks",
+        "One gap of the mean scores, each benchmark counting the same.",
+        ("student", "benchmarks", "gap recovered, over problems"),
+        rows,
+    )
+
+
+def _solved_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, _, task in _each(found):
+        for solved in task.solved:
+            shown = ", ".join(p.problem_id for p in solved.listed[:_NAMED])
+            more = f" and {len(solved.listed) - _NAMED} more" if len(solved.listed) > _NAMED else ""
+            rows.append((
+                _of(found, name, SOLVED_TITLES[solved.name]),
+                f"{percent(solved.expected, 1)} {interval_percent(solved.interval, 1)}",
+                f"{len(solved.listed)}",
+                shown + more or ("too few samples" if solved.smallest_p > 0.05 else "–"),
+            ))  # fmt: skip
+    return PageTable(
+        "What was learnt and what was lost",
+        "Expected: the share of problems in one try of each model, from the solve rates, without bias. Listed: "
+        f"problems for which an exact test says so, {LISTED_AT}.",
+        ("", "expected", "listed", "which"),
+        tuple(rows),
+    )
+
+
+def _tries_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, student, task in _each(found):
+        tries = task.tries
+        if tries is None:
+            continue
+        k = tries.tries
+        labels = {"base": found.base or "base", "student": student.label, "teacher": found.teacher}
+        for role, curve in tries.curves.items():
+            steady = tries.steady[role]
+            rows.append((
+                _of(found, name, labels[role]), f"{k}", percent(curve[0], 1), percent(curve[k - 1], 1),
+                percent(steady["0.5"], 1), percent(steady["1"], 1),
+                percent(1 - curve[k - 1], 1),
+            ))  # fmt: skip
+    return PageTable(
+        "Sharper or wider",
+        "pass@k: at least one of k tries is right; G-Pass@k at 0.5: at least half are; pass^k: all are. Never solved: "
+        "in k tries.",
+        ("", "k", "pass@1", "pass@k", "G-Pass@k, 0.5", "pass^k", "never solved"),
+        tuple(rows),
+    )
+
+
+def _agreement_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, student, task in _each(found):
+        if (a := task.agreement) is None:
+            continue
+        pairs = [(student.label, a.where_right, a.where_wrong, a.consistency)]
+        if a.base_consistency is not None:
+            pairs.append((found.base or "base", a.base_where_right, a.base_where_wrong, a.base_consistency))
+        for label, right, wrong, kappa in pairs:
+            told = "–"
+            if kappa.kappa is not None and kappa.interval is not None:
+                told = f"{kappa.kappa:.2f} [{kappa.interval[0]:.2f}, {kappa.interval[1]:.2f}]".replace("-", "−")
+            rows.append((
+                _of(found, name, label), mean_text(right), mean_text(wrong), percent(kappa.observed, 1),
+                percent(kappa.expected, 1), told,
+            ))  # fmt: skip
+    return PageTable(
+        "Agreement with the teacher beyond accuracy",
+        "How often a sample gives the teacher's answer, where that is right and where it is wrong. Both right or both "
+        "wrong: as observed, and as the accuracies alone would give; error consistency is 0 at chance and 1 at "
+        "the most.",
+        ("", "same, teacher right", "same, teacher wrong", "right or wrong alike", "by chance", "error consistency"),
+        tuple(rows),
+    )
+
+
+def _cost_table(found: Distillation) -> PageTable:
+    rows = []
+    seen = set()
+    for name, student, task in _each(found):
+        labels = {"base": found.base or "base", "student": student.label, "teacher": found.teacher}
+        for role in ("base", "student", "teacher"):
+            cost = task.costs.get(role)
+            if cost is not None and (task.task, labels[role]) not in seen:
+                seen.add((task.task, labels[role]))
+                title = task.title if len(found.students) > 1 else name
+                rows.append((_of(found, title, labels[role]), *_cost_cells(cost, role)))
+    return PageTable(
+        "What an answer costs",
+        "Tokens per completion, of which thinking and answer (divided by characters). After the answer: the share of a "
+        "right completion's tokens that follows the first place where its final answer is stated. Length: of right "
+        "completions against the teacher's, on problems that both solve (geometric mean).",
+        ("", "tokens", "thinking", "answer", "after the answer", "tokens per right answer", "length of teacher's"),
+        tuple(rows),
+    )
+
+
+def _budget_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, _, task in _each(found):
+        budgets = list(task.budgets)
+        for budget in dict.fromkeys(budgets[i * (len(budgets) - 1) // 5] for i in range(1, 6) if budgets):
+            own, theirs = task.costs["student"].budgets[budget], task.costs["teacher"].budgets[budget]
+            gap = task.budgets[budget]
+            low, high = (100 * end for end in gap.interval)
+            told = f"{100 * gap.value:+.1f} [{low:+.1f}, {high:+.1f}]" if low == low else f"{100 * gap.value:+.1f}"
+            rows.append((
+                _of(found, name, f"{budget:,} tokens"), percent(own, 1), percent(theirs, 1), told.replace("-", "−"),
+            ))  # fmt: skip
+    return PageTable(
+        "At equal budgets",
+        "Accuracy had completions been cut at so many tokens, and the difference in points, paired by problem.",
+        ("", "student", "teacher", "difference"),
+        tuple(rows),
+    )
+
+
+def _cost_cells(cost: Cost, role: str) -> tuple[str, ...]:
+    ratio = "–"
+    if role != "teacher" and cost.length_ratio is not None:
+        ends = cost.length_interval
+        ratio = f"{cost.length_ratio:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends is not None else "")
+    return (
+        f"{cost.tokens:,.0f}",
+        f"{cost.thinking:,.0f}",
+        f"{cost.answer:,.0f}",
+        percent(cost.after_answer) if cost.after_answer is not None else "–",
+        f"{cost.per_right:,.0f}" if cost.per_right is not None else "–",
+        ratio,
+    )
+
+
+def _size_table(found: Distillation) -> PageTable:
+    sizes: dict[str, Size] = {s.label: s.size for s in found.students}
+    sizes[found.teacher] = found.teacher_size
+    if found.base is not None and found.base_size is not None:
+        sizes[found.base] = found.base_size
+    known = any(s.parameters or s.tokens_per_second for s in sizes.values())
+    rows = tuple((label, *_size_cells(size, found.teacher_size)) for label, size in sizes.items()) if known else ()
+    return PageTable(
+        "What was compressed",
+        "Of local checkpoints; the factor is against the teacher. Tokens per second as the runs measured them: they "
+        "compare only where device and load were the same.",
+        ("", "parameters", "weights on disk", "tokens/s", "device"),
+        rows,
+    )
+
+
+def _size_cells(size: Size, teacher: Size) -> tuple[str, ...]:
+    def factor(own: float | None, other: float | None) -> str:
+        return f" ({own / other:.2f}×)" if own and other and size is not teacher else ""
+
+    return (
+        f"{size.parameters:,}{factor(size.parameters, teacher.parameters)}" if size.parameters else "–",
+        f"{size.bytes / 1e6:,.1f} MB{factor(size.bytes, teacher.bytes)}" if size.bytes else "–",
+        f"{size.tokens_per_second:,.0f}{factor(size.tokens_per_second, teacher.tokens_per_second)}"
+        if size.tokens_per_second
+        else "–",
+        size.device or "–",
+    )
+
+
+def _round_table(found: Distillation) -> PageTable:
+    def points(interval: tuple[float, float]) -> str:
+        return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]".replace("-", "−")
+
+    rows = tuple(
+        (
+            f"{r.title}: {r.after} after {r.before}",
+            f"{100 * r.gain:+.1f}".replace("-", "−"),
+            points(r.interval_run),
+            points(r.interval_problems),
+            f"{r.p_value:.3f}",
+        )
+        for r in found.rounds
+    )
+    return PageTable(
+        "Round by round",
+        "What each model gains on the one before, in points, with 95% intervals; p of the paired sign-flip test.",
+        ("", "gain", "run to run", "over problems", "p"),
+        rows,
+    )
+
+
+def _fidelity_table(student: StudentDistillation) -> PageTable:
+    found = student.fidelity
+    assert found is not None
+    groups: Mapping[str, None] = {g: None for g in GROUP_COLUMNS if any(f.group == g for f in found.figures)}
+    rows = []
+    for measure in _FIDELITY:
+        if found.figure(measure) is not None:
+            rows.append((measure_title(measure), *(figure_text(found.figure(measure, g)) for g in groups)))
+    reason = f" {found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
+    return PageTable(
+        f"Fidelity of {student.label}",
+        f"From logits on {found.compared} of {found.traces} texts; ± is half of the 95% interval, clustered by problem."
+        f"{reason}",
+        ("", *groups),
+        tuple(rows),
+    )
