@@ -163,7 +163,7 @@ def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytes
     recorded: list[Any] = []
     requests = mixed_requests(64, temperature=0)
     backend = backend_of(qwen2)
-    model = backend._load()
+    model = backend.load()
     use_groups(model)
 
     def tokens(record: Any) -> tuple[dict[Any, list[int]], RowBatch]:

@@ -137,8 +137,7 @@ def rate(
     Where at least one contest has standings the rating comes from them, else from problem ratings. Raises EvalkitError
     where nothing of the table can be rated.
     """
-    excluded: list[str] = []
-    notes: list[str] = []
+    excluded, notes = list[str](), list[str]()
     rows = [row for row in table if _in_set(row, contests, excluded)]
     by_rating = {r.name: (d, 1.0) for r in rows if (d := difficulty(r, contests)) is not None}
     if unrated := [r.name for r in rows if r.name not in by_rating]:
@@ -166,8 +165,7 @@ def rate(
         found, curves = _from_problem_ratings(model, rule, rows, excluded, notes), by_rating
     if found.low is None:
         notes.append(f"rule {rule} has no interval: it misses the rating by more than it varies")
-    bound = _bound(rows)
-    if bound:
+    if bound := _bound(rows):
         notes.append(_bound_note(bound, found, rule))
     run = _run_to_run(rows, curves, found, bound, level, draws, seed)
     return Rating(
