@@ -19,6 +19,7 @@ _OPEN = "|".join(tag[0] for tag in _TAGS)
 _CLOSE = "|".join(tag[1] for tag in _TAGS)
 # a tag that is quoted or stands in code is talked about, not used
 _TAG = re.compile(rf"(?<![`'\"])(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))")
+_OPENED = re.compile(rf"(?:{_OPEN})\s*\Z")
 _SOLUTION = re.compile(r"<\|(?:begin|end)_of_solution\|>|<\|(?:START|END)_RESPONSE\|>")
 
 
@@ -47,6 +48,12 @@ def split_thinking(text: str) -> Thinking:
         return Thinking(text[: last.start()], _unwrap(answer))
     previous = tags[-2]  # a stray closing tag at the very end
     return Thinking(text[: previous.start()], _unwrap(text[previous.end() : last.start()]))
+
+
+def opened_by(prompt: str) -> str:
+    """The opening tag, with the white space after it, in which a prompt ends: `<think>\\n`; "" where it ends in none."""
+    found = _OPENED.search(prompt, max(0, len(prompt) - 100))
+    return found[0] if found else ""
 
 
 def _unwrap(answer: str) -> str:

@@ -15,7 +15,7 @@ LAYERS = [
     {"types", "workers", "thinking"},
     {"sandbox", "stats"},
     {"grading", "benchmark", "store"},
-    {"engines"},
+    {"engines", "importers"},
     {"results"},
     {"run"},
     {"cli"},

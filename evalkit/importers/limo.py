@@ -1,0 +1,40 @@
+"""LIMO's evaluation: one row a problem, the completions under `generated_responses`."""
+
+from collections.abc import Iterator
+
+from evalkit.importers.files import LogFile
+from evalkit.importers.nodes import Node
+from evalkit.importers.qwen_math import at_sample
+from evalkit.importers.reader import Log, LogPart, Reader
+from evalkit.importers.record import ImportedSample, PeerVerdict
+
+
+class Limo(Reader):
+    name = "limo"
+    title = "LIMO's evaluation"
+
+    def recognise(self, file: LogFile) -> LogPart | None:
+        if not file.row.has("question", "generated_responses"):
+            return None
+        return LogPart(file, file.stem.removesuffix(".jsonl"), file.folder, file.name)
+
+    def samples(self, log: Log) -> Iterator[ImportedSample]:
+        for number, row in enumerate(log.files[0].rows(log.partial)):
+            texts = row["generated_responses"].texts()
+            for k, text in enumerate(texts):
+                answer = _label(at_sample(row, "generated_answers", k, len(texts)))
+                verdict = at_sample(row, "answers_correctness", k, len(texts)).fraction()
+                yield ImportedSample(
+                    row["id"].label() if row["id"] else str(number),
+                    k,
+                    text,
+                    position=number,
+                    problem=row["question"].text(),
+                    gold=_label(row["gold_answer"]),
+                    answer=answer,
+                    verdicts=() if verdict is None else (PeerVerdict("correct", verdict, "sample", answer),),
+                )
+
+
+def _label(node: Node) -> str | None:
+    return node.label() if isinstance(node.value, str | int | float) and not isinstance(node.value, bool) else None
