@@ -48,7 +48,7 @@ class Evalchemy(Reader):
                     prompt=own_problem(row),
                     gold=own_gold(row),
                     choices=_choices(row),
-                    answer=answer.label() if isinstance(answer.value, str | int | float) else None,
+                    answer=answer.plain(),
                 )
 
 

@@ -37,7 +37,7 @@ class EvalPlus(Reader):
         file = log.files[0]
         named = _NAME.fullmatch(file.stem)
         sampling: dict[str, Any] = {"temperature": float(named["temperature"])} if named else {}
-        cut = () if file.stem.endswith(".raw.jsonl") else ("the texts may be code that was cut out of what was written",)
+        cut = () if file.stem.endswith(".raw.jsonl") else ("the texts may be code cut out of what was written",)
         return LogFacts(named["model"] if named else None, "", sampling, cut)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:

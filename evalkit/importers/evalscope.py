@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from evalkit.importers.common import content_parts, joined_prompt, own_id, own_problem
+from evalkit.importers.common import content_parts, own_id, own_problem
 from evalkit.importers.files import LogFile
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
@@ -119,7 +119,7 @@ def _of_samples(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
         elif repeats is not None:
             group, generation = divmod(index, repeats)
         else:
-            raise unreadable(row.where, "nothing tells which of a problem's samples it is: reviews/ and configs/ lack it")
+            raise unreadable(row.where, "neither reviews/ nor configs/ tells which of a problem's samples it is")
         yield _of_sample(row, review, group, generation, f"{stem}#{group}")
 
 
@@ -159,7 +159,7 @@ def _reviews(file: LogFile, partial: bool) -> Iterator[tuple[int, _Review]]:
     for row in file.rows(partial):
         sample = row["sample_score"]
         score = sample["score"]
-        answer = score["extracted_prediction"].maybe_label() if _is_plain(score["extracted_prediction"]) else None
+        answer = score["extracted_prediction"].plain()
         target = row["target"]
         golds = tuple(t.label() for t in target.items()) if isinstance(target.value, list) else (target.label(),)
         values = score["value"].fields() if score["value"] else ()
@@ -170,10 +170,6 @@ def _reviews(file: LogFile, partial: bool) -> Iterator[tuple[int, _Review]]:
         if sample["group_id"].value is None:
             generation = None
         yield index, _Review(group, generation, golds, answer, tuple(verdicts))
-
-
-def _is_plain(node: Node) -> bool:
-    return node.value is None or (isinstance(node.value, str | int | float) and not isinstance(node.value, bool))
 
 
 def _of_problems(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
@@ -214,8 +210,8 @@ def _of_problems(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
 def _old_review(review: Node) -> tuple[str | None, str | None, tuple[PeerVerdict, ...]]:
     if not review:
         return None, None, ()
-    gold = review["gold"].maybe_label() if _is_plain(review["gold"]) else None
-    answer = review["pred"].maybe_label() if _is_plain(review["pred"]) else None
+    gold = review["gold"].plain()
+    answer = review["pred"].plain()
     value = review["result"].fraction()
     verdicts = () if value is None else (PeerVerdict("result", value, "sample", answer),)
     return None if gold == "*Same as Input*" else gold, answer, verdicts

@@ -9,7 +9,13 @@ from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict, finish_reason
 
-_CORRECT = ("chain_of_thought_correctness", "math_equiv_chain_of_thought", "math_equiv", "exact_match", "quasi_exact_match")
+_CORRECT = (
+    "chain_of_thought_correctness",
+    "math_equiv_chain_of_thought",
+    "math_equiv",
+    "exact_match",
+    "quasi_exact_match",
+)
 
 
 class Helm(Reader):
@@ -65,7 +71,8 @@ def _of_request(state: Node, verdicts: dict[tuple[str, int], list[PeerVerdict]])
     references = instance["references"].items() if instance["references"] else []
     correct = [r["output"]["text"].text() for r in references if "correct" in (r["tags"].value or ())]
     mapping = state["output_mapping"]
-    golds, choices = correct, ()
+    golds = correct
+    choices: tuple[str, ...] = ()
     if mapping:
         pairs = {letter: text.text() for letter, text in mapping.fields()}
         ordered = [pairs[letter] for letter in string.ascii_uppercase if letter in pairs]

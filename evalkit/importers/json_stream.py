@@ -4,7 +4,6 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from json.decoder import scanstring
 from typing import Any, BinaryIO
 
 from evalkit.importers.nodes import unreadable
@@ -157,7 +156,7 @@ class _Beginning:
         self.at += 1
         while not self.cut and self._next() == '"':
             try:
-                name, self.at = scanstring(self.text, self.at + 1, True)
+                name, self.at = _DECODER.raw_decode(self.text, self.at)
             except ValueError:
                 self.cut = True
                 break
@@ -194,5 +193,3 @@ def beginning(text: str) -> tuple[Any, str]:
     parser = _Beginning(text)
     value = parser.value()
     return value, text[parser.at :].strip()
-
-

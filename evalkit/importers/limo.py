@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from evalkit.importers.files import LogFile
-from evalkit.importers.nodes import Node
 from evalkit.importers.qwen_math import at_sample
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict
@@ -22,7 +21,7 @@ class Limo(Reader):
         for number, row in enumerate(log.files[0].rows(log.partial)):
             texts = row["generated_responses"].texts()
             for k, text in enumerate(texts):
-                answer = _label(at_sample(row, "generated_answers", k, len(texts)))
+                answer = at_sample(row, "generated_answers", k, len(texts)).plain()
                 verdict = at_sample(row, "answers_correctness", k, len(texts)).fraction()
                 yield ImportedSample(
                     row["id"].label() if row["id"] else str(number),
@@ -30,11 +29,7 @@ class Limo(Reader):
                     text,
                     position=number,
                     problem=row["question"].text(),
-                    gold=_label(row["gold_answer"]),
+                    gold=row["gold_answer"].plain(),
                     answer=answer,
                     verdicts=() if verdict is None else (PeerVerdict("correct", verdict, "sample", answer),),
                 )
-
-
-def _label(node: Node) -> str | None:
-    return node.label() if isinstance(node.value, str | int | float) and not isinstance(node.value, bool) else None

@@ -16,9 +16,11 @@ from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict, Scope, TextForm
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl")
-_OWN_FIELDS = frozenset(
-    "doc_id doc target arguments resps filtered_resps filter metrics doc_hash prompt_hash target_hash".split()
-)
+_OWN_FIELDS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"} | {
+    "doc_hash",
+    "prompt_hash",
+    "target_hash",
+}
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class LmEval(Reader):
             sampling["temperature"] = 0.0
         notes = []
         if thinking_cut:
-            notes.append("thinking was cut off before logging (think_end_token); an unclosed thought stayed in the text")
+            notes.append("think_end_token cut the thinking off before logging; an unclosed thought stayed")
         if "chat-completions" in (results["config"]["model"].maybe_text() or ""):
             notes.append("reasoning that the server kept apart is not in the log: an empty text may be a cut thought")
         return LogFacts(model, results["lm_eval_version"].maybe_text() or "", sampling, tuple(notes))

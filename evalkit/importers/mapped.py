@@ -13,9 +13,9 @@ from evalkit.importers.reader import FoundLogs, Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict, finish_reason
 
 FIELDS = (
-    "text reasoning problem prompt problem_id sample_index gold answer correct finish_reason prompt_tokens "
-    "completion_tokens choices"
-).split()
+    *("text", "reasoning", "problem", "prompt", "problem_id", "sample_index", "gold", "answer", "correct"),
+    *("finish_reason", "prompt_tokens", "completion_tokens", "choices"),
+)
 
 
 class Mapped(Reader):
@@ -61,7 +61,7 @@ class Mapped(Reader):
             start = _whole(index) if index else order.next("sample", problem_id)[1]
             answer, verdict = self._one(row, "answer", k, several), self._one(row, "correct", k, several)
             word = self._one(row, "finish_reason", k, several).maybe_text() or None
-            told = answer.label() if isinstance(answer.value, str | int | float) else None
+            told = answer.plain()
             value = _fraction(verdict)
             yield ImportedSample(
                 problem_id,

@@ -38,7 +38,7 @@ def _of_problem(row: Node) -> Iterator[ImportedSample]:
     for k, conversation in enumerate(conversations):
         prompt, text, reasoning, turns = _first_turn(conversation)
         answer = _at(row, "answers", k, count)
-        told = answer.label() if isinstance(answer.value, str | int | float) else None
+        told = answer.plain()
         verdict = _at(row, "correct", k, count).fraction()
         costs = _at(row, "detailed_costs", k, count)
         warning = _at(row, "warnings", k, count).value

@@ -12,9 +12,9 @@ from evalkit.importers.record import ImportedSample, PeerVerdict, TextForm, fini
 _SEED = re.compile(r"output-rs(\d+)\.jsonl")
 _UNFINISHED = re.compile(r"output.*(?:\.jsonl-async|_chunk_\d+\.jsonl)(?:\.done)?")
 _OWN = (
-    "num_generated_tokens generation_start_time generation_time predicted_answer symbolic_correct _full_generation "
-    "serialized_output judgement"
-).split()
+    *("num_generated_tokens", "generation_start_time", "generation_time", "predicted_answer", "symbolic_correct"),
+    *("_full_generation", "serialized_output", "judgement"),
+)
 _VERDICTS = ("symbolic_correct", "is_correct", "judgement", "passing_base", "passing_plus")
 
 
@@ -54,8 +54,6 @@ def _sample(row: Node, problem_id: str, index: int, number: int) -> ImportedSamp
     if not whole and reasoning is None and "_generation_finished_thinking" in row:
         form = "thinking removed"
     word = row["finish_reason"].maybe_text()
-    answer = row["predicted_answer"]
-    known = isinstance(answer.value, str | int | float)
     return ImportedSample(
         problem_id,
         index,
@@ -70,13 +68,13 @@ def _sample(row: Node, problem_id: str, index: int, number: int) -> ImportedSamp
         peer_finish_reason=word,
         completion_tokens=row["num_generated_tokens"].count(),
         seconds=row["generation_time"].maybe_number(),
-        answer=answer.label() if known else None,
+        answer=row["predicted_answer"].plain(),
         verdicts=tuple(_verdicts(row)),
     )
 
 
 def _verdicts(row: Node) -> Iterator[PeerVerdict]:
-    answer = row["predicted_answer"].label() if isinstance(row["predicted_answer"].value, str | int | float) else None
+    answer = row["predicted_answer"].plain()
     for name in _VERDICTS:
         value = row[name].value
         if name == "judgement" and isinstance(value, str):

@@ -74,6 +74,11 @@ class Node:
             return str(int(self.value)) if self.value.is_integer() else repr(self.value)
         return self.text()
 
+    def plain(self) -> str | None:
+        """Text or a number as text, None where it is anything else: what a harness took for an answer."""
+        known = isinstance(self.value, str | int | float) and not isinstance(self.value, bool)
+        return self.label() if known and self.value == self.value else None
+
     def maybe_label(self) -> str | None:
         return None if self.value is None else self.label()
 

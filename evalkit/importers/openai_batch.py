@@ -46,7 +46,7 @@ def _of_response(row: Node, number: int) -> Iterator[ImportedSample]:
         word = choice["finish_reason"].maybe_text()
         yield ImportedSample(
             problem_id,
-            choice["index"].count() if choice["index"] else k,
+            choice["index"].integer() if choice["index"] else k,
             text,
             reasoning=reasoning,
             position=number,

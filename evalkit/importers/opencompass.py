@@ -155,8 +155,7 @@ def _correct(one: Node) -> float | None:
 
 def _plain(node: Node) -> str | None:
     value = _at(node, 0) if isinstance(node.value, list) else node
-    known = isinstance(value.value, str | int | float) and not isinstance(value.value, bool)
-    return value.label() if known else None
+    return value.plain()
 
 
 def _sample(task: str, problem: int, index: int, entry: Node, text: str, detail: _Detail | None) -> ImportedSample:
@@ -166,7 +165,7 @@ def _sample(task: str, problem: int, index: int, entry: Node, text: str, detail:
     if own is None and detail is not None:
         own = detail.gold  # a gold of 0 or "" is left out of predictions/
     prompt = joined_prompt(entry["origin_prompt"])
-    verdicts = ()
+    verdicts: tuple[PeerVerdict, ...] = ()
     if detail is not None and detail.correct is not None:
         verdicts = (PeerVerdict("correct", detail.correct, "sample", detail.answer),)
     return ImportedSample(

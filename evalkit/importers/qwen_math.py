@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from evalkit.importers.common import own_id
 from evalkit.importers.files import LogFile
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict
-from evalkit.importers.common import own_id
 
 
 class QwenMath(Reader):
@@ -25,8 +25,8 @@ class QwenMath(Reader):
         for number, row in enumerate(log.files[0].rows(log.partial)):
             texts = row["code"].texts()
             for k, text in enumerate(texts):
-                answer, verdict = at_sample(row, "pred", k, len(texts)), at_sample(row, "score", k, len(texts)).fraction()
-                told = answer.label() if isinstance(answer.value, str | int | float) else None
+                told = at_sample(row, "pred", k, len(texts)).plain()
+                verdict = at_sample(row, "score", k, len(texts)).fraction()
                 gold = row.first("gt", "answer")
                 yield ImportedSample(
                     own_id(row) or (row["idx"].label() if row["idx"] else str(number)),
@@ -34,7 +34,7 @@ class QwenMath(Reader):
                     text,
                     position=row["idx"].integer() if isinstance(row["idx"].value, int) else number,
                     problem=row["question"].text(),
-                    gold=gold.label() if isinstance(gold.value, str | int | float) else None,
+                    gold=gold.plain(),
                     answer=told,
                     verdicts=() if verdict is None else (PeerVerdict("score", verdict, "sample", told),),
                 )

@@ -65,6 +65,4 @@ def _key(row: Node) -> bytes:
 
 def _verdicts(file: LogFile, partial: bool) -> Iterator[tuple[bytes, str | None, float | None]]:
     for row in file.rows(partial):
-        answer = row["extracted_answer"]
-        known = isinstance(answer.value, str | int | float)
-        yield _key(row), answer.label() if known else None, row["accuracy"].fraction()
+        yield _key(row), row["extracted_answer"].plain(), row["accuracy"].fraction()

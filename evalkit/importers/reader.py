@@ -137,7 +137,9 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
     readers = [find_reader(format_name)] if format_name else list(installed_readers().values())
     files = log_files(path)
     parts: defaultdict[tuple[str, str, str, str], list[tuple[Reader, LogPart]]] = defaultdict(list)
-    refused, companions, passed_over = [], [], []
+    refused: list[str] = []
+    companions: list[str] = []
+    passed_over: list[str] = []
     for file in files:
         claims = [(reader, part) for reader in readers if (part := reader.recognise(file)) is not None]
         if len(claims) > 1:

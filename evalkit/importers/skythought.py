@@ -98,9 +98,7 @@ def _tokens(entry: Node, count: int) -> list[int | None]:
     return list(numbers) if len(numbers) == count and all(numbers) else [None] * count
 
 
-def _samples(
-    key: str, entry: Node, number: int, answer_key: str, partial: bool
-) -> Iterator[ImportedSample]:
+def _samples(key: str, entry: Node, number: int, answer_key: str, partial: bool) -> Iterator[ImportedSample]:
     responses = _responses(entry)
     tokens = _tokens(entry, len(responses))
     keyed_by_text = not key.isdigit()

@@ -20,7 +20,9 @@ class Verifiers(Reader):
     def recognise(self, file: LogFile) -> LogPart | None:
         row = file.row
         if row.has("task", "traces", "env"):
-            return LogPart(file, row["env"]["id"].maybe_text() or file.stem, file.folder, row["run"]["id"].maybe_text() or "")
+            return LogPart(
+                file, row["env"]["id"].maybe_text() or file.stem, file.folder, row["run"]["id"].maybe_text() or ""
+            )
         old = row.has("prompt", "completion", "reward") and ("example_id" in row or "id" in row)
         if not old:
             return None

@@ -31,7 +31,7 @@ class Verl(Reader):
                     _without_end(text),
                     position=number,
                     prompt=joined_prompt(row["prompt"]),
-                    gold=gold.label() if isinstance(gold.value, str | int | float) else None,
+                    gold=gold.plain(),
                 )
 
 
