@@ -34,9 +34,9 @@ class Mapped(Reader):
         return LogPart(file, stem, file.folder, file.name)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
-        order = OrderOfAppearance()
+        problems, samples = OrderOfAppearance(), OrderOfAppearance()
         for number, row in enumerate(_rows(log.files[0], log.partial)):
-            yield from self._of_row(row, number, order)
+            yield from self._of_row(row, number, problems, samples)
 
     def _at(self, row: Node, name: str) -> Node:
         if name not in self.fields:
@@ -46,19 +46,21 @@ class Mapped(Reader):
             found = found[int(part)] if isinstance(found.value, list) and part.isdigit() else found[part]
         return found
 
-    def _of_row(self, row: Node, number: int, order: OrderOfAppearance) -> Iterator[ImportedSample]:
+    def _of_row(
+        self, row: Node, number: int, problems: OrderOfAppearance, samples: OrderOfAppearance
+    ) -> Iterator[ImportedSample]:
         text = self._at(row, "text")
         several = text.items() if isinstance(text.value, list) else [text]
         problem, prompt = self._at(row, "problem").maybe_text(), joined_prompt(self._at(row, "prompt"))
         given_id = self._at(row, "problem_id").maybe_label()
         position: int | None = None
         if given_id is None and (problem or prompt):
-            position, _ = order.next("number", problem or prompt)
+            position, _ = problems.next(problem or prompt)
         problem_id = given_id if given_id is not None else str(number if position is None else position)
         choices = self._at(row, "choices")
         for k, one in enumerate(several):
             index = self._at(row, "sample_index")
-            start = _whole(index) if index else order.next("sample", problem_id)[1]
+            start = _whole(index) if index else samples.next(problem_id)[1]
             answer, verdict = self._one(row, "answer", k, several), self._one(row, "correct", k, several)
             word = self._one(row, "finish_reason", k, several).maybe_text() or None
             told = answer.plain()
