@@ -6,6 +6,7 @@ from pathlib import Path
 
 import peer_logs
 import pytest
+from damaged_logs import DAMAGED
 from peer_logs import ANSWERS, MODEL, PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError
@@ -37,6 +38,12 @@ def samples_of(path: Path) -> dict[tuple[int, int], ImportedSample]:
         number = next((i for i, (_, problem, _) in enumerate(PROBLEMS) if problem in text), None)
         order[problem_id] = number if number is not None else int(problem_id[-1]) - (problem_id[-2] == "-")
     return {(order[s.problem_id], s.sample_index): s for s in samples}
+
+
+def read_everything(path: Path) -> None:
+    for log in find_logs(str(path)).logs:
+        for _ in log.samples():
+            pass
 
 
 @pytest.mark.parametrize("layout", WRITERS)
@@ -242,3 +249,18 @@ def test_answers_come_with_the_samples(tmp_path: Path) -> None:
         assert {key: s.answer for key, s in samples.items()} == {
             (i, k): ANSWERS[i][k] for i in range(2) for k in range(2)
         }, layout
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_log_is_refused_in_one_sentence(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = DAMAGED[name](tmp_path)
+    with pytest.raises(EvalkitError) as refused:
+        read_everything(path)
+    message = refused.value.message
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert len(message) < 700
+    assert "Error" not in message, message
+    told = capfd.readouterr()
+    assert "harm" not in told.out + told.err
+    assert "pickle was run" not in told.out + told.err

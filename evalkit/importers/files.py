@@ -18,7 +18,7 @@ from evalkit.importers.nodes import Node, unreadable
 
 _HEAD = 1 << 20
 _LONGEST_LINE = 1 << 30
-_RATIO, _FREE = 500, 1 << 28  # logs shrink to a tenth, rarely to a hundredth; the first 256 MiB are free
+_RATIO, _FREE = 500, 1 << 26  # logs shrink to a tenth, rarely to a hundredth; the first 64 MiB are free
 _ZSTANDARD = 93
 _MEMBERS = 1_000_000
 
