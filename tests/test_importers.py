@@ -22,8 +22,8 @@ TELLS_FINISH = {"inspect", "evalscope", "nemo_skills", "verifiers", "openai_batc
 NO_PROBLEM = {"evalplus", "openai_batch"}
 
 
-def only_log(path: Path, **options: bool) -> Log:
-    found = find_logs(str(path), **options)
+def only_log(path: Path, partial: bool = False) -> Log:
+    found = find_logs(str(path), partial=partial)
     assert len(found.logs) == 1, found
     return found.logs[0]
 
