@@ -19,12 +19,12 @@ from typing import Any
 import engine_sides
 from engine_overhead import make_workload
 
-from evalkit.engines import EngineOptions
-from evalkit.engines.vllm.engine import RunningEngine, VLLMBackend
+from evalkit.engines.options import VLLMOptions
+from evalkit.engines.vllm.engine import RunningEngine, VLLMEngine
 from evalkit.types import Request, SamplingParams
 
 
-class SharingBackend(VLLMBackend):
+class SharingEngine(VLLMEngine):
     """Drives an engine that is there already."""
 
     engine: Any
@@ -33,7 +33,7 @@ class SharingBackend(VLLMBackend):
         return self.engine
 
 
-def by_evalkit(backend: VLLMBackend, requests: list[Request]) -> int:
+def by_evalkit(backend: VLLMEngine, requests: list[Request]) -> int:
     """Generated tokens."""
     running, left, tokens = RunningEngine(backend), iter(requests), 0
     while True:
@@ -75,8 +75,8 @@ def compare(checkpoint: str, workload: dict[str, Any], rounds: int) -> None:
         for number, question in enumerate(task["questions"])
         for sample in range(task["n"])
     ]
-    options = EngineOptions(device="cpu", dtype="float32", max_model_len=engine_sides.CONTEXT)
-    backend = SharingBackend(checkpoint, options)
+    options = VLLMOptions(device="cpu", dtype="float32", max_model_len=engine_sides.CONTEXT)
+    backend = SharingEngine(checkpoint, options)
     backend.engine = llm.llm_engine
     seconds: dict[str, list[float]] = {"LLM.generate": [], "evalkit": []}
     for number in range(rounds):

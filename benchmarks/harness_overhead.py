@@ -30,6 +30,7 @@ class InstantEngine:
 
     name = "instant"
     tokenizer = None
+    gpus = 0
     seconds = 0.0
 
     def identity(self) -> dict[str, Any]:
@@ -52,6 +53,9 @@ class InstantEngine:
             text = f"{TEXT} The answer is \\boxed{{{2 if index % 3 else 3}}}"
             yield Completion(*request.key, text, "stop", 50, 500, 0.001)
         self.seconds = time.perf_counter() - begun
+
+    def reserve(self, tokens: int) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -5,6 +5,7 @@ Prints seconds and the peak resident memory of each, measured in a process of it
 """
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -54,7 +55,7 @@ def write_runs(folder: Path, checkpoints: int) -> int:
         own = {name: solve_rates(p, n, accuracy, seed=i) for name, (p, n) in TASKS.items()}
         run = write_run(path, model, {k: v for k, v in own.items() if k != "extra"})
         other = write_run(path.with_name("deepseek-r1-1"), model, {"extra": own["extra"]}, task_file=task_file)
-        description, more = run.describe(), other.describe()
+        description, more = (json.loads(r.description_path.read_text()) for r in (run, other))
         description["tasks"] |= more["tasks"]
         run.rewrite(description)
         (other.path / "extra").rename(run.path / "extra")

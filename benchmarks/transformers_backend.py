@@ -82,11 +82,11 @@ _loaded: dict[str, Any] = {}
 
 
 def _ours(checkpoint: str) -> Any:
-    from evalkit.engines import EngineOptions
-    from evalkit.engines.transformers.engine import TransformersBackend
+    from evalkit.engines.options import TransformersOptions
+    from evalkit.engines.transformers.engine import TransformersEngine
 
     if checkpoint not in _loaded:
-        _loaded[checkpoint] = TransformersBackend(checkpoint, EngineOptions(device="cpu", dtype="float32"))
+        _loaded[checkpoint] = TransformersEngine(checkpoint, TransformersOptions(device="cpu", dtype="float32"))
     return _loaded[checkpoint]
 
 

@@ -1,36 +1,64 @@
 """evalkit: evaluate reasoning models, and say how sure the numbers are."""
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING
 
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.types import Completion, Message, Metric, Problem, Request, SampleKey, SamplingParams, Score
+from evalkit.types import Completion, Interval, Message, Metric, Problem, Request, SampleKey, SamplingParams, Score
+
+if TYPE_CHECKING:
+    from evalkit.benchmark.data import DataSource
+    from evalkit.benchmark.protocols import Protocol
+    from evalkit.results.frames import leaderboard, load_results
+    from evalkit.results.report import Report
+    from evalkit.results.runs import Run, load_runs
+    from evalkit.run.evaluate import evaluate
+    from evalkit.run.rescore import rescore
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Completion",
+    "DataSource",
     "DatasetSpec",
     "EvalkitError",
+    "Interval",
     "Message",
     "Metric",
     "Problem",
+    "Protocol",
+    "Report",
     "Request",
+    "Run",
     "RunIncompleteError",
     "SampleKey",
     "SamplingParams",
     "Score",
     "Task",
     "__version__",
+    "evaluate",
     "leaderboard",
     "load_results",
+    "load_runs",
+    "rescore",
 ]
 
+_IMPORTED_WHEN_USED = {
+    "DataSource": "evalkit.benchmark.data",
+    "Protocol": "evalkit.benchmark.protocols",
+    "Report": "evalkit.results.report",
+    "Run": "evalkit.results.runs",
+    "evaluate": "evalkit.run.evaluate",
+    "leaderboard": "evalkit.results.frames",
+    "load_results": "evalkit.results.frames",
+    "load_runs": "evalkit.results.runs",
+    "rescore": "evalkit.run.rescore",
+}
 
-def __getattr__(name: str) -> Any:
-    """`leaderboard` and `load_results` need pandas: they are imported when they are first asked for."""
-    if name in ("leaderboard", "load_results"):
-        from evalkit.results import leaderboard
 
-        return getattr(leaderboard, name)
+def __getattr__(name: str) -> object:
+    """What needs numpy or pydantic is imported when it is first used: `import evalkit` stays quick."""
+    if name in _IMPORTED_WHEN_USED:
+        return getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)
     raise AttributeError(f"module 'evalkit' has no attribute {name!r}")

@@ -11,6 +11,8 @@ from evalkit.errors import EvalkitError
 Status = Literal["correct", "wrong", "no_answer", "truncated", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FinishReason = Literal["stop", "length", "repetition", "error"]
+Unit = Literal["%", "rating", "count", "tokens", "seconds"]
+Fact = str | int | float | bool | None
 
 
 class Message(TypedDict):
@@ -131,7 +133,13 @@ class Score:
     """What a grader says of one completion.
 
     `value` in [0, 1]; `answer` is what was extracted, None where nothing was; `extracted_by` names the rule that
-    found it; `key` is set by the engine. A run's statuses add up to its number of completions.
+    found it. `metadata` holds facts that a task's own metrics are made of, such as a judge's verdict. `key` is set by
+    evalkit. A run's statuses add up to its number of completions.
+
+    Raises ValueError on a value outside [0, 1] and on an unknown status.
+
+    >>> Score(1.0, "correct", "42").status
+    'correct'
     """
 
     value: float
@@ -140,6 +148,7 @@ class Score:
     explanation: str = ""
     extracted_by: str = ""
     key: SampleKey | None = None
+    metadata: Mapping[str, Fact] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -148,20 +157,30 @@ class Score:
             raise ValueError(f"a score's status is one of {', '.join(STATUSES)}, not {self.status!r}")
 
 
+class Interval(NamedTuple):
+    """The two ends of a 95% interval."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number of a report, in `unit`; `n` counts the completions it rests on.
+    """A figure of a report, in `unit`; `n` counts the completions it rests on.
 
-    `stderr` and `interval` (95%) are over problems: another set of the same kind. `stderr_run` and `interval_run` are
-    run to run: the same problems, new completions. None where there is none.
+    `stderr_problems` and `interval_problems` (95%) are over problems: another set of the same kind. `stderr_run` and
+    `interval_run` are run to run: the same problems, new completions. None where there is none.
+
+    >>> Metric("pass@1", 83.9, 2000, "%", interval_run=Interval(82.3, 85.5)).unit
+    '%'
     """
 
     name: str
     value: float
-    stderr: float | None
     n: int
-    unit: str
-    interval: tuple[float, float] | None = None
+    unit: Unit
     stderr_run: float | None = None
-    interval_run: tuple[float, float] | None = None
+    interval_run: Interval | None = None
+    stderr_problems: float | None = None
+    interval_problems: Interval | None = None
     note: str = ""

@@ -82,8 +82,8 @@ def _write_samples(
     length: Length,
     limit: int,
 ) -> None:
-    store = run.task(name)
-    store.folder.mkdir(parents=True, exist_ok=True)
+    files = run.files(name)
+    files.folder.mkdir(parents=True, exist_ok=True)
     completions, scores = [], []
     for problem_id, row in zip(ids, values, strict=True):
         for i, right in enumerate(row):
@@ -98,8 +98,8 @@ def _write_samples(
             completions.append(encode_line(completion_record(completion)))
             score = Score(float(right), status, answer, key=SampleKey(name, problem_id, i))
             scores.append(encode_line(score_record(score, f"{name}@1")))
-    store.completions_path.write_bytes(b"".join(completions))
-    store.scores_path.write_bytes(b"".join(scores))
+    files.completions_path.write_bytes(b"".join(completions))
+    files.scores_path.write_bytes(b"".join(scores))
 
 
 def solve_rates(problems: int, n: int, mean: float, seed: int = 0) -> list[list[bool]]:

@@ -11,9 +11,9 @@ from engine_checkpoint import make_engine_checkpoint
 from helpers import evalkit, records, told
 from servers import FaultProxy, free_port, transformers_serve
 
-from evalkit.engines import EngineOptions, open_backend
-from evalkit.engines.openai.concurrency import Level
-from evalkit.engines.openai.engine import response_text, told_tokens
+from evalkit.engines import open_engine
+from evalkit.engines.openai.concurrency import ConcurrencyLimit
+from evalkit.engines.openai.engine import response_text, usage_tokens
 from evalkit.engines.openai.http import api_root, displayed, retry_after
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey, SamplingParams
@@ -41,7 +41,7 @@ def run(
 ) -> dict[SampleKey, Completion]:
     urls = [url] if isinstance(url, str) else url
     options = {"api": "completions", "patience": 8.0, "request_timeout": 4.0, **options}
-    backend = open_backend("openai", str(model), EngineOptions(base_urls=urls, **options))
+    backend = open_engine("openai", str(model), {"base_url": urls, **options})
     completions = list(backend.generate(made))
     by_key = {c.key: c for c in completions}
     assert len(by_key) == len(completions), "a sample came twice"
@@ -54,7 +54,7 @@ def texts(completions: dict[SampleKey, Completion]) -> dict[SampleKey, tuple[Any
 
 def test_greedy_text_equals_that_of_transformers(checkpoint: Path, server: str) -> None:
     served = run(checkpoint, server, requests(64))
-    backend = open_backend("transformers", str(checkpoint), EngineOptions(dtype="float32"))
+    backend = open_engine("transformers", str(checkpoint), {"dtype": "float32"})
     own = {c.key: c for c in backend.generate(requests(64))}
     assert texts(served) == texts(own)
     assert {c.finish_reason for c in own.values()} == {"stop", "length"}
@@ -75,8 +75,8 @@ def test_five_hundred_requests_with_a_third_of_them_failing(checkpoint: Path, se
 
 def test_one_of_two_servers_dies_and_the_other_ends_the_run(checkpoint: Path, server: str, tmp_path: Path) -> None:
     with transformers_serve(checkpoint, tmp_path / "log") as (url, process):
-        backend = open_backend(
-            "openai", str(checkpoint), EngineOptions(base_urls=[server, url], api="completions", concurrency=8)
+        backend = open_engine(
+            "openai", str(checkpoint), {"base_url": [server, url], "api": "completions", "concurrency": 8}
         )
         completions = []
         for completion in backend.generate(requests(200)):
@@ -156,9 +156,9 @@ def test_no_server_at_all_is_told(checkpoint: Path) -> None:
 
 def test_a_url_that_is_none_is_told(checkpoint: Path) -> None:
     with pytest.raises(EvalkitError, match="no URL"):
-        open_backend("openai", str(checkpoint), EngineOptions(base_urls=["localhost:8000"]))
+        open_engine("openai", str(checkpoint), {"base_url": ["localhost:8000"]})
     with pytest.raises(EvalkitError, match="no server"):
-        open_backend("openai", str(checkpoint), EngineOptions())
+        open_engine("openai", str(checkpoint))
 
 
 def test_urls_are_shown_without_secrets() -> None:
@@ -197,7 +197,7 @@ def test_thinking_that_a_parser_took_out_is_joined_back(message: Any, prefix: st
     ],
 )
 def test_a_usage_that_cannot_be_is_not_taken(usage: Any, counts: Any) -> None:
-    assert told_tokens(usage, "text", 20) == counts
+    assert usage_tokens(usage, "text", 20) == counts
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
@@ -211,7 +211,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 def test_the_level_rises_to_what_the_server_can_use(slots: int) -> None:
     """A server with a number of slots, each answer 10 tokens a second after it got one."""
     now = 0.0
-    level = Level(1024, clock=lambda: now)
+    level = ConcurrencyLimit(1024, clock=lambda: now)
     for _ in range(40):
         for _ in range(level.limit):
             now += 1 / min(slots, level.limit)
@@ -222,7 +222,7 @@ def test_the_level_rises_to_what_the_server_can_use(slots: int) -> None:
 
 def test_the_level_falls_when_the_server_has_too_much_and_rises_when_it_is_silent() -> None:
     now = 0.0
-    level = Level(1024, clock=lambda: now)
+    level = ConcurrencyLimit(1024, clock=lambda: now)
     first = level.limit
     now = 6.0
     level.waited(level.limit)

@@ -14,11 +14,12 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from evalkit.engines import EngineOptions
+from evalkit.engines import open_engine
+from evalkit.engines.options import TransformersOptions
 from evalkit.engines.transformers.attention import use_groups
 from evalkit.engines.transformers.batch_loop import serve_refilling
-from evalkit.engines.transformers.batching import Ended, RowBatch, takes_rows
-from evalkit.engines.transformers.engine import TransformersBackend, _Queue
+from evalkit.engines.transformers.batching import FinishedRow, RowBatch, takes_rows
+from evalkit.engines.transformers.engine import TransformersEngine, _Queue
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SamplingParams
@@ -83,8 +84,8 @@ def mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("mistral"), config)
 
 
-def backend_of(folder: Path, **options: Any) -> TransformersBackend:
-    return TransformersBackend(str(folder), EngineOptions(device="cpu", **options))
+def backend_of(folder: Path, **options: Any) -> TransformersEngine:
+    return TransformersEngine(str(folder), TransformersOptions(device="cpu", **options))
 
 
 def ask(problem: str, params: SamplingParams, content: str = "", sample: int = 0, prefix: str = "") -> Request:
@@ -103,12 +104,12 @@ def mixed_requests(count: int, **params: Any) -> list[Request]:
     return requests
 
 
-def tokens_of(backend: TransformersBackend, requests: Sequence[Request], rows: int) -> dict[Any, list[int]]:
+def tokens_of(backend: TransformersEngine, requests: Sequence[Request], rows: int) -> dict[Any, list[int]]:
     """The tokens themselves: text cannot tell tokens apart that are no valid UTF-8."""
     model = backend._load()
     use_groups(model)
     batch = RowBatch(model, Decoder(backend.checkpoint.tokenizer), backend._end_tokens, rows)
-    ended: Iterator[Ended] = serve_refilling(_Queue(backend, iter(requests)), batch, rows)
+    ended: Iterator[FinishedRow] = serve_refilling(_Queue(backend, iter(requests)), batch, rows)
     return {each.row.request.key: each.row.tokens for each in ended}
 
 
@@ -295,7 +296,7 @@ def test_empty_prompts_and_unicode(qwen2: Path, tmp_path: Path) -> None:
     assert "no token" in str(failed.error)
 
 
-def break_forward(backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch, error: Any, most: int) -> list[int]:
+def break_forward(backend: TransformersEngine, monkeypatch: pytest.MonkeyPatch, error: Any, most: int) -> list[int]:
     """Let the model run out of memory on more than `most` rows, and list the sizes that were tried."""
     model = backend._load()
     forward, tried = model.model.forward, []
@@ -439,7 +440,7 @@ def test_half_precision_runs(qwen2: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"dtype": "int8"}, "int8"), ({"dtype": "floaty"}, "floaty"), ({"batch_size": 0}, "batch size is 0")],
+    [({"dtype": "int8"}, "int8"), ({"dtype": "floaty"}, "floaty")],
 )
 def test_wrong_options_are_told(qwen2: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(EvalkitError, match=words):
@@ -447,7 +448,7 @@ def test_wrong_options_are_told(qwen2: Path, options: dict[str, Any], words: str
 
 
 def test_an_unknown_device_is_told(qwen2: Path) -> None:
-    backend = TransformersBackend(str(qwen2), EngineOptions(device="toaster"))
+    backend = TransformersEngine(str(qwen2), TransformersOptions(device="toaster"))
     with pytest.raises(EvalkitError, match="toaster"):
         backend.identity()
 
@@ -488,9 +489,9 @@ def test_the_batch_grows_again_after_calm(qwen2: Path, monkeypatch: pytest.Monke
 
 
 def test_a_missing_package_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatch, qwen2: Path) -> None:
-    monkeypatch.setattr("evalkit.engines.transformers.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("evalkit.engines.registry.find_spec", lambda name: None)
     with pytest.raises(EvalkitError, match=r"evalkit\[transformers\]"):
-        backend_of(qwen2)
+        open_engine("transformers", str(qwen2))
 
 
 def test_close_frees_the_model_and_generate_loads_it_again(qwen2: Path) -> None:

@@ -20,7 +20,7 @@ from engine_checkpoint import make_engine_checkpoint
 from helpers import evalkit, told
 from servers import VLLM_CPU, vllm_serve
 
-from evalkit.engines import EngineOptions, open_backend
+from evalkit.engines import open_engine
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SamplingParams
 
@@ -92,23 +92,23 @@ def write_adapter(checkpoint: Path, adapter: Path, merged: Path) -> None:
 def test_an_adapter_gives_what_the_merged_checkpoint_gives(checkpoint: Path, tmp_path: Path) -> None:
     write_adapter(checkpoint, tmp_path / "adapter", tmp_path / "merged")
     options = {"dtype": "float32", "device": "cpu"}
-    plain = EngineOptions(**options, max_model_len=2048)
-    merged = made(open_backend("transformers", str(tmp_path / "merged"), EngineOptions(**options)), requests(32))
-    base = made(open_backend("transformers", str(checkpoint), EngineOptions(**options)), requests(32))
-    adapted = open_backend(
-        "vllm", str(checkpoint), EngineOptions(**options, max_model_len=2048, lora=str(tmp_path / "adapter"))
+    plain = {**options, "max_model_len": 2048}
+    merged = made(open_engine("transformers", str(tmp_path / "merged"), {**options}), requests(32))
+    base = made(open_engine("transformers", str(checkpoint), {**options}), requests(32))
+    adapted = open_engine(
+        "vllm", str(checkpoint), {**options, "max_model_len": 2048, "lora": str(tmp_path / "adapter")}
     )
     assert contents(made(adapted, requests(32))) == contents(merged)
     assert contents(base) != contents(merged)
-    assert adapted.identity() != open_backend("vllm", str(checkpoint), plain).identity()
+    assert adapted.identity() != open_engine("vllm", str(checkpoint), plain).identity()
 
 
 def test_a_folder_that_is_no_adapter_is_told_before_anything_is_loaded(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(EvalkitError, match="no LoRA adapter"):
-        open_backend("vllm", str(checkpoint), EngineOptions(lora=str(tmp_path)))
+        open_engine("vllm", str(checkpoint), {"lora": str(tmp_path)})
     (tmp_path / "adapter_config.json").write_text('{"r": 8, "rank_pattern": {"q_proj": 1024}}')
     with pytest.raises(EvalkitError, match="rank 1024"):
-        open_backend("vllm", str(checkpoint), EngineOptions(lora=str(tmp_path)))
+        open_engine("vllm", str(checkpoint), {"lora": str(tmp_path)})
 
 
 def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_path: Path) -> None:
@@ -116,19 +116,19 @@ def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_pat
     from vllm.engine.arg_utils import EngineArgs
 
     (tmp_path / "adapter_config.json").write_text('{"r": 24}')
-    options = EngineOptions(
-        revision="main",
-        dtype="bfloat16",
-        device="cpu",
-        batch_size=32,
-        max_model_len=4096,
-        trust_remote_code=True,
-        tensor_parallel=2,
-        gpu_memory_utilization=0.8,
-        quantization="fp8",
-        lora=str(tmp_path),
-    )
-    passed = open_backend("vllm", str(checkpoint), options).engine_arguments()  # type: ignore[attr-defined]
+    options = {
+        "revision": "main",
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "batch_size": 32,
+        "max_model_len": 4096,
+        "trust_remote_code": True,
+        "tensor_parallel": 2,
+        "gpu_memory_utilization": 0.8,
+        "quantization": "fp8",
+        "lora": str(tmp_path),
+    }
+    passed = open_engine("vllm", str(checkpoint), options).engine_arguments()  # type: ignore[attr-defined]
     types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(EngineArgs)}
     for name, value in passed.items():
         TypeAdapter(types[name], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
@@ -152,8 +152,8 @@ def test_an_engine_that_is_killed_is_started_once_more(checkpoint: Path, caplog:
     import psutil
 
     asked = requests(200, max_tokens=64, temperature=1.0)
-    options = EngineOptions(dtype="float32", device="cpu", max_model_len=2048, batch_size=8)
-    backend = open_backend("vllm", str(checkpoint), options)
+    options = {"dtype": "float32", "device": "cpu", "max_model_len": 2048, "batch_size": 8}
+    backend = open_engine("vllm", str(checkpoint), options)
 
     def run(kills: int) -> list[tuple[Any, ...]]:
         completions = []
@@ -188,9 +188,9 @@ def test_a_request_at_which_the_engine_dies_is_not_lost(checkpoint: Path, monkey
         return add(*arguments, **named)
 
     monkeypatch.setattr(LLMEngine, "add_request", add_or_die)
-    options = EngineOptions(dtype="float32", device="cpu", max_model_len=2048, batch_size=8)
+    options = {"dtype": "float32", "device": "cpu", "max_model_len": 2048, "batch_size": 8}
     asked = requests(40)
-    completions = list(open_backend("vllm", str(checkpoint), options).generate(iter(asked)))
+    completions = list(open_engine("vllm", str(checkpoint), options).generate(iter(asked)))
     assert sorted(c.key for c in completions) == sorted(request.key for request in asked)
     assert next(calls) > len(asked) + 2
 
@@ -215,8 +215,8 @@ def test_a_killed_run_leaves_no_engine_behind(checkpoint: Path, tmp_path: Path) 
 
 def test_the_chat_api_of_a_server_gives_the_same_as_its_completions_api(checkpoint: Path, server: str) -> None:
     def run(api: str, prefix: str) -> list[Completion]:
-        options = EngineOptions(base_urls=[server], api=api, patience=20)
-        return made(open_backend("openai", str(checkpoint), options), requests(16, prefix))
+        options = {"base_url": [server], "api": api, "patience": 20}
+        return made(open_engine("openai", str(checkpoint), options), requests(16, prefix))
 
     for prefix in ("", "<think>\nWell"):
         chat = contents(run("chat", prefix))
@@ -231,8 +231,8 @@ def test_what_a_server_refuses_is_told(checkpoint: Path, server: str, tmp_path: 
     error = told(evalkit(*command, "--served-model", "other", "-o", tmp_path / "run", code=2))
     assert "has no model 'other'" in error
     assert not (tmp_path / "run").exists()
-    options = EngineOptions(base_urls=[server], api="completions", patience=20)
+    options = {"base_url": [server], "api": "completions", "patience": 20}
     long = Request("t", "long", 0, ({"role": "user", "content": "9 " * 70000},), SamplingParams(max_tokens=8))
-    completions = made(open_backend("openai", str(checkpoint), options), [*requests(4), long])
+    completions = made(open_engine("openai", str(checkpoint), options), [*requests(4), long])
     assert [c.finish_reason == "error" for c in completions] == [False] * 4 + [True]
     assert "32768" in (completions[-1].error or "")

@@ -37,8 +37,8 @@ def data(tmp_path: Path) -> Path:
         ),
         (["run", CHECKPOINT, "-t", "arithmetic", "--top-p", "0"], "top_p is 0.0, it has to be above 0 and at most 1."),
         (["run", CHECKPOINT, "-t", "arithmetic", "--max-tokens", "0"], "max_tokens is 0, it has to be 1 or more."),
-        (["run", CHECKPOINT, "-t", "arithmetic", "--backend", "vlm"], "There is no backend 'vlm'."),
-        (["run", CHECKPOINT, "-t", "arithmetic", "--backend", "replay"], "The replay backend has nothing to replay."),
+        (["run", CHECKPOINT, "-t", "arithmetic", "--backend", "vlm"], "There is no engine 'vlm'. Did you mean vllm?"),
+        (["run", CHECKPOINT, "-t", "arithmetic", "--backend", "replay"], "The replay engine has nothing to replay."),
         (["run", CHECKPOINT, "-t", "arithmetic", "--protocol", "r2"], "There is no protocol 'r2'."),
         (["run", CHECKPOINT, "-t", "arithmetic", "--data", "/nowhere"], "The data folder /nowhere does not exist."),
         (["run", CHECKPOINT, "-t", "arithmetic", "-T", "window=1"], "No task of this run has the option 'window=1'."),
@@ -54,11 +54,11 @@ def data(tmp_path: Path) -> Path:
         (["run", CHECKPOINT, "-t", "arithmetic", "--dtype", "float3"], "The dtype float3 is not one to compute in."),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--lora", "tests"],
-            "The transformers backend has no --lora.",
+            "The transformers engine has no option 'lora'.",
         ),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--base-url", "http://localhost:1"],
-            "The transformers backend has no --base-url.",
+            "The transformers engine has no option 'base_url'.",
         ),
         (["run", CHECKPOINT], "Missing option '-t' / '--tasks'."),
         (
@@ -163,7 +163,7 @@ def test_a_run_file_that_is_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "backend", "sentence", "install"),
     [
-        ("vllm", ["--backend", "vllm"], "needs vLLM, which is not installed", '"evalkit[vllm]"'),
+        ("vllm", ["--backend", "vllm"], "needs the package vllm, which is not installed", '"evalkit[vllm]"'),
         ("torch", [], "needs the package torch, which is not installed", '"evalkit[transformers]"'),
         (
             "transformers",

@@ -214,7 +214,7 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     by_hand = rating_by_hand(np.array([r["rating"] for r in rated]), np.array([solved[r["id"]] for r in rated]), 2)
     rating = metrics["rating"]
     assert abs(rating["value"] - by_hand) <= 2
-    assert rating["interval"][0] < by_hand < rating["interval"][1]
+    assert rating["interval_problems"][0] < by_hand < rating["interval_problems"][1]
     assert "from problem ratings" in rating["note"]
     assert "samples only for 392 of 392 problems: an upper bound" in rating["note"]
     with (data_dir / "codeforces" / "active_users_2024_ratings.csv").open() as stream:

@@ -15,10 +15,10 @@ import evalkit
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.entries import load_entries
-from evalkit.results.formats import FORMATS
+from evalkit.results.formats import format_names, renderer
 from evalkit.results.formats.model_card import model_card
 from evalkit.results.leaderboard import build_table
-from evalkit.results.published import Figure, load_published, published_names
+from evalkit.results.published import PublishedScore, load_published, published_names
 from evalkit.results.reproduction import differences, reproduced
 from evalkit.stats import avg_at_n
 from evalkit.types import Metric
@@ -45,8 +45,8 @@ def test_cells_are_the_statistics_of_the_samples(results: Path) -> None:
     cell = table.rows[0].cells[0]
     assert cell is not None
     assert cell.value == pytest.approx(100 * expected.value)
-    assert cell.interval_run == pytest.approx([100 * v for v in expected.interval_run])
-    assert cell.interval_problems == pytest.approx([100 * v for v in expected.interval_problems])
+    assert cell.metric.interval_run == pytest.approx([100 * v for v in expected.interval_run])
+    assert cell.metric.interval_problems == pytest.approx([100 * v for v in expected.interval_problems])
     assert (cell.n, cell.problems) == (64, 30)
     assert "run to run" in table.caption
     assert "over problems" in table.caption
@@ -55,11 +55,11 @@ def test_cells_are_the_statistics_of_the_samples(results: Path) -> None:
     assert best.best
 
 
-@pytest.mark.parametrize("form", sorted(FORMATS))
+@pytest.mark.parametrize("form", format_names())
 def test_every_format_holds_every_figure_and_escapes_names(form: str, tmp_path: Path) -> None:
     write_run(tmp_path / "r" / "x", HOSTILE, {"aime24": solve_rates(5, 4, 0.5)}, titles={"aime24": HOSTILE})
     entries, notes = load_entries([tmp_path])
-    text = FORMATS[form](build_table(entries, notes=notes))
+    text = renderer(form)(build_table(entries, notes=notes))
     assert "\x1b" not in text
     if form == "html":
         assert "<script" not in text
@@ -92,7 +92,7 @@ def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> N
 def test_an_incomplete_run_is_named_and_not_shown(tmp_path: Path) -> None:
     write_run(tmp_path / "whole" / "r", "whole", {"aime24": solve_rates(5, 2, 0.5)})
     torn = write_run(tmp_path / "torn" / "r", "torn", {"aime24": solve_rates(5, 2, 0.5)})
-    scores = torn.task("aime24").scores_path
+    scores = torn.files("aime24").scores_path
     scores.write_bytes(b"".join(scores.read_bytes().splitlines(keepends=True)[:-1]))
     entries, notes = load_entries([tmp_path])
     assert [e.report.model for e in entries] == ["whole"]
@@ -149,7 +149,7 @@ def test_whether_a_figure_was_reproduced() -> None:
     aime = next(f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-7B") and f.metric == "pass@1")
 
     def metric(value: float, stderr: float) -> Metric:
-        return Metric("pass@1", value, 8.0, 1920, "%", None, stderr, None)
+        return Metric("pass@1", value, 1920, "%", stderr_run=stderr, stderr_problems=8.0)
 
     assert reproduced(metric(55.0, 0.9), 64, aime).word == "within"
     assert reproduced(metric(50.0, 0.9), 64, aime).word == "below"
@@ -214,7 +214,7 @@ def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
     write_run(tmp_path / "m" / "short", model, aime, limit=4096)
     write_run(tmp_path / "m" / "asked", model, aime, protocol=replace(r1, prompts={"math": "{problem}!"}))
     quantized = write_run(tmp_path / "m" / "quantized", model, aime)
-    description = quantized.describe()
+    description = json.loads(quantized.description_path.read_text())
     description["identity"]["engine"]["quantization"] = "awq"
     description["tasks"]["aime24"]["identity"]["data_unchecked"] = True
     quantized.rewrite(description)
@@ -253,7 +253,7 @@ def test_an_option_of_the_task_that_the_source_did_not_use_is_named(tmp_path: Pa
         for name in ("deepseek-r1", "open-r1")
     )
 
-    def reasons(figure: Figure, options: dict[str, str]) -> list[str]:
+    def reasons(figure: PublishedScore, options: dict[str, str]) -> list[str]:
         described = replace(entry, settings={**entry.settings, "options": options})
         return [reason for reason in differences(described, figure) if reason != "another prompt"]
 
@@ -271,7 +271,7 @@ def test_consensus_of_fewer_samples_is_not_put_in_its_column(tmp_path: Path) -> 
     table = build_table(load_entries([tmp_path])[0], load_published("deepseek-r1"))
     ours = next(row for row in table.rows if not row.published)
     assert ours.cells[[(c.task, c.metric) for c in table.columns].index(("aime24", "cons@64"))] is None
-    assert any("takes 64 samples a problem: runs with n = 16" in note for note in table.notes)
+    assert any("takes 64 samples per problem: runs with n = 16" in note for note in table.notes)
 
 
 def test_settings_of_published_figures_are_named_ones() -> None:
@@ -283,7 +283,7 @@ def test_settings_of_published_figures_are_named_ones() -> None:
 
 
 def test_latex_sets_any_name_literally() -> None:
-    from evalkit.results.formats.latex import latex_escape
+    from evalkit.results.formats.renderers.latex import latex_escape
 
     escaped = latex_escape("a_b%c&d#e^f~g\\h{i}j$k--,,``''\"<|> –é 数😀ﬁ")
     assert escaped == (
@@ -295,7 +295,7 @@ def test_latex_sets_any_name_literally() -> None:
 
 def test_a_description_that_lacks_something_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", "m", {"aime24": solve_rates(3, 2, 0.5)})
-    whole = run.describe()
+    whole = json.loads(run.description_path.read_text())
     for damage, where in (
         ({"model": None}, "model"),
         ({"identity": {}}, "identity.protocol"),

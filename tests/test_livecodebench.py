@@ -157,7 +157,7 @@ def test_the_report_counts_verdicts_and_reruns(tmp_path: Path) -> None:
     scores = [task.score(problems[0], f"```python\n{code}\n```") for code in codes]
     metrics = {m.name: m.value for m in task.extra_metrics(problems, {"q1": scores})}
     assert metrics["verdict accepted"] == metrics["verdict wrong answer"] == metrics["verdict time limit"] == 1
-    assert metrics["pass@1 easy"] == pytest.approx(1 / 3)
+    assert metrics["pass@1 easy"] == pytest.approx(100 / 3)
     assert (metrics["time limits run again"], metrics["time limits changed"]) == (1, 0)
 
 

@@ -45,7 +45,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         progress.add_completion(completion("p1", 100, "length"))
         progress.add_score(score("p0", 1.0))
         progress.add_score(score("p1", 0.0))
-        found = re.fullmatch(r"a 2/4, score 50.0 ± 50.0, truncated 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
+        found = re.fullmatch(r"a 2/4, score 50.0 \(se 50.0\), truncated 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
         assert found
         assert 80 <= int(found[1]) <= 100
         progress.add_completion(completion("p2", 1))
@@ -53,7 +53,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         assert shown().endswith("2 left to grade")
         progress.add_score(score("p2", 1.0))
         progress.add_score(score("p3", 1.0))
-    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0 ± 25.0, truncated 25.0% | done"
+    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0 (se 25.0), truncated 25.0% | done"
 
 
 def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,19 +8,19 @@ import pytest
 from helpers import evalkit, records, write_recorded
 
 from evalkit import Message, Request, SamplingParams
-from evalkit.engines import EngineOptions
-from evalkit.engines.replay import ReplayBackend
+from evalkit.engines.options import ReplayOptions
+from evalkit.engines.replay import ReplayEngine
 
 
-def ask(backend: ReplayBackend, text: str, problem_id: str = "x", index: int = 0):
+def ask(backend: ReplayEngine, text: str, problem_id: str = "x", index: int = 0):
     message: Message = {"role": "user", "content": text}
     request = Request("t", problem_id, index, (message,), SamplingParams())
     return next(iter(backend.generate(iter([request]))))
 
 
-def recorded(path: Path, *lines: dict) -> ReplayBackend:
+def recorded(path: Path, *lines: dict) -> ReplayEngine:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return ReplayBackend("model", EngineOptions(recorded=[str(path)]))
+    return ReplayEngine("model", ReplayOptions(recorded=(str(path),)))
 
 
 def test_by_key(tmp_path: Path) -> None:

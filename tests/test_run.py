@@ -215,7 +215,7 @@ def test_a_real_checkpoint_on_the_embedded_task(tiny_checkpoint: Path, tmp_path:
     assert report.tokens is not None
     assert json.loads(found.description_path.read_text())["identity"]["protocol"]["name"] == "deepseek-r1+max_tokens=64"
     evalkit(*common, "--results", tmp_path)
-    assert len(records(found.task("arithmetic").completions_path)) == 16
+    assert len(records(found.files("arithmetic").completions_path)) == 16
 
 
 def test_a_completion_longer_than_the_context_is_told_before(tiny_checkpoint: Path) -> None:

@@ -55,13 +55,18 @@ class DataSource:
 
     def rows(self, spec: DatasetSpec) -> list[Row]:
         """All rows of the split, in order. Raises EvalkitError: not there, gated, torn, of another schema or count."""
-        if self.root is None:
+        revision = None
+        if spec.own_rows is not None:
+            rows, source = [dict(row) for row in spec.own_rows], spec.hub_id
+        elif spec.path is not None:
+            rows, source = _own_file(spec.path), spec.path
+        elif self.root is None:
             rows, revision = _hub_rows(spec)
             source = f"hub:{spec.hub_id}"
         else:
             paths = self._local_files(spec)
             rows = [row for path in paths for row in _read_file(path, spec.zip_password)]
-            source, revision = ", ".join(path.split("::")[0] for path in map(str, paths)), None
+            source = ", ".join(path.split("::")[0] for path in map(str, paths))
         _check_schema(rows, spec, source)
         if spec.rows is not None and len(rows) != spec.rows and not self.allow_changed:
             raise EvalkitError(
@@ -149,6 +154,12 @@ def _read_file(path: Path, password: str | None) -> list[Row]:
         raise
     except (OSError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise EvalkitError(f"{name} cannot be read: {error}.", "download the file again.") from error
+
+
+def _own_file(name: str) -> list[Row]:
+    if not Path(name).is_file():
+        raise EvalkitError(f"There is no file {name}.", "give the path of a jsonl, json, csv or parquet file.")
+    return _read_file(Path(name), None)
 
 
 def _read_member(archive: Path, member: str, password: str | None) -> bytes:

@@ -3,16 +3,16 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, plugins
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.types import Message, SamplingParams
 
 DEFAULT_PROTOCOL = "deepseek-r1"
+GROUP = "evalkit.protocols"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,30 @@ class Protocol:
 
 
 def available_protocols() -> dict[str, Protocol]:
-    """Every installed preset by name, ours and those of other packages (entry-point group `evalkit.protocols`)."""
-    return {e.name: e.load() for e in sorted(entry_points(group="evalkit.protocols"), key=lambda e: e.name)}
+    """Every installed preset by name, ours and those of other packages (entry-point group `evalkit.protocols`).
+
+    One that cannot be imported is left out with a warning.
+    """
+    return load_plugins(GROUP, "protocol")
+
+
+def installed_protocol(name: str) -> Protocol | None:
+    """The preset of exactly that name, None where there is none. Raises EvalkitError if it cannot be imported."""
+    entry = plugins(GROUP).get(name)
+    return None if entry is None else cast(Protocol, load_plugin(entry, "protocol"))
 
 
 def find_protocol(name_or_file: str) -> Protocol:
     """A preset by name, or a JSON file with the same fields. Raises EvalkitError if it is neither."""
     if name_or_file.endswith(".json"):
         return _read_protocol(Path(name_or_file))
-    presets = available_protocols()
-    if name_or_file not in presets:
-        raise EvalkitError(
-            f"There is no protocol {name_or_file!r}.{did_you_mean(name_or_file, list(presets))}",
-            f"available: {', '.join(presets)}; or give a JSON file of your own, e.g. my-protocol.json.",
-        )
-    return presets[name_or_file]
+    if (found := installed_protocol(name_or_file)) is not None:
+        return found
+    names = list(plugins(GROUP))
+    raise EvalkitError(
+        f"There is no protocol {name_or_file!r}.{did_you_mean(name_or_file, names)}",
+        f"available: {', '.join(names)}; or give a JSON file of your own, e.g. my-protocol.json.",
+    )
 
 
 def _read_protocol(path: Path) -> Protocol:

@@ -3,20 +3,26 @@
 import dataclasses
 import difflib
 import functools
+import hashlib
+import importlib
 import importlib.util
+import logging
 import re
 import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 
 GROUP = "evalkit.tasks"
+
+logger = logging.getLogger(__name__)
 
 
 def _normalised(name: str) -> str:
@@ -33,7 +39,11 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """What finds a task again in another process: its name, the user's file if it came from one, its options."""
+    """What finds a task again in another process: its name, where it is defined, its options.
+
+    `file` is the user's file (`my_task.py`) or an importable class (`my_package.tasks:MyTask`), None for an installed
+    task.
+    """
 
     name: str
     file: str | None = None
@@ -41,37 +51,128 @@ class TaskSpec:
 
     def create(self) -> Task:
         """A new task with these options. Raises EvalkitError on an unknown name, option or value."""
-        if self.file:
-            return _with_options(find_task_class(self.name, load_task_file(Path(self.file))), self.options)
-        task_class = installed_task(self.name) or find_task_class(self.name, installed_tasks())
+        if self.file and self.file.endswith(".py"):
+            return self.create_from(find_task_class(self.name, load_task_file(Path(self.file))))
+        return self.create_from(load_class(self.file) if self.file else resolve_task(self.name))
+
+    def create_from(self, task_class: type[Task]) -> Task:
+        """A new task of that class with these options. Raises EvalkitError on an unknown option or value."""
         return _with_options(task_class, self.options)
 
 
 @functools.cache
-def _entries() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda e: e.name)
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """The plug-ins of an entry-point group by name; none is imported."""
+    return {entry.name: entry for entry in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 
-def installed_tasks() -> dict[str, type[Task]]:
-    """Every installed task class by its name. Raises EvalkitError if one of another package cannot be imported."""
-    return {entry.name: _loaded(entry) for entry in _entries()}
-
-
-def installed_task(name: str) -> type[Task] | None:
-    """The installed task class of exactly that name, without importing the others; None where there is none."""
-    return next((_loaded(entry) for entry in _entries() if entry.name == name), None)
-
-
-def _loaded(entry: EntryPoint) -> type[Task]:
+def load_plugin(entry: EntryPoint, what: str) -> Any:
+    """Import a plug-in. Raises EvalkitError that names its package if it cannot be imported."""
     try:
-        task_class: type[Task] = entry.load()
+        return entry.load()
     except Exception as error:  # a stranger's module raises what it likes on import
         package = entry.dist.name if entry.dist else entry.value
         raise EvalkitError(
-            f"The task {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
+            f"The {what} {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
             f"repair or uninstall {package}.",
         ) from error
-    return task_class
+
+
+def load_plugins(group: str, what: str) -> dict[str, Any]:
+    """Every plug-in of a group that can be imported, by name; one that cannot is a warning."""
+    loaded = {}
+    for name, entry in plugins(group).items():
+        try:
+            loaded[name] = load_plugin(entry, what)
+        except EvalkitError as error:
+            logger.warning("%s It is left out.", error.message)
+    return loaded
+
+
+def installed_tasks() -> dict[str, type[Task]]:
+    """Every installed task class by its name; one that cannot be imported is left out with a warning."""
+    return load_plugins(GROUP, "task")
+
+
+def installed_task(name: str) -> type[Task] | None:
+    """The installed task class of exactly that name, without importing the others; None where there is none.
+
+    Raises EvalkitError if it cannot be imported.
+    """
+    entry = plugins(GROUP).get(name)
+    return None if entry is None else cast(type[Task], load_plugin(entry, "task"))
+
+
+def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
+    """The task class of that name or alias: of the user's file where one is given, else an installed one.
+
+    Only the task that is named is imported, unless the name is an alias. Raises EvalkitError that tells the nearest
+    name.
+    """
+    own = load_task_file(task_file) if task_file is not None else {}
+    if found := next((c for n, c in own.items() if _normalised(n) == _normalised(name)), None):
+        return found
+    exact = next((entry for entry in plugins(GROUP) if _normalised(entry) == _normalised(name)), None)
+    if exact is not None and (installed := installed_task(exact)) is not None:
+        return installed
+    return find_task_class(name, {**installed_tasks(), **own})
+
+
+def load_class(path: str) -> type[Task]:
+    """The task class at `package.module:Class`. Raises EvalkitError where it is not one."""
+    module, _, name = path.partition(":")
+    try:
+        found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except Exception as error:  # a stranger's module raises what it likes on import
+        raise EvalkitError(
+            f"The task {path} cannot be imported: {type(error).__name__}: {error}.",
+            "run where its module can be imported, or put the task into a file for --task-file.",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise EvalkitError(f"{path} is not a Task class.", "name a subclass of evalkit.Task.")
+    return found
+
+
+def trusted_list() -> Path:
+    """The file with a sha256 for each task file that this user has run."""
+    from platformdirs import user_state_path
+
+    return user_state_path("evalkit", appauthor=False) / "trusted_task_files"
+
+
+def trust_task_file(file: str) -> None:
+    """Note that this user runs the task file of that content (or the class of that name): reading commands may too."""
+    digest = _digest(file)
+    if digest not in _trusted():
+        with suppress(OSError):  # a home that cannot be written: reading commands then ask again
+            trusted_list().parent.mkdir(parents=True, exist_ok=True)
+            with trusted_list().open("a", encoding="utf-8") as stream:
+                stream.write(f"{digest}\n")
+
+
+def _digest(file: str) -> str:
+    content = Path(file).read_bytes() if file.endswith(".py") else file.encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _trusted() -> set[str]:
+    try:
+        return set(trusted_list().read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def require_trusted(file: str, run: str) -> None:
+    """Raises EvalkitError unless this user has run the task file of that content: reading a run runs nothing else."""
+    try:
+        known = _digest(file) in _trusted()
+    except OSError as error:
+        raise EvalkitError(f"The task file {file} of {run} cannot be read: {error.strerror}.", "put it back.") from None
+    if not known:
+        raise EvalkitError(
+            f"{run} names {file} as its task, which was never run by this user: reading a run does not run it.",
+            "pass --trust-task-file if you trust that file.",
+        )
 
 
 def load_task_file(path: Path) -> dict[str, type[Task]]:
@@ -81,7 +182,7 @@ def load_task_file(path: Path) -> dict[str, type[Task]]:
     module_name = f"evalkit_task_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise EvalkitError(f"{path} is no Python file.", "a task file ends in .py.")
+        raise EvalkitError(f"{path} is not a Python file.", "a task file ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -98,7 +199,7 @@ def load_task_file(path: Path) -> dict[str, type[Task]]:
 
 
 def find_task_class(name: str, classes: Mapping[str, type[Task]]) -> type[Task]:
-    """A task class by name or alias, however it is spelt. Raises EvalkitError that tells the nearest one."""
+    """A task class by name or alias, whatever its case and hyphens. Raises EvalkitError that tells the nearest one."""
     spellings = {_normalised(s): c for c in classes.values() for s in (*c.aliases, c.name)}
     if found := spellings.get(_normalised(name)):
         return found

@@ -4,11 +4,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from evalkit.types import Message, Metric, Problem, Score
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evalkit.benchmark.data import DataSource
 
 TaskKind = Literal["math", "choice", "code", "other"]
@@ -20,7 +22,8 @@ class DatasetSpec:
 
     `files` are looked for, in this order, under a local data folder; a `.zip` is read in memory with
     `zip_password` and never unpacked to disk, its member named after `::`. `rows` is the exact number
-    expected, None where it varies. `columns` have to be there in every row.
+    expected, None where it varies. `columns` have to be there in every row. A set that is on no hub comes from
+    `from_file` or `from_rows`.
     """
 
     hub_id: str
@@ -32,15 +35,40 @@ class DatasetSpec:
     rows: int | None = None
     gated: bool = False
     zip_password: str | None = None
+    path: str | None = None
+    own_rows: tuple[Mapping[str, Any], ...] | None = None
+
+    @classmethod
+    def from_file(cls, path: "str | Path", columns: Sequence[str] = (), rows: int | None = None) -> "DatasetSpec":
+        """A problem set of one's own: a jsonl, json, csv or parquet file. Every row has to have the `columns`.
+
+        A file beside the task's is `Path(__file__).with_name("problems.jsonl")`.
+
+        >>> DatasetSpec.from_file("problems.jsonl", ["question", "answer"]).hub_id
+        'file:problems.jsonl'
+        """
+        name = str(path).replace("\\", "/").rpartition("/")[2]
+        return cls(f"file:{name}", "", "", tuple(columns), (), rows=rows, path=str(path))
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> "DatasetSpec":
+        """A problem set that stands in Python.
+
+        >>> DatasetSpec.from_rows([{"question": "6 * 7?", "answer": "42"}]).rows
+        1
+        """
+        return cls("rows in Python", "", "", tuple(columns), (), rows=len(rows), own_rows=tuple(rows))
 
 
 class Task(ABC):
     """One benchmark.
 
-    `version` goes up when anything changes a score. `n` is the number of completions a problem gets by default.
+    `version` goes up when anything changes a score. `n` is the default number of completions per problem.
     `prompt` is the user's message, with `{problem}` where the problem's text goes; a protocol may replace it by
     `kind`. `targets_sha256` is `fingerprint_targets` of the right answers: a changed set stops the run.
     `score_timeout` is the wall-clock limit in seconds on scoring one completion.
+    `headlines` names the metrics that stand for the task in a table. `unsafe_options` names options that hold only
+    where they are given now, never because an old run was made with them.
     A subclass that has options is a dataclass, each field an option (`evalkit run -T window=…`).
     """
 
@@ -54,6 +82,8 @@ class Task(ABC):
     targets_sha256: ClassVar[str | None] = None
     n: ClassVar[int] = 1
     score_timeout: ClassVar[float] = 60.0
+    headlines: ClassVar[tuple[str, ...]] = ("pass@1",)
+    unsafe_options: ClassVar[tuple[str, ...]] = ()
     prompt: str = "{problem}"
 
     @abstractmethod

@@ -4,19 +4,22 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.selection import trust_option, trust_task_files
+
 
 @click.command(name="compare", short_help="Two runs, paired by problem: the difference and how sure it is.")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--across-protocols", is_flag=True, help="Compare runs of different protocols; the table says so.")
 @click.option("--points", type=float, default=2.0, show_default=True, help="The difference to work out n for.")
-@click.option("--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Problems listed a task.")
+@click.option("--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Problems listed per task.")
 @click.option(
     "-f", "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="What to write."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
+@trust_option
 def command(
-    a: Path, b: Path, across_protocols: bool, points: float, flips: int, form: str, output: Path | None
+    a: Path, b: Path, across_protocols: bool, points: float, flips: int, form: str, output: Path | None, trust: bool
 ) -> None:
     """Compare run directory B with A on the problems that both have.
 
@@ -28,6 +31,8 @@ def command(
     from evalkit.results.formats.comparison import comparison_json, comparison_markdown
     from evalkit.store.lines import write_atomically
 
+    if trust:
+        trust_task_files([a, b])
     (first, incomplete_a), (second, incomplete_b) = load_entries([a]), load_entries([b])
     for note in incomplete_a + incomplete_b:
         click.echo(note, err=True)

@@ -16,26 +16,23 @@ def command(run: Path, against: str, task_names: str | None, data_folder: str | 
     \b
     evalkit grade-diff results/student/deepseek-r1-1a2b3c4d --against math-verify
     """
-    from evalkit.benchmark.data import DataSource
-    from evalkit.benchmark.registry import TaskSpec
     from evalkit.cli.selection import tasks_of_run
     from evalkit.errors import EvalkitError
     from evalkit.grading.external import differences, grader
+    from evalkit.results.recreate import recreate_problems, recreate_task
     from evalkit.store.run import RunDirectory
 
     grader(against)
-    directory = RunDirectory(run)
-    tasks = directory.describe()["tasks"]
     graded = 0
-    for name in tasks_of_run(directory, task_names):
-        task = TaskSpec(**tasks[name]["spec"]).create()
+    for recorded in tasks_of_run(RunDirectory(run), task_names):
+        name = recorded.name
+        task = recreate_task(recorded)
         if task.kind != "math":
             continue
-        source = DataSource.from_option(data_folder or tasks[name]["data_folder"], allow_changed=True)
-        golds = {problem.id: problem.target for problem in task.load(source)}
+        golds = {problem.id: problem.target for problem in recreate_problems(recorded, task, data_folder)}
         samples = [
             (f"{name} {c.problem_id} sample {c.sample_index}", c.prefix + c.text, golds[c.problem_id])
-            for c in directory.task(name).completions()
+            for c in recorded.files.standing_completions()
             if c.error is None and c.problem_id in golds
         ]
         graded += len(samples)

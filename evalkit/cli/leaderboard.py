@@ -1,8 +1,15 @@
 """`evalkit leaderboard`: the table, from run directories and published figures."""
 
 from pathlib import Path
+from pkgutil import iter_modules
 
 import click
+
+from evalkit.cli.selection import trust_option, trust_task_files
+
+# read from disk: importing them here would cost every command of the CLI their imports
+_RENDERERS = Path(__file__).parents[1] / "results" / "formats" / "renderers"
+_FORMATS = sorted(module.name for module in iter_modules([str(_RENDERERS)]))
 
 
 @click.command(name="leaderboard", short_help="The table: runs, error bars, published figures.")
@@ -11,7 +18,7 @@ import click
     "-f",
     "--format",
     "form",
-    type=click.Choice(["md", "csv", "json", "latex", "html", "model-card"]),
+    type=click.Choice([*_FORMATS, "model-card"]),
     default="md",
     show_default=True,
     help="What to write; model-card is metadata for a README on the hub.",
@@ -24,9 +31,15 @@ import click
     metavar="NAME",
     help="Set a published table beside ours, e.g. deepseek-r1; or a CSV file of your own.",
 )
-@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="One more column a task, e.g. pass@8.")
+@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="One more column per task, e.g. pass@8.")
+@trust_option
 def command(
-    runs: tuple[Path, ...], form: str, output: Path | None, tables: tuple[str, ...], metrics: tuple[str, ...]
+    runs: tuple[Path, ...],
+    form: str,
+    output: Path | None,
+    tables: tuple[str, ...],
+    metrics: tuple[str, ...],
+    trust: bool,
 ) -> None:
     """Print the leaderboard of RUNS: results folders or run directories [default: results].
 
@@ -36,13 +49,15 @@ def command(
     evalkit leaderboard --published deepseek-r1 -f latex -o table.tex
     """
     from evalkit.results.entries import load_entries
-    from evalkit.results.formats import FORMATS
+    from evalkit.results.formats import renderer
     from evalkit.results.leaderboard import build_table
     from evalkit.results.published import load_published
     from evalkit.store.lines import write_atomically
 
     figures = [figure for table in tables for figure in load_published(table)]
     paths = list(runs) or ([] if tables else [Path("results")])
+    if trust:
+        trust_task_files(paths)
     entries, notes = load_entries(paths) if paths else ([], [])
     for note in notes:
         click.echo(note, err=True)
@@ -51,7 +66,7 @@ def command(
 
         text = model_card(entries)
     else:
-        text = FORMATS[form](build_table(entries, figures, metrics, notes))
+        text = renderer(form)(build_table(entries, figures, metrics, notes))
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -20,6 +20,7 @@ COMMANDS = (
     "plot",
     "tasks",
     "protocols",
+    "engines",
     "grade",
     "grade_diff",
     "judge",

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.selection import trust_option, trust_task_files
+
 KINDS = {
     "bars": "each benchmark with error bars, against --published",
     "tokens": "accuracy against tokens, with the Pareto front",
@@ -25,7 +27,10 @@ KINDS = {
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="PNG or SVG [default: KIND.png].")
 @click.option("-t", "--task", metavar="NAME", help="The task, where the runs have several.")
 @click.option("--published", metavar="NAME", help="A published table for `bars`, e.g. deepseek-r1.")
-def command(kind: str, runs: tuple[Path, ...], output: Path | None, task: str | None, published: str | None) -> None:
+@trust_option
+def command(
+    kind: str, runs: tuple[Path, ...], output: Path | None, task: str | None, published: str | None, trust: bool
+) -> None:
     """Draw RUNS (results folders or run directories).
 
     \b
@@ -37,6 +42,8 @@ def command(kind: str, runs: tuple[Path, ...], output: Path | None, task: str | 
     from evalkit.results.plots import samples as plots_samples
     from evalkit.results.published import load_published
 
+    if trust:
+        trust_task_files(runs)
     entries, notes = load_entries(runs)
     for note in notes:
         click.echo(note, err=True)

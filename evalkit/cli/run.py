@@ -1,18 +1,17 @@
 """`evalkit run`: evaluate a checkpoint."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evalkit.errors import EvalkitError
+from evalkit.cli.engine_flags import engine_flags, take_engine_options
 
 
 @click.command(name="run", short_help="Evaluate a checkpoint; the same command again resumes.")
 @click.argument("model")
 @click.option("-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks, as `evalkit tasks` lists them.")
-@click.option("-n", "n", type=int, help="Completions a problem; default: the protocol's for the task.")
+@click.option("-n", "n", type=int, help="Completions per problem [default: the protocol's for the task].")
 @click.option("--limit", type=int, help="Only the first LIMIT problems of each task.")
 @click.option("--protocol", "protocol_name", default="deepseek-r1", show_default=True, help="A preset, or FILE.json.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The run's seed.")
@@ -21,49 +20,16 @@ from evalkit.errors import EvalkitError
 @click.option("--top-k", type=int, help="Instead of the protocol's.")
 @click.option("--max-tokens", type=int, help="Limit on a completion's tokens, instead of the protocol's.")
 @click.option("--system-prompt", help="Instead of the protocol's; '' for none.")
-@click.option("--response-prefix", help="What the response is begun with where the template does not; '' for nothing.")
+@click.option("--response-prefix", help="What the response begins with where the template does not; '' for nothing.")
 @click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
 @click.option("--allow-changed-data", is_flag=True, help="Accept a set with other rows or answers; recorded.")
 @click.option("--task-file", metavar="FILE.py", help="Plug in the tasks that a file defines.")
 @click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="An option of a task; repeatable.")
 @click.option("-o", "--output", metavar="DIR", help="The run directory [default: RESULTS/<model>/<protocol>-<hash>].")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where run directories go.")
+@engine_flags
 @click.option(
-    "--backend", "backend_name", help="transformers, vllm, openai, replay [default: vllm on CUDA if installed]."
-)
-@click.option("--revision", help="The checkpoint's revision on the hub.")
-@click.option("--dtype", default="auto", show_default=True, help="float32, bfloat16, float16; auto: the checkpoint's.")
-@click.option("--device", help="cuda, mps, cpu [default: the best there is].")
-@click.option("--batch-size", type=int, help="Sequences generated at once [default: by memory].")
-@click.option("--max-model-len", type=int, help="Tokens of prompt and completion together.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint.")
-@click.option(
-    "--recorded", multiple=True, metavar="FILE", help="Recorded completions for --backend replay; repeatable."
-)
-@click.option(
-    "--base-url", "base_urls", multiple=True, metavar="URL", help="A server for --backend openai; repeatable."
-)
-@click.option("--served-model", help="The model's name at the server [default: MODEL].")
-@click.option(
-    "--api",
-    type=click.Choice(["chat", "completions"]),
-    default="chat",
-    show_default=True,
-    help="chat: the server applies the chat template; completions: it gets the text rendered here.",
-)
-@click.option("--concurrency", type=int, help="Requests in flight to each server [default: found while running].")
-@click.option("--request-timeout", type=float, help="Seconds for one request [default: by what completions take].")
-@click.option("--patience", type=float, default=120.0, show_default=True, help="Seconds to wait for a silent server.")
-@click.option("--tensor-parallel", type=int, default=1, show_default=True, help="GPUs that share one replica (vllm).")
-@click.option("--data-parallel", type=int, help="Replicas (vllm) [default: as many as the GPUs allow].")
-@click.option("--gpu-memory-utilization", type=float, default=0.9, show_default=True, help="Share of it for vllm.")
-@click.option("--quantization", help="vllm's name of it, such as fp8 or awq.")
-@click.option("--lora", metavar="DIR", help="A LoRA adapter on top of MODEL (vllm).")
-@click.option(
-    "--stop-repetition", is_flag=True, help="End completions that fall into an exact loop; counts as truncated."
-)
-@click.option(
-    "--price", type=(float, float), metavar="PROMPT GENERATED", help="Of a million tokens each, for the cost."
+    "--price", type=(float, float), metavar="PROMPT GENERATED", help="Prices of a million tokens each, for the cost."
 )
 @click.option("--workers", type=int, help="Processes that grade [default: the cores].")
 @click.option("--dry-run", is_flag=True, help="Show what the model would see, check lengths, count; generate nothing.")
@@ -81,7 +47,8 @@ def command(
     task_options: tuple[str, ...],
     output: str | None,
     results: str,
-    backend_name: str | None,
+    engine_name: str | None,
+    engine_file: Path | None,
     price: tuple[float, float] | None,
     workers: int | None,
     dry_run: bool,
@@ -96,72 +63,36 @@ def command(
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
     """
-    from evalkit.benchmark.data import DataSource
-    from evalkit.benchmark.protocols import find_protocol
     from evalkit.cli.summary import print_summary, throughput_line
-    from evalkit.engines import EngineOptions, open_backend
-    from evalkit.run.preflight import check_task_prompts, describe_plan, require_room
-    from evalkit.run.session import RunSession, default_run_path, plan_task, require_no_errors, run_identity
-    from evalkit.store.run import RunDirectory
+    from evalkit.run.evaluate import execute_plan, plan_run
+    from evalkit.run.session import require_no_errors
 
-    _require_positive(limit=limit, workers=workers, n=n, batch_size=others["batch_size"])
-    protocol = find_protocol(protocol_name)
-    protocol = protocol.overridden(
-        {k: others.pop(k) for k in ("temperature", "top_p", "top_k", "max_tokens", "system_prompt", "response_prefix")}
+    engine_options = take_engine_options(others)
+    plan = plan_run(
+        model,
+        task_names,
+        protocol=protocol_name,
+        n=n,
+        limit=limit,
+        seed=seed,
+        engine=engine_name,
+        engine_options=engine_options,
+        engine_file=engine_file,
+        data=data_folder,
+        allow_changed_data=allow_changed_data,
+        task_file=task_file,
+        task_options=task_options,
+        **others,
     )
-    specs = task_specs(task_names, task_file, task_options, protocol.options)
-    source = DataSource.from_option(data_folder, allow_changed_data)
-    plans = [plan_task(spec, protocol, source, seed, n, limit) for spec in specs]
-    backend = open_backend(backend_name, model, EngineOptions(**others))
-    checks = [check_task_prompts(plan, protocol, backend) for plan in plans]
     if dry_run:
-        for line in describe_plan(checks, backend):
+        for line in plan.describe():
             click.echo(line)
-    require_room(checks, backend.context_length())
-    if hasattr(backend, "needed_length"):
-        backend.needed_length = max((check.longest or 0) + check.plan.params.max_tokens for check in checks)
-    if dry_run:
+        plan.require_room()
         return
-    path = Path(output) if output else default_run_path(Path(results), model, run_identity(backend, protocol, seed))
-    run = RunDirectory(path)
-    session = RunSession(run, model, plans, backend, protocol, price)
-    reports = session.execute(source, seed, workers, quiet)
+    run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
+    reports = [run.report(task.task.name) for task in plan.plans]
     print_summary(reports)
-    if session.throughput is not None:
-        click.echo(throughput_line(session.throughput), err=True)
-    click.echo(f"run directory: {path}", err=True)
-    require_no_errors(run, reports)
-
-
-def _require_positive(**values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "leave it out for the default.")
-
-
-def task_specs(names: str, task_file: str | None, options: Sequence[str], protocol_options: Any) -> list[Any]:
-    """The tasks asked for, each with the options meant for it. Raises EvalkitError on unknown names and options."""
-    from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_tasks, load_task_file, option_fields
-
-    known = installed_tasks()
-    own = load_task_file(Path(task_file)) if task_file else {}
-    specs, used = [], set()
-    for name in dict.fromkeys(part.strip() for part in names.split(",") if part.strip()):
-        task_class = find_task_class(name, {**known, **own})
-        chosen = dict(protocol_options.get(task_class.name, {}))
-        for option in options:
-            target, equals, value = option.partition("=")
-            if not equals:
-                raise EvalkitError(f"The task option {option!r} has no value.", "write it as -T NAME=VALUE.")
-            task_name, dot, key = target.rpartition(".")
-            if (dot and find_task_class(task_name, {**known, **own}) is task_class) or (
-                not dot and key in option_fields(task_class)
-            ):
-                chosen[key] = value
-                used.add(option)
-        specs.append(TaskSpec(task_class.name, task_file if task_class.name in own else None, chosen))
-    if not specs:
-        raise EvalkitError("No task was named.", "`evalkit tasks` lists them.")
-    if unused := [option for option in options if option not in used]:
-        raise EvalkitError(f"No task of this run has the option {unused[0]!r}.", "see `evalkit tasks show NAME`.")
-    return specs
+    if throughput is not None:
+        click.echo(throughput_line(throughput), err=True)
+    click.echo(f"run directory: {run.path}", err=True)
+    require_no_errors(run.directory, reports)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.selection import trust_option
 from evalkit.types import STATUSES, Completion, Score
 
 if TYPE_CHECKING:
-    from evalkit.store.run import RunDirectory
+    from evalkit.store.run import TaskRun
 
 _SHOWN = 1500  # characters of a completion's end: the answer stands there
 
@@ -26,6 +27,7 @@ _SHOWN = 1500  # characters of a completion's end: the answer stands there
 @click.option("--full", is_flag=True, help="Whole completions, not their ends.")
 @click.option("--prompt", "with_prompt", is_flag=True, help="The problem as well; reads the data set.")
 @click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: whole completions with their scores.")
 def command(
     run: Path,
@@ -38,6 +40,7 @@ def command(
     full: bool,
     with_prompt: bool,
     data_folder: str | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Show completions of RUN: status, answer, the grader's explanation, and the end of what the model wrote.
@@ -49,18 +52,21 @@ def command(
     evalkit samples results/student/deepseek-r1-1a2b3c4d -t aime24 --problem 60 --prompt --full
     evalkit samples results/student/deepseek-r1-1a2b3c4d --status wrong --most 1000 --json > wrong.jsonl
     """
-    from evalkit.cli.selection import tasks_of_run
+    from evalkit.cli.selection import tasks_of_run, trust_task_files
     from evalkit.errors import EvalkitError
+    from evalkit.results.recreate import recreate_problems
     from evalkit.store.run import RunDirectory
 
-    directory = RunDirectory(run)
-    names = tasks_of_run(directory, task_names)
-    if problem_id is not None and not any(problem_id in directory.describe()["tasks"][n]["problem_ids"] for n in names):
+    if trust:
+        trust_task_files([run])
+    tasks = tasks_of_run(RunDirectory(run), task_names)
+    if problem_id is not None and not any(problem_id in task.record.problem_ids for task in tasks):
         raise EvalkitError(f"{run} has no problem {problem_id!r}.", "`evalkit samples RUN --json` lists the ids.")
     found = 0
-    for name in names:
-        prompts = _prompts(directory, name, data_folder) if with_prompt else {}
-        for completion, score in _graded(directory, name):
+    for task in tasks:
+        problems = recreate_problems(task, data=data_folder) if with_prompt else []
+        prompts = {problem.id: problem.prompt for problem in problems}
+        for completion, score in _graded(task):
             seen = score.status if score else "not scored"
             if (
                 (status is not None and seen != status)
@@ -79,24 +85,11 @@ def command(
         click.echo("No completion fits.", err=True)
 
 
-def _graded(run: "RunDirectory", name: str) -> Iterator[tuple[Completion, Score | None]]:
-    """Each completion with its score, in the order of the file; one that an engine fault spoilt and that was made again
-    is left out."""
-    store = run.task(name)
-    scores = {score.key: score for score, _ in store.scores()}
-    finished = store.finished()
-    for completion in store.completions():
-        if completion.error is None or (completion.problem_id, completion.sample_index) not in finished:
-            yield completion, scores.get(completion.key)
-
-
-def _prompts(run: "RunDirectory", name: str, data_folder: str | None) -> dict[str, str]:
-    from evalkit.benchmark.data import DataSource
-    from evalkit.benchmark.registry import TaskSpec
-
-    asked = run.describe()["tasks"][name]
-    source = DataSource.from_option(data_folder or asked["data_folder"], allow_changed=True)
-    return {problem.id: problem.prompt for problem in TaskSpec(**asked["spec"]).create().load(source)}
+def _graded(task: "TaskRun") -> Iterator[tuple[Completion, Score | None]]:
+    """Each completion that stands with its score, in the order of the file."""
+    scores = task.files.latest_scores()
+    for completion in task.files.standing_completions():
+        yield completion, scores.get(completion.key)
 
 
 def _json_line(completion: Completion, score: Score | None, prompt: str | None) -> str:

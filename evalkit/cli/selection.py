@@ -1,17 +1,40 @@
-"""What several commands read alike: which tasks of a run are meant."""
+"""What several commands read alike: which tasks of a run are meant, and whether its task file may be run."""
 
-from evalkit.benchmark.registry import did_you_mean
-from evalkit.errors import EvalkitError
-from evalkit.store.run import RunDirectory
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from evalkit.store.run import RunDirectory, TaskRun
+
+trust_option: Callable[[Any], Any] = click.option(
+    "--trust-task-file", "trust", is_flag=True, help="Run the task files that the runs name, now and later."
+)
 
 
-def tasks_of_run(run: RunDirectory, option: str | None) -> list[str]:
-    """The names given with -t (A,B), or all tasks of the run. Raises EvalkitError on one that the run does not have."""
-    present = list(run.describe()["tasks"])
-    wanted = [part.strip() for part in option.split(",")] if option else present
-    for name in wanted:
+def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
+    """The tasks given with -t (A,B), or all of the run. Raises EvalkitError on one that the run does not have."""
+    from evalkit.benchmark.registry import did_you_mean
+    from evalkit.errors import EvalkitError
+
+    present = run.tasks()
+    chosen = [part.strip() for part in option.split(",")] if option else list(present)
+    for name in chosen:
         if name not in present:
             raise EvalkitError(
-                f"{run.path} has no task {name!r}.{did_you_mean(name, present)}", f"it has: {', '.join(present)}."
+                f"{run.path} has no task {name!r}.{did_you_mean(name, list(present))}", f"it has: {', '.join(present)}."
             )
-    return wanted
+    return [present[name] for name in chosen]
+
+
+def trust_task_files(paths: Iterable[Path]) -> None:
+    """Let this user's commands run the task files that the runs below `paths` name."""
+    from evalkit.benchmark.registry import trust_task_file
+    from evalkit.store.run import find_runs
+
+    for run in [found for path in paths for found in find_runs(path)]:
+        for task in run.tasks().values():
+            if file := task.record.spec.get("file"):
+                trust_task_file(file)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import click
 
+from evalkit.results.metrics import UNIT_NAMES, kind_of, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
-from evalkit.types import Metric
 
 
 def print_summary(reports: Sequence[Report]) -> None:
-    """A markdown table on stdout: one row a task, every figure with its n and its error bar."""
+    """A markdown table on stdout: one row per task, every figure with its n and its 95% half-widths."""
     click.echo("| task | problems | n | pass@1 | cons@n | truncated | mean tokens | statuses |")
     click.echo("|-|-|-|-|-|-|-|-|")
     for report in reports:
@@ -20,18 +20,18 @@ def print_summary(reports: Sequence[Report]) -> None:
             report.title,
             str(report.problems),
             str(report.n),
-            with_error_bar(report.metric("pass@1")),
-            with_error_bar(report.metric(f"cons@{report.n}")),
+            with_error_bars(report.metric("pass@1")),
+            with_error_bars(report.metric(f"cons@{report.n}")),
             f"{100 * report.truncation_rate:.1f}%",
             tokens,
             statuses,
         )
         click.echo(f"| {' | '.join(cells)} |")
         for metric in report.metrics:
-            if metric.unit != "%":
-                click.echo(
-                    f"{report.title}: {metric.name} {with_error_bar(metric)} {metric.unit} {metric.note}", err=True
-                )
+            if kind_of(metric.name).compute is None:
+                unit = "" if metric.unit == "count" else f" {UNIT_NAMES[metric.unit]}"
+                note = f" ({metric.note})" if metric.note else ""
+                click.echo(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}", err=True)
 
 
 def throughput_line(done: Throughput) -> str:
@@ -53,10 +53,3 @@ def throughput_line(done: Throughput) -> str:
         prompt, generated = done.prices
         parts.append(f"cost {done.cost:.4g} at {prompt:g} and {generated:g} for a million prompt and generated tokens")
     return ", ".join(parts)
-
-
-def with_error_bar(metric: Metric | None) -> str:
-    """`28.9 ± 4.1` (over problems); `–` where there is no such metric."""
-    if metric is None:
-        return "–"
-    return f"{metric.value:.1f}" + (f" ± {metric.stderr:.1f}" if metric.stderr is not None else "")

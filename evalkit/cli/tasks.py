@@ -12,8 +12,7 @@ TEMPLATE = '''"""{title}: say here what it measures and where the problems come 
 
 from collections.abc import Sequence
 
-from evalkit import Problem, Score, Task
-from evalkit.benchmark.data import DataSource
+from evalkit import DataSource, Problem, Score, Task
 from evalkit.grading import grade_math, math_equal
 
 PROBLEMS = (
@@ -63,9 +62,9 @@ def command(ctx: click.Context) -> None:
 
 
 def _find(name: str, task_file: str | None) -> Any:
-    from evalkit.benchmark.registry import find_task_class, installed_tasks, load_task_file
+    from evalkit.benchmark.registry import resolve_task
 
-    return find_task_class(name, load_task_file(Path(task_file)) if task_file else installed_tasks())
+    return resolve_task(name, Path(task_file) if task_file else None)
 
 
 @command.command(name="show", short_help="One task in detail.")
@@ -82,8 +81,11 @@ def show(name: str, task_file: str | None) -> None:
     if spec := task.dataset:
         rows = f"{spec.rows} rows" if spec.rows else "rows vary"
         gated = ", gated: accept its terms on the hub" if spec.gated else ""
-        click.echo(f"data: {spec.hub_id} @ {spec.revision}, split {spec.split}, {rows}{gated}")
-        click.echo(f"local: DIR/{spec.hub_id.split('/')[-1]}/{' or '.join(f.split('::')[0] for f in spec.files)}")
+        if not spec.files:
+            click.echo(f"data: {spec.path or spec.hub_id}, {rows}")
+        else:
+            click.echo(f"data: {spec.hub_id} @ {spec.revision}, split {spec.split}, {rows}{gated}")
+            click.echo(f"local: DIR/{spec.hub_id.split('/')[-1]}/{' or '.join(f.split('::')[0] for f in spec.files)}")
     click.echo(f"prompt: {task.prompt!r} (a protocol may replace it)")
     for option, kind in option_fields(task).items():
         click.echo(f"option: -T {option}=…  {getattr(kind, '__name__', kind)}, default {getattr(task, option, None)!r}")

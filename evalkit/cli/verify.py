@@ -8,7 +8,7 @@ import click
 @click.command(name="verify", short_help="Check that a run's files are whole and complete.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(runs: tuple[Path, ...]) -> None:
-    """Read every line of the RUNS, check its checksum and schema, and count what is there against what was asked for.
+    """Read every line of the RUNS, check its checksum and schema, and compare the counts with the plan.
 
     Exit code 2 where a line is damaged or a sample is there twice, 1 where samples or scores are missing.
 
@@ -20,14 +20,13 @@ def command(runs: tuple[Path, ...]) -> None:
 
     incomplete = []
     for run in [found for path in runs for found in find_runs(path)]:
-        for name, asked in run.describe()["tasks"].items():
-            store = run.task(name)
-            wanted = {(key, index) for key in asked["problem_ids"] for index in range(asked["sampling"]["n"])}
-            finished = store.finished() & wanted
-            scored = {(s.key.problem_id, s.key.sample_index) for s, _ in store.scores() if s.key} & finished
-            click.echo(f"{run.path} {name}: {len(finished)} of {len(wanted)} completions, {len(scored)} scores")
-            if len(scored) < len(wanted):
-                incomplete.append(f"{run.path} {name}")
+        for task in run.tasks().values():
+            planned = {(key, index) for key in task.record.problem_ids for index in range(task.record.n)}
+            finished = task.files.finished() & planned
+            scored = {(key.problem_id, key.sample_index) for key in task.files.latest_scores()} & finished
+            click.echo(f"{task}: {len(finished)} of {len(planned)} completions, {len(scored)} scores")
+            if len(scored) < len(planned):
+                incomplete.append(f"{task}")
     if incomplete:
         raise RunIncompleteError(
             f"{len(incomplete)} of the tasks are not complete: {', '.join(incomplete[:3])}.",

@@ -1,81 +1,87 @@
 """The engine's side of the contract: requests in, completions out as they finish."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from evalkit.engines.prompts import Prompt
 from evalkit.types import Completion, Request
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """What the command line can say to an engine; each engine reads what concerns it.
+LoadedModel = tuple[Any, Any]
+"""A causal language model and its tokenizer, as transformers has loaded them."""
 
-    `batch_size` and `max_model_len` (tokens) are computed where None. `dtype` is a torch dtype's name, or "auto"
-    for the checkpoint's own. Of servers: `api` is "chat" or "completions", `concurrency` fixes the requests in flight
-    to each, `request_timeout` and `patience` are seconds (see backends/http.py).
+
+def option(default: T, description: str) -> T:
+    """A field of an options dataclass: its default and the line that `evalkit engines show` prints for it."""
+    return field(default=default, metadata={"help": description})
+
+
+class Engine(Protocol):
+    """What makes completions. A class is an engine if it has these members; inheriting brings the defaults.
+
+    It is called with the model's name and an instance of `options_class`, and is cheap to make: weights are loaded by
+    the first `generate`, so that a dry run needs none. Raises EvalkitError where it can already be said that it will
+    not work.
+
+    name: what `--engine` takes.
+    options_class: a frozen dataclass; each field is an option, declared with `option(default, description)`.
+    packages: the modules that have to be importable, and `install`, the command that installs them.
+    takes_loaded_models: whether it can be called with a `LoadedModel` in place of a name.
+    honours_seeds: whether equal `Request.seed` gives an equal completion, whatever else is in flight.
     """
 
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str | None = None
-    batch_size: int | None = None
-    max_model_len: int | None = None
-    trust_remote_code: bool = False
-    tensor_parallel: int = 1
-    data_parallel: int | None = None
-    gpu_memory_utilization: float = 0.9
-    quantization: str | None = None
-    lora: str | None = None
-    base_urls: Sequence[str] = ()
-    served_model: str | None = None
-    api: str = "chat"
-    concurrency: int | None = None
-    request_timeout: float | None = None
-    patience: float = 120.0
-    stop_repetition: bool = False
-    recorded: Sequence[str] = ()
+    name: ClassVar[str]
+    options_class: ClassVar[type[Any]]
+    packages: ClassVar[tuple[str, ...]] = ()
+    install: ClassVar[str] = ""
+    takes_loaded_models: ClassVar[bool] = False
+    honours_seeds: ClassVar[bool] = True
 
-
-class Backend(Protocol):
-    """An engine.
-
-    It is cheap to make: weights are loaded by the first `generate`, so that --dry-run needs none.
-    """
-
-    name: str
-
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What of the engine and the model can change a completion: compared when a run is resumed."""
-        ...
+        """What of the engine and the model can change a completion, as JSON: compared when a run is resumed."""
+
+    @abstractmethod
+    def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        """Completions in the order in which they finish, exactly one for each request.
+
+        Requests are drawn from the iterator when there is room for them and not before: it is the queue, and may
+        reorder what is left meanwhile. A fault of one request is a completion with finish_reason "error"; a fault
+        that ends the engine raises RunIncompleteError. May be called again when the iterator has ended or is closed.
+        """
 
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware: recorded in run.json, not compared."""
-        ...
+        """Versions and hardware, as JSON: recorded in run.json, not compared."""
+        return {}
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs of this machine `generate` keeps busy: what GPU hours are counted by. 0 for none of its own."""
+        return 0
 
     def context_length(self) -> int | None:
         """The tokens that prompt and completion may have together; None where it is not known."""
-        ...
+        return None
+
+    def reserve(self, tokens: int) -> None:
+        """Take note, before `generate`, that no prompt and its completion will need more than `tokens` together.
+
+        An engine may size its memory by it. It changes neither `identity` nor any completion.
+        """
+        return
 
     def render(self, request: Request) -> Prompt | None:
         """The prompt to the token; None where the engine (a server) renders it out of sight."""
-        ...
+        return None
 
     @property
     def tokenizer(self) -> Any:
         """The tokenizer that `render` uses; None where `render` returns None."""
-        ...
-
-    def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        """Completions in the order in which they finish.
-
-        Requests are drawn from the iterator when there is room for them and not before: it is the queue, and may
-        reorder what is left meanwhile. A fault of one request is a completion with finish_reason "error"; a fault
-        that ends the engine raises RunIncompleteError.
-        """
-        ...
+        return None
 
     def close(self) -> None:
-        """Free the engine's memory and end its processes."""
-        ...
+        """Free the engine's memory and end its processes; a second call does nothing."""
+        return

@@ -80,6 +80,30 @@ class Checkpoint:
         return digest.hexdigest()
 
 
+class LoadedCheckpoint(Checkpoint):
+    """A model and its tokenizer that transformers has loaded already."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.loaded = model
+        self.model = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        self.revision = None
+        self.trust_remote_code = False
+        self.is_local = True
+        self.config = model.config
+        self.tokenizer = tokenizer
+
+    def fingerprint(self) -> str:
+        """A sha256 of the weights as they are in memory: up to 1 MiB of each tensor."""
+        import torch
+
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.loaded.state_dict().items()):
+            digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
+            part = tensor.detach().reshape(-1)[: _BLOCK // max(tensor.element_size(), 1)]
+            digest.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
 def _sampled_content(path: Path) -> bytes:
     digest = hashlib.sha256()
     size = path.stat().st_size

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evalkit.engines.base import EngineOptions
-from evalkit.engines.prompts import Prompt
+from evalkit.engines.base import Engine
+from evalkit.engines.options import ReplayOptions
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request, SampleKey
 
@@ -29,12 +29,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[a-z]+|[0-9]+", text.lower()))
 
 
-def _likeness(recorded: tuple[str, ...], asked: tuple[str, ...]) -> float:
+def _likeness(recorded: tuple[str, ...], question: tuple[str, ...]) -> float:
     """Dice's coefficient of the words, counted with repetition: 1 for the same words, 0 for none in common."""
-    return 2 * (Counter(recorded) & Counter(asked)).total() / max(len(recorded) + len(asked), 1)
+    return 2 * (Counter(recorded) & Counter(question)).total() / max(len(recorded) + len(question), 1)
 
 
-class ReplayBackend:
+class ReplayEngine(Engine):
     """Recorded completions, from JSON lines (also .gz), matched by key or by the question's text.
 
     A line has the completion under one of `text`, `response`, `completion`, `output`, `generation`, `code` (a string,
@@ -44,11 +44,12 @@ class ReplayBackend:
     """
 
     name = "replay"
-    tokenizer = None
+    options_class = ReplayOptions
+    honours_seeds = False
 
-    def __init__(self, model: str, options: EngineOptions) -> None:
+    def __init__(self, model: str, options: ReplayOptions) -> None:
         if not options.recorded:
-            raise EvalkitError("The replay backend has nothing to replay.", "give a file with --recorded FILE.")
+            raise EvalkitError("The replay engine has nothing to replay.", "give a file with --recorded FILE.")
         self._model = model
         self._digest = hashlib.sha256()
         self._by_key: dict[tuple[str | None, str, int], dict[str, Any]] = {}
@@ -100,15 +101,6 @@ class ReplayBackend:
     def identity(self) -> dict[str, Any]:
         return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
 
-    def environment(self) -> dict[str, Any]:
-        return {}
-
-    def context_length(self) -> int | None:
-        return None
-
-    def render(self, request: Request) -> Prompt | None:
-        return None
-
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         for request in requests:
             yield self._replay(request)
@@ -123,13 +115,13 @@ class ReplayBackend:
         samples = self._by_question.get(self._matches[words] or (), [])
         return samples[key.sample_index] if key.sample_index < len(samples) else None
 
-    def _nearest(self, asked: tuple[str, ...]) -> tuple[str, ...] | None:
+    def _nearest(self, prompt: tuple[str, ...]) -> tuple[str, ...] | None:
         """The recorded question that stands in the prompt, whatever its punctuation; else the one clearly nearest."""
-        text = " ".join(asked)
+        text = " ".join(prompt)
         inside = [q for q in self._by_question if f" {' '.join(q)} " in f" {text} "]
         if inside:
             return max(inside, key=len)
-        near = sorted(((_likeness(q, asked), q) for q in self._by_question), reverse=True)[:2]
+        near = sorted(((_likeness(q, prompt), q) for q in self._by_question), reverse=True)[:2]
         if near and near[0][0] >= _LIKE and (len(near) == 1 or near[0][0] - near[1][0] >= _CLEARLY):
             logger.warning(
                 "taken for the same question (%.0f%% of its words): %s", 100 * near[0][0], " ".join(near[0][1])[:80]
@@ -151,6 +143,3 @@ class ReplayBackend:
             prefix=record.get("prefix", ""),
             error=record.get("error"),
         )
-
-    def close(self) -> None:
-        """Nothing to free."""

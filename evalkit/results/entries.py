@@ -1,7 +1,5 @@
 """The tasks of many runs, each with its report and with all the settings that change its numbers."""
 
-import hashlib
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from typing import Any
 from evalkit.benchmark.registry import installed_task
 from evalkit.errors import RunIncompleteError
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import TaskRun, find_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +41,35 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     Raises EvalkitError where there is no run, where a run is damaged, or where none is complete.
     """
     runs = dict.fromkeys(run for path in paths for run in find_runs(path))
-    asked = {
-        (run, name): description
-        for run in sorted(runs, key=lambda run: natural_order(str(run.path)))
-        for description in (run.describe(),)
-        for name in description["tasks"]
-    }
-    reports = {(run, name): stored_report(run, name, d["tasks"][name]) for (run, name), d in asked.items()}
-    refresh_reports([key for key, report in reports.items() if report is None])
+    tasks = [
+        task for run in sorted(runs, key=lambda run: natural_order(str(run.path))) for task in run.tasks().values()
+    ]
+    reports = [stored_report(task) for task in tasks]
+    refresh_reports([task for task, report in zip(tasks, reports, strict=True) if report is None])
     entries: list[Entry] = []
     incomplete: list[str] = []
-    for (run, name), description in asked.items():
+    for task, report in zip(tasks, reports, strict=True):
         try:
-            report = reports[run, name] or load_report(run, name, description["tasks"][name])
+            entries.append(_entry(task, report or load_report(task)))
         except RunIncompleteError as error:
             incomplete.append(f"not shown: {error.message}")
-            continue
-        entries.append(_entry(run, report, description))
     if not entries:
         detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
         raise RunIncompleteError(f"No run is complete. {detail}", "give the command that began it again.")
     return entries, incomplete
 
 
-def _entry(run: RunDirectory, report: Report, description: Mapping[str, Any]) -> Entry:
-    asked = description["tasks"][report.task]
-    available = asked.get("problems_available")
+def _entry(task: TaskRun, report: Report) -> Entry:
+    available = task.record.problems_available
     if available is None and (task_class := installed_task(report.task)) is not None:
         available = task_class.rows  # a run of an earlier version
     return Entry(
-        run.path,
+        task.directory.path,
         report,
-        _settings(description, report.task),
-        tuple(d["hub_id"] for d in asked["identity"].get("data", [])),
+        _settings(task),
+        tuple(data.hub_id for data in task.record.data),
         available,
-        description["identity"].get("engine") or {},
+        task.run.engine,
     )
 
 
@@ -86,15 +78,14 @@ def natural_order(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
-def _settings(description: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _settings(task: TaskRun) -> dict[str, Any]:
     """What two runs have to share for their figures of a task to stand in one column."""
-    asked, shared = description["tasks"][name], description["identity"]["protocol"]
-    settings = {k: v for k, v in shared.items() if k != "name"}
-    settings.update(asked["identity"].get("sampling", {}))
-    settings.update({k: v for k, v in asked["identity"].items() if k not in ("sampling", "data")})
-    settings["data"] = [d.get("fingerprint") for d in asked["identity"].get("data", [])]
-    ids = json.dumps(sorted(asked["problem_ids"])).encode()
-    settings["problems"] = f"{len(asked['problem_ids'])} ({hashlib.sha256(ids).hexdigest()[:8]})"
+    identity = task.record.identity
+    settings = {k: v for k, v in task.run.protocol.items() if k != "name"}
+    settings.update(identity.get("sampling", {}))
+    settings.update({k: v for k, v in identity.items() if k not in ("sampling", "data")})
+    settings["data"] = [data.fingerprint for data in task.record.data]
+    settings["problems"] = task.record.problems_digest
     return settings
 
 

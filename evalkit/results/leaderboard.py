@@ -2,33 +2,32 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, load_entries, natural_order, setting_differences
+from evalkit.results.entries import Entry, natural_order, setting_differences
 from evalkit.results.formats.table import Cell, Column, Row, Table
-from evalkit.results.published import PAPER, Figure, load_published, model_key
+from evalkit.results.metrics import kind_of
+from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import FEWEST_SAMPLES, verdict
 from evalkit.stats import holm, sign_flip_test
-from evalkit.store.run import RunDirectory, find_runs
-from evalkit.types import Metric
+from evalkit.types import Interval, Metric
 
 CAPTION = (
     "Percent unless it is a rating. After each figure its 95% half-widths: run to run (the same problems, new "
-    "samples), then over problems (other problems of the same kind, clustered by problem). n: samples a problem; cut: "
-    "share of completions stopped at the token limit, counted as they score."
+    "samples), then over problems (other problems of the same kind, clustered by problem). n: samples per problem; "
+    "cut: share of completions stopped at the token limit, counted as they score."
 )
 BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
-BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample a problem; its upper bound stands there."
+BOUND_NOTE = "n=1: the run-to-run error cannot be estimated from one sample per problem; its upper bound stands there."
 _MARKS = "†‡§¶"
 
 
 def build_table(
     entries: Sequence[Entry],
-    published: Sequence[Figure] = (),
+    published: Sequence[PublishedScore] = (),
     metrics: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Table:
@@ -43,7 +42,7 @@ def build_table(
         runs.setdefault(entry.run, []).append(entry)
     unusual = _unusual_settings(entries, columns)
     marks = _Marks()
-    judged: list[Figure] = []
+    judged: list[PublishedScore] = []
     for entry in entries:
         if entry.subset:
             marks.add(entry, f"subset of {entry.report.problems} of {entry.available} problems: another benchmark.")
@@ -71,7 +70,7 @@ def build_table(
     return Table(columns, _order(ours, _published_rows(published, columns)), caption, notes)
 
 
-def _columns(entries: Sequence[Entry], published: Sequence[Figure], metrics: Sequence[str]) -> list[Column]:
+def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
     """The columns that have a figure, in the paper's order, each once."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in entries}
@@ -82,8 +81,7 @@ def _columns(entries: Sequence[Entry], published: Sequence[Figure], metrics: Seq
             raise EvalkitError(f"No run has the metric {name!r}.", f"there is: {offered}.")
     wanted: list[tuple[str, str]] = [f.column for f in load_published(PAPER)]
     wanted += [f.column for f in published]
-    wanted += [(e.report.task, "pass@1") for e in entries]
-    wanted += [(e.report.task, m.name) for e in entries for m in e.report.metrics if m.unit != "%" or m.name in metrics]
+    wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
     had |= {f.column for f in published}
     return [Column(task, titles[task], metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
 
@@ -91,25 +89,23 @@ def _columns(entries: Sequence[Entry], published: Sequence[Figure], metrics: Seq
 def _cell(
     entry: Entry | None,
     column: Column,
-    theirs: Mapping[tuple[str, tuple[str, str]], Figure],
+    theirs: Mapping[tuple[str, tuple[str, str]], PublishedScore],
     marks: "_Marks",
-    judged: list[Figure],
+    judged: list[PublishedScore],
 ) -> Cell | None:
     metric = entry.report.metric(column.metric) if entry is not None else None
     if entry is None or metric is None:
         return None
     report = entry.report
     cell = Cell(
-        value=metric.value,
-        unit=_unit(metric),
-        interval_run=metric.interval_run,
-        interval_problems=metric.interval,
+        metric,
         n=report.n,
         problems=report.problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
     )
-    if (figure := theirs.get((model_key(report.model), (column.task, column.metric)))) is not None:
+    figure = theirs.get((model_key(report.model), (column.task, column.metric)))
+    if figure is not None and (kind_of(column.metric).comparable or column.metric in report.headlines):
         found = verdict(entry, metric, figure)
         cell = replace(cell, z=found.z, verdict=found.word, not_compared="; ".join(found.reasons))
         if found.reasons and found.word != entry.subset:
@@ -137,10 +133,6 @@ class _Marks:
 
     def told(self) -> list[str]:
         return [f"{sign} {note}" for note, sign in self._signs.items()]
-
-
-def _unit(metric: Metric) -> str:
-    return "rating" if metric.name == "rating" else metric.unit
 
 
 def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[tuple[Path, str], str]:
@@ -177,7 +169,10 @@ def _with_best(
     usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
     best: dict[int, int] = {}
     tests: list[tuple[int, float]] = []
+    headlines = {(e.report.task, name) for tasks in runs.values() for e in tasks for name in e.report.headlines}
     for i, column in enumerate(columns):
+        if not kind_of(column.metric).ranked and (column.task, column.metric) not in headlines:
+            continue
         ranked = [
             (cell.value, r)
             for r, row in enumerate(rows)
@@ -201,9 +196,9 @@ def _with_best(
     return marked
 
 
-def _published_rows(published: Sequence[Figure], columns: Sequence[Column]) -> list[Row]:
+def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column]) -> list[Row]:
     """One row for each model and source, in the table's order."""
-    groups: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    groups: dict[tuple[str, str], dict[tuple[str, str], PublishedScore]] = {}
     for figure in published:
         groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
     rows = []
@@ -216,12 +211,13 @@ def _published_rows(published: Sequence[Figure], columns: Sequence[Column]) -> l
     return rows
 
 
-def _published_cell(figure: Figure) -> Cell:
+def _published_cell(figure: PublishedScore) -> Cell:
     spread = None
     if figure.sd is not None:
         low, high = figure.value - 1.96 * figure.sd, figure.value + 1.96 * figure.sd
-        spread = (low, high) if figure.unit == "rating" else (max(low, 0.0), min(high, 100.0))
-    return Cell(figure.value, figure.unit, interval_run=spread, n=figure.n, source=figure.source)
+        spread = Interval(max(low, 0.0), min(high, 100.0)) if figure.unit == "%" else Interval(low, high)
+    metric = Metric(figure.metric, figure.value, figure.n or 0, figure.unit, interval_run=spread)
+    return Cell(metric, n=figure.n, source=figure.source)
 
 
 def _order(ours: list[Row], published: list[Row]) -> list[Row]:
@@ -238,10 +234,10 @@ def _order(ours: list[Row], published: list[Row]) -> list[Row]:
     return rows + [r for r in ours if model_key(r.model) not in last]
 
 
-def _own_notes(ours: Sequence[Row], judged: Sequence[Figure]) -> list[str]:
+def _own_notes(ours: Sequence[Row], judged: Sequence[PublishedScore]) -> list[str]:
     cells = [cell for row in ours for cell in row.cells if cell is not None]
     notes = [BEST_NOTE] if any(c.best for c in cells) else []
-    if any(c.n == 1 and c.interval_run for c in cells):
+    if any(c.n == 1 and c.metric.interval_run for c in cells):
         notes.append(BOUND_NOTE)
     if any(c.verdict for c in cells):
         protocols = ", ".join(sorted({row.protocol for row in ours}))
@@ -254,7 +250,7 @@ def _own_notes(ours: Sequence[Row], judged: Sequence[Figure]) -> list[str]:
     return notes
 
 
-def _judging_notes(judged: Sequence[Figure]) -> list[str]:
+def _judging_notes(judged: Sequence[PublishedScore]) -> list[str]:
     """What had to be assumed of the published figures that have a z."""
     notes = []
     if any(f.n is None and f.unit == "%" for f in judged):
@@ -277,66 +273,14 @@ def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str
         fewer = {cell.n for row in ours for j in own if row.cells[i] is None and (cell := row.cells[j]) and cell.n}
         if k != column.metric and (less := sorted(n for n in fewer if n < int(k))):
             had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
-            notes.append(f"{column.heading} takes {k} samples a problem: runs with n = {had} have no figure there.")
+            notes.append(f"{column.heading} takes {k} samples per problem: runs with n = {had} have no figure there.")
     return notes
 
 
-def _figure_notes(published: Sequence[Figure]) -> list[str]:
+def _figure_notes(published: Sequence[PublishedScore]) -> list[str]:
     notes = [f"published: {source}." for source in dict.fromkeys(f.source for f in published)]
     told = [f for f in published if f.note]
     notes += [f"{f.model}, {f.benchmark} {f.metric} {f.value:g}: {f.note}." for f in told[:20]]
     if any(f.sd is not None for f in published):
         notes.append("± of a published figure: 1.96 times its standard deviation between single runs.")
     return notes
-
-
-def leaderboard(dirs: str | Path | Sequence[str | Path]) -> Any:
-    """The leaderboard of run directories as a pandas DataFrame, one row a figure; columns as in the CSV format.
-
-    Raises EvalkitError as the command does.
-    """
-    import pandas as pd
-
-    paths = [Path(d) for d in ([dirs] if isinstance(dirs, str | Path) else dirs)]
-    entries, notes = load_entries(paths)
-    return pd.DataFrame(list(build_table(entries, notes=notes).records()))
-
-
-def load_results(path: str | Path) -> Any:
-    """Every sample below `path` as a pandas DataFrame, one row a completion, scores beside it.
-
-    Columns: model, run, protocol, task, problem_id, sample_index, status, value, answer, finish_reason,
-    prompt_tokens, completion_tokens, seconds, text. A completion without a score has None there.
-    Raises EvalkitError where there is no run or where one is damaged.
-    """
-    import pandas as pd
-
-    rows = [row for run in find_runs(Path(path)) for row in _samples(run)]
-    return pd.DataFrame(rows)
-
-
-def _samples(run: RunDirectory) -> Iterable[dict[str, Any]]:
-    description = run.describe()
-    shared = {
-        "model": description["model"],
-        "run": run.path.name,
-        "protocol": description["identity"]["protocol"]["name"],
-    }
-    for name in description["tasks"]:
-        store = run.task(name)
-        scores = {score.key: score for score, _ in store.scores()}
-        completions = {c.key: c for c in store.completions()}  # a later one replaces what a fault spoilt
-        for key, completion in completions.items():
-            score = scores.get(key)
-            yield {
-                **shared,
-                **key._asdict(),
-                "status": score.status if score else None,
-                "value": score.value if score else None,
-                "answer": score.answer if score else None,
-                "finish_reason": completion.finish_reason,
-                "prompt_tokens": completion.prompt_tokens,
-                "completion_tokens": completion.completion_tokens,
-                "seconds": completion.seconds,
-                "text": completion.text,
-            }

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
+from evalkit.results.metrics import unit_of
+from evalkit.types import Unit
 
 PAPER = "deepseek-r1"
 _COLUMNS = ("model", "benchmark", "task", "metric", "value", "sd", "n", "protocol", "settings", "source", "note")
@@ -17,11 +19,11 @@ _REQUIRED = ("model", "benchmark", "metric", "value", "source")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class PublishedScore:
     """One published figure: percent, or rating points for the metric `rating`.
 
     `task` is evalkit's name of the benchmark, empty where there is none. `sd` is the standard deviation between runs
-    and `n` the number of samples a problem (of runs where there is an `sd`); None where the source does not tell.
+    and `n` the number of samples per problem (of runs where there is an `sd`); None where the source does not tell.
     `protocol` names the preset that has the source's settings, empty where none is known to; `settings` tells others,
     such as a temperature or an option of the task.
     """
@@ -39,8 +41,8 @@ class Figure:
     note: str
 
     @property
-    def unit(self) -> str:
-        return "rating" if self.metric == "rating" else "%"
+    def unit(self) -> Unit:
+        return unit_of(self.metric)
 
     @property
     def column(self) -> tuple[str, str]:
@@ -53,7 +55,7 @@ def published_names() -> list[str]:
     return sorted(f.name.removesuffix(".csv") for f in files("evalkit_published").iterdir() if f.name.endswith(".csv"))
 
 
-def load_published(name_or_file: str) -> list[Figure]:
+def load_published(name_or_file: str) -> list[PublishedScore]:
     """The figures of a published table: by name, or from a CSV file of the same columns, in the file's order.
 
     Raises EvalkitError if there is no such table or a row is wrong.
@@ -76,7 +78,7 @@ def load_published(name_or_file: str) -> list[Figure]:
     return list(_rows((files("evalkit_published") / f"{name_or_file}.csv").read_text(encoding="utf-8"), name_or_file))
 
 
-def _rows(text: str, where: str) -> Iterator[Figure]:
+def _rows(text: str, where: str) -> Iterator[PublishedScore]:
     reader = csv.DictReader(text.splitlines())
     if missing := [c for c in _REQUIRED if c not in (reader.fieldnames or ())]:
         raise EvalkitError(f"{where} has no column {missing[0]}.", f"its columns have to be {', '.join(_COLUMNS)}.")
@@ -95,10 +97,10 @@ def _rows(text: str, where: str) -> Iterator[Figure]:
             wrong = True
         if wrong:
             raise EvalkitError(
-                f"Line {number} of {where} is no published figure.",
+                f"Line {number} of {where} is not a published figure.",
                 f"each needs {', '.join(_REQUIRED)}; settings are written temperature=0.8; top_p=0.9.",
             )
-        yield Figure(
+        yield PublishedScore(
             model=row["model"],
             benchmark=row["benchmark"],
             task=row.get("task") or "",

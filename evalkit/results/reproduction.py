@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.benchmark.protocols import available_protocols
+from evalkit.benchmark.protocols import installed_protocol
 from evalkit.benchmark.registry import TaskSpec, installed_task, option_fields
 from evalkit.benchmark.task import Task
 from evalkit.results.entries import Entry
-from evalkit.results.published import Figure
+from evalkit.results.published import PublishedScore
 from evalkit.types import Metric
 
 FEWEST_SAMPLES = 4  # where a source does not tell n: the fewest that DeepSeek-R1's paper names (section 3: 4 to 64)
@@ -29,7 +29,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-def verdict(entry: Entry, metric: Metric, figure: Figure) -> Verdict:
+def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
     """Whether `metric` of `entry` is the published figure sampled again.
 
     Not compared at all where something that changes the figure is known to differ: the word is then `subset of k
@@ -40,7 +40,7 @@ def verdict(entry: Entry, metric: Metric, figure: Figure) -> Verdict:
     return reproduced(metric, entry.report.n, figure)
 
 
-def differences(entry: Entry, figure: Figure) -> Iterator[str]:
+def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
     """What is known to make a run's figure another one than the published: problems, data, model, faults, settings.
 
     A setting that the source does not tell is not held against the run.
@@ -62,7 +62,7 @@ def differences(entry: Entry, figure: Figure) -> Iterator[str]:
         expected = told.pop(name, str(usual))
         if str(asked[name]) != expected:
             yield f"{name} {asked[name]} instead of {expected}"
-    preset = available_protocols().get(figure.protocol)
+    preset = installed_protocol(figure.protocol)
     for name in _PROTOCOL_SETTINGS:
         ours = entry.settings.get(name)
         if name in told:
@@ -74,8 +74,8 @@ def differences(entry: Entry, figure: Figure) -> Iterator[str]:
         if not _same(ours, theirs):
             yield f"{name} {_short(ours)} instead of {_short(theirs)}"
     if preset is not None and task_class is not None:
-        prompt = preset.prompts.get(task_class.kind, task_class.prompt)
-        if entry.settings.get("prompt") != prompt:
+        task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
+        if entry.settings.get("prompt") != preset.prompts.get(task.kind, task.prompt):
             yield "another prompt"
 
 
@@ -96,14 +96,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def reproduced(ours: Metric, n: int, figure: Figure) -> Verdict:
+def reproduced(ours: Metric, n: int, figure: PublishedScore) -> Verdict:
     """Whether `ours` (n samples a problem) is the published figure sampled again: run-to-run errors on both sides.
 
     Words: `within` (|z| < 1.96), `above`, `below`, and `too few samples` where nothing is seen and 1.96 standard
     errors are more than 5 points (100 of a rating), or where there is no error bar. The published error is sd / sqrt(n)
     where an sd is told, else ours scaled to its n (4 where it tells none). Rounding (to one decimal) adds its variance.
     """
-    own = ours.stderr_run if ours.stderr_run is not None else ours.stderr
+    own = ours.stderr_run if ours.stderr_run is not None else ours.stderr_problems
     if own is None or ours.unit != figure.unit:
         return Verdict(None, "too few samples")
     if figure.sd is not None:

@@ -1,14 +1,13 @@
 """The samples of one task of a run as arrays, by problem and sample: what figures and plots are made of."""
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.store.run import RunDirectory
+from evalkit.store.run import TaskRun
 from evalkit.types import Status
 
 _MISSING = -1
@@ -16,7 +15,7 @@ _MISSING = -1
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All n samples of each problem that a run was asked for, in its order.
+    """All n samples of each problem that was planned, in the order of run.json.
 
     `values` in [0, 1]; `truncated` where a completion was cut, whatever it scored; `tokens` counts completion tokens
     and is None where the engine did not count those of every sample. All three are (problems, n), as are the lists.
@@ -30,54 +29,54 @@ class Samples:
     tokens: npt.NDArray[np.int64] | None
 
 
-def load_samples(run: RunDirectory, name: str, problem_ids: Sequence[str], n: int) -> Samples:
+def load_samples(task: TaskRun) -> Samples:
     """Read one task's completions and scores.
 
-    Raises EvalkitError on a damaged line, RunIncompleteError where a sample that was asked for has no completion or no
-    score: a figure over fewer would look like the figure that was asked for.
+    Raises EvalkitError on a damaged line, RunIncompleteError where a sample that was planned has no completion or no
+    score: a figure over fewer would look like the planned one.
     """
-    asked = len(problem_ids) * n
-    if not asked:
-        raise EvalkitError(f"{run.path} has no problems for {name}.", "run it with a --limit of at least 1.")
-    store = run.task(name)
+    problem_ids, n, planned = task.record.problem_ids, task.record.n, task.record.samples
+    if not planned:
+        raise EvalkitError(f"{task} has no problems.", "run it with a --limit of at least 1.")
+    files = task.files
     first = {problem_id: i * n for i, problem_id in enumerate(problem_ids)}
-    truncated = array("b", [_MISSING]) * asked
-    tokens = array("q", [_MISSING]) * asked
-    for completion in store.completion_facts():
+    truncated = array("b", [_MISSING]) * planned
+    tokens = array("q", [_MISSING]) * planned
+    for completion in files.completion_facts():
         index, start = completion["sample_index"], first.get(completion["problem_id"])
         if start is not None and 0 <= index < n:
             truncated[start + index] = completion["finish_reason"] in ("length", "repetition")
             counted = completion["completion_tokens"]
             tokens[start + index] = _MISSING if counted is None else counted
     if missing := truncated.count(_MISSING):
-        raise _incomplete(run, name, asked - missing, asked, "completions")
-    values = array("d", [0.0]) * asked
-    statuses: list[Status | None] = [None] * asked
-    answers: list[str | None] = [None] * asked
+        raise _incomplete(task, planned - missing, "completions")
+    values = array("d", [0.0]) * planned
+    statuses: list[Status | None] = [None] * planned
+    answers: list[str | None] = [None] * planned
     known: dict[str | None, str | None] = {}  # equal answers share one string
-    for score in store.score_facts():
+    for score in files.score_facts():
         index, start = score["sample_index"], first.get(score["problem_id"])
         if start is not None and 0 <= index < n:
             at = start + index
             values[at], statuses[at] = score["value"], score["status"]
             answers[at] = known.setdefault(score["answer"], score["answer"])
     given = [status for status in statuses if status is not None]
-    if len(given) < asked:
-        raise _incomplete(run, name, len(given), asked, "scores")
+    if len(given) < planned:
+        raise _incomplete(task, len(given), "scores")
     shape = (len(problem_ids), n)
     return Samples(
         list(problem_ids),
         np.array(values).reshape(shape),
-        [given[i : i + n] for i in range(0, asked, n)],
-        [answers[i : i + n] for i in range(0, asked, n)],
+        [given[i : i + n] for i in range(0, planned, n)],
+        [answers[i : i + n] for i in range(0, planned, n)],
         np.array(truncated, dtype=bool).reshape(shape),
         None if _MISSING in tokens else np.array(tokens).reshape(shape),
     )
 
 
-def _incomplete(run: RunDirectory, name: str, had: int, asked: int, what: str) -> RunIncompleteError:
+def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
     return RunIncompleteError(
-        f"{run.path} has {had} of {asked} {what} of {name}.",
+        f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
         "give the command that began it again to finish it"
         + (", or grade what is there with `evalkit score`." if what == "scores" else "."),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
-from evalkit.engines.base import Backend
+from evalkit.engines.base import Engine
 from evalkit.engines.prompts import Prompt, bos_count
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan, make_request
@@ -24,9 +24,9 @@ class TaskCheck:
     longest: int | None
 
 
-def check_task_prompts(plan: TaskPlan, protocol: Protocol, backend: Backend) -> TaskCheck:
+def check_task_prompts(plan: TaskPlan, protocol: Protocol, engine: Engine) -> TaskCheck:
     """Render every prompt of a task."""
-    prompts = [backend.render(make_request(plan, protocol, problem, 0)) for problem in plan.problems]
+    prompts = [engine.render(make_request(plan, protocol, problem, 0)) for problem in plan.problems]
     lengths = [len(p.token_ids) for p in prompts if p is not None]
     return TaskCheck(plan, prompts[0], min(lengths, default=None), max(lengths, default=None))
 
@@ -48,9 +48,9 @@ def require_room(checks: Sequence[TaskCheck], context_length: int | None) -> Non
             )
 
 
-def describe_plan(checks: Sequence[TaskCheck], backend: Backend) -> Iterator[str]:
+def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
     """The lines of a dry run: for each task its counts and the first prompt, to the token."""
-    context = backend.context_length()
+    context = engine.context_length()
     yield f"context length: {context if context is not None else 'not known'} tokens"
     for check in checks:
         plan = check.plan
@@ -70,7 +70,7 @@ def describe_plan(checks: Sequence[TaskCheck], backend: Backend) -> Iterator[str
         yield f"  prompt tokens: {check.shortest} to {check.longest}"
         yield f"  the response is begun with: {check.first_prompt.prefix!r}"
         yield f"  the first prompt: {check.first_prompt.text!r}"
-        yield from _token_lines(check.first_prompt, backend.tokenizer)
+        yield from _token_lines(check.first_prompt, engine.tokenizer)
 
 
 def _token_lines(prompt: Prompt, tokenizer: Any) -> Iterator[str]:

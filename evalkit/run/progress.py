@@ -49,6 +49,11 @@ class TaskProgress:
         return 100 * mean, 100 * stderr
 
 
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    return shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None
+
+
 class Progress:
     """Counts completions and scores; draws twice a second on a terminal, every 30 s on a pipe, whatever has ended."""
 
@@ -67,7 +72,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._quiet:
             return self
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() or _in_notebook():
             from rich.console import Console
             from rich.live import Live
 
@@ -114,7 +119,7 @@ class Progress:
         self.tasks[score.key.task].add_score(score)
 
     def speed(self) -> float | None:
-        """Tokens a second of what has ended in the last minute; None before anything has."""
+        """Tokens per second of what has ended in the last minute; None before anything has."""
         begun = self._first_draw()
         if not self._recent or begun is None:
             return None
@@ -125,7 +130,7 @@ class Progress:
     def _cells(self, name: str) -> tuple[str, str, str, str]:
         task = self.tasks[name]
         estimate = task.estimate()
-        score = f"{estimate[0]:.1f} ± {estimate[1]:.1f}" if estimate else "–"
+        score = f"{estimate[0]:.1f} (se {estimate[1]:.1f})" if estimate else "–"
         truncated = f"{100 * task.truncated / task.done:.1f}%" if task.done else "–"
         return f"{task.done}/{task.total}", score, truncated, str(task.errors)
 
@@ -154,7 +159,7 @@ class Progress:
         from rich.table import Table
 
         table = Table(caption=self._state())
-        for heading in ("task", "done", "score ± se", "truncated", "errors"):
+        for heading in ("task", "done", "score (se)", "truncated", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:
             table.add_row(name, *self._cells(name))

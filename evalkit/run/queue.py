@@ -19,7 +19,8 @@ _CHARACTERS_PER_TOKEN = 4  # roughly, where a server does not count
 class TaskPlan:
     """One task of a run: its problems, in the set's order, how each is sampled, and what data it came from.
 
-    `available` is the number of problems that the set has, more than `problems` with a --limit.
+    `available` is the number of problems that the set has, more than `problems` with a --limit. A `local` task is
+    graded in this process: no other one can import it.
     """
 
     task: Task
@@ -28,6 +29,7 @@ class TaskPlan:
     spec: TaskSpec
     data: Sequence[LoadedData] = ()
     available: int | None = None
+    local: bool = False
 
     @property
     def samples(self) -> int:

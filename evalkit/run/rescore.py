@@ -4,22 +4,23 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
-from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError
+from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
+from evalkit.results.runs import Run
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.store.lines import LineWriter
-from evalkit.store.run import RunDirectory, score_record
+from evalkit.store.run import RunDirectory, TaskRun, score_record
 from evalkit.types import Problem, SampleKey, Score
 
 _MOST_UNSCORED = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
+class ChangedVerdict:
     """A sample whose status is another one after grading again."""
 
     key: SampleKey
@@ -29,63 +30,69 @@ class Flip:
     explanation: str
 
 
+def rescore(
+    run: str | Path | Run,
+    tasks: Sequence[str] | None = None,
+    *,
+    data: str | Path | None = None,
+    workers: int | None = None,
+) -> list[ChangedVerdict]:
+    """Grade a run again with the graders of this version and return the verdicts that changed.
+
+    `tasks` names the tasks to grade, None for all; `data` is the folder with their data, None for where the run had it;
+    `workers` is the number of processes that grade, None for the number of cores. The old scores stay until the new
+    pass is whole. Raises EvalkitError where this is not a run or where its data is not at hand, RunIncompleteError
+    where completions are missing.
+    """
+    directory = run.directory if isinstance(run, Run) else RunDirectory(Path(run))
+    names = list(tasks) if tasks is not None else list(directory.tasks())
+    return rescore_run(directory, names, str(data) if data else None, workers)[0]
+
+
 def rescore_run(
     run: RunDirectory, names: Sequence[str], data_folder: str | None, workers: int | None
-) -> tuple[list[Flip], list[Report]]:
-    """Grade the tasks `names` of a run again and return what flipped and the new reports.
+) -> tuple[list[ChangedVerdict], list[Report]]:
+    """Grade the tasks `names` of a run again and return the verdicts that changed and the new reports.
 
     Raises EvalkitError if a task's data is not there, RunIncompleteError if completions are missing.
     """
-    flips: list[Flip] = []
+    changed: list[ChangedVerdict] = []
     reports = []
     with run.locked():
         for name in names:
-            asked = run.describe()["tasks"][name]
-            spec = TaskSpec(**asked["spec"])
+            recorded = run.task(name)
+            spec = recreate_spec(recorded)
             task = spec.create()
-            source = DataSource.from_option(data_folder or asked["data_folder"], allow_changed=True)
-            problems = task.load(source)
-            _require_same_data(run, name, asked, source)
-            flips += _rescore_task(run, spec, task, problems, workers)
-            _adopt_version(run, name, task)
-            wanted = set(asked["problem_ids"])
-            report = build_report(run, name, task, [p for p in problems if p.id in wanted])
+            problems = recreate_problems(recorded, task, data_folder)
+            changed += _rescore_task(recorded, spec, task, problems, workers)
+            run.adopt_version(name, task.version)
+            planned = set(recorded.record.problem_ids)
+            report = build_report(run.task(name), task, [p for p in problems if p.id in planned])
             write_report(run, report)
             reports.append(report)
-    return flips, reports
-
-
-def _require_same_data(run: RunDirectory, name: str, asked: dict[str, object], source: DataSource) -> None:
-    recorded = asked["data"]
-    assert isinstance(recorded, list)
-    if [d["fingerprint"] for d in recorded] != [d.fingerprint for d in source.loaded]:
-        raise EvalkitError(
-            f"The data of {name} is not what {run.path} was run on.", "give the folder it was run on with --data."
-        )
+    return changed, reports
 
 
 def _rescore_task(
-    run: RunDirectory, spec: TaskSpec, task: Task, problems: Sequence[Problem], workers: int | None
-) -> list[Flip]:
-    store = run.task(task.name)
+    run: TaskRun, spec: TaskSpec, task: Task, problems: Sequence[Problem], workers: int | None
+) -> list[ChangedVerdict]:
+    files = run.files
     by_id = {p.id: p for p in problems}
-    before = {score.key: score.status for score, _ in store.scores()}
+    before = {key: score.status for key, score in files.latest_scores().items()}
     grader = grader_name(task)
     fresh: dict[SampleKey | None, Score] = {
         score.key: score
-        for score, name in store.scores(store.rescoring_path)
+        for score, name in files.scores(files.rescoring_path)
         if name == grader and score.status != "error"
     }
-    with LineWriter(store.rescoring_path) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
+    with LineWriter(files.rescoring_path) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
 
         def keep(score: Score) -> None:
             writer.append(score_record(score, grader))
             fresh[score.key] = score
 
-        finished = store.finished()
-        for completion in store.completions():
-            made_again = completion.error is not None and (completion.problem_id, completion.sample_index) in finished
-            if completion.key in fresh or completion.problem_id not in by_id or made_again:
+        for completion in files.standing_completions():
+            if completion.key in fresh or completion.problem_id not in by_id:
                 continue
             while scorer.pending >= _MOST_UNSCORED:
                 keep(scorer.next_result())
@@ -94,17 +101,12 @@ def _rescore_task(
                 keep(score)
         for score in scorer.results(wait=True):
             keep(score)
-    os.replace(store.rescoring_path, store.scores_path)
+        for score, old_grader in files.scores():  # of a problem that the set does not hold: never replaced by nothing
+            if score.key not in fresh:
+                writer.append(score_record(score, old_grader))
+    os.replace(files.rescoring_path, files.scores_path)
     return [
-        Flip(key, before[key], score.status, score.answer, score.explanation)
+        ChangedVerdict(key, before[key], score.status, score.answer, score.explanation)
         for key, score in fresh.items()
         if key is not None and key in before and before[key] != score.status
     ]
-
-
-def _adopt_version(run: RunDirectory, name: str, task: Task) -> None:
-    """Record the task's version that the scores are now by."""
-    description = run.describe()
-    if description["tasks"][name]["identity"]["version"] != task.version:
-        description["tasks"][name]["identity"]["version"] = task.version
-        run.rewrite(description)

@@ -14,9 +14,7 @@ from typing import Any
 import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import Protocol
-from evalkit.benchmark.registry import TaskSpec
-from evalkit.benchmark.task import fingerprint_targets
-from evalkit.engines.base import Backend
+from evalkit.engines.base import Engine
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
@@ -25,7 +23,7 @@ from evalkit.run.scoring import Scorer, grader_name
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, completion_record, score_record
-from evalkit.types import Completion, Problem, SampleKey, Score
+from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
@@ -33,49 +31,23 @@ _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets
 _MOST_UNSCORED = 2000
 
 
-def plan_task(
-    spec: TaskSpec, protocol: Protocol, source: DataSource, seed: int, n: int | None, limit: int | None
-) -> TaskPlan:
-    """Load one task's problems and check that they are the benchmark's. Raises EvalkitError where they are not."""
-    task = spec.create()
-    task.prompt = protocol.prompts.get(task.kind, task.prompt)
-    before = len(source.loaded)
-    problems = task.load(source)
-    if not source.allow_changed:
-        _check_problems(task.name, problems, task.rows, task.targets_sha256)
-    if len({p.id for p in problems}) < len(problems):
-        raise EvalkitError(f"The task {task.name} has problems with equal ids.", "each problem needs an id of its own.")
-    chosen = problems[:limit] if limit is not None else problems
-    if not chosen:
-        raise EvalkitError(f"The task {task.name} has no problems.", "get the whole data set, or raise --limit.")
-    return TaskPlan(task, chosen, protocol.sampling(task, seed, n), spec, source.loaded[before:], len(problems))
-
-
-def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, targets_sha256: str | None) -> None:
-    hint = "get the data set again, or pass --allow-changed-data to evaluate on a set of your own."
-    if rows is not None and len(problems) != rows:
-        raise EvalkitError(f"{name} has {len(problems)} problems here, but the benchmark has {rows}.", hint)
-    if targets_sha256 is not None and fingerprint_targets(problems) != targets_sha256:
-        raise EvalkitError(f"The right answers of {name} are not those of the benchmark.", hint)
-
-
-def run_identity(backend: Backend, protocol: Protocol, seed: int) -> dict[str, Any]:
+def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
     """What all tasks of a run share and what can change a number; a run that differs in it is another run."""
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
-    return {"engine": backend.identity(), "protocol": fixed, "seed": seed}
+    return {"engine": engine.identity(), "protocol": fixed, "seed": seed}
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
     """One task's entry in run.json: what has to be equal for a resume under `identity`, what may grow beside it."""
     sampling = {k: v for k, v in asdict(plan.params).items() if k not in ("n", "seed")}
-    file = plan.spec.file
+    file = Path(plan.spec.file).resolve() if plan.spec.file and plan.spec.file.endswith(".py") else None
     return {
         "title": plan.task.title,
-        "spec": {**asdict(plan.spec), "file": str(Path(file).resolve()) if file else None},
+        "spec": {**asdict(plan.spec), "file": str(file) if file else plan.spec.file},
         "identity": {
             "version": plan.task.version,
             "options": dict(plan.spec.options),
-            "task_file_sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None,
+            "task_file_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
             "prompt": plan.task.prompt,
             "sampling": sampling,
             "data": [{"hub_id": d.hub_id, "fingerprint": d.fingerprint} for d in plan.data],
@@ -89,7 +61,7 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
     }
 
 
-def environment(backend: Backend) -> dict[str, Any]:
+def environment(engine: Engine) -> dict[str, Any]:
     """Package versions and hardware: recorded, not compared."""
     packages = {}
     for name in _PACKAGES:
@@ -99,7 +71,7 @@ def environment(backend: Backend) -> dict[str, Any]:
         "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "engine": backend.environment(),
+        "engine": engine.environment(),
     }
 
 
@@ -121,14 +93,14 @@ class RunSession:
         run: RunDirectory,
         model: str,
         plans: Sequence[TaskPlan],
-        backend: Backend,
+        engine: Engine,
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
     ) -> None:
         self.run = run
         self.model = model
         self.plans = {plan.task.name: plan for plan in plans}
-        self.backend = backend
+        self.engine = engine
         self.protocol = protocol
         self.problems = {(name, p.id): p for name, plan in self.plans.items() for p in plan.problems}
         self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
@@ -151,13 +123,12 @@ class RunSession:
     def _execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
-            recorded = environment(self.backend)
-            self._gpus = int(recorded["engine"].get("gpus", 0))
+            recorded = environment(self.engine)
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
-                    "identity": run_identity(self.backend, self.protocol, seed),
+                    "identity": run_identity(self.engine, self.protocol, seed),
                     "protocol": asdict(self.protocol),
                     "environment": recorded,
                     "tasks": {name: task_description(plan, source) for name, plan in self.plans.items()},
@@ -166,7 +137,13 @@ class RunSession:
             self._completions = {name: self._writer(stack, name, "completions") for name in self.plans}
             self._scores = {name: self._writer(stack, name, "scores") for name in self.plans}
             self._scorer = stack.enter_context(
-                closing(Scorer([(plan.spec, plan.task) for plan in self.plans.values()], workers))
+                closing(
+                    Scorer(
+                        [(plan.spec, plan.task) for plan in self.plans.values()],
+                        workers,
+                        local=[name for name, plan in self.plans.items() if plan.local],
+                    )
+                )
             )
             self._progress = stack.enter_context(
                 Progress({name: plan.samples for name, plan in self.plans.items()}, quiet=quiet)
@@ -176,8 +153,8 @@ class RunSession:
         return [self._report(plan) for plan in self.plans.values()]
 
     def _writer(self, stack: ExitStack, name: str, kind: str) -> LineWriter:
-        store = self.run.task(name)
-        path = store.completions_path if kind == "completions" else store.scores_path
+        files = self.run.files(name)
+        path = files.completions_path if kind == "completions" else files.scores_path
         try:
             writer = stack.enter_context(LineWriter(path))
         except OSError as error:
@@ -193,9 +170,9 @@ class RunSession:
         done: set[SampleKey] = set()
         lengths: list[Completion] = []
         for name, plan in self.plans.items():
-            store = self.run.task(name)
-            scored = {s.key: s for s, grader in store.scores() if grader == self.graders[name] and s.status != "error"}
-            for completion in store.completions():
+            files = self.run.files(name)
+            scored = {s.key: s for s, grader in files.scores() if grader == self.graders[name] and s.status != "error"}
+            for completion in files.completions():
                 wanted = (name, completion.problem_id) in self.problems and completion.sample_index < plan.params.n
                 if not wanted or completion.error is not None:
                     continue
@@ -219,9 +196,9 @@ class RunSession:
         if not len(requests):
             return
         self._scorer.start()  # while the engine loads: later they would take its processors
-        meter = Meter(self._gpus, self.prices)
+        meter = Meter(self.engine.gpus, self.prices)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
-        completions: Iterator[Completion] = self.backend.generate(requests)
+        completions: Iterator[Completion] = self.engine.generate(requests)
         try:
             for completion in completions:
                 self._completions[completion.task].append(completion_record(completion))
@@ -232,7 +209,7 @@ class RunSession:
                 for score in self._scorer.results(wait=False):
                     self._store_score(score)
         finally:
-            self.backend.close()
+            self.engine.close()
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
@@ -246,7 +223,7 @@ class RunSession:
 
     def _grade_what_waits(self) -> None:
         for name in {key.task for key in self._waiting}:
-            for completion in self.run.task(name).completions():
+            for completion in self.run.files(name).completions():
                 if completion.key in self._waiting:
                     while self._scorer.pending >= _MOST_UNSCORED:
                         self._store_score(self._scorer.next_result())
@@ -260,15 +237,15 @@ class RunSession:
         self._progress.add_score(score)
 
     def _report(self, plan: TaskPlan) -> Report:
-        report = build_report(self.run, plan.task.name, plan.task, plan.problems)
+        report = build_report(self.run.task(plan.task.name), plan.task, plan.problems)
         write_report(self.run, report)
         return report
 
 
 def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
-    """Raises RunIncompleteError where samples were spoilt by a fault of the engine or the grader."""
-    if spoilt := {r.task: r.statuses["error"] for r in reports if r.statuses["error"]}:
-        told = ", ".join(f"{count} of {task}" for task, count in spoilt.items())
+    """Raises RunIncompleteError where the engine or the grader failed on samples."""
+    if failed := {r.task: r.statuses["error"] for r in reports if r.statuses["error"]}:
+        told = ", ".join(f"{count} of {task}" for task, count in failed.items())
         raise RunIncompleteError(
             f"The engine or the grader failed on some samples in {run.path}: {told}.",
             "give the same command again: only those are made anew; scores.jsonl says what went wrong.",

@@ -1,4 +1,4 @@
-"""A run directory: append, resume, verify.
+"""A run directory: its typed content, and how it is appended to, resumed and verified.
 
 results/<model>/<run-id>/
   run.json                   what was run: all that changes a number, and on what machine
@@ -7,27 +7,120 @@ results/<model>/<run-id>/
   <task>/report.json         derived
 """
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
 from evalkit.store.lines import damaged, read_checked, write_atomically
-from evalkit.types import Completion, FinishReason, SampleKey, Score, Status
+from evalkit.types import Completion, Fact, FinishReason, SampleKey, Score, Status
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStore:
+class DataRecord:
+    """One data set of a task as run.json names it; `fingerprint` is a sha256 over its content."""
+
+    hub_id: str
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task's entry in run.json.
+
+    `spec` makes the task again (name, file, options). `identity` has to be equal for a resume: version, options,
+    prompt, sampling, data. `n` completions per problem of `problem_ids`; the set has `problems_available` problems,
+    None where that was not recorded. `content` is the entry as it stands in the file.
+    """
+
+    name: str
+    title: str
+    spec: Mapping[str, Any]
+    version: int
+    n: int
+    max_tokens: int
+    problem_ids: tuple[str, ...]
+    problems_available: int | None
+    data: tuple[DataRecord, ...]
+    data_folder: str | None
+    identity: Mapping[str, Any]
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def samples(self) -> int:
+        """The completions that were planned."""
+        return len(self.problem_ids) * self.n
+
+    @property
+    def problems_digest(self) -> str:
+        """`30 (1a2b3c4d)`: the number of problems, and 8 hex digits of a sha256 of their ids."""
+        ids = json.dumps(sorted(self.problem_ids)).encode()
+        return f"{len(self.problem_ids)} ({hashlib.sha256(ids).hexdigest()[:8]})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The content of run.json.
+
+    `protocol` holds the resolved settings that all tasks share, `engine` what the engine said of itself, both from
+    the run's identity. `content` is the file as it stands.
+    """
+
+    model: str
+    protocol: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    tasks: Mapping[str, TaskRecord]
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def protocol_name(self) -> str:
+        return str(self.protocol["name"])
+
+
+def _task_record(name: str, entry: Mapping[str, Any]) -> TaskRecord:
+    identity = entry["identity"]
+    return TaskRecord(
+        name=name,
+        title=entry["title"],
+        spec=entry["spec"],
+        version=identity["version"],
+        n=entry["sampling"]["n"],
+        max_tokens=identity["sampling"]["max_tokens"],
+        problem_ids=tuple(entry["problem_ids"]),
+        problems_available=entry.get("problems_available"),
+        data=tuple(DataRecord(d["hub_id"], d.get("fingerprint")) for d in identity.get("data") or ()),
+        data_folder=entry.get("data_folder"),
+        identity=identity,
+        content=entry,
+    )
+
+
+def _run_record(content: Mapping[str, Any]) -> RunRecord:
+    identity = content["identity"]
+    return RunRecord(
+        model=content["model"],
+        protocol=identity["protocol"],
+        engine=identity.get("engine") or {},
+        environment=content.get("environment") or {},
+        tasks={name: _task_record(name, entry) for name, entry in content["tasks"].items()},
+        content=content,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFiles:
     """The files of one task of a run."""
 
     folder: Path
@@ -82,6 +175,13 @@ class TaskStore:
                 of_problem.add(facts["sample_index"])
             yield facts
 
+    def standing_completions(self) -> Iterator[Completion]:
+        """As `completions`, without those that an engine fault spoilt and that were made again."""
+        finished = self.finished()
+        for completion in self.completions():
+            if completion.error is None or (completion.problem_id, completion.sample_index) not in finished:
+                yield completion
+
     def finished(self) -> set[tuple[str, int]]:
         """(problem id, sample index) of every completion that no engine fault spoilt."""
         return {(c.problem_id, c.sample_index) for c in self.completions() if c.error is None}
@@ -93,10 +193,22 @@ class TaskStore:
             stored: _ScoreLine = _validated(_ScoreLine, line, path, number)
             key = SampleKey(stored.task, stored.problem_id, stored.sample_index)
             try:
-                score = Score(stored.value, stored.status, stored.answer, stored.explanation, stored.extracted_by, key)
+                score = Score(
+                    stored.value,
+                    stored.status,
+                    stored.answer,
+                    stored.explanation,
+                    stored.extracted_by,
+                    key,
+                    stored.metadata,
+                )
             except ValueError as error:
                 raise damaged(path, number, str(error)) from error
             yield score, stored.grader
+
+    def latest_scores(self) -> dict[SampleKey, Score]:
+        """The score that counts of every sample: the last one."""
+        return {score.key: score for score, _ in self.scores() if score.key is not None}
 
     def score_facts(self) -> Iterator["ScoreFacts"]:
         """As `scores`, but only the fields that figures are made of: the others are not looked at."""
@@ -123,6 +235,7 @@ class _ScoreLine:
     explanation: str
     extracted_by: str
     grader: str
+    metadata: dict[str, Fact] = field(default_factory=dict)
 
 
 class CompletionFacts(TypedDict):
@@ -149,13 +262,25 @@ class _Named(TypedDict):
     name: str
 
 
+class _Spec(TypedDict):
+    name: str
+    file: NotRequired[str | None]
+    options: NotRequired[dict[str, str]]
+
+
 class _Limit(TypedDict):
     max_tokens: int
+
+
+class _Data(TypedDict):
+    hub_id: str
+    fingerprint: NotRequired[str | None]
 
 
 class _TaskIdentity(TypedDict):
     version: int
     sampling: _Limit
+    data: NotRequired[list[_Data] | None]
 
 
 class _Count(TypedDict):
@@ -164,14 +289,17 @@ class _Count(TypedDict):
 
 class _DescribedTask(TypedDict):
     title: str
-    spec: _Named
+    spec: _Spec
     identity: _TaskIdentity
     sampling: _Count
     problem_ids: list[str]
+    problems_available: NotRequired[int | None]
+    data_folder: NotRequired[str | None]
 
 
 class _Identity(TypedDict):
     protocol: _Named
+    engine: NotRequired[dict[str, Any] | None]
 
 
 class _Description(TypedDict):
@@ -179,6 +307,7 @@ class _Description(TypedDict):
 
     model: str
     identity: _Identity
+    environment: NotRequired[dict[str, Any] | None]
     tasks: dict[str, _DescribedTask]
 
 
@@ -192,8 +321,9 @@ def completion_record(completion: Completion) -> dict[str, Any]:
 
 def score_record(score: Score, grader: str) -> dict[str, Any]:
     assert score.key is not None
-    own = {name: getattr(score, name) for name in Score.__dataclass_fields__ if name != "key"}
-    return {**score.key._asdict(), **own, "grader": grader}
+    own = {name: getattr(score, name) for name in Score.__dataclass_fields__ if name not in ("key", "metadata")}
+    facts = {"metadata": dict(score.metadata)} if score.metadata else {}
+    return {**score.key._asdict(), **own, **facts, "grader": grader}
 
 
 @cache
@@ -221,20 +351,36 @@ class RunDirectory:
 
     path: Path
 
-    def task(self, name: str) -> TaskStore:
-        return TaskStore(self.path / name)
+    def files(self, name: str) -> TaskFiles:
+        """The files of one task, whether they exist or not."""
+        return TaskFiles(self.path / name)
+
+    def record(self) -> RunRecord:
+        """The content of run.json. Raises EvalkitError if this is not a run directory or the file is damaged."""
+        return _run_record(self._content())
+
+    def tasks(self) -> dict[str, "TaskRun"]:
+        """The tasks of the run by name, in the order of run.json. Raises EvalkitError as `record` does."""
+        record = self.record()
+        return {name: TaskRun(self, record, task) for name, task in record.tasks.items()}
+
+    def task(self, name: str) -> "TaskRun":
+        """One task of the run. Raises EvalkitError as `record` does, and where the run does not have it."""
+        tasks = self.tasks()
+        if name not in tasks:
+            raise EvalkitError(f"{self.path} has no task {name!r}.", f"it has: {', '.join(tasks) or 'none'}.")
+        return tasks[name]
 
     @property
     def description_path(self) -> Path:
         return self.path / "run.json"
 
-    def describe(self) -> dict[str, Any]:
-        """The content of run.json. Raises EvalkitError if this is no run directory or the file is damaged."""
+    def _content(self) -> dict[str, Any]:
         try:
             content = json.loads(self.description_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise EvalkitError(
-                f"{self.path} is no run directory: it has no run.json.",
+                f"{self.path} is not a run directory: it has no run.json.",
                 "give a folder such as results/<model>/<run-id>.",
             ) from None
         except (OSError, ValueError) as error:
@@ -259,7 +405,7 @@ class RunDirectory:
                 f"{self.description_path} is damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}.",
                 "restore it, or give the run another folder with -o.",
             ) from error
-        return content
+        return cast(dict[str, Any], content)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -291,7 +437,7 @@ class RunDirectory:
         """
         description = json.loads(json.dumps({"schema": SCHEMA, **description}))
         if self.description_path.exists():
-            present = self.describe()
+            present = self._content()
             _refuse_differences(self.path, "", present["identity"], description["identity"])
             for name in present["tasks"].keys() & description["tasks"].keys():
                 old, new = present["tasks"][name]["identity"], description["tasks"][name]["identity"]
@@ -299,9 +445,36 @@ class RunDirectory:
             description["tasks"] = {**present["tasks"], **description["tasks"]}
         self.rewrite(description)
 
-    def rewrite(self, description: dict[str, Any]) -> None:
+    def adopt_version(self, name: str, version: int) -> None:
+        """Record the task's version that its scores are now by."""
+        content = self._content()
+        if content["tasks"][name]["identity"]["version"] != version:
+            content["tasks"][name]["identity"]["version"] = version
+            self.rewrite(content)
+
+    def rewrite(self, description: Mapping[str, Any]) -> None:
         """Replace the content of run.json."""
         write_atomically(self.description_path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """One task of one run: what was planned (`record`), in which run, and its files."""
+
+    directory: RunDirectory
+    run: RunRecord
+    record: TaskRecord
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def files(self) -> TaskFiles:
+        return self.directory.files(self.record.name)
+
+    def __str__(self) -> str:
+        return f"{self.directory.path} {self.record.name}"
 
 
 def _refuse_differences(path: Path, where: str, present: Any, wanted: Any) -> None:
@@ -325,7 +498,7 @@ def _differences(name: str, present: Any, wanted: Any) -> Iterator[tuple[str, An
 def find_runs(path: Path) -> list[RunDirectory]:
     """The run directories at or below `path`, sorted. Raises EvalkitError where there is none."""
     if not path.is_dir():
-        told = f"{path} is no folder." if path.exists() else f"The folder {path} does not exist."
+        told = f"{path} is not a folder." if path.exists() else f"The folder {path} does not exist."
         raise EvalkitError(told, "give a results folder or a run directory.")
     found = [RunDirectory(file.parent) for file in sorted(path.rglob("run.json"))]
     if not found:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.types import Metric, Problem, Score
+from evalkit.types import Interval, Metric, Problem, Score
 
 from .contests import ContestSet
 from .estimate import Rating
@@ -28,7 +28,8 @@ def rating_metrics(
     fetch = "" if standings else "; `evalkit codeforces contest fetch` gets standings"
     metrics = [
         Metric(
-            "rating", rating.rating, (rating.high - rating.low) / 3.92, n, "Elo", (rating.low, rating.high),
+            "rating", rating.rating, n, "rating", stderr_problems=(rating.high - rating.low) / 3.92,
+            interval_problems=Interval(rating.low, rating.high),
             note="; ".join([f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
         )
     ]  # fmt: skip
@@ -36,32 +37,37 @@ def rating_metrics(
     if shares is not None and histogram is not None:
         date = f", counted {histogram.date}" if histogram.date else ""
         note = f"of {histogram.users.sum()} active users{date}"
-        metrics.append(Metric("percentile", shares[0], None, n, "%", (shares[1], shares[2]), note=note))
+        metrics.append(
+            Metric("percentile", shares[0], n, "%", interval_problems=Interval(shares[1], shares[2]), note=note)
+        )
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
-            interval = (value.low, value.high)
-            metrics.append(Metric(f"rating, {rule}", value.rating, None, n, "Elo", interval, note=RULE_TITLES[rule]))
+            interval = Interval(value.low, value.high)
+            title = RULE_TITLES[rule]
+            metrics.append(Metric(f"rating, {rule}", value.rating, n, "rating", interval_problems=interval, note=title))
     for tie_rule, moved in rating.by_tie_rule.items():
         note = f"Elo formula, {tie_rule} of those with the same score"
-        metrics.append(Metric(f"rating, elo, {tie_rule}", moved, None, n, "Elo", note=note))
+        metrics.append(Metric(f"rating, elo, {tie_rule}", moved, n, "rating", note=note))
     if standings and rating.problem_model is not None:
         model = rating.problem_model
-        metrics.append(Metric("rating, problems", model.rating, None, n, "Elo", (model.low, model.high)))
+        metrics.append(
+            Metric("rating, problems", model.rating, n, "rating", interval_problems=Interval(model.low, model.high))
+        )
     saturated = [c for c in rating.contests if c.saturated]
     if saturated:
         note = ", ".join(f"{c.id}: {'all' if c.saturated == 'top' else 'none'} solved" for c in saturated)
-        metrics.append(Metric("saturated contests", len(saturated), None, n, "", note=note))
+        metrics.append(Metric("saturated contests", len(saturated), n, "count", note=note))
     for index, (share, count) in by_index(table).items():
-        metrics.append(Metric(f"solved {index}", 100 * share, None, n, "%", note=f"{count} problems"))
+        metrics.append(Metric(f"solved {index}", 100 * share, n, "%", note=f"{count} problems"))
     for level, (share, count) in by_rating(table, contests).items():
-        metrics.append(Metric(f"solved {level}+", 100 * share, None, n, "%", note=f"{count} problems"))
+        metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problems"))
     metrics.append(_denominator(table, problems, left_out, n))
     written = [s.extracted_by for row in scores.values() for s in row if s.extracted_by]
     for language, title in (("cpp", "C++"), ("python", "Python")):
         count = written.count(language)
         note = f"time limit x {python_time:g}" if language == "python" else ""
         share = 100 * count / len(written) if written else 0.0
-        metrics.append(Metric(f"programs in {title}", share, None, len(written), "%", note=note))
+        metrics.append(Metric(f"programs in {title}", share, len(written), "%", note=note))
     return metrics
 
 
@@ -86,4 +92,4 @@ def _denominator(table: Sequence[Solve], problems: Sequence[Problem], left_out: 
     if len(table) < len(problems):
         reasons.append(f"{len(problems) - len(table)} without a completion that could be judged")
     note = f"of {total}" + (f"; left out: {', '.join(reasons)}" if reasons else "")
-    return Metric("problems", len(table), None, n, "", note=note)
+    return Metric("problems", len(table), n, "count", note=note)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.registry import TaskSpec
 from evalkit.errors import EvalkitError
+from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.store.run import RunDirectory
 from evalkit.types import Score
 
@@ -19,16 +18,15 @@ def table_of_run(path: Path, set_name: str | None) -> tuple[list[Solve], Contest
     Raises EvalkitError where the directory holds no scored run of the task.
     """
     run = RunDirectory(path)
-    tasks = run.describe()["tasks"]
+    tasks = run.tasks()
     if CodeForces.name not in tasks:
-        raise EvalkitError(f"{path} is no run of the task codeforces.", f"it holds: {', '.join(tasks)}.")
-    asked = tasks[CodeForces.name]
-    task = TaskSpec(**asked["spec"]).create()
+        raise EvalkitError(f"{path} is not a run of the task codeforces.", f"it holds: {', '.join(tasks)}.")
+    recorded = tasks[CodeForces.name]
+    task = recreate_task(recorded)
     if not isinstance(task, CodeForces):
         raise EvalkitError(f"The task codeforces of {path} is another one.", "rate a table of its solves instead.")
-    wanted = set(asked["problem_ids"])
-    problems = [p for p in task.load(DataSource.from_option(asked["data_folder"])) if p.id in wanted]
-    latest = {score.key: score for score, _ in run.task(CodeForces.name).scores() if score.key is not None}
+    problems = planned_problems(recorded, task)
+    latest = recorded.files.latest_scores()
     scores: dict[str, list[Score]] = {}
     for key in sorted(latest, key=lambda k: (k.problem_id, k.sample_index)):
         scores.setdefault(key.problem_id, []).append(latest[key])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from evalkit.benchmark.data import DataSource, LoadedData
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError
-from evalkit.types import Metric, Problem, Score
+from evalkit.types import Metric, Problem, Score, Status
 
 from .contests import Contest, ContestSet, load_set
 from .estimate import Rule, rate
@@ -47,6 +47,7 @@ class CodeForces(Task):
     aliases: ClassVar[tuple[str, ...]] = ("cf",)
     n: ClassVar[int] = 8
     score_timeout: ClassVar[float] = 900.0
+    headlines: ClassVar[tuple[str, ...]] = ("rating",)
     dataset: ClassVar[DatasetSpec] = DatasetSpec(
         hub_id="open-r1/codeforces",
         revision="main",
@@ -119,11 +120,9 @@ class CodeForces(Task):
         tests = [(str(i), str(o)) for i, o in json.loads(problem.target)]
         judged = judge_program(problem, tests, program, self.time_factor, self.python_time)
         said = f"{judged.verdict}: {judged.explanation}" if judged.explanation else judged.verdict
-        if judged.verdict == "sandbox error":
-            return Score(0.0, "error", program.code, said, program.language)
-        return Score(
-            float(judged.passed), "correct" if judged.passed else "wrong", program.code, said, program.language
-        )
+        status: Status = "error" if judged.verdict == "sandbox error" else "correct" if judged.passed else "wrong"
+        facts = {"verdict": judged.verdict, "language": program.language}
+        return Score(float(status == "correct"), status, program.code, said, program.language, metadata=facts)
 
     def gold_response(self, problem: Problem) -> None:
         return None

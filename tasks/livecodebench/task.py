@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from evalkit import DatasetSpec, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 from evalkit.errors import EvalkitError
-from evalkit.types import Metric
+from evalkit.types import Metric, Status
 
 from .code_blocks import extract_code, official_code
 from .hidden_tests import decode_tests
@@ -57,6 +57,7 @@ class LiveCodeBench(Task):
     aliases: ClassVar[tuple[str, ...]] = ("lcb", "live_code_bench")
     n: ClassVar[int] = 16
     score_timeout: ClassVar[float] = 4 * 3600.0
+    unsafe_options: ClassVar[tuple[str, ...]] = ("unsafe_no_sandbox",)
     dataset: ClassVar[DatasetSpec] = DatasetSpec(
         hub_id="livecodebench/code_generation_lite",
         revision="0fe84c3912ea0c4d4a78037083943e8f0c4dd505",
@@ -123,7 +124,7 @@ class LiveCodeBench(Task):
         if self.mode == "lcb-compat":
             code, rule = official_code(response), "between the last two fences"
         if not code.strip():
-            return Score(0.0, "no_answer", explanation=f"no code: {rule}")
+            return Score(0.0, "no_answer", explanation=f"no code: {rule}", metadata={"verdict": "no code"})
         tests = decode_tests(row, f"{problem.id} ({problem.metadata['file']}, byte {problem.metadata['offset']})")
         done = judge(
             Program(code, tests, fn_name, "python", Limits(cpu_seconds=self.timeout, memory_mb=self.memory_mb)),
@@ -137,9 +138,9 @@ class LiveCodeBench(Task):
             explanation += f"; {done.explanation}"
         if done.reruns:
             explanation += f"; time limits run again alone: {done.reruns}, changed: {done.reruns_changed}"
-        if done.verdict == "sandbox error":
-            return Score(0.0, "error", code, explanation, rule)
-        return Score(float(done.passed), "correct" if done.passed else "wrong", code, explanation, rule)
+        status: Status = "error" if done.verdict == "sandbox error" else "correct" if done.passed else "wrong"
+        facts = {"verdict": done.verdict, "reruns": done.reruns, "reruns_changed": done.reruns_changed}
+        return Score(float(status == "correct"), status, code, explanation, rule, metadata=facts)
 
     def gold_response(self, problem: Problem) -> str | None:
         return None
@@ -147,19 +148,18 @@ class LiveCodeBench(Task):
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
         """Completions by verdict, pass@1 by difficulty, and how many time limits were met when run again alone."""
         every = [score for of_problem in scores.values() for score in of_problem]
-        verdicts = Counter(score.explanation.partition(":")[0] for score in every if score.explanation)
+        verdicts = Counter(str(score.metadata["verdict"]) for score in every if "verdict" in score.metadata)
         metrics = [
-            Metric(f"verdict {verdict}", count, None, len(every), "completions")
+            Metric(f"verdict {verdict}", count, len(every), "count")
             for verdict, count in sorted(verdicts.items(), key=lambda item: (-item[1], item[0]))
         ]
         for difficulty in ("easy", "medium", "hard"):
             ids = {p.id for p in problems if p.metadata["difficulty"] == difficulty}
             values = [s.value for name, of_problem in scores.items() if name in ids for s in of_problem]
             if values:
-                metrics.append(Metric(f"pass@1 {difficulty}", sum(values) / len(values), None, len(values), "fraction"))
-        reruns = [m for s in every if (m := re.search(r"run again alone: (\d+), changed: (\d+)$", s.explanation))]
-        metrics.append(Metric("time limits run again", sum(int(m[1]) for m in reruns), None, len(every), "tests"))
-        metrics.append(Metric("time limits changed", sum(int(m[2]) for m in reruns), None, len(every), "tests"))
+                metrics.append(Metric(f"pass@1 {difficulty}", 100 * sum(values) / len(values), len(values), "%"))
+        for name, fact in (("time limits run again", "reruns"), ("time limits changed", "reruns_changed")):
+            metrics.append(Metric(name, sum(int(s.metadata.get(fact) or 0) for s in every), len(every), "count"))
         return metrics
 
 

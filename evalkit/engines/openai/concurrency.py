@@ -13,7 +13,7 @@ _SMALLEST_WINDOW = 16  # answers
 _WINDOWS_UNTIL_RETRY = 20
 
 
-class Level:
+class ConcurrencyLimit:
     """The number of requests in flight to one server; `fixed` keeps it where it is."""
 
     def __init__(self, most: int, fixed: bool = False, clock: Callable[[], float] = time.monotonic) -> None:

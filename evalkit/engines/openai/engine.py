@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit.engines.base import EngineOptions
+from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.openai.http import GivenUpError, RefusedError, Servers, api_root, displayed
+from evalkit.engines.options import OpenAIOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
@@ -37,7 +38,7 @@ class _Abilities:
     adds_bos: bool  # before a prompt that has one already
 
 
-class OpenAIBackend:
+class OpenAIEngine(Engine):
     """One or more servers of one model.
 
     With api "chat" the server applies the chat template; with "completions" it gets the text rendered here, which
@@ -45,26 +46,24 @@ class OpenAIBackend:
     """
 
     name = "openai"
+    options_class = OpenAIOptions
+    honours_seeds = False  # a server may ignore them
 
-    def __init__(self, model: str, options: EngineOptions) -> None:
-        if not options.base_urls:
+    def __init__(self, model: str, options: OpenAIOptions) -> None:
+        if not options.base_url:
             raise EvalkitError(
-                "The openai backend has no server.", "give its URL with --base-url http://localhost:8000/v1."
+                "The openai engine has no server.", "give its URL with --base-url http://localhost:8000/v1."
             )
-        if options.api not in ("chat", "completions"):
-            raise EvalkitError(f"There is no API {options.api!r}.", "use --api chat or --api completions.")
-        if options.concurrency is not None and options.concurrency < 1:
-            raise EvalkitError(f"The concurrency is {options.concurrency}, it has to be 1 or more.", "leave it out.")
-        self._roots = [api_root(url) for url in options.base_urls]
+        self._roots = [api_root(url) for url in options.base_url]
         self._model = model
         self._served = options.served_model or model
-        self._options = options
+        self.options = options
         self._checkpoint: Checkpoint | None = None
         if options.api == "completions" or Path(model).is_dir():
             self._checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
 
     def identity(self) -> dict[str, Any]:
-        return {"backend": self.name, "model": self._served, "api": self._options.api}
+        return {"backend": self.name, "model": self._served, "api": self.options.api}
 
     def environment(self) -> dict[str, Any]:
         return {
@@ -75,7 +74,7 @@ class OpenAIBackend:
         }
 
     def context_length(self) -> int | None:
-        return self._options.max_model_len or self._abilities.context_length
+        return self.options.max_model_len or self._abilities.context_length
 
     @property
     def tokenizer(self) -> Any:
@@ -86,11 +85,8 @@ class OpenAIBackend:
             return None
         return render_prompt(self._checkpoint.tokenizer, request.messages, request.response_prefix)
 
-    def close(self) -> None:
-        """Nothing to free: connections live as long as `generate`."""
-
     def _servers(self) -> Servers:
-        o = self._options
+        o = self.options
         return Servers(self._roots, o.concurrency, o.request_timeout, o.patience)
 
     @cached_property
@@ -144,7 +140,7 @@ class OpenAIBackend:
 
     async def _accepted_extras(self, servers: Servers) -> list[str]:
         extras = {"skip_special_tokens": False, "top_k": 20}
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             extras["add_special_tokens"] = False
         if await self._probe(servers, self._path, **extras) is None:
             return list(extras)
@@ -154,7 +150,7 @@ class OpenAIBackend:
 
     async def _continues(self, servers: Servers) -> bool:
         """A server that knows both fields refuses them together; others do not know them or ignore them."""
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             return True
         both = {"continue_final_message": True, "add_generation_prompt": True}
         begun = [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "It"}]
@@ -162,7 +158,7 @@ class OpenAIBackend:
         return said is not None and "continue_final_message" in said and not _UNKNOWN_FIELD.search(said)
 
     async def _doubles_bos(self, servers: Servers, extras: frozenset[str]) -> bool:
-        if self._options.api == "chat" or self._checkpoint is None or "add_special_tokens" in extras:
+        if self.options.api == "chat" or self._checkpoint is None or "add_special_tokens" in extras:
             return False
         tokenizer = self._checkpoint.tokenizer
         prompt = render_prompt(tokenizer, [{"role": "user", "content": "1+1"}], "")
@@ -174,7 +170,7 @@ class OpenAIBackend:
 
     @property
     def _path(self) -> str:
-        return "/completions" if self._options.api == "completions" else "/chat/completions"
+        return "/completions" if self.options.api == "completions" else "/chat/completions"
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         abilities = self._abilities
@@ -209,7 +205,12 @@ class OpenAIBackend:
         return iterate_async(work)
 
     async def _serve(self, servers: Servers, abilities: _Abilities, request: Request) -> Completion:
-        payload, prefix = self._payload(abilities, request)
+        try:
+            payload, prefix = self._payload(abilities, request)
+        except RunIncompleteError:
+            raise
+        except EvalkitError as error:
+            return _failed(request, "", error.message)
         try:
             reply, seconds = await servers.post(self._path, payload, unit="\x1f".join(map(str, request.key)))
         except RefusedError as error:
@@ -239,9 +240,10 @@ class OpenAIBackend:
                     "The server does not take top_k, which the protocol sets.", "use another engine or protocol."
                 )
             payload["top_k"] = params.top_k
-        if self._options.api == "completions":
+        if self.options.api == "completions":
             prompt = self.render(request)
             assert prompt is not None
+            self._require_room(prompt)
             text = prompt.text
             if abilities.adds_bos:
                 text = text.removeprefix(self.tokenizer.bos_token)
@@ -260,6 +262,15 @@ class OpenAIBackend:
         payload.update(_CONTINUE)
         return payload, request.response_prefix
 
+    def _require_room(self, prompt: Prompt) -> None:
+        """Raises EvalkitError where the prompt fills the context: some servers cut it and say nothing."""
+        context = self.context_length()
+        if context is not None and len(prompt.token_ids) >= context:
+            raise EvalkitError(
+                f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {context}.",
+                "use a model with a longer context.",
+            )
+
     _warned = False
 
     def _warn_of_the_prefix(self, prefix: str) -> None:
@@ -276,7 +287,7 @@ class OpenAIBackend:
         finish = _FINISH.get(str(reason))
         if text is None or finish is None:
             return _failed(request, prefix, f"The server ended with finish_reason {reason!r}.", text or "")
-        prompt_tokens, completion_tokens = told_tokens(reply.get("usage"), text, request.params.max_tokens)
+        prompt_tokens, completion_tokens = usage_tokens(reply.get("usage"), text, request.params.max_tokens)
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
         if at is not None:  # a server that ignores `stop`, or leaves the string in the text
             text, finish = text[:at], "stop"
@@ -307,8 +318,8 @@ def response_text(choice: Any, prefix: str) -> tuple[str | None, str]:
     return f"{opening}{thinking}{before}</think>{after}{content}", prefix
 
 
-def told_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:
-    """Prompt and completion tokens as a server told them; None for what it did not tell or what cannot be."""
+def usage_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:
+    """Prompt and completion tokens of a server's `usage`; None for what is missing or what cannot be."""
     if not isinstance(usage, dict):
         return None, None
     prompt, completion, total = (usage.get(f"{kind}_tokens") for kind in ("prompt", "completion", "total"))

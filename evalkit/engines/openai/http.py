@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from evalkit.engines.openai.concurrency import Level
+from evalkit.engines.openai.concurrency import ConcurrencyLimit
 from evalkit.errors import EvalkitError, RunIncompleteError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def retry_after(value: str | None) -> float | None:
 @dataclass(slots=True)
 class _Server:
     root: str
-    level: Level
+    concurrency: ConcurrencyLimit
     in_flight: int = 0
     resting_until: float = 0.0
     failures: int = 0
@@ -132,7 +132,7 @@ class Servers:
 
         fixed = self.concurrency is not None
         most = self.concurrency or self.most
-        self._servers = [_Server(root, Level(most, fixed)) for root in self.urls]
+        self._servers = [_Server(root, ConcurrencyLimit(most, fixed)) for root in self.urls]
         key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
         secrets = {*([key] if key else []), *(secret for root in self.urls for secret in url_secrets(root))}
         self._secrets = sorted(secrets, key=len, reverse=True)
@@ -150,8 +150,8 @@ class Servers:
     def capacity(self) -> int:
         """How many requests should be under way."""
         for server in self._servers:
-            server.level.waited(server.in_flight)
-        return sum(server.level.limit for server in self._servers)
+            server.concurrency.waited(server.in_flight)
+        return sum(server.concurrency.limit for server in self._servers)
 
     async def get(self, path: str) -> Any:
         """The JSON that the first server to answer has at `path`; None where none has it."""
@@ -186,7 +186,7 @@ class Servers:
                 self._require_new(reply, unit, attempt)
             except FaultError as fault:
                 if fault.overloaded:
-                    server.level.overloaded()
+                    server.concurrency.overloaded()
                 await self._after_fault(server, fault, attempt)
                 last = fault
             except RefusedError:
@@ -214,9 +214,9 @@ class Servers:
         while True:
             now = time.monotonic()
             awake = [s for s in self._servers if s.resting_until <= now]
-            free = [s for s in awake if s.in_flight < s.level.limit]
+            free = [s for s in awake if s.in_flight < s.concurrency.limit]
             if free:
-                return min(free, key=lambda s: s.in_flight / s.level.limit)
+                return min(free, key=lambda s: s.in_flight / s.concurrency.limit)
             wait = 0.02 if awake else min(s.resting_until for s in self._servers) - now
             await asyncio.sleep(max(wait, 0.005))
 
@@ -235,17 +235,17 @@ class Servers:
             raise FaultError(self.redacted(f"{type(error).__name__}: {error}"), unreachable=refused) from None
         if response.status_code in _OVERLOADED or response.status_code >= 500:
             delay = retry_after(response.headers.get("retry-after"))
-            raise FaultError(f"{response.status_code}: {self._told(body)}", delay, overloaded=True)
+            raise FaultError(f"{response.status_code}: {self._error_message(body)}", delay, overloaded=True)
         if response.status_code in (408, 409, 425):
-            raise FaultError(f"{response.status_code}: {self._told(body)}")
+            raise FaultError(f"{response.status_code}: {self._error_message(body)}")
         if response.status_code >= 400:
-            raise RefusedError(response.status_code, self._told(body))
+            raise RefusedError(response.status_code, self._error_message(body))
         try:
             reply = json.loads(body)
         except ValueError:
             raise FaultError("the reply is no whole JSON") from None
         if response.status_code != 200 or not isinstance(reply, dict) or not reply.get("choices"):
-            raise FaultError(f"the reply has no completion: {self._told(body)}")
+            raise FaultError(f"the reply has no completion: {self._error_message(body)}")
         return reply
 
     def _time_limit(self, max_tokens: int) -> float:
@@ -275,7 +275,7 @@ class Servers:
         tokens = (reply.get("usage") or {}).get("completion_tokens")
         tokens = tokens if isinstance(tokens, int) and tokens > 0 else 100
         self._slowest = max(self._slowest, seconds / tokens)
-        server.level.answered(tokens, server.in_flight)
+        server.concurrency.answered(tokens, server.in_flight)
 
     async def _after_fault(self, server: _Server, fault: FaultError, attempt: int) -> None:
         """Wait as long as is due; end the run where no server lives."""
@@ -317,7 +317,7 @@ class Servers:
             text = text.replace(secret, "***")
         return text
 
-    def _told(self, body: bytes) -> str:
+    def _error_message(self, body: bytes) -> str:
         """What a server says of an error, in one short line."""
         text = body[:2000].decode(errors="replace")
         try:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from evalkit.engines.transformers.batching import Ended, Row, RowBatch
+from evalkit.engines.transformers.batching import BatchRow, FinishedRow, RowBatch
 
 _WINDOW = 4  # static batches drawn at once, to be sorted by prompt length
 _REFILL_SHARE = 8  # a refill waits for an eighth of the batch: each costs about as much as a step of a small model
@@ -15,12 +15,12 @@ _GROWTH_SHARE = 16  # of the full batch is regained each time that a batch's wor
 class RowQueue(Protocol):
     """What is still to be done."""
 
-    def take(self, count: int) -> list[Row]: ...
+    def take(self, count: int) -> list[BatchRow]: ...
 
-    def put_back(self, rows: list[Row]) -> None: ...
+    def put_back(self, rows: list[BatchRow]) -> None: ...
 
 
-def serve_refilling(queue: RowQueue, batch: RowBatch, most: int) -> Iterator[Ended]:
+def serve_refilling(queue: RowQueue, batch: RowBatch, most: int) -> Iterator[FinishedRow]:
     """Rows as they end, the batch of at most `most` rows refilled meanwhile.
 
     Out of memory halves the batch: the rows that have come least far go back to the queue and start anew. It grows
@@ -28,8 +28,8 @@ def serve_refilling(queue: RowQueue, batch: RowBatch, most: int) -> Iterator[End
     """
     limit, calm = most, 0
     while True:
-        fresh: list[Row] = []
-        ended: list[Ended] | None = None
+        fresh: list[BatchRow] = []
+        finished: list[FinishedRow] | None = None
         try:
             room = limit - len(batch)
             if room and (not len(batch) or room * _REFILL_SHARE >= limit):
@@ -39,13 +39,13 @@ def serve_refilling(queue: RowQueue, batch: RowBatch, most: int) -> Iterator[End
                     fresh = []
             if not len(batch):
                 return
-            ended = batch.step()
+            finished = batch.step()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        if ended is not None:
-            yield from ended
-            calm += len(ended)
+        if finished is not None:
+            yield from finished
+            calm += len(finished)
             if limit < most and calm >= limit:
                 limit, calm = min(most, limit + max(1, most // _GROWTH_SHARE)), 0
             continue
@@ -61,21 +61,23 @@ def serve_refilling(queue: RowQueue, batch: RowBatch, most: int) -> Iterator[End
             _free()
 
 
-def serve_static(queue: RowQueue, run: Callable[[Sequence[Row]], Sequence[Ended]], most: int) -> Iterator[Ended]:
+def serve_static(
+    queue: RowQueue, run: Callable[[Sequence[BatchRow]], Sequence[FinishedRow]], most: int
+) -> Iterator[FinishedRow]:
     """Rows as their batches end; a batch has rows of similar prompt length, the longest first."""
     limit = most
     while window := queue.take(_WINDOW * limit):
         window.sort(key=lambda row: -len(row.prompt.token_ids))
         while window:
             rows, window = window[:limit], window[limit:]
-            ended: Sequence[Ended] | None = None
+            finished: Sequence[FinishedRow] | None = None
             try:
-                ended = run(rows)
+                finished = run(rows)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            if ended is not None:
-                yield from ended
+            if finished is not None:
+                yield from finished
                 continue
             _free()
             if len(rows) == 1:
@@ -94,7 +96,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _make_room(batch: RowBatch, limit: int) -> list[Row]:
+def _make_room(batch: RowBatch, limit: int) -> list[BatchRow]:
     """Take rows out until `limit` are left, or all of them where even moving rows lacks memory."""
     _free()
     try:
@@ -112,6 +114,6 @@ def _free() -> None:
         torch.cuda.empty_cache()
 
 
-def _too_large(row: Row) -> Ended:
+def _too_large(row: BatchRow) -> FinishedRow:
     error = f"Out of memory, with this request alone, after {len(row.tokens)} tokens."
-    return Ended(row, "error", error=error)
+    return FinishedRow(row, "error", error=error)

@@ -27,7 +27,7 @@ _NOT_A_NUMBER = -1  # stands for the token of a row whose logits are NaN
 
 
 @dataclass(slots=True)
-class Row:
+class BatchRow:
     """A request in the making. `limit` is the number of tokens it may have."""
 
     request: Request
@@ -38,13 +38,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedRow:
     """A row that has finished. `stop_at` is where a stop string begins in its text, None where none does.
 
     With reason "error", `error` says what went wrong.
     """
 
-    row: Row
+    row: BatchRow
     reason: Literal["stop", "length", "repetition", "error"]
     ends_with_eos: bool = False
     stop_at: int | None = None
@@ -65,7 +65,7 @@ class RowBatch:
         self.stop_repetition = stop_repetition
         self.decoder = decoder
         self.device: torch.device = model.get_input_embeddings().weight.device
-        self.rows: list[Row] = []
+        self.rows: list[BatchRow] = []
         vocabulary = int(model.get_output_embeddings().weight.shape[0])
         self._is_end = np.zeros(vocabulary, dtype=bool)
         self._is_end[[token for token in end_tokens if token < vocabulary]] = True
@@ -85,7 +85,7 @@ class RowBatch:
         return len(self.rows)
 
     @torch.inference_mode()
-    def admit(self, fresh: Sequence[Row]) -> None:
+    def admit(self, fresh: Sequence[BatchRow]) -> None:
         """Prefill the prompts of new rows and append the rows; what an interrupted attempt had written is undone."""
         first = len(self.rows)
         targets: dict[tuple[int, ...], list[int]] = {}
@@ -148,8 +148,8 @@ class RowBatch:
         return output.logits[:, -1]  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def step(self) -> list[Ended]:
-        """One token more for every row; returns the rows that ended with it."""
+    def step(self) -> list[FinishedRow]:
+        """One token more for every row; returns the rows that finished with it."""
         rows = len(self.rows)
         self._steps += 1
         if self._steps % _SORT_EVERY == 0:
@@ -171,18 +171,18 @@ class RowBatch:
         over[looping] = True
         if not over.any():
             return []
-        ended = []
+        finished = []
         for place in np.flatnonzero(over).tolist():
             row = self.rows[place]
             if broken[place]:
                 row.tokens.pop()
-                ended.append(Ended(row, "error", error="The model's logits are not numbers (NaN)."))
+                finished.append(FinishedRow(row, "error", error="The model's logits are not numbers (NaN)."))
             elif at_end[place] or place in stop_at:
-                ended.append(Ended(row, "stop", bool(at_end[place]), stop_at.get(place)))
+                finished.append(FinishedRow(row, "stop", bool(at_end[place]), stop_at.get(place)))
             else:
-                ended.append(Ended(row, "repetition" if place in looping else "length"))
+                finished.append(FinishedRow(row, "repetition" if place in looping else "length"))
         self._remove(np.flatnonzero(over).tolist())
-        return ended
+        return finished
 
     def _stops(self) -> dict[int, int]:
         """Where the text of a row that has just reached a stop string is to be cut, by row."""
@@ -195,7 +195,7 @@ class RowBatch:
         return found
 
     @torch.inference_mode()
-    def evict(self, count: int) -> list[Row]:
+    def evict(self, count: int) -> list[BatchRow]:
         """Take out the `count` rows that have come least far, and their memory; they would start anew."""
         places = np.argsort(self._counts[: len(self.rows)], kind="stable")[:count].tolist()
         evicted = [self.rows[place] for place in places]
@@ -203,7 +203,7 @@ class RowBatch:
         self._cache.shrink(len(self.rows))
         return evicted
 
-    def clear(self) -> list[Row]:
+    def clear(self) -> list[BatchRow]:
         """Take out every row and free the cache."""
         rows, self.rows, self._cache = self.rows, [], RowCache()
         return rows
@@ -277,7 +277,7 @@ def takes_rows(model: Any) -> bool:
     tokens = torch.randint(0, min(config.vocab_size, 1000), (2, 12), generator=generator).tolist()
     params = SamplingParams(temperature=0)
     rows = [
-        Row(Request("probe", str(number), 0, (), params), Prompt("", tuple(ids[: 4 + 3 * number]), ""), 99)
+        BatchRow(Request("probe", str(number), 0, (), params), Prompt("", tuple(ids[: 4 + 3 * number]), ""), 99)
         for number, ids in enumerate(tokens)
     ]
     batch = RowBatch(model, Decoder(None), [], 2)

@@ -4,11 +4,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from evalkit.engines.base import EngineOptions
-from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.base import Engine, LoadedModel
+from evalkit.engines.checkpoint import Checkpoint, LoadedCheckpoint
+from evalkit.engines.options import TransformersOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request
@@ -16,13 +16,13 @@ from evalkit.types import Completion, Request
 if TYPE_CHECKING:
     import torch
 
-    from evalkit.engines.transformers.batching import Ended, Row
+    from evalkit.engines.transformers.batching import BatchRow, FinishedRow
 
 _MOST_ROWS = {"cuda": 256, "mps": 32, "cpu": 64}
 _MEMORY_SHARE = 0.6  # of what is free once the weights are there; the rest is for activations and growth
 
 
-class TransformersBackend:
+class TransformersEngine(Engine):
     """A checkpoint run by transformers.
 
     The batch is refilled as its rows finish. Architectures whose cache has no rows to exchange (sliding windows,
@@ -30,18 +30,22 @@ class TransformersBackend:
     """
 
     name = "transformers"
+    options_class = TransformersOptions
+    packages = ("torch", "transformers")
+    install = 'pip install "evalkit[transformers]"'
+    takes_loaded_models = True
 
-    def __init__(self, model: str, options: EngineOptions) -> None:
-        for package in ("torch", "transformers"):
-            if find_spec(package) is None:
-                raise EvalkitError(
-                    f"The transformers backend needs the package {package}, which is not installed.",
-                    'run `pip install "evalkit[transformers]"`.',
-                )
+    def __init__(self, model: str | LoadedModel, options: TransformersOptions) -> None:
         self.options = options
-        self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
+        self._loaded = isinstance(model, tuple)
+        self.checkpoint = (
+            LoadedCheckpoint(*model)
+            if isinstance(model, tuple)
+            else Checkpoint(model, options.revision, options.trust_remote_code)
+        )
         self._model: Any = None
         self._end_tokens: Sequence[int] = ()
+        self._reserved = 0
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -62,9 +66,16 @@ class TransformersBackend:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "device": name,
-            "gpus": int(self._device.type == "cuda"),
+            "gpus": self.gpus,
             "threads": torch.get_num_threads(),
         }
+
+    @property
+    def gpus(self) -> int:
+        return int(self._device.type == "cuda")
+
+    def reserve(self, tokens: int) -> None:
+        self._reserved = tokens
 
     def context_length(self) -> int | None:
         return self.options.max_model_len or self.checkpoint.context_length()
@@ -94,16 +105,20 @@ class TransformersBackend:
         else:
             run = partial(run_static, model, decoder, self._end_tokens, self.options.stop_repetition)
             finished = serve_static(queue, run, rows)
-        for ended in finished:
-            yield from queue.refused()
-            yield _completion(ended, decoder)
-        yield from queue.refused()
+        for row in finished:
+            yield from queue.refusals()
+            yield _completion(row, decoder)
+        yield from queue.refusals()
 
     def close(self) -> None:
         if self._model is None:
             return
         import torch
 
+        if self._loaded:
+            self._model.generation_config, attention, training = self._before
+            self._model.set_attn_implementation(attention)
+            self._model.train(training)
         self._model = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -112,6 +127,8 @@ class TransformersBackend:
     def _device(self) -> "torch.device":
         import torch
 
+        if isinstance(self.checkpoint, LoadedCheckpoint):
+            return torch.device(self.checkpoint.loaded.device)
         if self.options.device is not None:
             try:
                 device = torch.device(self.options.device)
@@ -131,6 +148,8 @@ class TransformersBackend:
         """The weights' type. "auto" is the checkpoint's own, but on a CPU, slow at half types, float32."""
         import torch
 
+        if isinstance(self.checkpoint, LoadedCheckpoint):
+            return cast("torch.dtype", self.checkpoint.loaded.dtype)
         wanted = self.options.dtype
         if wanted != "auto":
             dtype = getattr(torch, wanted, None)
@@ -149,7 +168,16 @@ class TransformersBackend:
 
             from evalkit.engines.transformers.model_loading import end_tokens, load_model
 
-            self._model = load_model(self.checkpoint, self._dtype, self._device)
+            if isinstance(self.checkpoint, LoadedCheckpoint):
+                self._model = self.checkpoint.loaded
+                self._before = (
+                    self._model.generation_config,
+                    self._model.config._attn_implementation,
+                    self._model.training,
+                )
+                self._model.eval()
+            else:
+                self._model = load_model(self.checkpoint, self._dtype, self._device)
             self._end_tokens = end_tokens(self._model, self.checkpoint.tokenizer)
             # The checkpoint's own sampling settings, such as a repetition penalty, are not what the run says.
             self._model.generation_config = GenerationConfig()
@@ -158,10 +186,6 @@ class TransformersBackend:
     def _most_rows(self, queue: "_Queue") -> int:
         """The batch size asked for, else what fits the memory if completions get as long as they may."""
         if self.options.batch_size is not None:
-            if self.options.batch_size < 1:
-                raise EvalkitError(
-                    f"The batch size is {self.options.batch_size}, it has to be 1 or more.", "leave it out."
-                )
             return self.options.batch_size
         from evalkit.engines.transformers.model_loading import bytes_per_token, free_memory
 
@@ -170,24 +194,28 @@ class TransformersBackend:
         free = free_memory(self._device)
         if first is None or free is None:
             return most
-        tokens = len(first.prompt.token_ids) + first.limit
+        tokens = max(len(first.prompt.token_ids) + first.limit, self._longest())
         return max(1, min(most, int(_MEMORY_SHARE * free / (tokens * bytes_per_token(self._model)))))
+
+    def _longest(self) -> int:
+        """Tokens that were reserved, as far as the context goes; 0 where none were."""
+        return min(self._reserved, self.context_length() or self._reserved)
 
 
 class _Queue:
     """Requests as rows, drawn only when there is room for them; those that cannot run are completions at once."""
 
-    def __init__(self, backend: TransformersBackend, requests: Iterator[Request]) -> None:
-        self._backend = backend
+    def __init__(self, engine: TransformersEngine, requests: Iterator[Request]) -> None:
+        self._engine = engine
         self._requests = requests
-        self._returned: deque[Row] = deque()
-        self._refused: deque[Completion] = deque()
+        self._returned: deque[BatchRow] = deque()
+        self._refusals: deque[Completion] = deque()
 
-    def take(self, count: int) -> "list[Row]":
+    def take(self, count: int) -> "list[BatchRow]":
         """Up to `count` rows; fewer only where no more are left."""
-        from evalkit.engines.transformers.batching import Row
+        from evalkit.engines.transformers.batching import BatchRow
 
-        rows: list[Row] = []
+        rows: list[BatchRow] = []
         while len(rows) < count:
             if self._returned:
                 rows.append(self._returned.popleft())
@@ -197,43 +225,43 @@ class _Queue:
                 break
             prompt = None
             try:
-                prompt = self._backend.render(request)
+                prompt = self._engine.render(request)
                 limit = self._room(prompt, request)
             except EvalkitError as error:
-                self._refused.append(_refusal(request, prompt, error.message))
+                self._refusals.append(_refusal(request, prompt, error.message))
             else:
-                rows.append(Row(request, prompt, limit))
+                rows.append(BatchRow(request, prompt, limit))
         return rows
 
-    def put_back(self, rows: "list[Row]") -> None:
+    def put_back(self, rows: "list[BatchRow]") -> None:
         """To the front, to start anew."""
         for row in reversed(rows):
             row.tokens = []
             self._returned.appendleft(row)
 
-    def peek(self) -> "Row | None":
+    def peek(self) -> "BatchRow | None":
         rows = self.take(1)
         self.put_back(rows)
         return rows[0] if rows else None
 
-    def refused(self) -> Iterator[Completion]:
-        while self._refused:
-            yield self._refused.popleft()
+    def refusals(self) -> Iterator[Completion]:
+        while self._refusals:
+            yield self._refusals.popleft()
 
     def _room(self, prompt: Prompt, request: Request) -> int:
         """The tokens that a completion may have."""
-        length = self._backend.context_length()
-        asked = request.params.max_tokens
+        length = self._engine.context_length()
+        max_tokens = request.params.max_tokens
         if not prompt.token_ids:
             raise EvalkitError("The prompt has no token.", "a model needs at least one to begin with.")
         if length is None:
-            return asked
+            return max_tokens
         if len(prompt.token_ids) >= length:
             raise EvalkitError(
                 f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {length}.",
                 "raise --max-model-len where the model allows it.",
             )
-        return min(asked, length - len(prompt.token_ids))
+        return min(max_tokens, length - len(prompt.token_ids))
 
 
 def _refusal(request: Request, prompt: Prompt | None, error: str) -> Completion:
@@ -250,16 +278,16 @@ def _refusal(request: Request, prompt: Prompt | None, error: str) -> Completion:
     )
 
 
-def _completion(ended: "Ended", decoder: Any) -> Completion:
-    row = ended.row
-    text = decoder.text(row.tokens[:-1] if ended.ends_with_eos else row.tokens)
+def _completion(finished: "FinishedRow", decoder: Any) -> Completion:
+    row = finished.row
+    text = decoder.text(row.tokens[:-1] if finished.ends_with_eos else row.tokens)
     return Completion(
         *row.request.key,
-        text=text if ended.stop_at is None else text[: ended.stop_at],
-        finish_reason=ended.reason,
+        text=text if finished.stop_at is None else text[: finished.stop_at],
+        finish_reason=finished.reason,
         prompt_tokens=len(row.prompt.token_ids),
         completion_tokens=len(row.tokens),
         seconds=time.monotonic() - row.started,
         prefix=row.prompt.prefix,
-        error=ended.error,
+        error=finished.error,
     )

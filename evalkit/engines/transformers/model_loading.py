@@ -22,7 +22,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device)
     except torch.OutOfMemoryError as error:
         raise EvalkitError(
             f"The weights of {checkpoint.model} do not fit the memory of {device}.",
-            "use a half type (--dtype bfloat16) or the vllm backend on several GPUs.",
+            "use a half type (--dtype bfloat16) or --engine vllm on several GPUs.",
         ) from error
     except (OSError, ValueError, RuntimeError, ImportError, AssertionError, SafetensorError) as error:
         raise EvalkitError(

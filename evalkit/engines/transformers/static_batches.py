@@ -8,15 +8,15 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from evalkit.engines.repetition import ends_in_loop
-from evalkit.engines.transformers.batching import Ended, Row
+from evalkit.engines.transformers.batching import BatchRow, FinishedRow
 from evalkit.engines.transformers.sampling import RowSettings, uniforms
 from evalkit.engines.transformers.stopping import Decoder
 
 
 @torch.inference_mode()
 def run_static(
-    model: Any, decoder: Decoder, end_tokens: Sequence[int], stop_repetition: bool, rows: Sequence[Row]
-) -> list[Ended]:
+    model: Any, decoder: Decoder, end_tokens: Sequence[int], stop_repetition: bool, rows: Sequence[BatchRow]
+) -> list[FinishedRow]:
     """Complete all `rows`, padded at the left. Tokens are drawn as in a RowBatch, with equal texts."""
     device = model.get_input_embeddings().weight.device
     width = max(len(row.prompt.token_ids) for row in rows)
@@ -31,13 +31,13 @@ def run_static(
         logits_processor=LogitsProcessorList([_Chooser(rows, device)]),
         stopping_criteria=StoppingCriteriaList([watch]),
     )
-    return [watch.ended[place] for place in range(len(rows))]
+    return [watch.finished[place] for place in range(len(rows))]
 
 
 class _Chooser(LogitsProcessor):  # type: ignore[misc]
     """Leaves each row the one token that it draws, so that `generate`, being greedy, takes it."""
 
-    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
+    def __init__(self, rows: Sequence[BatchRow], device: torch.device) -> None:
         self._params = [row.request.params for row in rows]
         self._seeds = np.array([row.request.seed for row in rows], dtype=np.uint64)
         self._step = np.zeros(len(rows), dtype=np.int64)
@@ -55,25 +55,27 @@ class _Chooser(LogitsProcessor):  # type: ignore[misc]
 class _Watch(StoppingCriteria):  # type: ignore[misc]
     """Collects every row's tokens and says which rows have ended."""
 
-    def __init__(self, rows: Sequence[Row], decoder: Decoder, end_tokens: Sequence[int], stop_repetition: bool) -> None:
+    def __init__(
+        self, rows: Sequence[BatchRow], decoder: Decoder, end_tokens: Sequence[int], stop_repetition: bool
+    ) -> None:
         self._rows = rows
         self._stop_repetition = stop_repetition
         self._decoder = decoder
         self._end_tokens = frozenset(end_tokens)
-        self.ended: dict[int, Ended] = {}
+        self.finished: dict[int, FinishedRow] = {}
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> torch.Tensor:
         for place, token in enumerate(input_ids[:, -1].tolist()):
-            if place in self.ended:
+            if place in self.finished:
                 continue
             row = self._rows[place]
             row.tokens.append(token)
             stops = row.request.params.stop
             stop_at = self._decoder.stop_at(row.tokens, stops) if stops else None
             if token in self._end_tokens or stop_at is not None:
-                self.ended[place] = Ended(row, "stop", token in self._end_tokens, stop_at)
+                self.finished[place] = FinishedRow(row, "stop", token in self._end_tokens, stop_at)
             elif len(row.tokens) >= row.limit:
-                self.ended[place] = Ended(row, "length")
+                self.finished[place] = FinishedRow(row, "length")
             elif self._stop_repetition and ends_in_loop(row.tokens):
-                self.ended[place] = Ended(row, "repetition")
-        return torch.tensor([place in self.ended for place in range(len(self._rows))], device=input_ids.device)
+                self.finished[place] = FinishedRow(row, "repetition")
+        return torch.tensor([place in self.finished for place in range(len(self._rows))], device=input_ids.device)

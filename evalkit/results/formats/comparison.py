@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from evalkit.results.formats.plain import markdown_escape
+from evalkit.results.formats.escaping import markdown_escape
 
 if TYPE_CHECKING:
     from evalkit.results.compare import TaskComparison

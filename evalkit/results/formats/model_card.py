@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry
-from evalkit.results.formats.plain import one_line
+from evalkit.results.formats.escaping import one_line
 from evalkit.types import Metric
 
 
 def model_card(entries: Sequence[Entry]) -> str:
-    """A model card's YAML front matter with one result for each task and metric (pass@1, cons@n and ratings).
+    """A model card's YAML front matter with one result for each task and headline, and for cons@n.
 
     Raises EvalkitError unless `entries` are of exactly one model, or where huggingface_hub refuses the metadata.
     """
@@ -25,7 +25,7 @@ def model_card(entries: Sequence[Entry]) -> str:
     for entry in entries:
         report = entry.report
         for metric in report.metrics:
-            if metric.unit == "%" and metric.name not in ("pass@1", f"cons@{report.n}"):
+            if metric.name not in (*report.headlines, f"cons@{report.n}"):
                 continue
             results.append(
                 EvalResult(
@@ -50,7 +50,7 @@ def _metric_name(metric: Metric, entry: Entry) -> str:
     """What the figure is, with its n and its error bars, since the card's schema has no field for them."""
     told = [f"n={entry.report.n}", f"protocol {one_line(entry.report.protocol)}", entry.subset]
     bars = ""
-    if metric.interval_run and metric.interval:
-        run, over = (f"{low:.1f} to {high:.1f}" for low, high in (metric.interval_run, metric.interval))
+    if metric.interval_run and metric.interval_problems:
+        run, over = (f"{low:.1f} to {high:.1f}" for low, high in (metric.interval_run, metric.interval_problems))
         bars = f"; 95% interval run to run {run}, over problems {over}"
     return f"{metric.name} ({', '.join(filter(None, told))}{bars})"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-Interval = tuple[float, float]
+from evalkit.results.metrics import error_bars, figure_text
+from evalkit.types import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +23,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure: percent or rating points, with its 95% intervals and what it rests on.
+    """One figure with what it rests on.
 
     `n` samples for each of `problems`; `truncated` is the share in [0, 1] that was cut. `mark` points to a note of
     the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why there is no z. A
     published cell has a `source` instead.
     """
 
-    value: float
-    unit: str = "%"
-    interval_run: Interval | None = None
-    interval_problems: Interval | None = None
+    metric: Metric
     n: int | None = None
     problems: int | None = None
     truncated: float | None = None
@@ -45,26 +43,19 @@ class Cell:
     not_compared: str = ""
     source: str = ""
 
-    def figure(self) -> str:
-        return self._rounded(self.value)
+    @property
+    def value(self) -> float:
+        return self.metric.value
 
-    def _rounded(self, value: float) -> str:
-        text = f"{value:.0f}" if self.unit == "rating" else f"{value:.1f}"
-        return text.replace("-", "−") if float(text.replace("−", "-")) else text.lstrip("-")
+    def figure(self) -> str:
+        return figure_text(self.metric.value, self.metric.unit)
 
     def bars(self) -> list[str]:
         """The 95% half-widths, run to run and over problems: `±1.2`, or `+0.4 −1.9` where the sides differ."""
-        return [self._bar(i) for i in (self.interval_run, self.interval_problems) if i is not None]
-
-    def _bar(self, interval: Interval) -> str:
-        up, down = self._rounded(interval[1] - self.value), self._rounded(self.value - interval[0])
-        wide = max(float(up), float(down))
-        alike = wide - min(float(up), float(down)) <= 0.2 * wide
-        inside = self.unit != "%" or (self.value + wide <= 100 and self.value - wide >= 0)
-        return f"±{self._rounded(wide)}" if alike and inside else f"+{up} −{down}"
+        return error_bars(self.metric)
 
     def basis(self) -> list[str]:
-        """What the figure rests on: n, the share that was cut, samples spoilt by faults."""
+        """What the figure rests on: n, the share that was cut, samples lost to faults."""
         told = [f"n={self.n}"] if self.n is not None else []
         if self.truncated is not None:
             told.append(f"{100 * self.truncated:.1f}% cut")
@@ -121,7 +112,8 @@ class Table:
 
 
 def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
-    run, over = cell.interval_run or (None, None), cell.interval_problems or (None, None)
+    run = cell.metric.interval_run or (None, None)
+    over = cell.metric.interval_problems or (None, None)
     return {
         "model": row.model,
         "run": row.run,
@@ -130,8 +122,8 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "task": column.task,
         "benchmark": column.title,
         "metric": column.metric,
-        "value": cell.value,
-        "unit": cell.unit,
+        "value": cell.metric.value,
+        "unit": cell.metric.unit,
         "run_low": run[0],
         "run_high": run[1],
         "problems_low": over[0],

@@ -10,11 +10,10 @@ import numpy as np
 
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry
-from evalkit.results.formats.plain import one_line
+from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Row, Table
 from evalkit.results.leaderboard import build_table
-from evalkit.results.published import Figure as PublishedFigure
-from evalkit.results.published import model_key
+from evalkit.results.published import PublishedScore, model_key
 from evalkit.results.reproduction import differences
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _basis(entries: Sequence[Entry]) -> str:
 
 def _two_bars(axes: "Axes", at: float, metric: Any, colour: str, horizontal: bool) -> None:
     """Both error bars of a metric around its value: over problems thin, run to run thick."""
-    for interval, width in ((metric.interval, 1.0), (metric.interval_run, 3.0)):
+    for interval, width in ((metric.interval_problems, 1.0), (metric.interval_run, 3.0)):
         if interval is None:
             continue
         low, high = interval
@@ -136,7 +135,7 @@ def _two_bars(axes: "Axes", at: float, metric: Any, colour: str, horizontal: boo
             axes.plot([at, at], [low, high], color=colour, linewidth=width, solid_capstyle="butt", zorder=4)
 
 
-def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) -> "Figure":
+def bars(entries: Sequence[Entry], published: Sequence[PublishedScore] = ()) -> "Figure":
     """One panel a benchmark: each run's figure with both error bars, the published one of its model as a diamond."""
     table: Table = build_table(entries, [])
     theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
@@ -163,7 +162,7 @@ def bars(entries: Sequence[Entry], published: Sequence[PublishedFigure] = ()) ->
                 alike = not any(differences(entry, figure_))
                 shown.add(alike)
                 panel.plot(figure_.value, y, **_DIAMONDS[alike], zorder=5)
-        rating = any(c.unit == "rating" for row in table.rows if (c := row.cells[i]))
+        rating = any(c.metric.unit == "rating" for row in table.rows if (c := row.cells[i]))
         panel.set_title(f"{label(column.title)} {label(column.metric)}\n{_basis(basis)}", fontsize=9)
         panel.set_yticks(
             range(count), [_bar_label(row) for row in table.rows] if i % across == 0 else [""] * count, fontsize=8

@@ -25,7 +25,7 @@ _STATUS_HATCHES = dict(zip(STATUSES, ("", "//", "..", "xx", "++"), strict=True))
 
 def load_lengths(entry: Entry) -> tuple[Samples, npt.NDArray[np.int64]]:
     """The samples of an entry and their tokens. Raises EvalkitError where the engine counted none."""
-    samples = load_samples(RunDirectory(entry.run), entry.report.task, list(entry.report.values), entry.report.n)
+    samples = load_samples(RunDirectory(entry.run).task(entry.report.task))
     if samples.tokens is None:
         raise EvalkitError(f"{entry.run} does not tell its completion lengths.", "the engine did not count tokens.")
     return samples, samples.tokens

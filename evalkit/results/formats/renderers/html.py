@@ -2,7 +2,7 @@
 
 from html import escape
 
-from evalkit.results.formats.plain import one_line
+from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Cell, Row, Table
 
 _STYLE = """
@@ -40,19 +40,12 @@ def _row(row: Row) -> str:
     return f'<tr{kind}><th scope="row">{_text(row.label)}</th>{"".join(map(_cell, row.cells))}</tr>'
 
 
-def to_html(table: Table) -> str:
-    """A page with the table, its caption and its notes."""
+def table_html(table: Table) -> str:
+    """The table with its caption and its notes as a fragment of a page."""
     heads = "".join(f'<th scope="col">{_text(c.title)}<small>{_text(c.metric)}</small></th>' for c in table.columns)
     notes = "".join(f"<li>{_text(note)}</li>" for note in table.notes)
     body = "\n".join(map(_row, table.rows))
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Leaderboard</title>
-<style>{_STYLE}</style>
-<div class="scroll"><table>
+    return f"""<div class="scroll"><table>
 <caption>{_text(table.caption)}</caption>
 <thead><tr><th scope="col">Model</th>{heads}</tr></thead>
 <tbody>
@@ -60,5 +53,17 @@ def to_html(table: Table) -> str:
 </tbody>
 </table></div>
 <ul>{notes}</ul>
-</html>
+"""
+
+
+def render(table: Table) -> str:
+    """A page with the table, its caption and its notes."""
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Leaderboard</title>
+<style>{_STYLE}</style>
+{table_html(table)}</html>
 """

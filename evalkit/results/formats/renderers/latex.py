@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from evalkit.results.formats.plain import one_line
+from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Cell, Row, Table
 
 _DASH = "\x00"
@@ -82,7 +82,7 @@ def _stack(lines: Sequence[str], side: str) -> str:
     return rf"\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}" + r" \\[-2pt] ".join(lines) + r"\end{tabular}"
 
 
-def to_latex(table: Table) -> str:
+def render(table: Table) -> str:
     """A `table*`, shrunk where it is wider than the text; n and truncation are in the caption, not in the cells."""
     titles = " & ".join(latex_escape(c.title) for c in table.columns)
     metrics = " & ".join(latex_escape(c.metric) for c in table.columns)

@@ -1,0 +1,92 @@
+"""`evalkit engines`: what there is, one engine's options, and the contract suite."""
+
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.cli.engine_flags import engine_assignments, engine_file
+from evalkit.errors import EvalkitError
+
+
+@click.group(name="engines", invoke_without_command=True, short_help="List, show and check engines.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List the engines that packages register, whether each can run here, and its options.
+
+    \b
+    evalkit engines
+    evalkit engines show vllm
+    evalkit engines check transformers --model ./checkpoint
+    evalkit engines check echo --engine-file examples/echo_engine.py
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from evalkit.engines.registry import engine_class, engine_names, missing_packages, option_fields
+
+    for name in engine_names():
+        try:
+            engine = engine_class(name)
+        except EvalkitError as error:  # of another package: the list is of use without it
+            click.echo(f"{name:<16}cannot be imported")
+            click.echo(f"  {error.message}", err=True)
+            continue
+        missing = missing_packages(engine)
+        state = f"not installed: {engine.install or missing[0]}" if missing else "installed"
+        click.echo(f"{name:<16}{state}")
+        click.echo(f"  options: {', '.join(option_fields(engine.options_class)) or 'none'}")
+
+
+@command.command(name="show", short_help="One engine's options.")
+@click.argument("name")
+@engine_file
+def show(name: str, engine_file: Path | None) -> None:
+    """Print what an engine is and every option that -E takes."""
+    from evalkit.engines.registry import engine_class, missing_packages, option_fields
+
+    engine = engine_class(name, engine_file)
+    click.echo(f"{engine.name}: {inspect.getdoc(engine) or ''}")
+    if missing := missing_packages(engine):
+        click.echo(f"not installed: it needs {', '.join(missing)}; {engine.install}")
+    for field in option_fields(engine.options_class).values():
+        click.echo(f"  -E {field.name}={_kind_name(field.kind)}  {field.help}")
+
+
+def _kind_name(kind: Any) -> str:
+    """How a type is written in help: `INT`, `A|B`, `TEXT`."""
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return "|".join(map(str, arguments))
+    if typing.get_origin(kind) is typing.Annotated:
+        return _kind_name(arguments[0])
+    some = [each for each in arguments if each not in (type(None), Ellipsis)]
+    if some:
+        return _kind_name(some[0])
+    return {"str": "TEXT", "int": "INT", "float": "NUMBER", "bool": "true|false"}.get(
+        getattr(kind, "__name__", ""), "VALUE"
+    )
+
+
+@command.command(name="check", short_help="Run the contract suite on an engine.")
+@click.argument("name")
+@click.option("--model", default="a-model", help="What the engine is opened for: a checkpoint's folder or a hub id.")
+@engine_assignments
+@engine_file
+def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_file: Path | None) -> None:
+    """Run every rule of the engine contract; exit code 1 if one is broken.
+
+    About 30 short completions are generated, and one prompt is longer than the context.
+    """
+    from evalkit.engines import open_engine
+    from evalkit.engines.contract import check_engine, require_passed
+    from evalkit.engines.registry import read_assignments
+
+    options = read_assignments(engine_assignments)
+    checks = []
+    for one in check_engine(lambda: open_engine(name, model, options, file=engine_file)):
+        word = {True: "ok", False: "BROKEN", None: "–"}[one.passed]
+        click.echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
+        checks.append(one)
+    require_passed(name, checks)

@@ -1,0 +1,79 @@
+"""The options of the engines that come with evalkit: what `-E name=value`, the flags and their help are made from."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Interval
+
+from evalkit.engines.base import option
+
+Count = Annotated[int, Gt(0)]
+Seconds = Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """Which checkpoint it is, for engines that read one."""
+
+    revision: str | None = option(None, "The checkpoint's revision on the hub.")
+    trust_remote_code: bool = option(False, "Run code that comes with the checkpoint.")
+    max_model_len: Count | None = option(None, "Tokens of prompt and completion together [default: by checkpoint].")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions(CheckpointOptions):
+    """How a checkpoint is run on this machine."""
+
+    dtype: str = option("auto", "float32, bfloat16 or float16; auto: the checkpoint's [default: auto].")
+    device: str | None = option(None, "cuda, mps or cpu [default: the best there is].")
+    batch_size: Count | None = option(None, "Sequences generated at once [default: by memory].")
+    stop_repetition: bool = option(False, "End completions that fall into an exact loop; counts as truncated.")
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersOptions(LocalOptions):
+    """Options of the transformers engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class VLLMOptions(LocalOptions):
+    """Options of the vllm engine."""
+
+    tensor_parallel: Count = option(1, "GPUs that share one replica [default: 1].")
+    data_parallel: Count | None = option(None, "Replicas [default: as many as the GPUs allow].")
+    gpu_memory_utilization: Annotated[float, Interval(gt=0, le=1)] = option(
+        0.9, "The share of a GPU's memory that is used [default: 0.9]."
+    )
+    quantization: str | None = option(None, "vLLM's name of it, such as fp8 or awq.")
+    lora: str | None = option(None, "The folder of a LoRA adapter on top of the checkpoint.")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIOptions(CheckpointOptions):
+    """Options of the openai engine."""
+
+    base_url: tuple[str, ...] = option((), "The URL of a server, such as http://localhost:8000/v1; repeatable.")
+    served_model: str | None = option(None, "The model's name at the server [default: MODEL].")
+    api: Literal["chat", "completions"] = option(
+        "chat",
+        "chat: the server applies the chat template; completions: it gets the text rendered here [default: chat].",
+    )
+    concurrency: Count | None = option(None, "Requests in flight to each server [default: found while running].")
+    request_timeout: Seconds | None = option(None, "Seconds for one request [default: by what completions take].")
+    patience: Seconds = option(120.0, "Seconds to wait for a silent server [default: 120].")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """Options of the replay engine."""
+
+    recorded: tuple[str, ...] = option((), "A file of recorded completions; repeatable.")
+
+
+OWN_OPTIONS: dict[str, type] = {
+    "transformers": TransformersOptions,
+    "vllm": VLLMOptions,
+    "openai": OpenAIOptions,
+    "replay": ReplayOptions,
+}
+"""Those whose options are flags of `evalkit run` too."""

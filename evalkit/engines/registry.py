@@ -1,0 +1,238 @@
+"""Finds engines by name, through entry points or in a user's file, and makes them with typed options."""
+
+import dataclasses
+import functools
+import importlib.util
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from evalkit.benchmark.registry import did_you_mean
+from evalkit.engines.base import Engine, LoadedModel
+from evalkit.errors import EvalkitError
+
+GROUP = "evalkit.engines"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OptionField:
+    """One option of an engine. `kind` is its type; `repeatable` options take several values."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+
+    @property
+    def repeatable(self) -> bool:
+        return typing.get_origin(self.kind) is tuple
+
+
+def open_engine(
+    name: str | None,
+    model: str | Path | LoadedModel,
+    options: Mapping[str, object] | None = None,
+    *,
+    file: Path | None = None,
+) -> Engine:
+    """The engine of that name for `model`; None is the default one. No weights are loaded yet.
+
+    `options` are those of the engine, by name; text is converted as on the command line (`"8"` to 8). `file` is a
+    Python file that defines the engine. Raises EvalkitError if the engine is unknown or not installed, or an option
+    unknown or wrong.
+
+    >>> open_engine("replay", "model", {"recorded": "completions.jsonl"})  # doctest: +SKIP
+    """
+    loaded = isinstance(model, tuple)
+    engine = engine_class(name or ("transformers" if loaded else default_engine()), file)
+    if loaded and not engine.takes_loaded_models:
+        raise EvalkitError(
+            f"The {engine.name} engine does not take a model that is loaded.", "give a folder or a hub id."
+        )
+    values = make_options(engine, options or {})
+    if missing := missing_packages(engine):
+        raise EvalkitError(
+            f"The {engine.name} engine needs the package {missing[0]}, which is not installed.",
+            f"run `{engine.install or f'pip install {missing[0]}'}`.",
+        )
+    return engine(model if loaded else str(model), values)  # type: ignore[call-arg]  # what a protocol cannot say
+
+
+def default_engine() -> str:
+    """vllm where it is installed and there is a CUDA device, else transformers."""
+    if find_spec("vllm") and find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return "vllm"
+    return "transformers"
+
+
+@functools.cache
+def _entries() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def engine_names() -> list[str]:
+    """The names of the engines that packages register; nothing is imported."""
+    return list(_entries())
+
+
+def engine_class(name: str, file: Path | None = None) -> type[Engine]:
+    """The engine of that name, from `file` where it defines it; no other engine is imported.
+
+    Raises EvalkitError where there is none, where two packages claim the name, or where it cannot be imported.
+    """
+    own = load_engine_file(file) if file else {}
+    if name in own:
+        return own[name]
+    claims = _entries().get(name, [])
+    if len(claims) == 1:
+        return _loaded(claims[0])
+    if claims:
+        packages = " and ".join(_package(entry) for entry in claims)
+        raise EvalkitError(f"Two packages register an engine {name!r}: {packages}.", "uninstall one of them.")
+    known = [*own, *engine_names()]
+    if not engine_names():
+        raise EvalkitError(
+            "No package registers an engine, not even evalkit.",
+            "install evalkit again: `pip install -e .` in its folder.",
+        )
+    raise EvalkitError(
+        f"There is no engine {name!r}.{did_you_mean(name, known)}",
+        f"available: {', '.join(known)}; --engine-file FILE.py plugs in one of your own.",
+    )
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value
+
+
+def _loaded(entry: EntryPoint) -> type[Engine]:
+    try:
+        engine: type[Engine] = entry.load()
+    except Exception as error:  # another package's module raises what it likes on import
+        raise EvalkitError(
+            f"The engine {entry.name} of {_package(entry)} cannot be imported: {type(error).__name__}: {error}.",
+            f"repair or uninstall {_package(entry)}.",
+        ) from error
+    if not _is_engine(engine):
+        raise EvalkitError(
+            f"{entry.value} of {_package(entry)} is not an engine: it lacks a name, options_class or generate.",
+            "docs/adding-an-engine.md has the contract.",
+        )
+    return engine
+
+
+def _is_engine(value: object) -> bool:
+    named = isinstance(value, type) and isinstance(getattr(value, "name", None), str)
+    return named and dataclasses.is_dataclass(getattr(value, "options_class", None)) and hasattr(value, "generate")
+
+
+def load_engine_file(path: Path) -> dict[str, type[Engine]]:
+    """The engines that a Python file defines, by name. Raises EvalkitError if it has none or cannot be run."""
+    module_name = f"evalkit_engine_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise EvalkitError(f"{path} is not a Python file.", "docs/adding-an-engine.md has one to begin with.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file raises what it likes
+        raise EvalkitError(
+            f"The engine file {path} fails when it is run: {type(error).__name__}: {error}.", "repair the file."
+        ) from error
+    classes = [value for value in vars(module).values() if _is_engine(value) and value.__module__ == module_name]
+    if not classes:
+        raise EvalkitError(f"The engine file {path} defines no engine.", "see docs/adding-an-engine.md.")
+    return {engine.name: engine for engine in classes}
+
+
+def missing_packages(engine: type[Engine]) -> list[str]:
+    """The modules that the engine needs and that cannot be found here; nothing is imported."""
+    return [package for package in getattr(engine, "packages", ()) if find_spec(package) is None]
+
+
+def option_fields(options_class: type[Any]) -> dict[str, OptionField]:
+    """The options of an options dataclass, by name."""
+    kinds = typing.get_type_hints(options_class, include_extras=True)
+    return {
+        field.name: OptionField(field.name, kinds[field.name], _default(field), str(field.metadata.get("help", "")))
+        for field in dataclasses.fields(options_class)
+        if field.init
+    }
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def make_options(engine: type[Engine], values: Mapping[str, object]) -> Any:
+    """An instance of the engine's options. Raises EvalkitError on an unknown name or a value of the wrong type."""
+    fields = option_fields(engine.options_class)
+    for name in values:
+        if name not in fields:
+            raise _unknown_option(engine, name, list(fields))
+    return engine.options_class(**{name: _checked(engine, fields[name], value) for name, value in values.items()})
+
+
+def _unknown_option(engine: type[Engine], name: str, own: list[str]) -> EvalkitError:
+    owners = [other for other in engine_names() if other != engine.name and name in _options_of(other)]
+    if owners:
+        hint = f"it is an option of --engine {' or '.join(owners)}."
+    else:
+        hint = f"its options are {', '.join(own)}: `evalkit engines show {engine.name}`." if own else "it has none."
+    guess = "" if owners else did_you_mean(name, own)
+    return EvalkitError(f"The {engine.name} engine has no option {name!r}.{guess}", hint)
+
+
+def _options_of(name: str) -> Iterable[str]:
+    try:
+        return option_fields(engine_class(name).options_class)
+    except EvalkitError:  # another package's engine that is broken: it has nothing to say here
+        return ()
+
+
+def _checked(engine: type[Engine], field: OptionField, value: object) -> Any:
+    """The value as its option's type. Text is converted; one value is enough where several may be given."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if field.repeatable and not isinstance(value, (tuple, list)):
+        value = (value,)
+    if value in ("", "none", "None") and _takes_none(field.kind):
+        value = None
+    try:
+        return TypeAdapter(field.kind).validate_python(value)
+    except ValidationError as error:
+        raise EvalkitError(
+            f"The option {field.name}={value!r} of {engine.name} is wrong: {error.errors()[0]['msg']}.",
+            f"{field.help} See `evalkit engines show {engine.name}`.".lstrip(),
+        ) from error
+
+
+def _takes_none(kind: Any) -> bool:
+    return isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+
+
+def read_assignments(texts: Iterable[str]) -> dict[str, object]:
+    """Options from `NAME=VALUE` texts; what is given several times becomes a tuple. Raises EvalkitError without `=`."""
+    found: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise EvalkitError(f"The engine option {text!r} has no value.", "write it as -E NAME=VALUE.")
+        earlier = found.get(name)
+        found[name] = value if earlier is None else (*(earlier if isinstance(earlier, tuple) else (earlier,)), value)
+    return found

@@ -1,0 +1,189 @@
+"""Every metric's kind, in one table: how it is computed, its unit, where it is shown, whether it may be compared.
+
+A metric of a task's own is of the kind `OWN` unless it is named here. Which metrics are headlines of the leaderboard
+the task says itself (`Task.headlines`).
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from evalkit.benchmark.task import Task
+from evalkit.results.samples import Samples
+from evalkit.stats import Estimate, avg_at_n, cons_curve, equivalence_classes, finished_score, pass_curve
+from evalkit.types import Interval, Metric, Unit
+
+
+class GradedSamples:
+    """What metrics are computed from: the samples of one task of a run, and the task, which knows equal answers."""
+
+    def __init__(self, task: Task, samples: Samples) -> None:
+        self.task = task
+        self.samples = samples
+
+    @property
+    def n(self) -> int:
+        """The completions per problem."""
+        return int(self.samples.values.shape[1])
+
+    @property
+    def ks(self) -> list[int]:
+        """The k > 1 at which curves are reported."""
+        return powers_of_two(self.n)[1:]
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.float64]:
+        """1 where a sample is correct, by problem and sample index."""
+        return np.array([[status == "correct" for status in row] for row in self.samples.statuses], dtype=np.float64)
+
+    @cached_property
+    def answer_classes(self) -> list[list[Hashable | None]]:
+        """Each answer's equivalence class; what was graded correct is one class, since it equals the right answer."""
+        same = lru_cache(maxsize=65536)(self.task.same_answer)
+        by_problem: list[list[Hashable | None]] = []
+        for answers, statuses in zip(self.samples.answers, self.samples.statuses, strict=True):
+            others = [None if s == "correct" else a for a, s in zip(answers, statuses, strict=True)]
+            classes = equivalence_classes(others, same)
+            by_problem.append(["correct" if s == "correct" else c for s, c in zip(statuses, classes, strict=True)])
+        return by_problem
+
+
+def _pass_at_1(graded: GradedSamples) -> Iterable[Metric]:
+    note = f"mean over n = {graded.n} completions per problem"
+    yield percent_metric("pass@1", avg_at_n(graded.samples.values), note)
+
+
+def _finished(graded: GradedSamples) -> Iterable[Metric]:
+    share, count = finished_score(graded.samples.values, ~graded.samples.truncated)
+    if count:
+        yield Metric("finished", 100 * share, count, "%", note="of the completions that were not cut")
+
+
+def _pass_at_k(graded: GradedSamples) -> Iterable[Metric]:
+    for k, estimate in zip(graded.ks, pass_curve(graded.samples.values, graded.ks), strict=True):
+        yield percent_metric(f"pass@{k}", estimate)
+
+
+def _cons_at_k(graded: GradedSamples) -> Iterable[Metric]:
+    if graded.ks:
+        for k, estimate in zip(graded.ks, cons_curve(graded.answer_classes, graded.correct, graded.ks), strict=True):
+            yield percent_metric(f"cons@{k}", estimate)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricKind:
+    """What is known of all metrics whose whole name `pattern` matches.
+
+    `comparable`: a published figure of that name means the same. `curve`: one of several k, drawn against k.
+    `ranked`: more is better, so that a column has a best figure. `compute` makes them from a run's samples, None where
+    only a task does.
+    """
+
+    pattern: str
+    unit: Unit
+    comparable: bool = False
+    curve: bool = False
+    ranked: bool = False
+    compute: Callable[[GradedSamples], Iterable[Metric]] | None = None
+
+
+OWN = MetricKind(r".*", "count")
+KINDS = (
+    MetricKind(r"pass@1", "%", comparable=True, curve=True, ranked=True, compute=_pass_at_1),
+    MetricKind(r"finished", "%", compute=_finished),
+    MetricKind(r"pass@\d+", "%", comparable=True, curve=True, ranked=True, compute=_pass_at_k),
+    MetricKind(r"cons@\d+", "%", comparable=True, curve=True, ranked=True, compute=_cons_at_k),
+    MetricKind(r"rating", "rating", comparable=True, ranked=True),
+    MetricKind(r"percentile", "%", comparable=True, ranked=True),
+    OWN,
+)
+DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "tokens": 0, "seconds": 1}
+UNIT_NAMES: dict[Unit, str] = {"%": "percent", "rating": "rating", "count": "count", "tokens": "tokens", "seconds": "s"}
+
+
+def standard_metrics(task: Task, samples: Samples) -> list[Metric]:
+    """The metrics that every task has, in the order of `KINDS`."""
+    graded = GradedSamples(task, samples)
+    return [metric for kind in KINDS if kind.compute is not None for metric in kind.compute(graded)]
+
+
+def powers_of_two(n: int) -> list[int]:
+    """1, 2, 4, ... and n itself: the k at which pass@k and cons@k are reported.
+
+    >>> powers_of_two(6)
+    [1, 2, 4, 6]
+    """
+    return sorted({*(1 << i for i in range(n.bit_length()) if 1 << i <= n), n})
+
+
+def kind_of(name: str) -> MetricKind:
+    """The kind of the metric of that name.
+
+    >>> kind_of("cons@64").curve, kind_of("verdict no code").comparable
+    (True, False)
+    """
+    return next(kind for kind in KINDS if re.fullmatch(kind.pattern, name))
+
+
+def unit_of(name: str) -> Unit:
+    """The unit of a figure that tells none, such as a published one."""
+    return kind_of(name).unit if kind_of(name) is not OWN else "%"
+
+
+def curve_names(prefix: str, names: Sequence[str]) -> list[str]:
+    """The metrics `prefix@k` among `names`, by k."""
+    found = [name for name in names if kind_of(name).curve and name.partition("@")[0] == prefix]
+    return sorted(found, key=lambda name: int(name.partition("@")[2]))
+
+
+def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
+    """An estimate in [0, 1] as a metric in percent. One problem has no standard error over problems."""
+
+    def scaled(pair: tuple[float, float]) -> Interval:
+        return Interval(100 * pair[0], 100 * pair[1])
+
+    return Metric(
+        name,
+        100 * estimate.value,
+        estimate.problems * estimate.samples,
+        "%",
+        stderr_run=100 * estimate.stderr_run,
+        interval_run=scaled(estimate.interval_run),
+        stderr_problems=100 * estimate.stderr_problems if isfinite(estimate.stderr_problems) else None,
+        interval_problems=scaled(estimate.interval_problems),
+        note=note,
+    )
+
+
+def figure_text(value: float, unit: Unit) -> str:
+    """A value as it is printed: `83.9`, `1189`, with a minus sign and never `−0.0`."""
+    text = f"{value:.{DECIMALS[unit]}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def interval_text(value: float, interval: Interval | tuple[float, float], unit: Unit) -> str:
+    """The half-widths of a 95% interval around `value`: `±1.6`, or `+0.4 −1.9` where the sides differ."""
+    up, down = (figure_text(side, unit) for side in (interval[1] - value, value - interval[0]))
+    wide = max(float(up), float(down))
+    alike = wide - min(float(up), float(down)) <= 0.2 * wide
+    inside = unit != "%" or (value + wide <= 100 and value - wide >= 0)
+    return f"±{figure_text(wide, unit)}" if alike and inside else f"+{up} −{down}"
+
+
+def error_bars(metric: Metric) -> list[str]:
+    """The 95% half-widths of a metric that has them: run to run, then over problems."""
+    intervals = (metric.interval_run, metric.interval_problems)
+    return [interval_text(metric.value, interval, metric.unit) for interval in intervals if interval is not None]
+
+
+def with_error_bars(metric: Metric | None) -> str:
+    """`28.9 ±4.1 / ±16.0`: the value with its 95% half-widths, run to run and over problems; `–` without a metric."""
+    if metric is None:
+        return "–"
+    bars = error_bars(metric)
+    return figure_text(metric.value, metric.unit) + (f" {' / '.join(bars)}" if bars else "")

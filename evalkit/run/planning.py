@@ -1,0 +1,145 @@
+"""From names, classes or instances of tasks to plans: which problems, sampled how often and how."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_task, option_fields, resolve_task
+from evalkit.benchmark.task import Task, fingerprint_targets
+from evalkit.errors import EvalkitError
+from evalkit.run.queue import TaskPlan
+from evalkit.types import Problem
+
+Tasks = str | type[Task] | Task | Sequence[str | type[Task] | Task]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTask:
+    """A task of a run, and what makes it again in another process.
+
+    `local`: it is defined where no other process can import it (a notebook), so this process grades it.
+    """
+
+    task: Task
+    spec: TaskSpec
+    local: bool = False
+
+
+def choose_tasks(
+    tasks: Tasks,
+    task_file: str | None = None,
+    options: Sequence[str] = (),
+    protocol_options: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[ChosenTask]:
+    """The tasks that are meant, each with the options for it (`NAME=VALUE` or `TASK.NAME=VALUE`).
+
+    `protocol_options` are those of a protocol by task name; options given for a task replace them.
+    Raises EvalkitError on unknown names and options, and where nothing is named.
+    """
+    given: list[str | type[Task] | Task] = []
+    for one in [tasks] if isinstance(tasks, str | type | Task) else tasks:
+        given += [part.strip() for part in one.split(",") if part.strip()] if isinstance(one, str) else [one]
+    if not given:
+        raise EvalkitError("No task was named.", "`evalkit tasks` lists them.")
+    used: set[str] = set()
+    chosen: dict[str, ChosenTask] = {}
+    for one in given:
+        if isinstance(one, Task):
+            found = _of_instance(one)
+        else:
+            found = _of_class(one, task_file, options, protocol_options or {}, used)
+        chosen.setdefault(found.task.name, found)
+    if unused := [option for option in options if option not in used]:
+        raise EvalkitError(f"No task of this run has the option {unused[0]!r}.", "see `evalkit tasks show NAME`.")
+    return list(chosen.values())
+
+
+def _of_class(
+    name: str | type[Task],
+    task_file: str | None,
+    options: Sequence[str],
+    protocol_options: Mapping[str, Mapping[str, str]],
+    used: set[str],
+) -> ChosenTask:
+    if isinstance(name, str):
+        task_class = resolve_task(name, Path(task_file) if task_file else None)
+        file = None if installed_task(task_class.name) is task_class else task_file
+    else:
+        task_class, file = name, _where(name)
+    values = dict(protocol_options.get(task_class.name, {}))
+    for option in options:
+        target, equals, value = option.partition("=")
+        if not equals:
+            raise EvalkitError(f"The task option {option!r} has no value.", "write it as -T NAME=VALUE.")
+        task_name, dot, key = target.rpartition(".")
+        if (dot and _names(task_name, task_class)) or (not dot and key in option_fields(task_class)):
+            values[key] = value
+            used.add(option)
+    spec = TaskSpec(task_class.name, file, values)
+    return ChosenTask(spec.create_from(task_class), spec, local=_is_local(task_class))
+
+
+def _names(name: str, task_class: type[Task]) -> bool:
+    try:
+        return find_task_class(name, {task_class.name: task_class}) is task_class
+    except EvalkitError:
+        return False
+
+
+def _of_instance(task: Task) -> ChosenTask:
+    """A Task object as it is: its options are the fields that differ from their defaults."""
+    values: dict[str, str] = {}
+    if dataclasses.is_dataclass(task):
+        for field in dataclasses.fields(task):
+            if field.name in option_fields(type(task)) and getattr(task, field.name) != field.default:
+                values[field.name] = str(getattr(task, field.name))
+    return ChosenTask(copy.copy(task), TaskSpec(task.name, _where(type(task)), values), local=_is_local(type(task)))
+
+
+def _where(task_class: type[Task]) -> str | None:
+    """What finds the class again: None for an installed task, else `module:Class`."""
+    if installed_task(task_class.name) is task_class:
+        return None
+    return f"{task_class.__module__}:{task_class.__qualname__}"
+
+
+def _is_local(task_class: type[Task]) -> bool:
+    return task_class.__module__ == "__main__" or "<locals>" in task_class.__qualname__
+
+
+def plan_task(
+    chosen: ChosenTask, protocol: Protocol, source: DataSource, seed: int, n: int | None, limit: int | None
+) -> TaskPlan:
+    """Load one task's problems and check that they are the benchmark's. Raises EvalkitError where they are not."""
+    task = chosen.task
+    task.prompt = protocol.prompts.get(task.kind, task.prompt)
+    before = len(source.loaded)
+    problems = task.load(source)
+    if not source.allow_changed:
+        _check_problems(task.name, problems, task.rows, task.targets_sha256)
+    if len({p.id for p in problems}) < len(problems):
+        raise EvalkitError(f"The task {task.name} has problems with equal ids.", "each problem needs an id of its own.")
+    planned = problems[:limit] if limit is not None else problems
+    if not planned:
+        raise EvalkitError(f"The task {task.name} has no problems.", "get the whole data set, or raise --limit.")
+    return TaskPlan(
+        task,
+        planned,
+        protocol.sampling(task, seed, n),
+        chosen.spec,
+        source.loaded[before:],
+        len(problems),
+        chosen.local,
+    )
+
+
+def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, targets_sha256: str | None) -> None:
+    hint = "get the data set again, or pass --allow-changed-data to evaluate on a set of your own."
+    if rows is not None and len(problems) != rows:
+        raise EvalkitError(f"{name} has {len(problems)} problems here, but the benchmark has {rows}.", hint)
+    if targets_sha256 is not None and fingerprint_targets(problems) != targets_sha256:
+        raise EvalkitError(f"The right answers of {name} are not those of the benchmark.", hint)

@@ -1,0 +1,270 @@
+"""Engines as plug-ins: found by name, given typed options, held to the contract."""
+
+import importlib.util
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import REPOSITORY, evalkit, records, told, write_recorded
+
+from evalkit.engines import Engine, open_engine
+from evalkit.engines.contract import GREEDY, LIMITED, PREFIXED, REQUESTS, check_engine
+from evalkit.engines.options import OWN_OPTIONS, VLLMOptions
+from evalkit.engines.registry import engine_class, option_fields, read_assignments
+from evalkit.engines.vllm.engine import VLLMEngine
+from evalkit.errors import EvalkitError
+from evalkit.types import Completion, Request
+
+ECHO = REPOSITORY / "examples" / "echo_engine.py"
+
+
+@pytest.fixture(scope="module")
+def echo() -> type[Any]:
+    spec = importlib.util.spec_from_file_location("echo_engine_under_test", ECHO)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found: type[Any] = module.EchoEngine
+    return found
+
+
+def package(folder: Path, name: str, **engines: str) -> str:
+    """A folder for PYTHONPATH with an installed package that registers engines."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{engine} = {target}" for engine, target in engines.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[evalkit.engines]", *lines]) + "\n")
+    return str(folder)
+
+
+def test_an_engine_in_one_file_passes_and_evaluates(tmp_path: Path) -> None:
+    checked = evalkit("engines", "check", "echo", "--engine-file", ECHO)
+    assert "BROKEN" not in checked.stdout
+    assert checked.stdout.count("\nok ") > 20
+    evalkit(
+        *("run", "any-model", "-t", "arithmetic", "--limit", 3, "-n", 2, "--engine", "echo", "--engine-file", ECHO),
+        *("-E", "words=5", "-o", tmp_path / "run"),
+    )
+    completions = records(tmp_path / "run" / "arithmetic" / "completions.jsonl")
+    assert len(completions) == 6
+    assert {len(each["text"].split()) for each in completions} == {5}
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["identity"]["engine"] == {"engine": "echo", "model": "any-model", "words": 5}
+
+
+def test_the_page_shows_the_file_that_passes() -> None:
+    page = (REPOSITORY / "docs" / "adding-an-engine.md").read_text()
+    assert textwrap.indent(ECHO.read_text(), "    ") in page
+
+
+def test_a_broken_engine_of_another_package_harms_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "broken_engine.py").write_text("import a_module_that_does_not_exist")
+    path = package(tmp_path / "site", "broken-package", broken="broken_engine:Engine", lost="no_module:Engine")
+    recorded = write_recorded(tmp_path / "recorded.jsonl", {"0": ["\\boxed{1}"]})
+    run = ("run", "o/m", "-t", "arithmetic", "--limit", 1, "-n", 1, "-o", tmp_path / "run")
+    evalkit(*run, "--engine", "replay", "--recorded", recorded, code=1, PYTHONPATH=path)  # that id is not recorded
+    listed = evalkit("engines", PYTHONPATH=path)
+    assert "broken          cannot be imported" in listed.stdout
+    assert "replay          installed" in listed.stdout
+    error = told(evalkit(*run, "--engine", "broken", code=2, PYTHONPATH=path))
+    assert "The engine broken of broken-package cannot be imported: ModuleNotFoundError" in error
+    hint = evalkit(*run, "--engine", "replay", "-E", "words=3", code=2, PYTHONPATH=path)
+    assert "has no option 'words'" in told(hint)
+
+
+def test_two_packages_that_claim_a_name_are_told(tmp_path: Path) -> None:
+    path = package(tmp_path, "other-package", replay="x:Engine")
+    error = told(evalkit("engines", "show", "replay", code=2, PYTHONPATH=path))
+    assert error == "Two packages register an engine 'replay': evalkit and other-package."
+
+
+@pytest.mark.parametrize("name", OWN_OPTIONS)
+def test_our_engines_describe_their_options(name: str) -> None:
+    engine = engine_class(name)
+    assert engine.options_class is OWN_OPTIONS[name]
+    fields = option_fields(engine.options_class)
+    assert all(field.help.endswith(".") for field in fields.values())
+    shown = evalkit("engines", "show", name).stdout
+    flags = evalkit("run", "--help").stdout
+    for field in fields:
+        assert f"-E {field}=" in shown
+        assert f"--{field.replace('_', '-')}" in flags
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dtpye": "float32"}, r"The transformers engine has no option 'dtpye'\. Did you mean dtype\?"),
+        ({"tensor_parallel": 2}, "The transformers engine has no option 'tensor_parallel'."),
+        ({"batch_size": 0}, "The option batch_size=0 of transformers is wrong: Input should be greater than 0."),
+        ({"batch_size": "many"}, "The option batch_size='many' of transformers is wrong"),
+        ({"trust_remote_code": "perhaps"}, "The option trust_remote_code='perhaps' of transformers is wrong"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], sentence: str, tiny_checkpoint: Path) -> None:
+    with pytest.raises(EvalkitError, match=sentence):
+        open_engine("transformers", str(tiny_checkpoint), options)
+
+
+def test_options_are_converted_as_on_the_command_line(tiny_checkpoint: Path) -> None:
+    given = read_assignments(["batch-size=8", "device=none", "trust_remote_code=true", "dtype=float32"])
+    engine: Any = open_engine("transformers", str(tiny_checkpoint), given)
+    assert (engine.options.batch_size, engine.options.device, engine.options.trust_remote_code) == (8, None, True)
+    server: Any = open_engine("openai", "m", read_assignments(["base_url=http://a:1", "base_url=http://b:1"]))
+    assert server.options.base_url == ("http://a:1", "http://b:1")
+    with pytest.raises(EvalkitError, match="'batch_size' has no value"):
+        read_assignments(["batch_size"])
+
+
+def test_an_option_of_another_engine_is_pointed_to(tmp_path: Path) -> None:
+    done = evalkit("run", "o/m", "-t", "arithmetic", "--engine", "replay", "--lora", "x", "-o", tmp_path, code=2)
+    assert told(done) == "The replay engine has no option 'lora'."
+    assert "hint: it is an option of --engine vllm." in done.stderr
+
+
+def test_gpus_are_those_of_all_replicas(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    assert VLLMEngine(str(tiny_checkpoint), VLLMOptions(tensor_parallel=2)).gpus == 4
+    assert VLLMEngine(str(tiny_checkpoint), VLLMOptions(data_parallel=1)).gpus == 1
+    with pytest.raises(EvalkitError, match="3 replicas of 2 GPUs need more than the 5 GPUs"):
+        VLLMEngine(str(tiny_checkpoint), VLLMOptions(tensor_parallel=2, data_parallel=3))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert VLLMEngine(str(tiny_checkpoint), VLLMOptions()).gpus == 0
+
+
+def test_gpu_hours_are_told_for_any_engine_that_has_gpus(tmp_path: Path) -> None:
+    file = tmp_path / "two_gpus.py"
+    file.write_text(ECHO.read_text() + "    gpus = 2\n")
+    evalkit(
+        *("run", "m", "-t", "arithmetic", "--limit", 2, "-n", 1, "--engine", "echo", "--engine-file", file),
+        *("-o", tmp_path / "run"),
+    )
+    (line,) = records(tmp_path / "run" / "throughput.jsonl")
+    assert line["gpu_hours"] > 0
+
+
+def test_recorded_completions_keep_the_contract(tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded.jsonl"
+    lines = [
+        {"problem_id": r.problem_id, "sample_index": r.sample_index, "text": f"{r.problem_id} {r.sample_index}"}
+        for r in REQUESTS
+    ]
+    lines.append({"problem_id": "lazy-0", "text": "0"})
+    recorded.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = evalkit("engines", "check", "replay", "-E", f"recorded={recorded}")
+    assert "BROKEN" not in done.stdout
+
+
+Change = Callable[[Iterator[Completion]], Iterator[Completion]]
+
+
+def twice(completions: Iterator[Completion]) -> Iterator[Completion]:
+    for completion in completions:
+        yield completion
+        yield completion
+
+
+def but_one(completions: Iterator[Completion]) -> Iterator[Completion]:
+    return (c for c in completions if c.problem_id != GREEDY[1].problem_id)
+
+
+def longer(completions: Iterator[Completion]) -> Iterator[Completion]:
+    for c in completions:
+        limited = c.problem_id == LIMITED[1].problem_id
+        yield replace(c, completion_tokens=99) if limited else c
+
+
+def called_stop(completions: Iterator[Completion]) -> Iterator[Completion]:
+    return (replace(c, finish_reason="stop") for c in completions)
+
+
+def unexplained(completions: Iterator[Completion]) -> Iterator[Completion]:
+    for c in completions:
+        yield replace(c, finish_reason="error") if c.problem_id == PREFIXED.problem_id else c
+
+
+def negative(completions: Iterator[Completion]) -> Iterator[Completion]:
+    return (replace(c, seconds=-1.0) for c in completions)
+
+
+def all_alike(completions: Iterator[Completion]) -> Iterator[Completion]:
+    return (replace(c, text="the same") for c in completions)
+
+
+def eager(completions: Iterator[Completion]) -> Iterator[Completion]:
+    return iter(list(completions))
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (twice, "every request is answered exactly once"),
+        (but_one, "every request is answered exactly once"),
+        (longer, "max_tokens is kept to the token"),
+        (called_stop, 'a completion cut at max_tokens has finish_reason "length"'),
+        (unexplained, "requests are served without error"),
+        (unexplained, "an error, and nothing else, says what went wrong"),
+        (negative, "counts and seconds are not negative"),
+        (all_alike, "samples of one problem differ"),
+        (eager, "requests are drawn when there is room for them"),
+    ],
+)
+def test_the_suite_finds_engines_that_spoil_completions(echo: type[Any], change: Change, rule: str) -> None:
+    class Spoilt(echo):  # type: ignore[misc]
+        def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+            return change(super().generate(requests))
+
+    assert rule in broken(Spoilt, echo)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "rule"),
+    [
+        ("identity", lambda self: {"id": id(self)}, "identity is JSON and the same each time"),
+        ("identity", lambda self: {"path": Path()}, "identity is JSON and the same each time"),
+        ("environment", lambda self: {"path": Path()}, "environment is JSON"),
+        ("context_length", lambda self: "long", "context_length is a number of tokens or None"),
+        ("context_length", lambda self: 4096, "a prompt longer than the context is an error completion"),
+        ("gpus", None, "gpus is a count"),
+        ("name", "", "it has a name"),
+        ("options_class", dict, "its options are a frozen dataclass"),
+        ("close", lambda self: 1 / 0, "close may be called twice"),
+        ("generate", lambda self, requests: 1 / 0, "generating raises nothing"),
+        ("reserve", lambda self, tokens: self.__dict__.update(model=tokens), "identity is the same after generating"),
+    ],
+)
+def test_the_suite_finds_engines_that_break_a_member(echo: type[Any], member: str, value: Any, rule: str) -> None:
+    assert rule in broken(type("Broken", (echo,), {member: value}), echo)
+
+
+def test_the_suite_finds_samples_that_depend_on_what_was_before(echo: type[Any]) -> None:
+    class Careless(echo):  # type: ignore[misc]
+        made = 0
+
+        def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+            for completion in super().generate(requests):
+                self.made += 1
+                yield replace(completion, text=f"{completion.text} {self.made}")
+
+    found = broken(Careless, echo)
+    assert "a sample is the same again, in another order and batch" in found
+    assert "greedy completions are the same again, in another order" in found
+
+
+def broken(engine: type[Any], echo: type[Any]) -> list[str]:
+    """The rules that an engine breaks, given that the one it is made from breaks none."""
+
+    def make(made: type[Any]) -> Callable[[], Engine]:
+        return lambda: made("model", echo.options_class())
+
+    assert [check for check in check_engine(make(echo)) if check.passed is False] == []
+    return [check.rule for check in check_engine(make(engine)) if check.passed is False]
