@@ -51,7 +51,7 @@ def split_thinking(text: str) -> Thinking:
 
 
 def opened_by(prompt: str) -> str:
-    """The opening tag, with the white space after it, in which a prompt ends: `<think>\\n`; "" where it ends in none."""
+    """The opening tag that ends a prompt, with the white space after it: `<think>\\n`; "" where there is none."""
     found = _OPENED.search(prompt, max(0, len(prompt) - 100))
     return found[0] if found else ""
 

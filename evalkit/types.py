@@ -10,7 +10,7 @@ from evalkit.errors import EvalkitError
 
 Status = Literal["correct", "wrong", "no_answer", "truncated", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-FinishReason = Literal["stop", "length", "repetition", "error"]
+FinishReason = Literal["stop", "length", "repetition", "error", "unknown"]
 Unit = Literal["%", "rating", "count", "tokens", "seconds"]
 Fact = str | int | float | bool | None
 
@@ -102,9 +102,10 @@ class Completion:
 
     `prefix` is the part of the response that stood in the prompt already (such as `<think>\\n`, whether the
     chat template or the protocol put it there), so `prefix + text` is the response. `prompt_tokens` and
-    `completion_tokens` count tokens, the end-of-sequence token included, and are None where the engine does not tell;
-    `seconds` is wall-clock time from the
-    request's start to its end. With finish_reason "error", `error` says what went wrong and `text` may be cut.
+    `completion_tokens` count tokens, the end-of-sequence token included, `seconds` is wall-clock time from the
+    request's start to its end; they are None where the engine, or an imported log, does not tell. finish_reason
+    "unknown" is of a log that does not tell why the text ended. With finish_reason "error", `error` says what went
+    wrong and `text` may be cut.
     """
 
     task: str
@@ -114,7 +115,7 @@ class Completion:
     finish_reason: FinishReason
     prompt_tokens: int | None
     completion_tokens: int | None
-    seconds: float
+    seconds: float | None
     prefix: str = ""
     error: str | None = None
 

@@ -13,6 +13,7 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "import",
     "samples",
     "verify",
     "leaderboard",
@@ -28,17 +29,21 @@ COMMANDS = (
 )
 
 
+def _module(name: str) -> str:
+    """The module of a command: `import` is no name that Python can import."""
+    return f"evalkit.cli.{'import_log' if name == 'import' else name.replace('-', '_')}"
+
+
 class _Commands(click.Group):
     """Imports a command when it is asked for; commands of other packages come by the group `evalkit.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(f"evalkit.cli.{name}")]
+        ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(_module(name))]
         return ours + sorted(entry.name for entry in entry_points(group="evalkit.commands"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        module = name.replace("-", "_")
-        if module in COMMANDS and importlib.util.find_spec(f"evalkit.cli.{module}"):
-            command: click.Command = importlib.import_module(f"evalkit.cli.{module}").command
+        if name.replace("-", "_") in COMMANDS and importlib.util.find_spec(_module(name)):
+            command: click.Command = importlib.import_module(_module(name)).command
             return command
         for entry in entry_points(group="evalkit.commands", name=name):
             plugged: click.Command = entry.load()

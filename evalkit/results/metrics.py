@@ -59,6 +59,8 @@ def _pass_at_1(graded: GradedSamples) -> Iterable[Metric]:
 
 
 def _finished(graded: GradedSamples) -> Iterable[Metric]:
+    if graded.samples.truncated is None:
+        return
     share, count = finished_score(graded.samples.values, ~graded.samples.truncated)
     if count:
         yield Metric("finished", 100 * share, count, "%", note="of the completions that were not cut")

@@ -36,9 +36,9 @@ class Report:
     """The figures of one task of one run.
 
     `n` completions were drawn for each of `problems`; `statuses` add up to `samples`. `truncation_rate` in [0, 1] is
-    the share that was cut at the limit, whatever it scored. `tokens` is None where the engine did not count them.
-    `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table.
+    the share that was cut at the limit, whatever it scored; None where an imported log does not tell. `tokens` is None
+    where the engine did not count them. `values` holds each problem's scores in the order of the sample index.
+    `headlines` names the metrics that stand for the task in a table.
     """
 
     schema: int
@@ -48,12 +48,12 @@ class Report:
     title: str
     task_version: int
     protocol: str
-    max_tokens: int
+    max_tokens: int | None
     n: int
     problems: int
     samples: int
     statuses: dict[str, int]
-    truncation_rate: float
+    truncation_rate: float | None
     tokens: TokenSummary | None
     metrics: list[Metric]
     values: dict[str, list[float]]
@@ -91,7 +91,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         problems=len(record.problem_ids),
         samples=len(values),
         statuses={status: counts[status] for status in STATUSES},
-        truncation_rate=int(samples.truncated.sum()) / len(values),
+        truncation_rate=None if samples.truncated is None else int(samples.truncated.sum()) / len(values),
         tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
         metrics=metrics,
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),

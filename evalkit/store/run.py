@@ -5,6 +5,7 @@ results/<model>/<run-id>/
   <task>/completions.jsonl   append only, raw and whole
   <task>/scores.jsonl        append only within a scoring pass
   <task>/report.json         derived
+  <task>/peer_scores.jsonl   of an imported run: the verdicts of the harness that made the log
 """
 
 import hashlib
@@ -40,8 +41,9 @@ class TaskRecord:
     """One task's entry in run.json.
 
     `spec` makes the task again (name, file, options). `identity` has to be equal for a resume: version, options,
-    prompt, sampling, data. `n` completions per problem of `problem_ids`; the set has `problems_available` problems,
-    None where that was not recorded. `content` is the entry as it stands in the file.
+    prompt, sampling, data. `max_tokens` is None where an imported log does not tell it. `n` completions per problem of
+    `problem_ids`; the set has `problems_available` problems, None where that was not recorded. `content` is the entry
+    as it stands in the file.
     """
 
     name: str
@@ -49,7 +51,7 @@ class TaskRecord:
     spec: Mapping[str, Any]
     version: int
     n: int
-    max_tokens: int
+    max_tokens: int | None
     problem_ids: tuple[str, ...]
     problems_available: int | None
     data: tuple[DataRecord, ...]
@@ -137,6 +139,11 @@ class TaskFiles:
     def rescoring_path(self) -> Path:
         """A scoring pass under way; it takes the place of `scores_path` when it is whole."""
         return self.folder / "scores.new.jsonl"
+
+    @property
+    def peer_scores_path(self) -> Path:
+        """Of an imported task: what the harness that made the log said of each sample."""
+        return self.folder / "peer_scores.jsonl"
 
     @property
     def report_path(self) -> Path:
@@ -269,7 +276,7 @@ class _Spec(TypedDict):
 
 
 class _Limit(TypedDict):
-    max_tokens: int
+    max_tokens: int | None
 
 
 class _Data(TypedDict):
