@@ -17,6 +17,7 @@ from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.results.metrics import standard_metrics
+from evalkit.results.peer import peer_metric
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.stats import TokenSummary, token_summary
@@ -76,6 +77,9 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     metrics = standard_metrics(task, samples)
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
+    if run.files.peer_scores_path.exists():
+        told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
+        metrics += [told] if told is not None else []
     counts = Counter(chain.from_iterable(samples.statuses))
     values = samples.values.ravel()
     return Report(
