@@ -10,10 +10,12 @@ from evalkit.types import Completion, Interval, Message, Metric, Problem, Reques
 if TYPE_CHECKING:
     from evalkit.benchmark.data import DataSource
     from evalkit.benchmark.protocols import Protocol
+    from evalkit.results.exports import export_run
     from evalkit.results.frames import leaderboard, load_results
     from evalkit.results.report import Report
     from evalkit.results.runs import Run, load_runs
     from evalkit.run.evaluate import evaluate
+    from evalkit.run.importing import import_run
     from evalkit.run.rescore import rescore
 
 __version__ = "0.1.0"
@@ -38,6 +40,8 @@ __all__ = [
     "Task",
     "__version__",
     "evaluate",
+    "export_run",
+    "import_run",
     "leaderboard",
     "load_results",
     "load_runs",
@@ -50,6 +54,8 @@ _IMPORTED_WHEN_USED = {
     "Report": "evalkit.results.report",
     "Run": "evalkit.results.runs",
     "evaluate": "evalkit.run.evaluate",
+    "export_run": "evalkit.results.exports",
+    "import_run": "evalkit.run.importing",
     "leaderboard": "evalkit.results.frames",
     "load_results": "evalkit.results.frames",
     "load_runs": "evalkit.results.runs",

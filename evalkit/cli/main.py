@@ -14,6 +14,7 @@ COMMANDS = (
     "run",
     "score",
     "import",
+    "export",
     "samples",
     "verify",
     "leaderboard",

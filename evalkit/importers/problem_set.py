@@ -31,7 +31,11 @@ class ProblemSet(Task):
 
     def __post_init__(self) -> None:
         own: Any = self  # the names of a class, here of one set
-        own.name, own.title, own.kind = self.label, f"{self.label.removesuffix('_imported')} (imported)", _GRADED[self.of_kind]
+        own.name, own.title, own.kind = (
+            self.label,
+            f"{self.label.removesuffix('_imported')} (imported)",
+            _GRADED[self.of_kind],
+        )
         own.dataset = DatasetSpec(
             hub_id=f"imported/{self.label}",
             revision="",

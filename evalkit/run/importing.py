@@ -358,22 +358,10 @@ def _write(
         data = _own_data(spec, folder)
         problem_ids = list(writer.indices)
     imported.graded = not (known is None and spec.options.get("of_kind") == "none")
-    sampling = {"max_tokens": None, **facts.sampling}
-    if protocol is not None:
-        names = ("temperature", "top_p", "top_k", "max_tokens")
-        sampling = {key: getattr(protocol, key) for key in names}
     entry = {
         "title": title,
         "spec": asdict(spec),
-        "identity": {
-            "version": version,
-            "options": dict(spec.options),
-            "task_file_sha256": None,
-            "prompt": protocol.prompts.get(known.task.kind, known.task.prompt) if protocol and known else None,
-            "sampling": sampling,
-            "data": data,
-            "data_unchecked": False,
-        },
+        "identity": _task_identity(spec, version, data, facts, known, protocol),
         "sampling": {"n": imported.n},
         "data_folder": str(data_folder.resolve()) if data_folder is not None else None,
         "problem_ids": problem_ids,
@@ -387,6 +375,29 @@ def _write(
         },
     }
     return imported, entry
+
+
+def _task_identity(
+    spec: TaskSpec,
+    version: int,
+    data: list[dict[str, Any]],
+    facts: LogFacts,
+    known: "_Target | None",
+    protocol: Protocol | None,
+) -> dict[str, Any]:
+    """What changes a task's numbers: as the log tells it, or as the asserted protocol has it."""
+    sampling = {"max_tokens": None, **facts.sampling}
+    if protocol is not None:
+        sampling = {key: getattr(protocol, key) for key in ("temperature", "top_p", "top_k", "max_tokens")}
+    return {
+        "version": version,
+        "options": dict(spec.options),
+        "task_file_sha256": None,
+        "prompt": protocol.prompts.get(known.task.kind, known.task.prompt) if protocol and known else None,
+        "sampling": sampling,
+        "data": data,
+        "data_unchecked": False,
+    }
 
 
 def _own_data(spec: TaskSpec, folder: Path) -> list[dict[str, Any]]:
