@@ -264,3 +264,20 @@ def test_a_damaged_log_is_refused_in_one_sentence(name: str, tmp_path: Path, cap
     told = capfd.readouterr()
     assert "harm" not in told.out + told.err
     assert "pickle was run" not in told.out + told.err
+
+
+def test_evalscope_without_reviews_is_told_apart_by_its_prompts(tmp_path: Path) -> None:
+    run = peer_logs.write_evalscope(tmp_path)
+    for file in [*run.glob("reviews/*/*"), *run.glob("configs/*")]:
+        file.unlink()
+    samples = samples_of(run)
+    assert sorted(samples) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert samples[0, 1].text == peer_logs.text(0, 1)
+    assert samples[0, 1].gold is None
+    assert samples[0, 1].note == "not reviewed"
+
+
+def test_a_list_of_right_answers_that_lm_eval_wrote_as_text(tmp_path: Path) -> None:
+    rows = [{**row, "target": "['42', 'forty-two']"} for row in peer_logs.lm_eval_rows(("first",))[:1]]
+    sample = next(iter(only_log(write_lines(tmp_path / "s.jsonl", rows)).samples()))
+    assert (sample.gold, sample.golds) == ("42", ("42", "forty-two"))

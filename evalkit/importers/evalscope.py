@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from evalkit.importers.common import content_parts, own_id, own_problem
+from evalkit.importers.common import content_parts, digest, joined_prompt, own_id, own_problem
 from evalkit.importers.files import LogFile
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
@@ -106,10 +106,26 @@ def _repeats(file: LogFile, reviews: dict[int, _Review]) -> int | None:
     return size if size and all(index // size == review.group for index, review in reviews.items()) else None
 
 
+def _repeats_by_prompt(file: LogFile, partial: bool) -> int | None:
+    """Samples a problem where equal prompts stand at neighbouring indices, as many of each."""
+    groups: dict[bytes, list[int]] = {}
+    for row in file.rows(partial):
+        prompt = joined_prompt(Node([m.value for m in _asked(row)], row.where))
+        groups.setdefault(digest(prompt), []).append(row["index"].integer())
+    sizes = {len(indices) for indices in groups.values()}
+    size = sizes.pop() if len(sizes) == 1 else 0
+    return size if size and all(len({i // size for i in indices}) == 1 for indices in groups.values()) else None
+
+
+def _asked(row: Node) -> list[Node]:
+    """The messages that were sent."""
+    return [m for m in row["messages"].items() if m["role"].value != "assistant"] if row["messages"] else []
+
+
 def _of_samples(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
     beside = _review_file(file)
     reviews = dict(_reviews(beside, partial)) if beside is not None else {}
-    repeats = _repeats(file, reviews)
+    repeats = _repeats(file, reviews) or (None if reviews else _repeats_by_prompt(file, partial))
     stem = file.stem.removesuffix(".jsonl")
     for row in file.rows(partial):
         index = row["index"].integer()
@@ -130,8 +146,7 @@ def _of_sample(row: Node, review: _Review | None, group: int, generation: int, l
     message = choices[0]["message"] if choices else Node({}, row.where)
     text, reasoning = content_parts(message)
     word = choices[0]["stop_reason"].maybe_text() if choices else None
-    prompts = [m for m in row["messages"].items() if m["role"].value != "assistant"] if row["messages"] else []
-    prompt = "\n\n".join(content_parts(m)[0] for m in prompts) or None
+    prompt = "\n\n".join(content_parts(m)[0] for m in _asked(row)) or None
     golds = review.golds if review is not None else ()
     usage = output["usage"]
     return ImportedSample(

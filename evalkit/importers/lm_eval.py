@@ -1,5 +1,6 @@
 """EleutherAI's lm-evaluation-harness: samples_<task>_<date>.jsonl, one row for each problem and filter."""
 
+import ast
 import hashlib
 import json
 import re
@@ -185,6 +186,7 @@ def _samples(row: Node, doc_id: str, problem: _Problem, own: str, form: TextForm
         requests[0].fail("a list of completions")
     prompt = _prompt(_argument(row, 0))
     answers = row["extracted_answers"].items() if isinstance(row["extracted_answers"].value, list) else []
+    golds = _golds(row["target"])
     shared = tuple(v for v in problem.verdicts if v.scope != "first sample")
     for index, text in enumerate(requests[0].texts()):
         first = tuple(problem.verdicts) if index == 0 else shared
@@ -199,11 +201,26 @@ def _samples(row: Node, doc_id: str, problem: _Problem, own: str, form: TextForm
             position=int(doc_id) if doc_id.isdigit() else None,
             problem=own_problem(row["doc"]),
             prompt=prompt,
-            gold=row["target"].maybe_label() if not isinstance(row["target"].value, list) else None,
-            golds=tuple(g.label() for g in row["target"].items()) if isinstance(row["target"].value, list) else (),
+            gold=golds[0] if golds else None,
+            golds=golds if len(golds) > 1 else (),
             answer=answer,
             verdicts=first,
         )
+
+
+def _golds(target: Node) -> tuple[str, ...]:
+    """The right answers: since 0.4.3 a list of them is logged as the `str` of it."""
+    if isinstance(target.value, list):
+        return tuple(gold.label() for gold in target.items())
+    text = target.maybe_label()
+    if text is not None and text.startswith(("['", '["')) and text.endswith("]"):
+        try:
+            listed = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return (text,)
+        if isinstance(listed, list) and all(isinstance(gold, str) for gold in listed):
+            return tuple(listed)
+    return () if text is None else (text,)
 
 
 def _prompt(argument: Node) -> str | None:

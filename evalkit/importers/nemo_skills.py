@@ -9,7 +9,7 @@ from evalkit.importers.nodes import Node
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict, TextForm, finish_reason
 
-_SEED = re.compile(r"output-rs(\d+)\.jsonl")
+_SEED = re.compile(r"output-rs(\d+)\.jsonl(?:-\w+)?")
 _UNFINISHED = re.compile(r"output.*(?:\.jsonl-async|_chunk_\d+\.jsonl)(?:\.done)?")
 _OWN = (
     *("num_generated_tokens", "generation_start_time", "generation_time", "predicted_answer", "symbolic_correct"),

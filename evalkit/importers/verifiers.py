@@ -145,7 +145,7 @@ def _of_rollout(row: Node, order: OrderOfAppearance) -> ImportedSample:
         prompt=prompt,
         gold=own_gold(row) or own_gold(info),
         finish_reason=None if error or not isinstance(cut, bool) else "length" if cut else "stop",
-        peer_finish_reason=None if not isinstance(cut, bool) else "truncated" if cut else "not truncated",
+        peer_finish_reason="is_truncated" if cut is True else None,
         completion_tokens=tokens.count() if isinstance(tokens.value, int | float) else None,
         verdicts=() if value is None or error else (PeerVerdict("reward", value, "sample"),),
         error=error,
