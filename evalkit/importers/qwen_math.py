@@ -24,19 +24,21 @@ class QwenMath(Reader):
     def samples(self, log: Log) -> Iterator[ImportedSample]:
         for number, row in enumerate(log.files[0].rows(log.partial)):
             texts = row["code"].texts()
+            problem_id = own_id(row) or (row["idx"].label() if row["idx"] else str(number))
+            position = row["idx"].integer() if isinstance(row["idx"].value, int) else number
+            problem, gold = row["question"].text(), row.first("gt", "answer").plain()
             for k, text in enumerate(texts):
-                told = at_sample(row, "pred", k, len(texts)).plain()
+                answer = at_sample(row, "pred", k, len(texts)).plain()
                 verdict = at_sample(row, "score", k, len(texts)).fraction()
-                gold = row.first("gt", "answer")
                 yield ImportedSample(
-                    own_id(row) or (row["idx"].label() if row["idx"] else str(number)),
+                    problem_id,
                     k,
                     text,
-                    position=row["idx"].integer() if isinstance(row["idx"].value, int) else number,
-                    problem=row["question"].text(),
-                    gold=gold.plain(),
-                    answer=told,
-                    verdicts=() if verdict is None else (PeerVerdict("score", verdict, "sample", told),),
+                    position=position,
+                    problem=problem,
+                    gold=gold,
+                    answer=answer,
+                    verdicts=() if verdict is None else (PeerVerdict("score", verdict, "sample", answer),),
                 )
 
 

@@ -503,7 +503,7 @@ def _shown(sample: ImportedSample) -> bytes:
 def _peer_record(completion: Completion, sample: ImportedSample) -> dict[str, Any]:
     return {
         **completion.key._asdict(),
-        "verdicts": [asdict(verdict) for verdict in sample.verdicts],
+        "verdicts": [{"name": v.name, "value": v.value, "scope": v.scope, "answer": v.answer} for v in sample.verdicts],
         "answer": sample.answer,
         "gold": sample.gold,
         "log_problem_id": sample.problem_id,
