@@ -11,7 +11,11 @@ from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
 
-_NAME = re.compile(r"(?P<model>.+)_(?P<backend>[a-z0-9]+)_temp_(?P<temperature>[\d.]+?)(?:\.raw)?\.jsonl")
+_NAME = re.compile(
+    r"""(?P<model>.+)_(?P<backend>[a-z0-9]+)_temp_(?P<temperature>[\d.]+?)  # Qwen--Qwen3-8B_vllm_temp_0.6
+        (?:\.raw)?\.jsonl""",
+    re.VERBOSE,
+)
 _FIELDS = {"task_id", "solution", "completion", "_identifier"}
 
 

@@ -11,7 +11,11 @@ from evalkit.importers.qwen_math import at_sample
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
 
-_NAME = re.compile(r"Scenario\.(?P<scenario>\w+?)_(?P<n>\d+)_(?P<temperature>[\d.]+?)(?:_eval(?:_all)?)?\.json")
+_NAME = re.compile(
+    r"""Scenario\.(?P<scenario>\w+?)_(?P<n>\d+)_(?P<temperature>[\d.]+?)  # Scenario.codegeneration_10_0.2
+        (?:_eval(?:_all)?)?\.json""",
+    re.VERBOSE,
+)
 
 
 class LiveCodeBench(Reader):

@@ -11,7 +11,11 @@ from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
 
-_NAME = re.compile(r"(?P<eval>[a-z0-9]+?)_(?P<model>.+?)(?:_\d{8}_\d{6})?(?:_allresults)?\.(?:json|html)")
+_NAME = re.compile(
+    r"""(?P<eval>[a-z0-9]+?)_(?P<model>.+?)(?:_\d{8}_\d{6})?  # math_o4-mini_20260102_030405
+        (?:_allresults)?\.(?:json|html)""",
+    re.VERBOSE,
+)
 _FACT = re.compile(r"<p>(Correct Answer|Extracted Answer|Score): (.*?)</p>", re.DOTALL)
 _MESSAGE = re.compile(
     r"""<div\ class="message\ (?P<role>\w+)">.*?    # one message of the conversation
