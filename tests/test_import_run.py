@@ -266,10 +266,11 @@ def test_logs_of_two_models_are_not_one_run(tmp_path: Path) -> None:
         import_run(tmp_path / "log", tmp_path / "run")
 
 
-def test_a_log_that_does_not_name_its_model_needs_the_name(tmp_path: Path) -> None:
+def test_a_log_that_does_not_name_its_model_is_of_an_unknown_one(tmp_path: Path) -> None:
     path = peer_logs.write_qwq(tmp_path / "log")
-    failed = run_evalkit("import", path, "-o", tmp_path / "run", code=2)
-    assert "does not tell which model" in told(failed)
+    unnamed = run_evalkit("import", path, "--results", tmp_path / "results", "--no-score")
+    assert "does not tell which model" in unnamed.stderr
+    assert len(list((tmp_path / "results" / "unknown").iterdir())) == 1
     done = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", "--workers", 1)
     assert "| sums (imported) | 2 | 2 | 75.0" in done.stdout
     again = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", code=2)
@@ -284,6 +285,22 @@ def test_names_in_a_log_lead_nowhere(tmp_path: Path) -> None:
     assert done.path.resolve().is_relative_to(tmp_path / "results")
     assert done.tasks[0].task == "escape"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["l.json", "results"]
+
+
+def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -> None:
+    first = imported(peer_logs.write_limo(tmp_path / "limo"), tmp_path / "a", score=True, workers=1)
+    (name,) = RunDirectory(first.path).tasks()
+    log = peer_logs.write_matharena(tmp_path / "arena")
+    second = imported(log, tmp_path / "b", task=str(first.path / name), score=True, workers=1)
+    assert second.tasks[0].task == name
+    shown = run_evalkit("compare", first.path, second.path).stdout
+    assert "0 problems better in B, 0 worse, 2 the same." in shown
+    assert [t.record.problem_ids for t in RunDirectory(second.path).tasks().values()] == [("p-1", "p-2")]
+    both = tmp_path / "both"
+    peer_logs.write_nemo_skills(both)
+    peer_logs.write_limo(both)
+    with pytest.raises(EvalkitError, match="two logs that are of"):
+        imported(both, tmp_path / "c", task=str(first.path / name))
 
 
 def test_an_imported_run_can_be_moved_and_graded_again(tmp_path: Path) -> None:

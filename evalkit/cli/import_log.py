@@ -9,7 +9,12 @@ import click
 @click.argument("path")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="The run directory to make.")
 @click.option("--model", metavar="NAME", help="The model, where the log does not name it.")
-@click.option("-t", "--task", metavar="TASK", help="evalkit's task for the problems, or LOG=TASK,LOG=TASK.")
+@click.option(
+    "-t",
+    "--task",
+    metavar="TASK",
+    help="evalkit's task for the problems, or RUN/TASK of a run imported before; or LOG=TASK,LOG=TASK.",
+)
 @click.option("--kind", type=click.Choice(["math", "choice", "none"]), help="How a set without a task is graded.")
 @click.option("--map", "fields", metavar="FIELDS", help="Plain rows: text=generation,gold=expected_answer,…")
 @click.option("--format", "format_name", metavar="NAME", help="The harness, where two formats fit.")

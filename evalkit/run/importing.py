@@ -33,8 +33,9 @@ from evalkit.types import Completion, Problem
 logger = logging.getLogger(__name__)
 
 UNKNOWN_PROTOCOL = "unknown (imported)"
+UNKNOWN_MODEL = "unknown"
 _LETTER = re.compile(r"\(?[A-J]\)?\.?")
-_TOLD = 8  # of each kind of difference
+_PROBLEMS = "problems.jsonl"
 
 
 @dataclass(slots=True)
@@ -100,11 +101,12 @@ def import_run(
     """Turn the log of another harness at `path` into a run directory and grade it.
 
     `output` is the run directory, None for one below `results` that is named after the log. `model` names the model
-    where the log does not. `task` is evalkit's task for the log's problems (`LOG=TASK,…` where there are several);
-    without it a log whose name is that of a task is matched to it where all its problems are found there, and any other
-    set becomes a task of its own, graded as `kind`. `fields` reads plain rows (`text=generation,gold=answer`),
-    `format_name` names the harness where two formats fit. `protocol` asserts under which protocol the samples were
-    drawn. `partial` takes an unfinished log as far as it goes. `data` is the folder with the tasks' data sets.
+    where the log does not. `task` is evalkit's task for the log's problems, or RUN/TASK of a run imported before
+    (`LOG=TASK,…` for several logs); without it a log whose name is that of a task is matched to it where all its
+    problems are found there, and any other set becomes a task of its own, graded as `kind`. `fields` reads plain rows
+    (`text=generation,gold=answer`), `format_name` names the harness where two formats fit. `protocol` asserts under
+    which protocol the samples were drawn. `partial` takes an unfinished log as far as it goes. `data` is the folder
+    with the tasks' data sets.
 
     Nothing is written unless the whole log could be read. Raises EvalkitError that says what cannot be imported.
     """
@@ -124,6 +126,8 @@ def import_run(
         for log in found.logs:
             label = _label(log.task, entries)
             aim = _known_target(log, wanted.get(log.task), source)
+            if isinstance(aim, _Target) and aim.task.name in entries:
+                raise EvalkitError(f"{path} has two logs that are of {aim.task.name}.", "import one of them at a time.")
             imported, entry = _write(log, facts[log.task], temporary, label, aim, kind, asserted)
             done.append(imported)
             entries[imported.task] = entry
@@ -151,7 +155,8 @@ def _only_model(path: str, facts: Iterable[LogFacts]) -> str:
             f"{path} holds logs of {len(names)} models: {', '.join(names[:4])}.", "import one of them at a time."
         )
     if not names:
-        raise EvalkitError(f"{path} does not tell which model it is of.", "name it with --model.")
+        logger.warning("the log does not tell which model it is of: --model names it")
+        return UNKNOWN_MODEL
     return names[0]
 
 
@@ -206,9 +211,13 @@ def _known_target(log: Log, wanted: str | None, source: DataSource) -> "_Target 
     if name is None:
         return ""
     try:
-        spec = TaskSpec(resolve_task(name).name)
+        if (Path(name) / _PROBLEMS).is_file():
+            spec = _set_of_a_run(Path(name))
+            root: Path | None = Path(name).parent
+        else:
+            spec, root = TaskSpec(resolve_task(name).name), source.root
         made = spec.create()
-        loaded = DataSource(root=source.root, allow_changed=True)
+        loaded = DataSource(root=root, allow_changed=True)
         problems = list(made.load(loaded))
         ids = match_problems(log, made, problems)
     except EvalkitError as error:
@@ -216,6 +225,14 @@ def _known_target(log: Log, wanted: str | None, source: DataSource) -> "_Target 
             raise
         return f"not taken for {name}: {error.message}"
     return _Target(made, spec, {p.id: p for p in problems}, ids, loaded)
+
+
+def _set_of_a_run(folder: Path) -> TaskSpec:
+    """The problems that came with an earlier log, as its run has them."""
+    spec = RunDirectory(folder.parent).task(folder.name).record.spec
+    if spec.get("file") != PROBLEM_SET:
+        raise EvalkitError(f"{folder} has no problem set of an imported log.", "give RUN/TASK of an imported run.")
+    return TaskSpec(spec["name"], PROBLEM_SET, dict(spec["options"]))
 
 
 @dataclass(slots=True)
@@ -344,6 +361,9 @@ def _write(
     writer.finish(imported, log)
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
+        if spec.file == PROBLEM_SET and data_folder is not None:  # a run has the set of its log in its own folder
+            shutil.copyfile(data_folder / name / _PROBLEMS, files.folder / _PROBLEMS)
+            data_folder = None
         data = [{"hub_id": d.hub_id, "fingerprint": d.fingerprint} for d in known.source.loaded]
         problem_ids = [p for p in known.problems if p in writer.indices]
         available = len(known.problems)
@@ -413,7 +433,7 @@ class _SampleWriter:
         self._name, self._known, self._files = name, known, files
         self._completions = stack.enter_context(LineWriter(files.completions_path))
         self._peer = stack.enter_context(LineWriter(files.peer_scores_path))
-        self._problems = None if known is not None else stack.enter_context(LineWriter(files.folder / "problems.jsonl"))
+        self._problems = None if known is not None else stack.enter_context(LineWriter(files.folder / _PROBLEMS))
         self.indices: dict[str, int] = {}  # how many samples each problem has
         self._highest = -1
         self._golds: dict[str, str | None] = {}
@@ -510,6 +530,7 @@ def _peer_record(completion: Completion, sample: ImportedSample) -> dict[str, An
         "finish_reason": sample.peer_finish_reason,
         "text_form": sample.response_form,
         "text_chars": len(sample.text),
+        "text_sha256": hashlib.sha256(sample.text.encode("utf-8", "surrogatepass")).hexdigest(),
         "reasoning_chars": len(sample.reasoning or ""),
         "note": sample.note,
     }
