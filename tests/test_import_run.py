@@ -317,3 +317,22 @@ def test_texts_are_found_in_prompts_whatever_the_punctuation() -> None:
     assert index.find("Q: What is 1+1? And 2 + 2?") == ("b", 1.0)
     assert index.find("Who was Euler?") is None
     assert PROBLEMS
+
+
+def test_text_of_a_log_reaches_the_terminal_harmless_and_the_run_whole(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\ud800 \u202e \x00 \\boxed{42}"
+    samples = peer_logs.inspect_samples()
+    samples[0]["output"]["choices"][0]["message"]["content"] = evil
+    samples[0] |= {"id": "\x1b[31mred"}
+    samples[1] |= {"id": "\x1b[31mred", "error": None}
+    header = peer_logs.inspect_header()
+    header["eval"] |= {"model": "lab/\x1b[31mstudent", "task": "\x1b[31msums"}
+    path = write(tmp_path / "l.json", {**header, "samples": samples})
+    done = run_evalkit("import", path, "-o", tmp_path / "run", "--workers", 1)
+    assert "\x1b" not in done.stdout + done.stderr
+    (task,) = RunDirectory(tmp_path / "run").tasks().values()
+    assert evil in {c.text for c in task.files.completions()}
+    twice = write(tmp_path / "l.json", {**header, "samples": [*samples, samples[0]]})
+    failed = run_evalkit("import", twice, "-o", tmp_path / "other", code=2)
+    assert "\x1b" not in failed.stderr
+    assert "twice" in told(failed)

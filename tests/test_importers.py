@@ -281,3 +281,24 @@ def test_a_list_of_right_answers_that_lm_eval_wrote_as_text(tmp_path: Path) -> N
     rows = [{**row, "target": "['42', 'forty-two']"} for row in peer_logs.lm_eval_rows(("first",))[:1]]
     sample = next(iter(only_log(write_lines(tmp_path / "s.jsonl", rows)).samples()))
     assert (sample.gold, sample.golds) == ("42", ("42", "forty-two"))
+
+
+def test_a_log_is_read_where_it_lies(tmp_path: Path) -> None:
+    """A zip of a folder, and a store behind fsspec, with the files that belong together."""
+    import shutil
+
+    import fsspec
+
+    run = peer_logs.write_evalscope(tmp_path / "log")
+    archive = shutil.make_archive(str(tmp_path / "logs"), "zip", tmp_path / "log")
+    store = fsspec.filesystem("memory")
+    for file in run.rglob("*"):
+        if file.is_file():
+            store.pipe_file(f"/evalkit-test/{file.relative_to(run).as_posix()}", file.read_bytes())
+    for path in (archive, "memory://evalkit-test"):
+        (log,) = find_logs(path).logs
+        samples = list(log.samples())
+        assert len(samples) == 4
+        assert all(s.verdicts for s in samples), path
+    with pytest.raises(EvalkitError, match=r"cannot be reached|There is no"):
+        find_logs("memory://nothing-here")

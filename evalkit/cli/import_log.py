@@ -49,6 +49,7 @@ def command(
     evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
     """
     from evalkit.cli.summary import print_summary
+    from evalkit.results.formats.escaping import one_line
     from evalkit.run.importing import import_run
 
     done = import_run(
@@ -67,12 +68,12 @@ def command(
         workers=workers,
     )
     for told in done.refused:
-        click.echo(f"left out: {told}", err=True)
+        click.echo(f"left out: {one_line(told)}", err=True)
     for one in done.tasks:
         of = "" if one.task == one.log_task else f" of {one.log_task}"
-        click.echo(f"{one.task}{of}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
+        click.echo(f"{one.task}{one_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
-            click.echo(f"  {note}", err=True)
-    click.echo(f"{done.model}, from a log of {done.peer}: {done.path}", err=True)
+            click.echo(f"  {one_line(note)}", err=True)
+    click.echo(f"{one_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
     if done.reports:
         print_summary(done.reports)

@@ -80,8 +80,10 @@ def cli() -> None:
 
 def fail(error: EvalkitError) -> int:
     """Tell an error on stderr and return its exit code."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
-    click.echo(f"{click.style('hint:', bold=True)} {error.hint}", err=True)
+    from evalkit.results.formats.escaping import one_line  # an error may quote a stranger's file
+
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(error.message)}", err=True)
+    click.echo(f"{click.style('hint:', bold=True)} {one_line(error.hint)}", err=True)
     return error.exit_code
 
 

@@ -3,7 +3,6 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from evalkit.importers.files import LogFile
@@ -33,7 +32,7 @@ class EvalPlus(Reader):
         if _raw(file) is not None:
             told = "it holds code that was cut out: its .raw.jsonl has what the model wrote"
             return LogPart(file, "", refusal=told, companion=True)
-        folder = PurePosixPath(file.where).parent.name
+        folder = file.path.parent.name
         task = row["task_id"].label().partition("/")[0].lower() or folder
         return LogPart(file, task, file.folder, file.name)
 

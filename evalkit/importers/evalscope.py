@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from evalkit.importers.common import content_parts, digest, joined_prompt, own_id, own_problem
 from evalkit.importers.files import LogFile
@@ -80,7 +79,7 @@ def _config(file: LogFile) -> str:
 def _benchmark(file: LogFile) -> str:
     """The benchmark in <benchmark>_<subset>: reports/ has a file of its name."""
     stem = file.stem.removesuffix(".jsonl")
-    model = PurePosixPath(file.where).parent.name
+    model = file.path.parent.name
     parts = stem.split("_")
     for end in range(len(parts) - 1, 0, -1):
         name = "_".join(parts[:end])
@@ -90,7 +89,7 @@ def _benchmark(file: LogFile) -> str:
 
 
 def _review_file(file: LogFile) -> LogFile | None:
-    model = PurePosixPath(file.where).parent.name
+    model = file.path.parent.name
     return file.beside(f"../../reviews/{model}/{file.stem}")
 
 

@@ -74,12 +74,16 @@ def _unpacked(stream: BinaryIO, size: int, where: str) -> BinaryIO:
 
 @dataclass(frozen=True, eq=False)
 class LogFile:
-    """One file of a log. `name` is its path below what was given, with slashes; `size` in bytes as it lies there."""
+    """One file of a log. `name` is its path below what was given, with slashes; `size` in bytes as it lies there.
+
+    `path` has the folders above what was given as well, where they are known; `where` is what errors call it.
+    """
 
     name: str
     size: int
     opener: Callable[[], BinaryIO] = field(repr=False)
     where: str
+    path: PurePosixPath
     find: Callable[[str], "LogFile | None"] = field(repr=False, default=lambda _name: None)
 
     def beside(self, name: str) -> "LogFile | None":
@@ -280,7 +284,8 @@ def member_files(archive: zipfile.ZipFile, where: str) -> dict[str, LogFile]:
         if not member.is_dir():
             told = f"{member.filename} in {where}"
             opener = functools.partial(_open_member, archive, member, told)
-            found[member.filename] = LogFile(member.filename, member.compress_size, opener, told, found.get)
+            place = PurePosixPath(member.filename)
+            found[member.filename] = LogFile(member.filename, member.compress_size, opener, told, place, found.get)
     return found
 
 
@@ -336,7 +341,8 @@ def _local_file(root: Path, name: str) -> LogFile:
     def find(other: str) -> LogFile | None:
         return _local_file(root, other) if (root / other).is_file() else None
 
-    return LogFile(name, path.stat().st_size, lambda: path.open("rb"), str(path), find)
+    place = PurePosixPath(path.absolute().as_posix())
+    return LogFile(name, path.stat().st_size, lambda: path.open("rb"), str(path), place, find)
 
 
 def _below_zip(files: list[LogFile]) -> list[LogFile]:
@@ -360,7 +366,7 @@ def _remote_files(path: str) -> list[LogFile]:
         for name in names:
             below = name[len(root) :].lstrip("/") or posixpath.basename(name)
             opener = functools.partial(system.open, name, "rb")
-            files[below] = LogFile(below, int(system.size(name) or 0), opener, name, files.get)
+            files[below] = LogFile(below, int(system.size(name) or 0), opener, name, PurePosixPath(name), files.get)
     except (ImportError, ValueError) as error:
         raise EvalkitError(f"{path} cannot be reached: {error}.", "pip install the package that it names.") from error
     except Exception as error:  # every store's client raises its own types

@@ -69,7 +69,7 @@ def _of_request(state: Node, verdicts: dict[tuple[str, int], list[PeerVerdict]])
         raise unreadable(state.where, "its inputs are perturbed, which makes them other problems")
     trial = state["train_trial_index"].count() or 0
     references = instance["references"].items() if instance["references"] else []
-    correct = [r["output"]["text"].text() for r in references if "correct" in (r["tags"].value or ())]
+    correct = [r["output"]["text"].text() for r in references if r["tags"] and "correct" in r["tags"].texts()]
     mapping = state["output_mapping"]
     golds = correct
     choices: tuple[str, ...] = ()

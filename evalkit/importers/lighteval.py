@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from evalkit.importers.common import joined_prompt
@@ -38,7 +37,7 @@ class Lighteval(Reader):
     def facts(self, log: Log) -> LogFacts:
         file = log.files[0]
         named = _NAME.fullmatch(file.stem)
-        folders = PurePosixPath(file.where).parts[:-1]
+        folders = file.path.parts[:-1]
         if named is None or "details" not in folders:
             return LogFacts()
         below = folders[len(folders) - folders[::-1].index("details") : -1]

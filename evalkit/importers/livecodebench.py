@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from evalkit.importers.files import LogFile
@@ -37,7 +36,7 @@ class LiveCodeBench(Reader):
         file = log.files[0]
         named = _NAME.fullmatch(file.stem)
         sampling: dict[str, Any] = {"temperature": float(named["temperature"])} if named else {}
-        return LogFacts(PurePosixPath(file.where).parent.name if named else None, "", sampling)
+        return LogFacts(file.path.parent.name if named else None, "", sampling)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
         for number, row in enumerate(log.files[0].rows()):

@@ -41,7 +41,8 @@ class LmEval(Reader):
     def recognise(self, file: LogFile) -> LogPart | None:
         row = file.row
         if row.has("results", "configs") and "samples" not in row:
-            if any(isinstance(r, dict) and "examples" in r for r in (row["results"].value or {}).values()):
+            results = row["results"].value
+            if isinstance(results, dict) and any(isinstance(r, dict) and "examples" in r for r in results.values()):
                 return None  # evalchemy's
             return LogPart(file, "", refusal="it holds aggregates alone: lm_eval needs --log_samples", companion=True)
         if not row.has("doc_id", "arguments") or not (row["resps"] or row["filtered_resps"]):

@@ -1,7 +1,6 @@
 """MathArena: outputs/<competition>/<model>/<problem>.json.zst (.json before March 2026), one file a problem."""
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from evalkit.importers.common import content_parts
 from evalkit.importers.files import LogFile
@@ -18,13 +17,13 @@ class MathArena(Reader):
         row = file.first
         if not row.has("idx", "problem", "messages") or not ("answers" in row or "correct" in row or "N" in row):
             return None
-        folders = PurePosixPath(file.where).parts[:-1]
+        folders = file.path.parts[:-1]
         number = row["idx"].value
         order = number if isinstance(number, int) else 0
         return LogPart(file, folders[-3] if len(folders) > 3 else file.folder, file.folder, order=order)
 
     def facts(self, log: Log) -> LogFacts:
-        folders = PurePosixPath(log.where).parts[:-1]
+        folders = log.files[0].path.parts[:-1]
         return LogFacts("/".join(folders[-2:]) or None)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:

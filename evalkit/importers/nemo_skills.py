@@ -32,7 +32,7 @@ class NemoSkills(Reader):
             ours = any(name in row for name in ("symbolic_correct", "predicted_answer", "judgement"))
             return LogPart(file, "", refusal="it was trimmed to metrics and has no generation") if ours else None
         seed = _SEED.fullmatch(file.stem)
-        folders = file.where.replace("\\", "/").split("/")
+        folders = file.path.parts
         task = folders[-2] if (seed or file.stem == "output.jsonl") and len(folders) > 1 else file.stem
         run = "seeds" if seed else file.stem
         return LogPart(file, task.removesuffix(".jsonl"), file.folder, run, int(seed[1]) if seed else 0)

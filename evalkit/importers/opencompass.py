@@ -36,7 +36,7 @@ class OpenCompass(Reader):
             told = "it holds results: give the folder that has predictions/ beside results/"
             return LogPart(file, "", refusal=told, companion=True)
         entry = _first_entry(row)
-        if row.has("0") and any(name.startswith("label: ") for name in entry.value or ()):
+        if isinstance(entry.value, dict) and any(name.startswith("label: ") for name in entry.value):
             return LogPart(file, "", refusal="its rows are perplexities of given texts, not completions")
         if not entry.has("origin_prompt", "prediction"):
             return None
@@ -46,7 +46,7 @@ class OpenCompass(Reader):
         return LogPart(file, part["set"] if part else stem, file.folder, run, int(part["number"]) if part else 0)
 
     def facts(self, log: Log) -> LogFacts:
-        parent = PurePosixPath(log.where).parent
+        parent = log.files[0].path.parent
         return LogFacts(parent.name if parent.parent.name == "predictions" else None)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
@@ -79,7 +79,7 @@ def _part(file: LogFile) -> re.Match[str] | None:
     found = _PART.fullmatch(file.stem.removesuffix(".json"))
     if found is None or file.beside(f"{found['set']}.json") is not None:
         return None
-    model = PurePosixPath(file.where).parent.name
+    model = file.path.parent.name
     if file.beside(f"../../results/{model}/{file.stem}") is not None:
         return None
     return found if file.beside(f"{found['set']}_0.json") is not None else None
@@ -113,7 +113,7 @@ def _prompts(log: Log) -> Iterator[tuple[str | None, str | None]]:
 
 def _details(log: Log, rows: int) -> tuple[dict[int, _Detail], int | None]:
     """(what results/ says, by row; the number of runs end to end, None where it does not tell)."""
-    model = PurePosixPath(log.where).parent.name
+    model = log.files[0].path.parent.name
     found = log.files[0].beside(f"../../results/{model}/{log.task}.json")
     if found is None:
         return {}, None

@@ -14,6 +14,7 @@ from evalkit.importers.files import LogFile, log_files
 from evalkit.importers.record import ImportedSample, LogFacts
 
 GROUP = "evalkit.importers"
+_MOST_SAMPLES = 1_000_000  # of one problem: a run has room for n samples of every problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Log:
         found = False
         for sample in self.reader.samples(self):
             found = True
+            if not 0 <= sample.sample_index < _MOST_SAMPLES:
+                raise EvalkitError(
+                    f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
+                    f"samples are numbered from 0 to {_MOST_SAMPLES - 1}.",
+                )
             if sample.sample_index in seen[sample.problem_id]:
                 raise EvalkitError(
                     f"{self.where} has sample {sample.sample_index} of problem {sample.problem_id} twice.",

@@ -1,7 +1,6 @@
 """SkyThought: results.json with all problems of a run, beside summary.json."""
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from evalkit.importers.common import joined_prompt, own_gold, own_id, own_problem
@@ -60,7 +59,7 @@ def _task(file: LogFile) -> str:
     summary = file.beside("summary.json")
     task = summary.document()["configuration"] if summary is not None else given_none(file)
     named = task["task"]["name"].maybe_text() if task and isinstance(task["task"].value, dict) else None
-    folder = PurePosixPath(file.where).parent.name if file.stem == "results.json" else ""
+    folder = file.path.parent.name if file.stem == "results.json" else ""
     return named or folder or file.stem.removesuffix(".json")
 
 

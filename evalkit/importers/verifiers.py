@@ -1,7 +1,6 @@
 """Prime Intellect's verifiers: traces.jsonl (0.4), results.jsonl before, one line a rollout."""
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from evalkit.importers.common import OrderOfAppearance, content_parts, joined_prompt, own_gold, own_id
@@ -27,7 +26,7 @@ class Verifiers(Reader):
         if not old:
             return None
         refusal = "nothing was generated: its first completion is empty" if row["completion"].value == [] else ""
-        folder = PurePosixPath(file.where).parent
+        folder = file.path.parent
         task = folder.parent.name.partition("--")[0] if "--" in folder.parent.name else row["task"].maybe_text() or ""
         return LogPart(file, task or file.stem.removesuffix(".jsonl"), file.folder, file.name, refusal=refusal)
 
