@@ -136,6 +136,11 @@ class LogFile:
             value, _ = beginning(text)
         return Node(value, self.where)
 
+    def forget(self) -> None:
+        """Let go of the beginning of the file: of a folder of thousands only what is looked at is kept."""
+        for name in ("_start", "text_start", "first", "is_lines", "columns"):
+            self.__dict__.pop(name, None)
+
     @property
     def row(self) -> Node:
         """The first object: of a list its first entry, of JSON lines the first line."""

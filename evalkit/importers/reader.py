@@ -143,11 +143,14 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
     readers = [find_reader(format_name)] if format_name else list(installed_readers().values())
     files = log_files(path)
     parts: defaultdict[tuple[str, str, str, str], list[tuple[Reader, LogPart]]] = defaultdict(list)
+    told = ""
     refused: list[str] = []
     companions: list[str] = []
     passed_over: list[str] = []
     for file in files:
         claims = [(reader, part) for reader in readers if (part := reader.recognise(file)) is not None]
+        told = _fields_told(file) if not claims and not told else told
+        file.forget()
         if len(claims) > 1:
             raise EvalkitError(
                 f"{file.where} may be of {' or of '.join(reader.title for reader, _ in claims)}.",
@@ -161,7 +164,7 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
             part = claims[0][1]
             parts[claims[0][0].name, part.task, part.group, part.run].append(claims[0])
     if not parts:
-        raise _nothing(path, files, [*refused, *companions])
+        raise _nothing(path, told, [*refused, *companions])
     logs = [_log(found, partial) for _, found in sorted(parts.items())]
     _refuse_two_runs(path, logs)
     return FoundLogs(logs, refused, passed_over)
@@ -183,14 +186,15 @@ def _refuse_two_runs(path: str, logs: Sequence[Log]) -> None:
             )
 
 
-def _nothing(path: str, files: Sequence[LogFile], refused: Sequence[str]) -> EvalkitError:
+def _fields_told(file: LogFile) -> str:
+    """What an unknown file holds, for the one who has to map it; "" where its rows have no fields."""
+    row = file.first.value
+    return f": {file.name} has the fields {', '.join(map(str, list(row)[:12]))}" if isinstance(row, dict) else ""
+
+
+def _nothing(path: str, told: str, refused: Sequence[str]) -> EvalkitError:
     if refused:
         return EvalkitError(refused[0], "a log with the text of every completion is needed.")
-    told = ""
-    for file in files:
-        if isinstance(row := file.first.value, dict):
-            told = f": {file.name} has the fields {', '.join(map(str, list(row)[:12]))}"
-            break
     return EvalkitError(
         f"{path} holds no log of a harness that evalkit knows{told}.",
         "--map text=FIELD,gold=FIELD,… reads plain JSON lines, CSV and parquet; docs/importing.md lists the harnesses.",
