@@ -336,3 +336,14 @@ def test_text_of_a_log_reaches_the_terminal_harmless_and_the_run_whole(tmp_path:
     failed = run_evalkit("import", twice, "-o", tmp_path / "other", code=2)
     assert "\x1b" not in failed.stderr
     assert "twice" in told(failed)
+
+
+def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "arithmetic.jsonl", arithmetic_rows())
+    fields = "text=out,problem=q,gold=gold"
+    assert imported(path, tmp_path / "a", fields=fields).tasks[0].task == "arithmetic"
+    assert imported(path, tmp_path / "b", fields=fields, kind="math").tasks[0].task == "arithmetic_imported"
+    write_lines(path, [{"q": "Another problem?", "out": "1", "gold": "1"}])
+    other = imported(path, tmp_path / "c", fields=fields).tasks[0]
+    assert other.task == "arithmetic_imported"
+    assert "not taken for arithmetic" in other.notes[0]

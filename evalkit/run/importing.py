@@ -103,10 +103,10 @@ def import_run(
     `output` is the run directory, None for one below `results` that is named after the log. `model` names the model
     where the log does not. `task` is evalkit's task for the log's problems, or RUN/TASK of a run imported before
     (`LOG=TASK,…` for several logs); without it a log whose name is that of a task is matched to it where all its
-    problems are found there, and any other set becomes a task of its own, graded as `kind`. `fields` reads plain rows
-    (`text=generation,gold=answer`), `format_name` names the harness where two formats fit. `protocol` asserts under
-    which protocol the samples were drawn. `partial` takes an unfinished log as far as it goes. `data` is the folder
-    with the tasks' data sets.
+    problems are found there, and any other set becomes a task of its own. With `kind` every set does, graded like that.
+    `fields` reads plain rows (`text=generation,gold=answer`), `format_name` names the harness where two formats fit.
+    `protocol` asserts under which protocol the samples were drawn. `partial` takes an unfinished log as far as it goes.
+    `data` is the folder with the tasks' data sets.
 
     Nothing is written unless the whole log could be read. Raises EvalkitError that says what cannot be imported.
 
@@ -134,7 +134,8 @@ def import_run(
         entries: dict[str, Any] = {}
         for log in found.logs:
             label = _label(log.task, entries)
-            aim = _known_target(log, wanted.get(log.task), source)
+            named = wanted.get(log.task) or (_named_like_a_task(log.task) if kind is None else None)
+            aim = _known_target(log, named, log.task in wanted, source)
             if isinstance(aim, _Target) and aim.task.name in entries:
                 raise EvalkitError(f"{path} has two logs that are of {aim.task.name}.", "import one of them at a time.")
             imported, entry = _write(log, facts[log.task], temporary, label, aim, kind, asserted)
@@ -211,12 +212,11 @@ def _named_like_a_task(label: str) -> str | None:
     return None
 
 
-def _known_target(log: Log, wanted: str | None, source: DataSource) -> "_Target | str":
+def _known_target(log: Log, name: str | None, wanted: bool, source: DataSource) -> "_Target | str":
     """The task of ours that the log's problems are found in, or why they become a task of their own.
 
-    Raises EvalkitError where a task was named and the log does not fit it.
+    Raises EvalkitError where the task was asked for (`wanted`) and the log does not fit it.
     """
-    name = wanted or _named_like_a_task(log.task)
     if name is None:
         return ""
     try:
@@ -230,7 +230,7 @@ def _known_target(log: Log, wanted: str | None, source: DataSource) -> "_Target 
         problems = list(made.load(loaded))
         ids = match_problems(log, made, problems)
     except EvalkitError as error:
-        if wanted is not None:
+        if wanted:
             raise
         return f"not taken for {name}: {error.message}"
     return _Target(made, spec, {p.id: p for p in problems}, ids, loaded)
