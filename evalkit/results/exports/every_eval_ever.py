@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ SCHEMA = "0.3.0"
 
 
 def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
-    """Write <task>.json and <task>_samples.jsonl for each task.
+    """Write data/<task>/<developer>/<model>/<uuid>.json and <uuid>_samples.jsonl for each task, as the collection is.
 
     Raises EvalkitError where samples are missing: a figure over fewer would look like the planned one.
     """
@@ -24,20 +26,30 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
         report = load_report(task.run)
         lines = [json.dumps(row, ensure_ascii=False) for row in _rows(task)]
         samples = "\n".join(lines) + "\n"
-        path = folder / f"{task.name}_samples.jsonl"
+        place = _place(task)
+        path = folder / f"{place}_samples.jsonl"
         write_atomically(path, samples)
         record = _record(task, report)
         record["detailed_evaluation_results"] = {
             "format": "jsonl",
-            "file_path": path.name,
+            "file_path": f"{place}_samples.jsonl",
             "hash_algorithm": "sha256",
             "checksum": hashlib.sha256(samples.encode()).hexdigest(),
             "total_rows": len(lines),
         }
-        aggregate = folder / f"{task.name}.json"
+        aggregate = folder / f"{place}.json"
         write_atomically(aggregate, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         written += [aggregate, path]
     return written
+
+
+def _place(task: TaskExport) -> str:
+    """Where the collection wants the record: the same run gets the same uuid."""
+    developer, _, model = task.model.rpartition("/")
+    parts = [re.sub(r"[^\w.@+-]+", "_", part).strip("._") or "unknown" for part in (task.name, developer, model)]
+    identity = f"{_evaluation_id(task)}/{task.run.directory.path.name}"
+    own = uuid.UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16], version=4)
+    return "/".join(["data", *parts, str(own)])
 
 
 def _evaluation_id(task: TaskExport) -> str:
