@@ -31,12 +31,14 @@ test-vllm:
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m "" --durations 0 --durations-min 5 \
 		tests/test_backend_contract.py tests/test_backend_vllm.py
 
-# Other harnesses in environments of their own (1 GB, some minutes): their fresh logs, and their readers on our exports.
+# Other harnesses in environments of their own (several GB, some minutes): their fresh logs, and their readers on our exports.
 test-peers: install
 	test -x .venv-peers/inspect/bin/python || $(PYTHON) -m venv .venv-peers/inspect
 	.venv-peers/inspect/bin/pip install --quiet inspect-ai
 	test -x .venv-peers/lm_eval/bin/python || $(PYTHON) -m venv .venv-peers/lm_eval
 	.venv-peers/lm_eval/bin/pip install --quiet lm_eval
+	test -x .venv-peers/evalscope/bin/python || $(PYTHON) -m venv .venv-peers/evalscope
+	.venv-peers/evalscope/bin/pip install --quiet evalscope
 	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/.venv-peers $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py
 
 lint: install

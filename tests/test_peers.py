@@ -111,3 +111,28 @@ def test_fresh_logs_of_lm_eval_are_imported(tmp_path: Path) -> None:
     assert sorted(samples) == [(i, k) for i in ("p-1", "p-2") for k in range(2)]
     assert {s.gold for s in samples.values()} == {"42", "63"}
     assert all(s.verdicts[0].value == 0.0 for (_, k), s in samples.items() if k == 0)
+
+
+MAKE_EVALSCOPE = """
+import sys
+from evalscope import TaskConfig, run_task
+data = {"general_mcq": {"local_path": sys.argv[1], "subset_list": ["default"]}}
+options = {"datasets": ["general_mcq"], "dataset_args": data, "repeats": 2, "eval_batch_size": 1}
+run_task(TaskConfig(model="mock", eval_type="mock_llm", work_dir=sys.argv[2], **options))
+"""
+
+
+def test_fresh_logs_of_evalscope_are_imported(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": problem_id, "question": problem, "A": "84", "B": gold, "answer": "B"}
+        for problem_id, problem, gold in PROBLEMS
+    ]
+    write_lines(tmp_path / "data" / "default_val.jsonl", rows)
+    peer("evalscope", "-c", MAKE_EVALSCOPE, tmp_path / "data", tmp_path / "out", cwd=tmp_path)
+    (log,) = find_logs(str(tmp_path / "out")).logs
+    samples = {(s.problem_id, s.sample_index): s for s in log.samples()}
+    assert sorted(samples) == [(i, k) for i in ("p-1", "p-2") for k in range(2)]
+    assert {s.gold for s in samples.values()} == {"B"}
+    assert {s.finish_reason for s in samples.values()} == {"stop"}
+    assert all(v.scope == "sample" for s in samples.values() for v in s.verdicts)
+    assert log.facts().version
