@@ -39,6 +39,8 @@ test-peers: install
 	.venv-peers/lm_eval/bin/pip install --quiet lm_eval
 	test -x .venv-peers/evalscope/bin/python || $(PYTHON) -m venv .venv-peers/evalscope
 	.venv-peers/evalscope/bin/pip install --quiet evalscope
+	test -x .venv-peers/lighteval/bin/python || $(PYTHON) -m venv .venv-peers/lighteval
+	.venv-peers/lighteval/bin/pip install --quiet lighteval xxhash==3.5.0
 	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/.venv-peers $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py
 
 lint: install

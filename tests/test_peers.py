@@ -136,3 +136,34 @@ def test_fresh_logs_of_evalscope_are_imported(tmp_path: Path) -> None:
     assert {s.finish_reason for s in samples.values()} == {"stop"}
     assert all(v.scope == "sample" for s in samples.values() for v in s.verdicts)
     assert log.facts().version
+
+
+MAKE_LIGHTEVAL = """
+import sys
+from lighteval.logging.evaluation_tracker import EvaluationTracker
+from lighteval.models.dummy.dummy_model import DummyModelConfig
+from lighteval.models.model_output import ModelResponse
+from lighteval.tasks.requests import Doc, SamplingMethod
+tracker = EvaluationTracker(output_dir=sys.argv[1], save_details=True)
+tracker.general_config_logger.log_model_info(model_config=DummyModelConfig(model_name="lab/student"))
+for i, (problem, gold) in enumerate([("What is 12 + 30?", "42"), ("What is 7 * 9?", "63")]):
+    made = {"id": str(i), "task_name": "sums|0", "sampling_methods": [SamplingMethod.GENERATIVE], "num_samples": 2}
+    doc = Doc(query=problem, choices=[gold], gold_index=0, **made)
+    response = ModelResponse(text=[f"It is {gold}", "It is 1"], input=problem)
+    tracker.details_logger.log("sums|0", doc, response, {"avg@n:n=2": 0.5})
+tracker.save()
+"""
+
+
+def test_fresh_logs_of_lightevals_own_tracker_are_imported(tmp_path: Path) -> None:
+    peer("lighteval", "-c", MAKE_LIGHTEVAL, tmp_path / "out", cwd=tmp_path)
+    (log,) = find_logs(str(tmp_path / "out")).logs
+    assert (log.task, log.facts().model) == ("sums", "lab/student")
+    samples = {(s.problem_id, s.sample_index): s for s in log.samples()}
+    assert {key: (s.text, s.gold) for key, s in samples.items()} == {
+        ("0", 0): ("It is 42", "42"),
+        ("0", 1): ("It is 1", "42"),
+        ("1", 0): ("It is 63", "63"),
+        ("1", 1): ("It is 1", "63"),
+    }
+    assert {v.scope for s in samples.values() for v in s.verdicts} == {"problem"}

@@ -55,7 +55,8 @@ class Lighteval(Reader):
             if drawn and drawn[theirs]
         }
         named_model = general["model_name"].maybe_text() or (config["model_name"].maybe_text() if config else None)
-        return LogFacts(named_model or model, general["lighteval_sha"].maybe_text() or "", sampling)
+        sha = general["lighteval_sha"].maybe_text() or ""
+        return LogFacts(named_model or model, sha.strip("?"), sampling)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
         file = log.files[0]
