@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-vllm lint docs coverage constraints install clean
+.PHONY: demo test test-all test-vllm test-peers lint docs coverage constraints install clean
 
 install: $(INSTALLED)
 
@@ -27,7 +27,7 @@ test: lint
 # Everything that needs no vLLM: slow tests, the docs, and whether the pinned versions can be installed together.
 test-all: lint docs
 	$(BIN)/pip install --quiet --dry-run --constraint constraints.txt ".[transformers,dev,graders]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not peers"
 
 # vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract of all engines, side by side; and
 # the source of several releases (1.3 GB are fetched, 100 MB kept).
@@ -39,6 +39,18 @@ test-vllm:
 	.venv-vllm/bin/python tests/vllm_sources.py .vllm-sources
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m "" --durations 0 --durations-min 5 \
 		tests/test_backend_contract.py tests/test_backend_vllm.py tests/test_vllm_versions.py
+
+# Other harnesses in environments of their own (several GB, some minutes): their fresh logs, and their readers on our exports.
+test-peers: install
+	test -x .venv-peers/inspect/bin/python || $(PYTHON) -m venv .venv-peers/inspect
+	.venv-peers/inspect/bin/pip install --quiet inspect-ai
+	test -x .venv-peers/lm_eval/bin/python || $(PYTHON) -m venv .venv-peers/lm_eval
+	.venv-peers/lm_eval/bin/pip install --quiet lm_eval
+	test -x .venv-peers/evalscope/bin/python || $(PYTHON) -m venv .venv-peers/evalscope
+	.venv-peers/evalscope/bin/pip install --quiet evalscope
+	test -x .venv-peers/lighteval/bin/python || $(PYTHON) -m venv .venv-peers/lighteval
+	.venv-peers/lighteval/bin/pip install --quiet lighteval xxhash==3.5.0
+	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/.venv-peers $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from evalkit.benchmark.protocols import Protocol
     from evalkit.fidelity.measure import measure_fidelity
     from evalkit.results.distillation import distillation
+    from evalkit.results.exports import export_run
     from evalkit.results.frames import leaderboard, load_results
     from evalkit.results.report import Report
     from evalkit.results.runs import Run, load_runs
     from evalkit.run.evaluate import evaluate
+    from evalkit.run.importing import import_run
     from evalkit.run.rescore import rescore
 
     __version__: str
@@ -41,6 +43,8 @@ __all__ = [
     "__version__",
     "distillation",
     "evaluate",
+    "export_run",
+    "import_run",
     "leaderboard",
     "load_results",
     "load_runs",
@@ -56,6 +60,8 @@ _IMPORTED_WHEN_USED = {
     "Report": "evalkit.results.report",
     "Run": "evalkit.results.runs",
     "evaluate": "evalkit.run.evaluate",
+    "export_run": "evalkit.results.exports",
+    "import_run": "evalkit.run.importing",
     "leaderboard": "evalkit.results.frames",
     "load_results": "evalkit.results.frames",
     "load_runs": "evalkit.results.runs",

@@ -10,7 +10,7 @@ from evalkit.errors import EvalkitError
 
 Status = Literal["correct", "wrong", "no_answer", "truncated", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-FinishReason = Literal["stop", "length", "repetition", "error"]
+FinishReason = Literal["stop", "length", "repetition", "error", "unknown"]
 Unit = Literal["%", "rating", "count", "tokens", "seconds"]
 Fact = str | int | float | bool | None
 
@@ -132,8 +132,9 @@ class Completion:
 
     `prefix` is the part of the response that is in the prompt (such as `<think>\\n`, added by the chat template or the
     protocol), so `prefix + text` is the response. `prompt_tokens` and `completion_tokens` count tokens, the
-    end-of-sequence token included. They are None if the engine does not report them. `seconds` is the wall-clock time
-    of the request. With the finish reason "error", `error` says what went wrong and `text` may be incomplete.
+    end-of-sequence token included; `seconds` is the wall-clock time of the request. They are None if the engine, or an
+    imported log, does not report them. The finish reason "unknown" is of a log that does not tell why the text ended.
+    With the finish reason "error", `error` says what went wrong and `text` may be incomplete.
 
     Examples:
         >>> Completion("sums", "1", 0, "It is", "length", prompt_tokens=12, completion_tokens=2, seconds=0.1).truncated
@@ -147,7 +148,7 @@ class Completion:
     finish_reason: FinishReason
     prompt_tokens: int | None
     completion_tokens: int | None
-    seconds: float
+    seconds: float | None
     prefix: str = ""
     error: str | None = None
 

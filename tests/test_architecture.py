@@ -16,6 +16,7 @@ LAYERS = [
     {"types", "workers", "thinking"},
     {"sandbox", "stats"},
     {"grading", "benchmark", "store"},
+    {"importers"},
     {"engines"},
     {"results"},
     {"fidelity"},

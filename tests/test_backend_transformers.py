@@ -294,6 +294,7 @@ def test_ends_and_limits_are_counted_and_told_apart(qwen2: Path) -> None:
         if completion.finish_reason == "stop":
             assert len(completion.text.encode()) >= len(made) - 1
             reasons[made[-1]] += 1
+        assert completion.seconds
         assert completion.seconds > 0
     assert len(reasons) >= 3, "each of the ids in the generation config's list ends a completion"
 

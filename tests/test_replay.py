@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers import evalkit, records, write_recorded
 
-from evalkit import Completion, Message, Request, SamplingParams
+from evalkit import Completion, EvalkitError, Message, Request, SamplingParams
 from evalkit.engines.options import ReplayOptions
 from evalkit.engines.replay import ReplayEngine
 
@@ -88,3 +88,14 @@ def test_a_runs_own_completions_can_be_replayed(tmp_path: Path) -> None:
     again = tmp_path / "one" / "arithmetic" / "completions.jsonl"
     evalkit(*arguments, "--recorded", again, "-o", tmp_path / "two", code=1)
     assert records(again) == records(tmp_path / "two" / "arithmetic" / "completions.jsonl")
+
+
+def test_rows_with_other_field_names_by_a_map(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text('q,out\n"What is $1 + 1$?",first\n"What is $1+1$?",second\n')
+    options = ReplayOptions(recorded=(str(tmp_path / "r.csv"),), map="text=out,problem=q")
+    engine = ReplayEngine("model", options)
+    assert ask(engine, "Think. What is 1 + 1?").text == "first"
+    assert ask(engine, "Think. What is 1 + 1?").finish_reason == "unknown"
+    assert ask(engine, "What is 1+1?", index=1).text == "second"
+    with pytest.raises(EvalkitError, match="rows without a problem"):
+        ReplayEngine("model", ReplayOptions(recorded=options.recorded, map="text=out"))

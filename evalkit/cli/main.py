@@ -12,6 +12,8 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "import",
+    "export",
     "samples",
     "adjudicate",
     "verify",
@@ -30,17 +32,21 @@ COMMANDS = (
 )
 
 
+def _module(name: str) -> str:
+    """The module of a command: `import` is no name that Python can import."""
+    return f"evalkit.cli.{'import_log' if name == 'import' else name.replace('-', '_')}"
+
+
 class _Commands(click.Group):
     """Imports a command when it is used. Other packages add commands with the entry-point group `evalkit.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(f"evalkit.cli.{name}")]
+        ours = [name.replace("_", "-") for name in COMMANDS if importlib.util.find_spec(_module(name))]
         return ours + sorted(entry.name for entry in entry_points(group="evalkit.commands"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        module = name.replace("-", "_")
-        if module in COMMANDS and importlib.util.find_spec(f"evalkit.cli.{module}"):
-            command: click.Command = importlib.import_module(f"evalkit.cli.{module}").command
+        if name.replace("-", "_") in COMMANDS and importlib.util.find_spec(_module(name)):
+            command: click.Command = importlib.import_module(_module(name)).command
             return command
         for entry in entry_points(group="evalkit.commands", name=name):
             return _plugged(entry)
@@ -97,8 +103,10 @@ def cli() -> None:
 
 def fail(error: EvalkitError) -> int:
     """Print an error to stderr and return its exit code."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
-    click.echo(f"{click.style('hint:', bold=True)} {error.hint}", err=True)
+    from evalkit.results.formats.escaping import one_line  # an error may quote a stranger's file
+
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(error.message)}", err=True)
+    click.echo(f"{click.style('hint:', bold=True)} {one_line(error.hint)}", err=True)
     return error.exit_code
 
 

@@ -22,7 +22,7 @@ def print_summary(reports: Sequence[Report]) -> None:
             str(report.n),
             with_error_bars(report.metric("pass@1")),
             with_error_bars(report.metric(f"cons@{report.n}")),
-            f"{100 * report.truncation_rate:.1f}%",
+            "unknown" if report.truncation_rate is None else f"{100 * report.truncation_rate:.1f}%",
             tokens,
             statuses,
         )

@@ -145,7 +145,7 @@ def _check_records(by_key: dict[SampleKey, Completion]) -> Iterator[EngineCheck]
     yield EngineCheck("an error, and nothing else, says what went wrong", not unexplained, _some(unexplained))
     counts = [n for c in by_key.values() for n in (c.prompt_tokens, c.completion_tokens) if n is not None]
     times = [c.seconds for c in by_key.values()]
-    sound = all(map(_is_count, counts)) and all(math.isfinite(t) and t >= 0 for t in times)
+    sound = all(map(_is_count, counts)) and all(t is not None and math.isfinite(t) and t >= 0 for t in times)
     yield EngineCheck("counts and seconds are not negative", sound)
 
 

@@ -73,6 +73,7 @@ class ReplayOptions:
     """Options of the replay engine."""
 
     recorded: tuple[str, ...] = option((), "A file of recorded completions; repeatable.")
+    map: str = option("", "The fields of its rows, such as text=generation,problem=question.")
 
 
 OWN_OPTIONS: dict[str, type] = {

@@ -4,15 +4,15 @@ import gzip
 import hashlib
 import json
 import logging
-import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.benchmark.matching import TextIndex, words
 from evalkit.engines.base import Engine
 from evalkit.engines.options import ReplayOptions
 from evalkit.errors import EvalkitError
+from evalkit.importers.mapped import mapped_logs, parse_map
 from evalkit.types import Completion, Request, SampleKey
 
 _TEXT_FIELDS = ("text", "response", "completion", "output", "generation", "code")
@@ -21,18 +21,6 @@ _QUESTION_FIELDS = ("question", "problem", "prompt")
 
 logger = logging.getLogger(__name__)
 
-# copies of a benchmark differ in LaTeX, figures and line breaks, but hardly in their words
-_LIKE, _CLEARLY = 0.6, 0.15
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"[a-z]+|[0-9]+", text.lower()))
-
-
-def _likeness(recorded: tuple[str, ...], question: tuple[str, ...]) -> float:
-    """Dice's coefficient of the words, counted with repetition: 1 for the same words, 0 for none in common."""
-    return 2 * (Counter(recorded) & Counter(question)).total() / max(len(recorded) + len(question), 1)
-
 
 class ReplayEngine(Engine):
     """Recorded completions, from JSON lines (also .gz), matched by key or by the question's text.
@@ -40,7 +28,8 @@ class ReplayEngine(Engine):
     A line has the completion under one of `text`, `response`, `completion`, `output`, `generation`, `code` (a string,
     or a list with one string a sample), and either `problem_id` (with `sample_index`, and `task` where a file holds
     several) or the question's text under `question`, `problem` or `prompt`. A run's completions.jsonl is such a file.
-    Of the rest `finish_reason` (default "stop"), `prefix`, `prompt_tokens` and `completion_tokens` are used.
+    Of the rest `finish_reason` (default "stop"), `prefix`, `prompt_tokens` and `completion_tokens` are used. The option
+    `map` names the fields of rows that have others, in JSON lines, CSV or parquet.
     """
 
     name = "replay"
@@ -53,10 +42,14 @@ class ReplayEngine(Engine):
         self._model = model
         self._digest = hashlib.sha256()
         self._by_key: dict[tuple[str | None, str, int], dict[str, Any]] = {}
-        self._by_question: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        self._matches: dict[tuple[str, ...], tuple[str, ...] | None] = {}
+        self._by_question: dict[str, list[dict[str, Any]]] = {}
+        self._index: TextIndex | None = None
+        self._told: set[str] = set()
         for name in options.recorded:
-            self._read(Path(name))
+            if options.map:
+                self._read_mapped(name, options.map)
+            else:
+                self._read(Path(name))
 
     def _read(self, path: Path) -> None:
         try:
@@ -96,7 +89,28 @@ class ReplayEngine(Engine):
             question = next((record[f] for f in _QUESTION_FIELDS if f in record), None)
             if not isinstance(question, str) or not question.strip():
                 raise KeyError("it has no problem_id and no question")
-            self._by_question.setdefault(_words(question), []).extend(samples)
+            self._by_question.setdefault(" ".join(words(question)), []).extend(samples)
+
+    def _read_mapped(self, name: str, fields: str) -> None:
+        """Rows of any field names, as `evalkit import --map` reads them."""
+        known = parse_map(fields)
+        for log in mapped_logs(name, known).logs:
+            for sample in log.samples():
+                self._digest.update(f"{sample.problem_id}\x1f{sample.sample_index}\x1f{sample.response}".encode())
+                record = {
+                    "text": sample.response,
+                    "finish_reason": sample.finish_reason or "unknown",
+                    "prompt_tokens": sample.prompt_tokens,
+                    "completion_tokens": sample.completion_tokens,
+                }
+                if "problem_id" in known:
+                    self._by_key[None, sample.problem_id, sample.sample_index] = record
+                elif question := sample.problem or sample.prompt:
+                    self._by_question.setdefault(" ".join(words(question)), []).append(record)
+                else:
+                    raise EvalkitError(
+                        f"{name} has rows without a problem.", "name problem=… or problem_id=… in the map."
+                    )
 
     def identity(self) -> dict[str, Any]:
         return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
@@ -109,25 +123,16 @@ class ReplayEngine(Engine):
         for task in (key.task, None):
             if record := self._by_key.get((task, key.problem_id, key.sample_index)):
                 return record
-        words = _words(question)
-        if words not in self._matches:
-            self._matches[words] = self._nearest(words)
-        samples = self._by_question.get(self._matches[words] or (), [])
+        if self._index is None:
+            self._index = TextIndex((text, text) for text in self._by_question)
+        found = self._index.find(question)
+        if found is None:
+            return None
+        if found.share < 1 and found.key not in self._told:
+            self._told.add(found.key)
+            logger.warning("taken for the same question (%.0f%% of its words): %s", 100 * found.share, found.key[:80])
+        samples = self._by_question[found.key]
         return samples[key.sample_index] if key.sample_index < len(samples) else None
-
-    def _nearest(self, prompt: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The recorded question that stands in the prompt, whatever its punctuation; else the one clearly nearest."""
-        text = " ".join(prompt)
-        inside = [q for q in self._by_question if f" {' '.join(q)} " in f" {text} "]
-        if inside:
-            return max(inside, key=len)
-        near = sorted(((_likeness(q, prompt), q) for q in self._by_question), reverse=True)[:2]
-        if near and near[0][0] >= _LIKE and (len(near) == 1 or near[0][0] - near[1][0] >= _CLEARLY):
-            logger.warning(
-                "taken for the same question (%.0f%% of its words): %s", 100 * near[0][0], " ".join(near[0][1])[:80]
-            )
-            return near[0][1]
-        return None
 
     def _replay(self, request: Request) -> Completion:
         record = self._find(request.key, request.messages[-1]["content"])

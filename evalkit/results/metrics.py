@@ -59,6 +59,8 @@ def _pass_at_1(graded: GradedSamples) -> Iterable[Metric]:
 
 
 def _finished(graded: GradedSamples) -> Iterable[Metric]:
+    if graded.samples.truncated is None:
+        return
     share, count = finished_score(graded.samples.values, ~graded.samples.truncated)
     if count:
         yield Metric("finished", 100 * share, count, "%", note="of the completions that were not cut")
@@ -98,6 +100,7 @@ KINDS = (
     MetricKind(r"finished", "%", compute=_finished),
     MetricKind(r"pass@\d+", "%", comparable=True, curve=True, ranked=True, compute=_pass_at_k),
     MetricKind(r"cons@\d+", "%", comparable=True, curve=True, ranked=True, compute=_cons_at_k),
+    MetricKind(r"peer", "%"),  # of an imported log: what its harness said
     MetricKind(r"rating", "rating", comparable=True, ranked=True),
     MetricKind(r"percentile", "%", comparable=True, ranked=True),
     OWN,

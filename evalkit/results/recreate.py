@@ -4,6 +4,7 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
+from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.store.run import TaskRun
 from evalkit.types import Problem
 
@@ -14,6 +15,8 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
     Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
     spec = TaskSpec(**task.record.spec)
+    if spec.file == PROBLEM_SET:  # evalkit's own, for the set of an imported log
+        return spec
     if spec.file is None:
         known = installed_task(spec.name)
         unsafe = known.unsafe_options if known is not None else ()
@@ -32,6 +35,8 @@ def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None 
 
     Raises EvalkitError if the data is missing or is not the data of the run.
     """
+    if task.record.spec.get("file") == PROBLEM_SET:
+        data = str(task.directory.path)  # the set of an imported log lies in the run itself
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
     problems = list((made or recreate_task(task)).load(source))
     if [d.fingerprint for d in task.record.data] != [d.fingerprint for d in source.loaded]:

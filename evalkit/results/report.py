@@ -18,6 +18,7 @@ from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
+from evalkit.results.peer import peer_metric
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.stats import TokenSummary, token_summary
@@ -38,7 +39,8 @@ class Report:
     """The figures of one task of one run.
 
     `n` completions were drawn for each of `problems`; `statuses` add up to `samples`. `truncation_rate` in [0, 1] is
-    the share that was cut at the limit, whatever it scored. `tokens` is None where the engine did not count them.
+    the share that was cut at the limit, whatever it scored, None where an imported log does not say. `tokens` is None
+    where the engine did not count them.
     `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
     the task in a table. `disputes` is None where neither a second grader nor a human has judged.
     """
@@ -50,12 +52,12 @@ class Report:
     title: str
     task_version: int
     protocol: str
-    max_tokens: int
+    max_tokens: int | None
     n: int
     problems: int
     samples: int
     statuses: dict[str, int]
-    truncation_rate: float
+    truncation_rate: float | None
     tokens: TokenSummary | None
     metrics: list[Metric]
     values: dict[str, list[float]]
@@ -80,6 +82,9 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     metrics = standard_metrics(task, samples)
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
+    if run.files.peer_scores_path.exists():
+        told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
+        metrics += [told] if told is not None else []
     counts = Counter(chain.from_iterable(samples.statuses))
     values = samples.values.ravel()
     return Report(
@@ -95,7 +100,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         problems=len(record.problem_ids),
         samples=len(values),
         statuses={status: counts[status] for status in STATUSES},
-        truncation_rate=int(samples.truncated.sum()) / len(values),
+        truncation_rate=None if samples.truncated is None else int(samples.truncated.sum()) / len(values),
         tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
         metrics=metrics,
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),

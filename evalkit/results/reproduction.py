@@ -57,6 +57,8 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
     if entry.settings.get("data_unchecked"):
         yield "the data may have been changed (--allow-changed-data)"
+    if entry.engine.get("backend") == "imported" and not entry.settings.get("asserted"):
+        yield "imported: it is not known under which protocol it was made"
     for kind in ("quantization", "lora"):
         if entry.engine.get(kind):
             yield f"{kind} {entry.engine[kind]}"

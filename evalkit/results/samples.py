@@ -18,14 +18,15 @@ class Samples:
     """All n samples of each problem of the run, in the order of run.json.
 
     Arrays and lists have the shape (problems, n). `values` is in [0, 1]. `truncated` is true for a truncated
-    completion, whatever it scored. `tokens` counts completion tokens; it is None if a sample has no count.
+    completion, whatever it scored; it is None if that is not known of every sample. `tokens` counts completion tokens;
+    it is None if a sample has no count.
     """
 
     problem_ids: list[str]
     values: npt.NDArray[np.float64]
     statuses: list[list[Status]]
     answers: list[list[str | None]]
-    truncated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_] | None
     tokens: npt.NDArray[np.int64] | None
 
 
@@ -40,11 +41,13 @@ def load_samples(task: TaskRun) -> Samples:
     files = task.files
     first = {problem_id: i * n for i, problem_id in enumerate(problem_ids)}
     truncated = array("b", [_MISSING]) * planned
+    unknown = False
     tokens = array("q", [_MISSING]) * planned
     for completion in files.completion_facts():
         index, start = completion["sample_index"], first.get(completion["problem_id"])
         if start is not None and 0 <= index < n:
             truncated[start + index] = completion["finish_reason"] in ("length", "repetition")
+            unknown = unknown or completion["finish_reason"] == "unknown"
             counted = completion["completion_tokens"]
             tokens[start + index] = _MISSING if counted is None else counted
     if missing := truncated.count(_MISSING):
@@ -68,7 +71,7 @@ def load_samples(task: TaskRun) -> Samples:
         np.array(values).reshape(shape),
         [given[i : i + n] for i in range(0, planned, n)],
         [answers[i : i + n] for i in range(0, planned, n)],
-        np.array(truncated, dtype=bool).reshape(shape),
+        None if unknown else np.array(truncated, dtype=bool).reshape(shape),
         None if _MISSING in tokens else np.array(tokens).reshape(shape),
     )
 

@@ -60,8 +60,9 @@ class Meter:
             self._uncounted += 1
         self._prompt += completion.prompt_tokens or 0
         self._generated += completion.completion_tokens or 0
-        self._request_seconds += completion.seconds
-        start = max(self._begun, now - completion.seconds)
+        seconds = completion.seconds or 0.0
+        self._request_seconds += seconds
+        start = max(self._begun, now - seconds)
         while self._spans and self._spans[-1][1] >= start:
             start = min(start, self._spans.pop()[0])
         self._spans.append((start, now))

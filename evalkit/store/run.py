@@ -5,6 +5,7 @@ results/<model>/<run-id>/
   <task>/completions.jsonl   append only, raw text
   <task>/scores.jsonl        append only within a scoring pass
   <task>/report.json         derived
+  <task>/peer_scores.jsonl   of an imported run: the verdicts of the harness that made the log
 """
 
 import hashlib
@@ -42,6 +43,7 @@ class TaskRecord:
     `spec` (name, file, options) is what creates the task again. `identity` (version, options, prompt, sampling, data)
     has to be equal to resume. `n` is the number of completions for each problem of `problem_ids`.
     `problems_available` is the size of the data set, None if it was not recorded. `content` is the entry as stored.
+    `max_tokens` is None where an imported log does not say.
     """
 
     name: str
@@ -49,7 +51,7 @@ class TaskRecord:
     spec: Mapping[str, Any]
     version: int
     n: int
-    max_tokens: int
+    max_tokens: int | None
     problem_ids: tuple[str, ...]
     problems_available: int | None
     data: tuple[DataRecord, ...]
@@ -137,6 +139,11 @@ class TaskFiles:
     def rescoring_path(self) -> Path:
         """The scores of an unfinished rescoring pass. It replaces `scores_path` when it is complete."""
         return self.folder / "scores.new.jsonl"
+
+    @property
+    def peer_scores_path(self) -> Path:
+        """Of an imported task: what the harness that made the log said of each sample."""
+        return self.folder / "peer_scores.jsonl"
 
     @property
     def report_path(self) -> Path:
@@ -269,7 +276,7 @@ class _Spec(TypedDict):
 
 
 class _Limit(TypedDict):
-    max_tokens: int
+    max_tokens: int | None
 
 
 class _Data(TypedDict):

@@ -1,6 +1,7 @@
 """Decoding steps recorded as CUDA graphs: a step of a small model is bound by launching its kernels one by one."""
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +22,14 @@ class CudaRecorder:
     """Records what a function does on the device; the graphs share one pool of memory, as one runs at a time."""
 
     def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool: Any = None
+        self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __call__(self, work: Callable[[], None]) -> Replay:
+        if not self._graphs:  # torch gives a pool up with its last graph and refuses to record into it again
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
+        self._graphs.add(graph)
         with torch.cuda.graph(graph, pool=self._pool):
             work()
         return graph.replay

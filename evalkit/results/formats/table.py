@@ -62,6 +62,8 @@ class Cell:
         told = [f"n={self.n}"] if self.n is not None else []
         if self.truncated is not None:
             told.append(f"{100 * self.truncated:.1f}% cut")
+        elif self.problems is not None:
+            told.append("cut: unknown")
         if self.errors:
             told.append(f"{self.errors} errors")
         return told

@@ -47,7 +47,7 @@ def budget_curve(entries: Sequence[Entry], task: str | None) -> "Figure":
     shown: set[int] = set()
     for i, (entry, name) in enumerate(zip(chosen, names(chosen), strict=True)):
         samples, tokens = load_lengths(entry)
-        limit = entry.report.max_tokens
+        limit = entry.report.max_tokens or int(tokens.max())
         budgets = [b for b in BUDGETS if b < limit] + [limit]
         shown |= set(budgets)
         estimates = [at_budget(samples.values, tokens, b) for b in budgets]
@@ -78,9 +78,10 @@ def length_distribution(entries: Sequence[Entry], task: str | None) -> "Figure":
     figure, axes = new_figure(5.4 * across, 1.0 + 2.6 * down, down, across)
     handles: dict[str, Any] = {}
     for panel, entry, name in zip(axes.flat, chosen, names(chosen), strict=False):
+        report = entry.report
         samples, tokens = load_lengths(entry)
         statuses = np.array(samples.statuses)
-        limit = entry.report.max_tokens
+        limit = entry.report.max_tokens or int(tokens.max()) + 1
         longest = max(int(tokens.max()), 1)
         shown = limit if longest > 0.5 * limit else longest
         edges = np.linspace(0, shown, 41)
@@ -95,11 +96,12 @@ def length_distribution(entries: Sequence[Entry], task: str | None) -> "Figure":
                 hatch=_STATUS_HATCHES[status], edgecolor="white", linewidth=0.2,
             )  # fmt: skip
             bottom += counts
-        if shown == limit:
+        if shown == limit and report.max_tokens is not None:
             handles["token limit"] = panel.axvline(limit, color="black", linestyle="--", linewidth=1)
-        report = entry.report
         drawn = f"{report.samples} completion{'s' if report.samples > 1 else ''}"
-        told = f"{drawn}, {100 * report.truncation_rate:.1f}% cut at {limit}"
+        share = report.truncation_rate
+        cut = "cut: unknown" if share is None else f"{100 * share:.1f}% cut at {limit}"
+        told = f"{drawn}, {cut}"
         panel.set_title(f"{name}\n{told}", fontsize=8)
         panel.set_xlabel("tokens a completion")
         panel.set_ylabel("completions")

@@ -1,0 +1,79 @@
+"""`evalkit import`: another harness's log as a run."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="import", short_help="Turn another harness's log into a run, and grade it.")
+@click.argument("path")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="The run directory to make.")
+@click.option("--model", metavar="NAME", help="The model, where the log does not name it.")
+@click.option(
+    "-t",
+    "--task",
+    metavar="TASK",
+    help="evalkit's task for the problems, or RUN/TASK of a run imported before; or LOG=TASK,LOG=TASK.",
+)
+@click.option("--kind", type=click.Choice(["math", "choice", "none"]), help="How a set without a task is graded.")
+@click.option("--map", "fields", metavar="FIELDS", help="Plain rows: text=generation,gold=expected_answer,…")
+@click.option("--format", "format_name", metavar="NAME", help="The harness, where two formats fit.")
+@click.option("--protocol", metavar="NAME", help="Assert that the samples were drawn under this protocol.")
+@click.option("--partial", is_flag=True, help="Take an unfinished log as far as it goes.")
+@click.option("--data", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
+@click.option("--results", default="results", show_default=True, metavar="DIR", help="Where runs go without -o.")
+@click.option("--no-score", is_flag=True, help="Do not grade yet.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that grade [default: the cores].")
+def command(
+    path: str,
+    output: Path | None,
+    model: str | None,
+    task: str | None,
+    kind: str | None,
+    fields: str | None,
+    format_name: str | None,
+    protocol: str | None,
+    partial: bool,
+    data: str | None,
+    results: str,
+    no_score: bool,
+    workers: int | None,
+) -> None:
+    """Import the log at PATH: a file or a folder of lm_eval, lighteval, inspect, evalscope, OpenCompass, NeMo-Skills,
+    SkyThought, Qwen2.5-Math, LIMO, QwQ, verifiers, evalplus, simple-evals, MathArena, LiveCodeBench, HELM, evalchemy,
+    verl or of an OpenAI batch; or plain rows with --map.
+
+    \b
+    evalkit import outputs/my-model
+    evalkit import log.eval -o results/student/inspect
+    evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
+    """
+    from evalkit.cli.summary import print_summary
+    from evalkit.results.formats.escaping import one_line
+    from evalkit.run.importing import import_run
+
+    done = import_run(
+        path,
+        output,
+        model=model,
+        task=task,
+        kind=kind,  # type: ignore[arg-type]  # click has checked it
+        fields=fields,
+        format_name=format_name,
+        protocol=protocol,
+        partial=partial,
+        data=data,
+        results=results,
+        score=not no_score,
+        workers=workers,
+    )
+    for told in done.refused:
+        click.echo(f"left out: {one_line(told)}", err=True)
+    for one in done.tasks:
+        of = "" if one.task == one.log_task else f" of {one.log_task}"
+        click.echo(f"{one.task}{one_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
+        for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
+            click.echo(f"  {one_line(note)}", err=True)
+    click.echo(f"{one_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
+    if done.reports:
+        print_summary(done.reports)

@@ -1,0 +1,201 @@
+"""What a reader of a log is, and how the reader of a given file is found: by what the file holds."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import ClassVar
+
+from evalkit.benchmark.registry import did_you_mean
+from evalkit.errors import EvalkitError
+from evalkit.importers.files import LogFile, log_files
+from evalkit.importers.record import ImportedSample, LogFacts
+
+GROUP = "evalkit.importers"
+_MOST_SAMPLES = 1_000_000  # of one problem: a run has room for n samples of every problem
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A file that a reader has recognised.
+
+    Parts of one `group` and `task` are one log, read in the order of `order`. `run` tells two runs of a task apart
+    where the log does (a date, an id). `refusal` says why the file holds no completions that can be imported; a
+    `companion` is told so only where there is no log for it to go with.
+    """
+
+    file: LogFile
+    task: str
+    group: str = ""
+    run: str = ""
+    order: int = 0
+    refusal: str = ""
+    companion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The samples of one task in one run of another harness. `partial` takes what an unfinished log has."""
+
+    reader: "Reader"
+    task: str
+    parts: tuple[LogPart, ...]
+    partial: bool = False
+
+    @property
+    def files(self) -> list[LogFile]:
+        return [part.file for part in self.parts]
+
+    @property
+    def where(self) -> str:
+        return self.parts[0].file.where
+
+    def facts(self) -> LogFacts:
+        """What the log tells of the run as a whole."""
+        return self.reader.facts(self)
+
+    def samples(self) -> Iterator[ImportedSample]:
+        """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
+        seen: defaultdict[str, set[int]] = defaultdict(set)
+        found = False
+        for sample in self.reader.samples(self):
+            found = True
+            if not 0 <= sample.sample_index < _MOST_SAMPLES:
+                raise EvalkitError(
+                    f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
+                    f"samples are numbered from 0 to {_MOST_SAMPLES - 1}.",
+                )
+            if sample.sample_index in seen[sample.problem_id]:
+                raise EvalkitError(
+                    f"{self.where} has sample {sample.sample_index} of problem {sample.problem_id} twice.",
+                    "two runs may lie in one file: take them apart and import one.",
+                )
+            seen[sample.problem_id].add(sample.sample_index)
+            yield sample
+        if not found:
+            raise EvalkitError(f"{self.where} holds no sample.", "nothing was generated in this run.")
+
+
+class Reader(ABC):
+    """Reads one harness's logs. To add one: a subclass, named in the entry-point group `evalkit.importers`.
+
+    `name` is what `--format` takes, `title` the harness as its authors write it.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def recognise(self, file: LogFile) -> LogPart | None:
+        """What this file is, by its content; None where it is not this harness's."""
+
+    @abstractmethod
+    def samples(self, log: Log) -> Iterator[ImportedSample]:
+        """The samples of a log. Raises EvalkitError that names the place where something is not as it should be."""
+
+    def facts(self, log: Log) -> LogFacts:
+        """What the log tells of the run as a whole."""
+        return LogFacts()
+
+
+@functools.cache
+def installed_readers() -> dict[str, Reader]:
+    """Every installed reader by its name. Raises EvalkitError where one of another package cannot be imported."""
+    return {entry.name: _loaded(entry) for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def _loaded(entry: EntryPoint) -> Reader:
+    try:
+        reader: Reader = entry.load()()
+    except Exception as error:  # a stranger's module raises what it likes on import
+        package = entry.dist.name if entry.dist else entry.value
+        raise EvalkitError(
+            f"The importer {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
+            f"repair or uninstall {package}.",
+        ) from error
+    return reader
+
+
+def find_reader(name: str) -> Reader:
+    """A reader by name. Raises EvalkitError that tells the nearest one."""
+    readers = installed_readers()
+    if name not in readers:
+        raise EvalkitError(f"There is no format {name!r}.{did_you_mean(name, list(readers))}", ", ".join(readers))
+    return readers[name]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLogs:
+    """What lies at a path: the logs, why others hold nothing to import, and the files that no reader knows."""
+
+    logs: list[Log]
+    refused: list[str]
+    passed_over: list[str]
+
+
+def find_logs(path: str, format_name: str | None = None, partial: bool = False) -> FoundLogs:
+    """The logs at or below a path, one for each task, sorted by task.
+
+    Raises EvalkitError: no log there, none with completions, two runs of one task, a file that two readers claim.
+    """
+    readers = [find_reader(format_name)] if format_name else list(installed_readers().values())
+    files = log_files(path)
+    parts: defaultdict[tuple[str, str, str, str], list[tuple[Reader, LogPart]]] = defaultdict(list)
+    told = ""
+    refused: list[str] = []
+    companions: list[str] = []
+    passed_over: list[str] = []
+    for file in files:
+        claims = [(reader, part) for reader in readers if (part := reader.recognise(file)) is not None]
+        told = _fields_told(file) if not claims and not told else told
+        file.forget()
+        if len(claims) > 1:
+            raise EvalkitError(
+                f"{file.where} may be of {' or of '.join(reader.title for reader, _ in claims)}.",
+                f"say which with --format {claims[0][0].name}.",
+            )
+        if not claims:
+            passed_over.append(file.where)
+        elif refusal := claims[0][1].refusal:
+            (companions if claims[0][1].companion else refused).append(f"{file.where} cannot be imported: {refusal}.")
+        else:
+            part = claims[0][1]
+            parts[claims[0][0].name, part.task, part.group, part.run].append(claims[0])
+    if not parts:
+        raise _nothing(path, told, [*refused, *companions])
+    logs = [_log(found, partial) for _, found in sorted(parts.items())]
+    _refuse_two_runs(path, logs)
+    return FoundLogs(logs, refused, passed_over)
+
+
+def _log(found: Sequence[tuple[Reader, LogPart]], partial: bool) -> Log:
+    parts = sorted((part for _, part in found), key=lambda part: (part.order, part.file.name))
+    return Log(found[0][0], parts[0].task, tuple(parts), partial)
+
+
+def _refuse_two_runs(path: str, logs: Sequence[Log]) -> None:
+    by_task: defaultdict[str, list[Log]] = defaultdict(list)
+    for log in logs:
+        by_task[log.task].append(log)
+    for task, several in by_task.items():
+        if len(several) > 1:
+            raise EvalkitError(
+                f"{path} holds {len(several)} runs of {task}.", f"give one of them, such as {several[-1].where}."
+            )
+
+
+def _fields_told(file: LogFile) -> str:
+    """What an unknown file holds, for the one who has to map it; "" where its rows have no fields."""
+    row = file.first.value
+    return f": {file.name} has the fields {', '.join(map(str, list(row)[:12]))}" if isinstance(row, dict) else ""
+
+
+def _nothing(path: str, told: str, refused: Sequence[str]) -> EvalkitError:
+    if refused:
+        return EvalkitError(refused[0], "a log with the text of every completion is needed.")
+    return EvalkitError(
+        f"{path} holds no log of a harness that evalkit knows{told}.",
+        "--map text=FIELD,gold=FIELD,… reads plain JSON lines, CSV and parquet; docs/importing.md lists the harnesses.",
+    )

@@ -1,0 +1,115 @@
+"""What every reader makes of a log: one neutral record a sample, in which what the log does not tell stays unknown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evalkit.thinking import opened_thinking, split_thinking
+from evalkit.types import FinishReason
+
+Scope = Literal["sample", "first sample", "problem", "majority"]
+TextForm = Literal["raw", "thinking removed", "rejoined"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVerdict:
+    """What the harness that made the log said: `value` in [0, 1] of what `scope` names.
+
+    `name` is the harness's own (a metric, a scorer, a filter). "first sample" speaks of sample 0 alone, "problem" of a
+    mean or a best over a problem's samples, "majority" of its most frequent answer.
+    """
+
+    name: str
+    value: float
+    scope: Scope = "sample"
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSample:
+    """One completion of a log.
+
+    `problem_id` is the log's own; `position` the row of the data set, from 0, where the log tells it. `problem` is the
+    problem's text without a template, `prompt` what was sent. `text` is what the model wrote, in `text_form`;
+    `reasoning` is thinking that a server kept apart from it. `gold` is the right answer as logged, `golds` all of
+    them where several are accepted. `choices` are those shown, in their order. `finish_reason` is None where the log
+    does not tell, `peer_finish_reason` the log's own word. `error` says why there is no completion.
+    """
+
+    problem_id: str
+    sample_index: int
+    text: str
+    text_form: TextForm = "raw"
+    reasoning: str | None = None
+    position: int | None = None
+    problem: str | None = None
+    prompt: str | None = None
+    gold: str | None = None
+    golds: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    finish_reason: FinishReason | None = None
+    peer_finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    seconds: float | None = None
+    answer: str | None = None
+    verdicts: tuple[PeerVerdict, ...] = ()
+    error: str | None = None
+    note: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What the prompt has opened of the response, such as `<think>\\n`; empty where the thinking is kept apart."""
+        if self.reasoning is not None or self.text_form != "raw" or self.prompt is None:
+            return ""
+        return opened_thinking(self.prompt) or ""
+
+    @property
+    def response(self) -> str:
+        """`text` with thinking that was kept apart put back before it.
+
+        It is closed only where something follows it: a thought without an answer may have been cut.
+        """
+        if self.reasoning is None:
+            return self.text
+        parts = split_thinking(self.reasoning)
+        if parts.thinking and parts.response is not None:  # it brought its own tags
+            return f"{self.reasoning}\n\n{self.text}"
+        opened = self.reasoning if parts.thinking else f"<think>\n{self.reasoning}"
+        return f"{opened}\n</think>\n\n{self.text}" if self.text.strip() else opened + self.text
+
+    @property
+    def response_form(self) -> TextForm:
+        return self.text_form if self.reasoning is None else "rejoined"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """What a log tells of the run as a whole: None, "" or empty where it does not tell.
+
+    `sampling` has the names of SamplingParams where they are known. `notes` says what was left aside, and why.
+    """
+
+    model: str | None = None
+    version: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+_FINISHED: dict[str, FinishReason] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "endoftext": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+}
+
+
+def finish_reason(word: str | None) -> FinishReason | None:
+    """The finish reason that a harness's or a server's word means, None where it says nothing of the length."""
+    return _FINISHED.get(word.lower()) if word else None

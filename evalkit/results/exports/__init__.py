@@ -1,0 +1,42 @@
+"""A run in the formats of the places where results live: `export_run`, and one module a format."""
+
+import importlib
+from pathlib import Path
+
+from evalkit.errors import EvalkitError
+from evalkit.results.exports.samples import TaskExport
+from evalkit.results.recreate import recreate_problems, recreate_task
+from evalkit.store.run import RunDirectory
+
+TARGETS = ("every-eval-ever", "hf-eval-results", "inspect", "lm-eval", "parquet", "sft")
+
+
+def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path | None = None) -> list[Path]:
+    """Write a run in another format into the folder `output` and return the files.
+
+    `to` is one of TARGETS; `data` is the folder with the tasks' data sets, None for where the run had them. Raises
+    EvalkitError: no such format, not a run, data that is not at hand, a run that the format cannot hold.
+
+    >>> from evalkit import import_run
+    >>> import json, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> row = {"question": "What is 6 * 7?", "answer": "42", "outputs": ["So it is 42.", "So it is 41."]}
+    >>> _ = (folder / "log.jsonl").write_text(json.dumps(row))
+    >>> fields = "text=outputs,problem=question,gold=answer"
+    >>> run = import_run(folder / "log.jsonl", folder / "run", fields=fields, model="me/mine", workers=1)
+    >>> [path.name for path in export_run(run.path, "parquet", folder / "out")]
+    ['samples.parquet']
+    """
+    if to not in TARGETS:
+        raise EvalkitError(f"There is no format {to!r} to export to.", f"{', '.join(TARGETS)}.")
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise EvalkitError(f"{folder} exists and is not empty.", "give another folder with -o.")
+    tasks = []
+    for recorded in RunDirectory(Path(run)).tasks().values():
+        made = recreate_task(recorded)
+        problems = {p.id: p for p in recreate_problems(recorded, made, str(data) if data else None)}
+        tasks.append(TaskExport(recorded, made, problems))
+    module = importlib.import_module(f"evalkit.results.exports.{to.replace('-', '_')}")
+    written: list[Path] = module.write(tasks, folder)
+    return written

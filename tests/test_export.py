@@ -1,0 +1,145 @@
+"""Runs in other harnesses' formats: what comes back is what went out."""
+
+import json
+from pathlib import Path
+
+import peer_logs
+import pytest
+import yaml
+from helpers import evalkit, records, told
+from peer_logs import WRITERS, write, write_lines
+
+from evalkit import EvalkitError
+from evalkit.importers.reader import find_logs
+from evalkit.results.exports import TARGETS, export_run
+from evalkit.run.importing import import_run
+from evalkit.store.run import RunDirectory
+from evalkit.types import Completion
+
+FIELDS = "text=response,problem=prompt,problem_id=problem_id,sample_index=sample_index,gold=gold"
+TOKENS = ",finish_reason=finish_reason,prompt_tokens=prompt_tokens,completion_tokens=completion_tokens"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """An imported run with token counts, one completion of two cut at the limit."""
+    log = peer_logs.write_inspect_json(tmp_path / "log")
+    return import_run(log, tmp_path / "run", workers=1).path
+
+
+def contents(run: Path, finish: bool, tokens: bool) -> dict[tuple[str, int], tuple[object, ...]]:
+    (task,) = RunDirectory(run).tasks().values()
+
+    def held(c: Completion) -> tuple[object, ...]:
+        facts = (c.finish_reason if finish else None, c.completion_tokens if tokens else None)
+        return c.prefix + c.text, *facts
+
+    return {(c.problem_id, c.sample_index): held(c) for c in task.files.completions()}
+
+
+def verdicts(run: Path) -> dict[tuple[str, int], str]:
+    (task,) = RunDirectory(run).tasks().values()
+    return {(k.problem_id, k.sample_index): s.status for k, s in task.files.latest_scores().items()}
+
+
+@pytest.mark.parametrize(("to", "finish", "tokens"), [("inspect", True, True), ("lm-eval", False, False)])
+def test_what_was_exported_is_imported_again(to: str, finish: bool, tokens: bool, run: Path, tmp_path: Path) -> None:
+    export_run(run, to, tmp_path / "out")
+    again = import_run(tmp_path / "out", tmp_path / "again", workers=1)
+    assert contents(again.path, finish, tokens) == contents(run, finish, tokens)
+    ours, theirs = verdicts(run), verdicts(again.path)
+    if finish:
+        assert theirs == ours
+    else:  # without a finish reason nothing is known to be cut
+        assert theirs == {key: "no_answer" if status == "truncated" else status for key, status in ours.items()}
+    assert again.model == "lab/student"
+
+
+def test_parquet_is_imported_again_by_a_map(run: Path, tmp_path: Path) -> None:
+    (path,) = export_run(run, "parquet", tmp_path / "out")
+    again = import_run(path, tmp_path / "again", fields=FIELDS + TOKENS, model="lab/student", workers=1)
+    assert contents(again.path, True, True) == contents(run, True, True)
+    assert verdicts(again.path) == verdicts(run)
+
+
+@pytest.mark.parametrize("layout", sorted({peer: layout for layout, (peer, _) in WRITERS.items()}.values()))
+def test_every_format_goes_through_inspects(layout: str, tmp_path: Path) -> None:
+    log = WRITERS[layout][1](tmp_path / "log")
+    first = import_run(log, tmp_path / "run", model="lab/student", score=False)
+    export_run(first.path, "inspect", tmp_path / "out")
+    again = import_run(tmp_path / "out", tmp_path / "again", score=False)
+    assert contents(again.path, True, True) == contents(first.path, True, True)
+
+
+def test_the_same_run_gives_the_same_files(run: Path, tmp_path: Path) -> None:
+    for to in sorted(set(TARGETS) - {"hf-eval-results"}):
+        first, second = (export_run(run, to, tmp_path / f"{to}-{i}") for i in (1, 2))
+        assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second], to
+
+
+def test_training_examples_are_right_and_whole(run: Path, tmp_path: Path) -> None:
+    (path,) = export_run(run, "sft", tmp_path / "out")
+    examples = records(path)
+    assert len(examples) == 2  # of three right ones the third was cut
+    for example in examples:
+        assert [m["role"] for m in example["messages"]] == ["user", "assistant"]
+        assert "</think>" in example["messages"][1]["content"]
+
+
+def test_every_eval_ever_has_the_figure_and_every_sample(run: Path, tmp_path: Path) -> None:
+    aggregate, samples = export_run(run, "every-eval-ever", tmp_path / "out")
+    record = json.loads(aggregate.read_text())
+    (result,) = record["evaluation_results"]
+    assert result["score_details"]["score"] == pytest.approx(0.75)
+    assert record["detailed_evaluation_results"]["total_rows"] == 4
+    assert record["eval_library"]["name"] == "inspect"
+    rows = records(samples)
+    assert {row["evaluation"]["is_correct"] for row in rows} == {True, False}
+    assert all(row["evaluation_result_id"] == result["evaluation_result_id"] for row in rows)
+
+
+def test_the_hubs_results_name_the_data_set(tmp_path: Path, data_of_math500: Path) -> None:
+    rows = [{"problem": "Simplify $\\sqrt{242}$.", "out": "\\boxed{11\\sqrt2}", "gold": "11\\sqrt2"}]
+    log = write_lines(tmp_path / "x.jsonl", rows)
+    fields = "text=out,problem=problem,gold=gold"
+    options = {"fields": fields, "task": "math500", "model": "m", "data": data_of_math500, "workers": 1}
+    done = import_run(log, tmp_path / "run", **options)  # type: ignore[arg-type]
+    (path,) = export_run(done.path, "hf-eval-results", tmp_path / "out")
+    assert path.relative_to(tmp_path / "out").as_posix() == ".eval_results/math500.yaml"
+    (entry,) = yaml.safe_load(path.read_text())
+    assert entry["dataset"]["id"] == "HuggingFaceH4/MATH-500"
+    assert entry["value"] == 100.0
+    assert "protocol unknown (imported)" in entry["notes"]
+
+
+@pytest.fixture
+def data_of_math500(tmp_path: Path) -> Path:
+    row = {
+        "unique_id": "test/prealgebra/1302.json",
+        "problem": "Simplify $\\sqrt{242}$.",
+        "answer": "11\\sqrt2",
+        "subject": "Prealgebra",
+        "level": 3,
+    }
+    write_lines(tmp_path / "data" / "MATH-500" / "test.jsonl", [row])
+    return tmp_path / "data"
+
+
+def test_a_run_with_a_fault_goes_to_inspect_and_not_to_lm_eval(tmp_path: Path) -> None:
+    samples = peer_logs.inspect_samples()
+    samples[0] |= {"error": {"message": "the engine died"}, "scores": {}}
+    samples[0]["output"] = {"choices": []}
+    log = write(tmp_path / "l.json", {**peer_logs.inspect_header(), "samples": samples})
+    done = import_run(log, tmp_path / "run", workers=1)
+    with pytest.raises(EvalkitError, match="spoilt by faults"):
+        export_run(done.path, "lm-eval", tmp_path / "lm")
+    export_run(done.path, "inspect", tmp_path / "out")
+    (again,) = find_logs(str(tmp_path / "out")).logs
+    assert [s.error for s in again.samples()].count("the engine died") == 1
+
+
+def test_the_command_line_tells_what_it_wrote_and_refuses_to_overwrite(run: Path, tmp_path: Path) -> None:
+    done = evalkit("export", run, "--to", "sft", "-o", tmp_path / "out")
+    assert done.stdout.strip() == str(tmp_path / "out" / "sft.jsonl")
+    assert "not empty" in told(evalkit("export", run, "--to", "sft", "-o", tmp_path / "out", code=2))
+    assert "no format" in told(evalkit("export", run, "--to", "csv", code=2))

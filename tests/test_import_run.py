@@ -1,0 +1,349 @@
+"""A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
+
+import json
+from pathlib import Path
+
+import peer_logs
+import pytest
+from damaged_logs import DAMAGED
+from helpers import evalkit as run_evalkit
+from helpers import records, told
+from peer_logs import PROBLEMS, WRITERS, write, write_lines
+
+from evalkit import EvalkitError, Run
+from evalkit.benchmark.matching import TextIndex
+from evalkit.results.peer import compare_with_peer
+from evalkit.run.importing import ImportedRun, import_run
+from evalkit.store.run import RunDirectory
+
+UNGRADED = {"livecodebench", "evalplus", "openai_batch"}
+
+
+def imported(path: Path, output: Path, **options: object) -> ImportedRun:
+    return import_run(path, output, **{"model": "lab/student", "score": False, **options})  # type: ignore[arg-type]
+
+
+def arithmetic_rows(gold: str = "", wrong: str = "") -> list[dict[str, str]]:
+    """Four samples of two problems of the installed task `arithmetic`, under other ids."""
+    from evalkit_tasks.arithmetic import test_problems
+
+    return [
+        {
+            "q": f"Solve.\n{problem.prompt} Think first.",
+            "out": f"\\boxed{{{wrong or problem.target}}}",
+            "gold": gold or problem.target,
+        }
+        for problem in test_problems()[:2]
+        for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_every_format_becomes_a_run_that_can_be_read(layout: str, tmp_path: Path) -> None:
+    peer, writer = WRITERS[layout]
+    done = imported(writer(tmp_path / "log"), tmp_path / "run")
+    (task,) = done.tasks
+    assert (task.samples, task.problems, task.n, task.missing) == (4, 2, 2, 0)
+    assert task.graded == (peer not in UNGRADED)
+    run = RunDirectory(done.path)
+    (recorded,) = run.tasks().values()
+    assert recorded.run.protocol_name == "unknown (imported)"
+    assert recorded.run.engine["peer"] == peer
+    completions = list(recorded.files.completions())
+    assert {c.text.strip() for c in completions} == {peer_logs.text(i, k) for i in range(2) for k in range(2)}
+    known = [c for c in completions if c.finish_reason != "unknown"]
+    assert bool(known) == (peer in {"inspect", "evalscope", "nemo_skills", "verifiers", "openai_batch", "helm"})
+    peers = records(recorded.files.peer_scores_path)
+    assert len(peers) == 4
+    assert not list(tmp_path.glob(".*.import"))
+
+
+def test_it_is_graded_like_our_own(tmp_path: Path) -> None:
+    done = imported(peer_logs.write_nemo_skills(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
+    (report,) = done.reports
+    assert report.statuses == {"correct": 3, "wrong": 1, "no_answer": 0, "truncated": 0, "error": 0}
+    assert report.truncation_rate == 0.5
+    pass_at_1 = report.metric("pass@1")
+    peer = report.metric("peer")
+    assert pass_at_1 is not None
+    assert peer is not None
+    assert (pass_at_1.value, peer.value) == (75.0, 75.0)
+    frame = Run(done.path).samples()
+    assert list(frame["gold"]) == ["42", "63", "42", "63"]
+
+
+def test_what_the_log_does_not_tell_is_told_as_unknown(tmp_path: Path) -> None:
+    done = imported(peer_logs.write_qwen_math(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
+    (report,) = done.reports
+    assert report.truncation_rate is None
+    assert report.tokens is None
+    assert report.max_tokens is None
+    assert report.metric("finished") is None
+    shown = run_evalkit("leaderboard", done.path).stdout
+    assert "cut: unknown" in shown
+    assert "its protocol is unknown" in shown
+    completion = records(done.path / "test_qwen25-math-cot_-1_seed0_t0.0_s0_e-1" / "completions.jsonl")[0]
+    assert completion["seconds"] is None
+    assert completion["finish_reason"] == "unknown"
+
+
+def test_problems_are_matched_by_their_words(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", arithmetic_rows())
+    options = {"fields": "text=out,problem=q,gold=gold", "task": "arithmetic"}
+    done = imported(path, tmp_path / "run", **options)
+    (task,) = done.tasks
+    assert task.task == "arithmetic"
+    assert task.gold_differences == []
+    ids = {record["problem_id"] for record in records(done.path / "arithmetic" / "completions.jsonl")}
+    assert all(problem_id[:3] in ("add", "sub", "mul") for problem_id in ids)
+    recorded = RunDirectory(done.path).task("arithmetic").record
+    assert recorded.problems_available == 200
+    assert len(recorded.problem_ids) == 2
+
+
+def test_right_answers_that_differ_from_ours_are_listed(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", arithmetic_rows(gold="1000"))
+    done = imported(path, tmp_path / "run", fields="text=out,problem=q,gold=gold", task="arithmetic")
+    assert len(done.tasks[0].gold_differences) == 2
+    assert "'1000' in the log" in done.tasks[0].gold_differences[0]
+
+
+def test_a_problem_that_is_not_in_the_task_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    path = peer_logs.write_nemo_skills(tmp_path / "log")
+    rows = [json.loads(line) for line in (path / "output-rs0.jsonl").read_text().splitlines()]
+    rows[0]["problem"] = "How many angels dance on the head of a pin?"
+    write_lines(path / "output-rs0.jsonl", rows)
+    with pytest.raises(EvalkitError, match="are not in arithmetic"):
+        imported(path, tmp_path / "run", task="arithmetic")
+    assert not (tmp_path / "run").exists()
+
+
+def test_by_position_only_where_every_right_answer_agrees(tmp_path: Path) -> None:
+    from evalkit_tasks.arithmetic import test_problems
+
+    ours = test_problems()
+    row = {"expected_answer": "", "num_generated_tokens": 3, "generation": "\\boxed{1}"}
+    rows = [{**row, "expected_answer": p.target} for p in ours[:3]]
+    path = write_lines(tmp_path / "log" / "output-rs0.jsonl", rows)
+    done = imported(path, tmp_path / "run", task="arithmetic")
+    assert list(RunDirectory(done.path).task("arithmetic").record.problem_ids) == [p.id for p in ours[:3]]
+    rows[2]["expected_answer"] = "-7"
+    write_lines(path, rows)
+    with pytest.raises(EvalkitError, match="3 of 3 problems"):
+        imported(path, tmp_path / "other", task="arithmetic")
+
+
+def test_two_problems_are_never_taken_for_one(tmp_path: Path) -> None:
+    rows = [{**row, "id": str(i)} for i, row in enumerate(arithmetic_rows()[:2])]
+    path = write_lines(tmp_path / "x.jsonl", rows)
+    with pytest.raises(EvalkitError, match="both taken for"):
+        imported(path, tmp_path / "run", fields="text=out,problem=q,gold=gold,problem_id=id", task="arithmetic")
+
+
+def choice_rows(orders: list[str]) -> list[dict[str, object]]:
+    """Samples of one question whose right answer, `four`, stands at another letter in each order."""
+    names = {"a": "four", "b": "five", "c": "six"}
+    return [
+        {
+            "q": "How many legs has a dog?",
+            "c": [names[o] for o in order],
+            "gold": "ABC"[order.index("a")],
+            "out": f"Answer: {'ABC'[order.index('a')]}",
+        }
+        for order in orders
+    ]
+
+
+def test_choices_are_graded_by_the_order_that_was_shown_or_refused(tmp_path: Path) -> None:
+    fields = "text=out,problem=q,gold=gold,choices=c"
+    steady = write_lines(tmp_path / "steady.jsonl", choice_rows(["bac", "bac"]))
+    done = imported(steady, tmp_path / "one", fields=fields, score=True, workers=1)
+    assert done.reports[0].statuses["correct"] == 2
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["tasks"]["steady"]["spec"]["options"] == {
+        "label": "steady",
+        "of_kind": "choice",
+    }
+    permuted = write_lines(tmp_path / "permuted.jsonl", choice_rows(["abc", "bac"]))
+    with pytest.raises(EvalkitError, match="orders of the choices"):
+        imported(permuted, tmp_path / "two", fields=fields)
+    kept = imported(permuted, tmp_path / "three", fields=fields, kind="none")
+    assert not kept.tasks[0].graded
+
+
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    folder = peer_logs.write_nemo_skills(tmp_path / "log")
+    (folder / "output-rs1.jsonl").rename(folder / "output-rs2.jsonl")
+    done = imported(folder, tmp_path / "run", score=True, workers=1)
+    (task,) = done.tasks
+    assert (task.n, task.samples, task.missing) == (3, 4, 2)
+    assert any("holes" in note for note in task.notes)
+    assert any("4 of 6 completions" in note for note in task.notes)
+    assert done.reports == []
+    assert {r["sample_index"] for r in records(done.path / "sums" / "scores.jsonl")} == {0, 2}
+
+
+def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path) -> None:
+    samples = peer_logs.inspect_samples()
+    samples[0] |= {"error": {"message": "the engine died"}, "scores": {}}
+    samples[0]["output"] = {"choices": []}
+    path = write(tmp_path / "l.json", {**peer_logs.inspect_header(), "samples": samples})
+    done = imported(path, tmp_path / "run", score=True, workers=1)
+    assert done.reports[0].statuses["error"] == 1
+
+
+def test_where_the_peer_and_we_differ_is_listed_with_the_reason(tmp_path: Path) -> None:
+    path = peer_logs.write_qwen_math(tmp_path / "log")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["score"] = [False, True]
+    write_lines(path, rows)
+    done = imported(path, tmp_path / "run", score=True, workers=1)
+    (task,) = RunDirectory(done.path).tasks().values()
+    found = compare_with_peer(task)
+    assert found.compared == 4
+    (one,) = found.differences
+    assert (one.theirs, one.ours, one.our_answer) == (0.0, 1.0, "63")
+    assert "the same text" in one.reason
+    listed = run_evalkit("grade-diff", done.path).stdout
+    assert "1 sample 0: evalkit 1 ('63'), qwen_math's score 0 ('63')" in listed
+    assert "1 of 4 verdicts differ" in listed
+
+
+def test_verdicts_on_a_problem_and_on_a_majority_are_compared_with_ours_of_the_same(tmp_path: Path) -> None:
+    done = imported(peer_logs.write_lighteval(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
+    (task,) = RunDirectory(done.path).tasks().values()
+    assert (compare_with_peer(task).compared, compare_with_peer(task).differences) == (2, [])
+    done = imported(peer_logs.write_lm_eval(tmp_path / "lm"), tmp_path / "lm_run", score=True, workers=1)
+    (task,) = RunDirectory(done.path).tasks().values()
+    found = compare_with_peer(task)
+    assert (found.compared, found.left_out, found.differences) == (3, 1, [])  # of 42 and 41 neither is the majority
+
+
+def test_no_comparison_with_a_published_figure_unless_the_protocol_is_asserted(tmp_path: Path) -> None:
+    published = tmp_path / "published.csv"
+    published.write_text(
+        "source,model,benchmark,task,metric,value,unit,n,sd,protocol,settings,note\n", encoding="utf-8"
+    )
+    from evalkit.results.entries import load_entries
+    from evalkit.results.published import PublishedScore
+    from evalkit.results.reproduction import differences
+
+    path = write_lines(tmp_path / "x.jsonl", arithmetic_rows())
+    options = {"fields": "text=out,problem=q,gold=gold", "task": "arithmetic", "score": True, "workers": 1}
+    plain = imported(path, tmp_path / "plain", **options)
+    sure = imported(path, tmp_path / "sure", protocol="deepseek-r1", **options)
+    figure = PublishedScore(
+        **{
+            **dict.fromkeys(PublishedScore.__dataclass_fields__),
+            "model": "lab/student",
+            "protocol": "deepseek-r1",
+            "settings": (),
+        }  # type: ignore[arg-type]
+    )
+    reasons = {}
+    for run in (plain, sure):
+        (entry,), _ = load_entries([run.path])
+        reasons[run.path.name] = list(differences(entry, figure))
+    assert "imported: it is not known under which protocol it was made" in reasons["plain"]
+    assert not any("imported" in reason or "temperature" in reason for reason in reasons["sure"])
+    assert "its protocol was asserted, not recorded" in run_evalkit("leaderboard", sure.path).stdout
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_of_a_damaged_log_nothing_is_written(name: str, tmp_path: Path) -> None:
+    path = DAMAGED[name](tmp_path / "log")
+    with pytest.raises(EvalkitError) as refused:
+        imported(path, tmp_path / "out" / "run")
+    assert "\n" not in refused.value.message
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+
+
+def test_logs_of_two_models_are_not_one_run(tmp_path: Path) -> None:
+    peer_logs.write_inspect_json(tmp_path / "log")
+    header = peer_logs.inspect_header()
+    header["eval"] |= {"model": "lab/other", "task": "other", "eval_id": "e2"}
+    write(tmp_path / "log" / "b.json", {**header, "samples": peer_logs.inspect_samples()})
+    with pytest.raises(EvalkitError, match="logs of 2 models: lab/other, lab/student"):
+        import_run(tmp_path / "log", tmp_path / "run")
+
+
+def test_a_log_that_does_not_name_its_model_is_of_an_unknown_one(tmp_path: Path) -> None:
+    path = peer_logs.write_qwq(tmp_path / "log")
+    unnamed = run_evalkit("import", path, "--results", tmp_path / "results", "--no-score")
+    assert "does not tell which model" in unnamed.stderr
+    assert len(list((tmp_path / "results" / "unknown").iterdir())) == 1
+    done = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", "--workers", 1)
+    assert "| sums (imported) | 2 | 2 | 75.0" in done.stdout
+    again = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", code=2)
+    assert "exists already" in told(again)
+
+
+def test_names_in_a_log_lead_nowhere(tmp_path: Path) -> None:
+    header = peer_logs.inspect_header()
+    header["eval"] |= {"task": "../../../escape", "model": "../../evil"}
+    path = write(tmp_path / "l.json", {**header, "samples": peer_logs.inspect_samples()})
+    done = import_run(path, results=tmp_path / "results", score=False)
+    assert done.path.resolve().is_relative_to(tmp_path / "results")
+    assert done.tasks[0].task == "escape"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["l.json", "results"]
+
+
+def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -> None:
+    first = imported(peer_logs.write_limo(tmp_path / "limo"), tmp_path / "a", score=True, workers=1)
+    (name,) = RunDirectory(first.path).tasks()
+    log = peer_logs.write_matharena(tmp_path / "arena")
+    second = imported(log, tmp_path / "b", task=str(first.path / name), score=True, workers=1)
+    assert second.tasks[0].task == name
+    shown = run_evalkit("compare", first.path, second.path).stdout
+    assert "0 problems better in B, 0 worse, 2 the same." in shown
+    assert [t.record.problem_ids for t in RunDirectory(second.path).tasks().values()] == [("p-1", "p-2")]
+    both = tmp_path / "both"
+    peer_logs.write_nemo_skills(both)
+    peer_logs.write_limo(both)
+    with pytest.raises(EvalkitError, match="two logs that are of"):
+        imported(both, tmp_path / "c", task=str(first.path / name))
+
+
+def test_an_imported_run_can_be_moved_and_graded_again(tmp_path: Path) -> None:
+    done = imported(peer_logs.write_limo(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
+    moved = tmp_path / "elsewhere" / "run"
+    moved.parent.mkdir()
+    done.path.rename(moved)
+    assert "0 of 4 verdicts changed" in run_evalkit("score", moved, "--workers", 1).stderr
+
+
+def test_texts_are_found_in_prompts_whatever_the_punctuation() -> None:
+    index = TextIndex([("a", "What is $1 + 1$?"), ("b", "What is $1 + 1$? And $2 + 2$?"), ("c", "Name a prime.")])
+    assert index.find("Q: What is \\(1+1\\)? Think.") == ("a", 1.0)
+    assert index.find("Q: What is 1+1? And 2 + 2?") == ("b", 1.0)
+    assert index.find("Who was Euler?") is None
+    assert PROBLEMS
+
+
+def test_text_of_a_log_reaches_the_terminal_harmless_and_the_run_whole(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\ud800 \u202e \x00 \\boxed{42}"
+    samples = peer_logs.inspect_samples()
+    samples[0]["output"]["choices"][0]["message"]["content"] = evil
+    samples[0] |= {"id": "\x1b[31mred"}
+    samples[1] |= {"id": "\x1b[31mred", "error": None}
+    header = peer_logs.inspect_header()
+    header["eval"] |= {"model": "lab/\x1b[31mstudent", "task": "\x1b[31msums"}
+    path = write(tmp_path / "l.json", {**header, "samples": samples})
+    done = run_evalkit("import", path, "-o", tmp_path / "run", "--workers", 1)
+    assert "\x1b" not in done.stdout + done.stderr
+    (task,) = RunDirectory(tmp_path / "run").tasks().values()
+    assert evil in {c.text for c in task.files.completions()}
+    twice = write(tmp_path / "l.json", {**header, "samples": [*samples, samples[0]]})
+    failed = run_evalkit("import", twice, "-o", tmp_path / "other", code=2)
+    assert "\x1b" not in failed.stderr
+    assert "twice" in told(failed)
+
+
+def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "arithmetic.jsonl", arithmetic_rows())
+    fields = "text=out,problem=q,gold=gold"
+    assert imported(path, tmp_path / "a", fields=fields).tasks[0].task == "arithmetic"
+    assert imported(path, tmp_path / "b", fields=fields, kind="math").tasks[0].task == "arithmetic_imported"
+    write_lines(path, [{"q": "Another problem?", "out": "1", "gold": "1"}])
+    other = imported(path, tmp_path / "c", fields=fields).tasks[0]
+    assert other.task == "arithmetic_imported"
+    assert "not taken for arithmetic" in other.notes[0]
