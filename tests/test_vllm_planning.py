@@ -109,6 +109,8 @@ def test_the_reason_of_a_failed_start_is_in_what_its_processes_wrote(capfd: pyte
     assert "--tensor-parallel" in advice_for(reason, {"tensor_parallel": 1})
     assert "Traceback" in capfd.readouterr().err, "what they wrote is still to be seen"
     assert reason_of_failure(ValueError("\n  the context is too long\nmore"), written) == "the context is too long"
+    checked = ValueError("1 validation error for VllmConfig\n  Value error, no such quantization [type=value_error]")
+    assert reason_of_failure(checked, written) == "no such quantization"
     for error, lines in itertools.product((RuntimeError(), AssertionError("")), (type(written)(), written)):
         assert reason_of_failure(error, lines)
 

@@ -17,6 +17,7 @@ _ENVIRONMENT = {
 }
 _KEPT_LINES = 400
 _ERROR = re.compile(r"(?:^|[\s:])((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)): (.+)$")
+_HEADING = re.compile(r"\d+ validation errors? for ")
 _VAGUE = ("Engine core initialization failed", "WorkerProc initialization failed", "Engine process failed to start")
 
 
@@ -73,7 +74,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def reason_of_failure(error: BaseException, lines: KeptLines) -> str:
     """One sentence: the exception's own words, or the first error in what vLLM's processes wrote; never empty."""
-    own = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(said) > 1 and _HEADING.match(said[0]):  # pydantic's: what is wrong stands below
+        said = [line.partition(" [type=")[0].removeprefix("Value error, ") for line in said[1:]]
+    own = said[0] if said else ""
     if own and not own.startswith(_VAGUE):
         return own
     for line in lines.lines:
