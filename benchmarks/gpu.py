@@ -376,7 +376,7 @@ def time_generate(
 def load(config: dict[str, Any]) -> float:
     started = time.perf_counter()
     engine = open_transformers(config)
-    config["engine"], config["model"] = engine, engine._load()
+    config["engine"], config["model"] = engine, engine.load()
     config["ends"] = engine._end_tokens
     return round(time.perf_counter() - started, 1)
 
