@@ -105,7 +105,7 @@ def test_a_protocol_file(tmp_path: Path) -> None:
     for content, message in [
         ('{"temprature": 1}', "invalid at temprature"),
         ('{"temperature": "hot"}', "invalid at temperature"),
-        ("[]", "wrong at"),
+        ("[]", "invalid at"),
         ("{", "cannot be read"),
     ]:
         path.write_text(content)
