@@ -99,7 +99,7 @@ def test_an_answer_that_is_no_integer(tmp_path: Path) -> None:
     rows = aime_rows()
     rows[4]["answer"] = "x"
     write_jsonl(tmp_path / "aime_2024" / "train.jsonl", rows)
-    with pytest.raises(EvalkitError, match="'x' of AIME problem 4 is no integer"):
+    with pytest.raises(EvalkitError, match="'x' of AIME problem 4 is not an integer"):
         load("aime24", tmp_path)
 
 

@@ -15,7 +15,7 @@ from evalkit.store.lines import LineWriter, checksum_fits, encode_line, read_che
 
 def decoded(line: bytes) -> dict[str, object]:
     if not checksum_fits(line):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum is wrong")
     record = json.loads(line)
     record.pop("crc", None)
     return dict(record)
@@ -73,7 +73,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     lines = [encode_line({"i": i}) for i in range(3)]
     lines[1] = lines[1].replace(b'"i":1', b'"i":7')
     path.write_bytes(b"".join(lines))
-    with pytest.raises(EvalkitError, match=r"Line 2 of .* is damaged: its checksum does not fit"):
+    with pytest.raises(EvalkitError, match=r"Line 2 of .* is damaged: its checksum is wrong"):
         read(path)
 
 

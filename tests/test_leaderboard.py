@@ -271,7 +271,7 @@ def test_consensus_of_fewer_samples_is_not_put_in_its_column(tmp_path: Path) -> 
     table = build_table(load_entries([tmp_path])[0], load_published("deepseek-r1"))
     ours = next(row for row in table.rows if not row.published)
     assert ours.cells[[(c.task, c.metric) for c in table.columns].index(("aime24", "cons@64"))] is None
-    assert any("takes 64 samples per problem: runs with n = 16" in note for note in table.notes)
+    assert any("needs 64 samples per problem; runs with n = 16" in note for note in table.notes)
 
 
 def test_settings_of_published_figures_are_named_ones() -> None:

@@ -40,7 +40,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         progress.follow(lambda: first[0], lambda: 3725.4)
         assert shown().endswith("the engine is loading")
         first[0] = time.monotonic() - 50
-        assert shown().endswith("nothing has ended yet")
+        assert shown().endswith("no completion has finished yet")
         progress.add_completion(completion("p0", 4500))
         progress.add_completion(completion("p1", 500, "length"))
         progress.add_score(score("p0", 1.0))
@@ -72,11 +72,11 @@ def test_the_command_tells_plan_progress_and_what_it_cost(tmp_path: Path) -> Non
         *("run", checkpoint, "-t", "arithmetic", "--limit", 8, "-n", 2, "--max-tokens", 32, "-o", tmp_path / "run"),
         *("--device", "cpu", "--price", 0.5, 2),
     )
-    assert "arithmetic 8 x 2: 16 completions to make, 0 are on disk already" in done.stderr
+    assert "arithmetic 8 x 2: 16 completions to generate, 0 already on disk" in done.stderr
     assert re.search(r"arithmetic 16/16, score [\d.]+ \(se [\d.]+\), truncated [\d.]+% \| done", done.stderr)
     assert re.search(
         r"16 completions in \d+ s after \d+ s of loading, [\d,]+ generated and [\d,]+ prompt tokens/s, \d+ requests "
-        r"running on average, idle \d+ s, cost [\d.e-]+ at 0.5 and 2 for a million prompt and generated tokens",
+        r"running on average, idle \d+ s, cost [\d.e-]+ at 0.5 and 2 per million prompt and generated tokens",
         done.stderr,
     )
 

@@ -62,7 +62,7 @@ def test_a_task_file_with_options(tmp_path: Path) -> None:
     assert (task.repeats, task.window, task.strict) == (3, None, True)
     with pytest.raises(EvalkitError, match=r"has no option 'repeat'\. Did you mean repeats"):
         TaskSpec("with_options", str(path), {"repeat": "3"}).create()
-    with pytest.raises(EvalkitError, match="The option repeats='x' of with_options is wrong"):
+    with pytest.raises(EvalkitError, match="The option repeats='x' of with_options is invalid"):
         TaskSpec("with_options", str(path), {"repeats": "x"}).create()
     with pytest.raises(EvalkitError, match="has no option 'window'"):
         TaskSpec("aime24", None, {"window": "x"}).create()
@@ -70,7 +70,7 @@ def test_a_task_file_with_options(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("1/0", "fails when it is run: ZeroDivisionError"), ("x = 1", "defines no Task"), ("def", "SyntaxError")],
+    [("1/0", "cannot be imported: ZeroDivisionError"), ("x = 1", "defines no Task"), ("def", "SyntaxError")],
 )
 def test_broken_task_files(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "broken.py").write_text(content)
@@ -103,9 +103,9 @@ def test_a_protocol_file(tmp_path: Path) -> None:
     assert (mine.name, mine.temperature, mine.top_p) == ("mine", 0.8, 0.95)
     assert mine.sampling(TaskSpec("aime24").create(), seed=7).n == 3
     for content, message in [
-        ('{"temprature": 1}', "wrong at temprature"),
-        ('{"temperature": "hot"}', "wrong at temperature"),
-        ("[]", "wrong at"),
+        ('{"temprature": 1}', "invalid at temprature"),
+        ('{"temperature": "hot"}', "invalid at temperature"),
+        ("[]", "invalid at"),
         ("{", "cannot be read"),
     ]:
         path.write_text(content)

@@ -109,7 +109,7 @@ def test_growing_n_and_the_limit_makes_only_what_is_missing(folder: Path) -> Non
 def test_another_identity_is_refused_and_named(folder: Path) -> None:
     run(folder)
     error = told(run(folder, "--temperature", 0.7, code=2))
-    assert "was made differently" in error
+    assert "has other settings" in error
     assert "temperature was 0.6 and is now 0.7" in error
     (folder / "sums.py").write_text(TASK.replace("version = 1", "version = 2"))
     assert "sums: version was 1 and is now 2" in told(run(folder, code=2))
@@ -209,7 +209,7 @@ def test_a_real_checkpoint_on_the_embedded_task(tiny_checkpoint: Path, tmp_path:
     common = ("run", tiny_checkpoint, "-t", "arithmetic", "--limit", 8, "-n", 2, "--max-tokens", 64)
     shown = evalkit(*common, "--dry-run").stdout
     assert "16 completions" in shown
-    assert "the response is begun with: '<think>\\n'" in shown
+    assert "response prefix: '<think>\\n'" in shown
     assert "beginning-of-sequence tokens: 0" in shown
     evalkit(*common, "--results", tmp_path)
     (found,) = find_runs(tmp_path)

@@ -33,10 +33,10 @@ def test_filters(run: Path) -> None:
     wrong = evalkit("samples", run, "--status", "wrong").stdout
     assert wrong.count("=== ") == 1
     assert "does not equal the gold" in wrong
-    assert evalkit("samples", run, "--sample", 1, "--status", "correct").stderr == "No completion fits.\n"
+    assert evalkit("samples", run, "--sample", 1, "--status", "correct").stderr == "No completion matches.\n"
     cut = evalkit("samples", run, "--most", 1)
     assert cut.stdout.count("=== ") == 1
-    assert cut.stderr == "More than 1 fit; --most N shows more.\n"
+    assert cut.stderr == "More than 1 completions match; --most N shows more.\n"
 
 
 def test_the_end_of_a_long_completion_unless_the_whole_is_asked_for(run: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_new_task_passes_as_it_is_and_runs(tmp_path: Path) -> None:
     evalkit("tasks", "new", "my_task", "-o", path)
     assert len(path.read_text().splitlines()) <= 40
     assert "BROKEN" not in evalkit("tasks", "check", "my_task", "--task-file", path).stdout
-    assert "there already" in told(evalkit("tasks", "new", "my_task", "-o", path, code=2))
+    assert "already exists" in told(evalkit("tasks", "new", "my_task", "-o", path, code=2))
 
 
 GOOD = """
@@ -66,14 +66,14 @@ class Checked(Task):
         ("Problem(str(i)", "Problem('same'", "ids are unique and not empty"),
         ('f"What is {i}?"', '" "', "no problem is empty"),
         ("str(i)) for", "str(i), {'x': {1}}) for", "problems can be written as JSON"),
-        ('f"What is {i}?"', "str(random.random())", "another process, with other hash seeds"),
-        ('f"What is {i}?"', "str(hash(str(i)))", "another process, with other hash seeds"),
+        ('f"What is {i}?"', "str(random.random())", "another process with other hash seeds"),
+        ('f"What is {i}?"', "str(hash(str(i)))", "another process with other hash seeds"),
         ("problem.target)", "'7')", "the right answer is graded correct"),
         ("return grade_math(response, problem.target)", "return Score(1.0, 'correct')", "empty and hostile answers"),
         (
             "return grade_math(response, problem.target)",
             "return Score(float(response), 'wrong')",
-            "makes the grader fail",
+            "causes a grader error",
         ),
     ],
 )

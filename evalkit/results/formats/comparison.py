@@ -58,24 +58,26 @@ def comparison_markdown(a: str, b: str, compared: "Sequence[TaskComparison]", mo
     lines += [f"| {' | '.join(_row(c))} |" for c in compared]
     lines += [
         "",
-        f"n and problems for {target} points: what would show that difference in four of five tries at the 5% level, "
-        "n samples per problem in each run on these problems, or this many problems at the present n.",
+        f"n and problems for {target} points: what detects that difference with 80% power at the 5% level: n samples "
+        "per problem in each run on these problems, or this many problems at the present n.",
     ]
     if any(c.result.needed_is_bound for c in compared):
-        lines += ["≤: one sample per problem does not tell how a second would differ; the number is an upper bound."]
+        lines += [
+            "≤: with one sample per problem the variance between samples is not known; the number is an upper bound."
+        ]
     for c in compared:
         r = c.result
         lines += [
             "",
             f"{markdown_escape(c.title)}: a difference of {100 * r.seen_run:.1f} points run to run, "
-            f"{100 * r.seen_problems:.1f} over problems, would have been seen with 80% power.",
+            f"{100 * r.seen_problems:.1f} over problems, would be detected with 80% power.",
         ]
         if r.a.samples != r.b.samples:
             fewer = min(r.a.samples, r.b.samples)
             lines += [f"p: the run with more samples is thinned to n = {fewer}."]
         if c.differences:
             told = markdown_escape("; ".join(c.differences))
-            lines += ["", f"{markdown_escape(c.title)}: B was made under another protocol than A: {told}."]
+            lines += ["", f"{markdown_escape(c.title)}: the protocols of A and B differ: {told}."]
         if c.left_out:
             lines += [
                 "",
