@@ -47,10 +47,13 @@ class Forcing:
             rows: dict[int, list[Floats]] = {}
             for block in paired_logits(texts, batch, teacher, student):
                 measured = self._kernel(block.teacher, block.student.to(block.teacher.device), block.labels)
-                rows.setdefault(block.text, []).append(measured.cpu().double().numpy())
-            for number, parts in rows.items():
+                parts = measured.cpu().double().numpy()
+                ends = np.cumsum([count for _, count in block.parts])
+                for (number, _), own in zip(block.parts, np.split(parts, ends[:-1]), strict=True):
+                    rows.setdefault(number, []).append(own)
+            for number, pieces in rows.items():
                 if wanted(number):
-                    yield number, np.concatenate(parts)
+                    yield number, np.concatenate(pieces)
 
     @torch.inference_mode()
     def alone(self, side: Literal["teacher", "student"], prompt: Sequence[int], completion: Sequence[int]) -> Floats:

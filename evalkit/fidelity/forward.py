@@ -33,10 +33,12 @@ class ForcedText:
 
 @dataclass(frozen=True, slots=True)
 class LogitsBlock:
-    """The logits (tokens, rows) of both models before tokens `start` and following of text number `text`."""
+    """The logits (tokens, rows) of both models before consecutive tokens of one or more texts.
 
-    text: int
-    start: int
+    `parts` tells for each text its number and how many of the tokens are its.
+    """
+
+    parts: tuple[tuple[int, int], ...]
     teacher: Tensor
     student: Tensor
     labels: Tensor
@@ -65,8 +67,11 @@ class Reader:
         rows = [[*prompt, *completion[:-1]] for prompt, completion in zip(prompts, completions, strict=True)]
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
-        logits = self.model(input_ids=ids, use_cache=False).logits
-        return [logits[i, len(p) - 1 : len(row)] for i, (p, row) in enumerate(zip(prompts, rows, strict=True))]
+        first = min(map(len, prompts)) - 1 if self._keeps else 0
+        keep = {"logits_to_keep": longest - first} if first else {}
+        logits = self.model(input_ids=ids, use_cache=False, **keep).logits
+        spans = [(len(p) - 1 - first, len(row) - first) for p, row in zip(prompts, rows, strict=True)]
+        return [logits[i, start:end] for i, (start, end) in enumerate(spans)]
 
     def in_chunks(self, prompt: Sequence[int], completion: Sequence[int], chunk: int) -> Iterator[Tensor]:
         """The logits before each token of one completion, `chunk` tokens at a time, the cache carried along.
@@ -128,8 +133,9 @@ def paired_logits(
         completions = [text.completion for text in chosen]
         of_teacher = teacher.together([text.teacher_prompt for text in chosen], completions)
         of_student = student.together([text.student_prompt for text in chosen], completions)
-        for i, first, second, text in zip(batch, of_teacher, of_student, chosen, strict=True):
-            yield LogitsBlock(i, 0, first, second, torch.tensor(text.completion, device=first.device))
+        labels = torch.tensor([token for completion in completions for token in completion], device=teacher.device)
+        parts = tuple((i, len(completion)) for i, completion in zip(batch, completions, strict=True))
+        yield LogitsBlock(parts, torch.cat(of_teacher), torch.cat(of_student), labels)
         return
     text = chosen[0]
     chunk = max(1, min(most, teacher.attention // text.length, student.attention // text.length))
@@ -140,5 +146,5 @@ def paired_logits(
         student.in_chunks(text.student_prompt, text.completion, chunk),
         strict=True,
     ):
-        yield LogitsBlock(batch[0], start, first, second, labels[start : start + len(first)])
+        yield LogitsBlock(((batch[0], len(first)),), first, second, labels[start : start + len(first)])
         start += len(first)

@@ -106,19 +106,25 @@ def measure_fidelity(
         job = _Measurement(first, student, chosen, settings, folder, per_token)
         found.append(job.run())
         student.close()
-    report = FidelityReport(
-        schema=FIDELITY_SCHEMA,
-        teacher=first.name,
-        teacher_fingerprint=first.identity["fingerprint"],
-        source=chosen.source,
-        texts_digest=chosen.digest,
-        written_by=_author(chosen.model, first.name),
-        settings=json.loads(json.dumps({**asdict(settings), "dtype": first.identity["dtype"]})),
-        students=tuple(found),
-    )
+    report = _report(first, chosen, settings, found)
     folder.mkdir(parents=True, exist_ok=True)
     write_fidelity(folder, report)
     return report
+
+
+def _report(
+    teacher: ForcedModel, traces: TraceSet, settings: FidelitySettings, students: Sequence[StudentFidelity]
+) -> FidelityReport:
+    return FidelityReport(
+        schema=FIDELITY_SCHEMA,
+        teacher=teacher.name,
+        teacher_fingerprint=teacher.identity["fingerprint"],
+        source=traces.source,
+        texts_digest=traces.digest,
+        written_by=_author(traces.model, teacher.name),
+        settings=json.loads(json.dumps({**asdict(settings), "dtype": teacher.identity["dtype"]})),
+        students=tuple(students),
+    )
 
 
 def _listed(students: Model | Sequence[Model]) -> list[Model]:

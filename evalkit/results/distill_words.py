@@ -64,11 +64,11 @@ def verdict(found: Distillation) -> tuple[list[str], list[str]]:
     for student in found.students:
         who = student.label if several else "The student"
         first += _overall(who, student)
-        first += _fidelity_sentences(who, student)
         for task in student.tasks:
             leading, more = _task_sentences(who, task)
             first += leading
             rest += more
+        first += _fidelity_sentences(who, student)
     if sum(len(student.tasks) for student in found.students) == 1:
         first, rest = first + rest, []
     return first + [_round_sentence(r) for r in found.rounds], rest
