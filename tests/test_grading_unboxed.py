@@ -14,7 +14,7 @@ from evalkit.grading.answers.values import chain_value
 
 ROWS: list[dict[str, Any]] = [
     json.loads(line)
-    for line in (Path(__file__).parent / "golden" / "unboxed.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (Path(__file__).parent / "grading_unboxed.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 
 
