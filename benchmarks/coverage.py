@@ -345,7 +345,7 @@ def page(kept: dict[str, Any]) -> str:
         "# Coverage: every simulated cell", "",
         "Written by `python benchmarks/coverage.py`; [statistics](statistics.md) has the methods. Percent of simulated",
         "runs. Behind ×: the mean width over that of an oracle, which knows the true standard error (left out where",
-        "that is nearly 0 or the ratio is above 99). m problems, n samples a problem; both are drawn anew in each run.",
+        "that is nearly 0 or the ratio is above 99). m problems, n samples per problem, drawn again in each run.",
         "Bold: coverage below 92, false verdicts or p < 0.05 above 7, a bias beyond 20. A share near 95 has the",
         "standard error 22 / √runs, so that of hundreds of cells some are bold by chance: every row that has such a",
         "cell is simulated again with more runs, in a table of its own.", "",

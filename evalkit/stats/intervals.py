@@ -30,7 +30,7 @@ class Estimate:
     `stderr_problems` (clustered by problem, Miller 2024, arXiv:2411.00640, section 2.2) and `interval_problems`
     how it moves when problems of the same kind are drawn anew. `problems` problems of `samples` samples each.
     `stderr_problems` is NaN for a single problem, whose interval is then [0, 1].
-    `run_is_bound` is true where the run-to-run error cannot be estimated (one sample a problem) and the largest one
+    `run_is_bound` is true where the run-to-run error cannot be estimated (one sample per problem) and the largest one
     possible stands in its place.
 
     Examples:

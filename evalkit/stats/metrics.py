@@ -35,7 +35,7 @@ def _matrix(values: Sequence[Sequence[float]] | Floats) -> Floats:
 def _check_k(k: int, samples: int, metric: str) -> None:
     if not 1 <= k <= samples:
         raise EvalkitError(
-            f"{metric}@{k} needs {max(k, 1)} samples a problem, and there are {samples}.",
+            f"{metric}@{k} needs {max(k, 1)} samples per problem, and there are {samples}.",
             f"use a k from 1 to {samples}, or run with -n {max(k, 1)}.",
         )
 
@@ -43,7 +43,7 @@ def _check_k(k: int, samples: int, metric: str) -> None:
 def avg_at_n(values: Sequence[Sequence[float]] | Floats) -> Estimate:
     """The mean over problems of the mean over samples: `values` by problem, each in [0, 1].
 
-    With one sample a problem the run-to-run error is the upper bound that independent draws at one rate would have:
+    With one sample per problem the run-to-run error is the upper bound that independent draws at one rate would have:
     a single draw says nothing of how a problem's second draw would differ.
     Raises EvalkitError on an empty set, on problems with different numbers of samples and on values outside [0, 1].
 

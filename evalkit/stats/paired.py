@@ -30,7 +30,7 @@ class Comparison:
     `seen_run` and `seen_problems` are the differences that would have been seen with 80% power at the 5% level.
     `samples_needed` a problem (in both runs) and `problems_needed` would show a difference of `target` with that
     power; each is None where it cannot be told, since nothing varied. `samples_needed` is an upper bound where
-    `needed_is_bound` is true: one sample a problem does not tell how a second would differ.
+    `needed_is_bound` is true: one sample per problem does not tell how a second would differ.
 
     Examples:
         >>> found = compare_paired([[0, 1], [0, 0]], [[1, 1], [0, 1]])
@@ -77,7 +77,7 @@ def compare_paired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
     problems = len(differences)
     spread = float(differences.std(ddof=1)) if problems > 1 else math.nan
     correlation = _correlation(means_a, means_b)
-    # With one sample a problem on both sides, what a problem's difference varies is a bound on what its samples do.
+    # With one sample per problem on both sides, what a problem's difference varies is a bound on what its samples do.
     single = first.samples == second.samples == 1
     stderr_run = math.hypot(first.stderr_run, second.stderr_run)
     if single:
@@ -257,7 +257,7 @@ def samples_needed(a: Estimate, b: Estimate, target: float) -> int | None:
     """Samples a problem, in each run, for a run-to-run difference of `target` (power 80%, two-sided 5%).
 
     None where the samples did not vary at all, so that there is nothing to go by. An upper bound where one of the
-    runs has one sample a problem.
+    runs has one sample per problem.
 
     Examples:
         >>> from evalkit.stats import avg_at_n
@@ -269,14 +269,14 @@ def samples_needed(a: Estimate, b: Estimate, target: float) -> int | None:
 
 
 def _samples(variance: float, target: float) -> int | None:
-    """`variance`: of the difference of one sample a problem of each run."""
+    """`variance`: of the difference of one sample per problem of each run."""
     return max(1, math.ceil(_POWER_Z**2 * variance / target**2)) if variance > 0 else None
 
 
 def problems_needed(spread: float, target: float) -> int | None:
     """Problems for a difference of `target` over problems, where the differences have the standard deviation `spread`.
 
-    The number of samples a problem stays as it is; power 80%, two-sided 5%; at least 2. None where no problem differs
+    The number of samples per problem stays as it is; power 80%, two-sided 5%; at least 2. None where no problem differs
     from another, so that there is nothing to go by.
 
     Examples:

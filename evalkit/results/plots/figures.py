@@ -253,7 +253,7 @@ def score_against_k(entries: Sequence[Entry], task: str | None) -> "Figure":
     panel.set_xscale("log", base=2)
     ticks = [1 << i for i in range(top.bit_length())]
     panel.set_xticks(ticks, [str(t) for t in ticks])
-    panel.set_xlabel("k (samples a problem)")
+    panel.set_xlabel("k (samples per problem)")
     panel.set_ylabel(f"{label(chosen[0].report.title)} (percent)")
     panel.set_ylim(0, 100)
     panel.set_title(_basis(chosen) + ("; bands: 95%, run to run" if banded else ""), fontsize=8)
