@@ -213,7 +213,12 @@ _NEAR = 200  # characters of a line that are looked at for quotes around a tag
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A response taken apart. `response` is None where a thinking block was never closed: nothing was answered."""
+    """A response taken apart. `response` is None where a thinking block was never closed: nothing was answered.
+
+    Examples:
+        >>> Thinking("<think>1 + 1", "It is 2.").response
+        'It is 2.'
+    """
 
     thinking: str
     response: str | None

@@ -67,7 +67,12 @@ def compute_scores(
     extra_infos: Sequence[Mapping[str, Any] | None] | None = None,
     **_: Any,
 ) -> list[float]:
-    """`compute_score` of a whole batch, for verl's `reward_model.reward_manager=batch`."""
+    """`compute_score` of a whole batch, for verl's `reward_model.reward_manager=batch`.
+
+    Examples:
+        >>> compute_scores(["math", "math"], [r"\\boxed{2}", "It is 3."], ["2", "4"])
+        [1.0, 0.0]
+    """
     samples = [(text, _gold(gold)) for text, gold in zip(solution_strs, ground_truths, strict=True)]
     return [score.value for score in grade_many(samples)]
 

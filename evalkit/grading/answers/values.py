@@ -41,6 +41,9 @@ _RUN = re.compile(
         [^\S\n]*[-−+]?\s?{_ATOM}){{0,40}}""",
     re.VERBOSE | re.IGNORECASE,
 )
+_CALL = re.compile(
+    r"(?<![A-Za-z\\])(?!(?:answer|boxed|result|total|value)\b)[A-Za-z_]{4,30}\($", re.IGNORECASE
+)  # alert(1)
 _VALUED = re.compile(r"[\d√π∞]|\\(?:pi|infty)")
 _AND = re.compile(r"\s*(?:[,;、，]\s*(?:and|or)?|\s(?:and|or|et|und|y|e|o|ou|oder)\s|和|或|以及)\s*(?:\\quad\s*)?")
 _UNIT = re.compile(
@@ -151,6 +154,8 @@ def _numbers_masked(text: str, put: Put) -> str:
     pieces, at = [], 0
     for found in _RUN.finditer(text):
         if found.start() < at or not _VALUED.search(found[0]) or re.fullmatch(r"\s*[A-Za-z]\w{0,2}\(\w\)\s*", found[0]):
+            continue
+        if _CALL.search(text, max(0, found.start() - 40), found.start()):
             continue
         end = found.end()
         start = found.start()
