@@ -232,7 +232,7 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     assert any("contest-set:all" in d["hub_id"] for d in described["tasks"]["codeforces"]["data"])
 
     said = evalkit("codeforces", "rate", tmp_path / "run", "--plots", tmp_path / "plots", **home).stdout
-    assert said.startswith(f"rating {rating['value']:.0f}  [{rating['interval'][0]:.0f}, ")
+    assert said.startswith(f"rating {rating['value']:.0f}  [{rating['interval_problems'][0]:.0f}, ")
     assert (tmp_path / "plots" / "solve_rate.svg").stat().st_size > 5000
 
 
