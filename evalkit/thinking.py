@@ -277,8 +277,9 @@ def split_thinking(text: str) -> Thinking:
 def until_end_of_turn(text: str) -> str:
     """The text up to the first token that ends the turn, those at its very start passed over.
 
-    >>> until_end_of_turn("The answer is 17.<|im_end|>\\n<|im_start|>user")
-    'The answer is 17.'
+    Examples:
+        >>> until_end_of_turn("The answer is 17.<|im_end|>\\n<|im_start|>user")
+        'The answer is 17.'
     """
     marks = _marks(text)
     code = _clean_blocks(text, marks)
@@ -336,8 +337,9 @@ def unknown_opening(responses: Sequence[str]) -> str | None:
 
     `responses` are whole, prefix and thinking included. Three of them are needed at least.
 
-    >>> unknown_opening(["<ponder>a", "<ponder>b", "<ponder>c"])
-    '<ponder>'
+    Examples:
+        >>> unknown_opening(["<ponder>a", "<ponder>b", "<ponder>c"])
+        '<ponder>'
     """
     written = [response for response in responses if response.strip()]
     counts: Counter[str] = Counter()

@@ -48,8 +48,9 @@ class DatasetSpec:
 
         For a file in the folder of the task file, pass `Path(__file__).with_name("problems.jsonl")`.
 
-        >>> DatasetSpec.from_file("problems.jsonl", ["question", "answer"]).hub_id
-        'file:problems.jsonl'
+        Examples:
+            >>> DatasetSpec.from_file("problems.jsonl", ["question", "answer"]).hub_id
+            'file:problems.jsonl'
         """
         name = str(path).replace("\\", "/").rpartition("/")[2]
         return cls(f"file:{name}", "", "", tuple(columns), (), rows=rows, path=str(path))
@@ -58,8 +59,9 @@ class DatasetSpec:
     def from_rows(cls, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> "DatasetSpec":
         """A data set given as rows in Python.
 
-        >>> DatasetSpec.from_rows([{"question": "6 * 7?", "answer": "42"}]).rows
-        1
+        Examples:
+            >>> DatasetSpec.from_rows([{"question": "6 * 7?", "answer": "42"}]).rows
+            1
         """
         return cls("rows in Python", "", "", tuple(columns), (), rows=len(rows), own_rows=tuple(rows))
 

@@ -18,8 +18,9 @@ Text = str | Sequence[Mapping[str, Any]]
 def grade_many(samples: Sequence[tuple[str, str]]) -> list[Score]:
     """The scores of (response, gold) pairs, in their order; comparisons run side by side in worker processes.
 
-    >>> [score.status for score in grade_many([("It is 2.", "2"), ("It is 3.", "2")])]
-    ['correct', 'wrong']
+    Examples:
+        >>> [score.status for score in grade_many([("It is 2.", "2"), ("It is 3.", "2")])]
+        ['correct', 'wrong']
     """
     with ThreadPoolExecutor(max_workers=2 + (os.cpu_count() or 1)) as threads:
         return list(threads.map(lambda sample: grade_math(*sample), samples))
@@ -34,8 +35,9 @@ def math_reward(prompts: Sequence[Text] | None, completions: Sequence[Text], **c
     within it has no answer. A comparison that cannot be finished in time counts 0.0. Raises EvalkitError without such
     a column.
 
-    >>> math_reward(None, ["So it is $\\\\boxed{4}$.", "It is 5."], answer=["4", "4"])
-    [1.0, 0.0]
+    Examples:
+        >>> math_reward(None, ["So it is $\\\\boxed{4}$.", "It is 5."], answer=["4", "4"])
+        [1.0, 0.0]
     """
     golds = next((columns[name] for name in COLUMNS if columns.get(name) is not None), None)
     if golds is None:
@@ -54,8 +56,9 @@ def compute_score(
 ) -> float:
     """1.0 where the response's answer is right, else 0.0: verl's `custom_reward_function`.
 
-    >>> compute_score("math", "The answer is 1/2.", "0.5")
-    1.0
+    Examples:
+        >>> compute_score("math", "The answer is 1/2.", "0.5")
+        1.0
     """
     return grade_math(solution_str, _gold(ground_truth)).value
 

@@ -118,8 +118,9 @@ def standard_metrics(task: Task, samples: Samples) -> list[Metric]:
 def powers_of_two(n: int) -> list[int]:
     """1, 2, 4, ... and n: the values of k at which pass@k and cons@k are reported.
 
-    >>> powers_of_two(6)
-    [1, 2, 4, 6]
+    Examples:
+        >>> powers_of_two(6)
+        [1, 2, 4, 6]
     """
     return sorted({*(1 << i for i in range(n.bit_length()) if 1 << i <= n), n})
 
@@ -127,8 +128,9 @@ def powers_of_two(n: int) -> list[int]:
 def kind_of(name: str) -> MetricKind:
     """The kind of the metric with this name.
 
-    >>> kind_of("cons@64").curve, kind_of("verdict no code").comparable
-    (True, False)
+    Examples:
+        >>> kind_of("cons@64").curve, kind_of("verdict no code").comparable
+        (True, False)
     """
     return next(kind for kind in KINDS if re.fullmatch(kind.pattern, name))
 

@@ -110,14 +110,15 @@ def import_run(
 
     Nothing is written unless the whole log could be read. Raises EvalkitError that says what cannot be imported.
 
-    >>> import json, tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> row = {"question": "What is 6 * 7?", "answer": "42", "outputs": ["So it is 42.", "So it is 41."]}
-    >>> _ = (folder / "log.jsonl").write_text(json.dumps(row))
-    >>> fields = "text=outputs,problem=question,gold=answer"
-    >>> done = import_run(folder / "log.jsonl", folder / "run", fields=fields, model="me/mine", workers=1)
-    >>> done.reports[0].metric("pass@1").value
-    50.0
+    Examples:
+        >>> import json, tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> row = {"question": "What is 6 * 7?", "answer": "42", "outputs": ["So it is 42.", "So it is 41."]}
+        >>> _ = (folder / "log.jsonl").write_text(json.dumps(row))
+        >>> fields = "text=outputs,problem=question,gold=answer"
+        >>> done = import_run(folder / "log.jsonl", folder / "run", fields=fields, model="me/mine", workers=1)
+        >>> done.reports[0].metric("pass@1").value
+        50.0
     """
     found = _find(str(path), fields, format_name, partial)
     facts = {log.task: log.facts() for log in found.logs}

@@ -17,15 +17,16 @@ def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path
     `to` is one of TARGETS; `data` is the folder with the tasks' data sets, None for where the run had them. Raises
     EvalkitError: no such format, not a run, data that is not at hand, a run that the format cannot hold.
 
-    >>> from evalkit import import_run
-    >>> import json, tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> row = {"question": "What is 6 * 7?", "answer": "42", "outputs": ["So it is 42.", "So it is 41."]}
-    >>> _ = (folder / "log.jsonl").write_text(json.dumps(row))
-    >>> fields = "text=outputs,problem=question,gold=answer"
-    >>> run = import_run(folder / "log.jsonl", folder / "run", fields=fields, model="me/mine", workers=1)
-    >>> [path.name for path in export_run(run.path, "parquet", folder / "out")]
-    ['samples.parquet']
+    Examples:
+        >>> from evalkit import import_run
+        >>> import json, tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> row = {"question": "What is 6 * 7?", "answer": "42", "outputs": ["So it is 42.", "So it is 41."]}
+        >>> _ = (folder / "log.jsonl").write_text(json.dumps(row))
+        >>> fields = "text=outputs,problem=question,gold=answer"
+        >>> run = import_run(folder / "log.jsonl", folder / "run", fields=fields, model="me/mine", workers=1)
+        >>> [path.name for path in export_run(run.path, "parquet", folder / "out")]
+        ['samples.parquet']
     """
     if to not in TARGETS:
         raise EvalkitError(f"There is no format {to!r} to export to.", f"{', '.join(TARGETS)}.")
