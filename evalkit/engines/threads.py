@@ -53,7 +53,9 @@ def iterate_async(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> Iterator
         stopped = asyncio.ensure_future(asyncio.to_thread(stop.wait))
         try:
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            task.cancel()
+            while not task.done():  # asyncio.wait_for can lose a cancellation (Python before 3.12)
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.5)
             await task
         finally:
             stop.set()  # the thread that waits for it ends too
