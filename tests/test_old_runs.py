@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import REPOSITORY, evalkit
+from helpers import REPOSITORY, evalkit, told
 
 from evalkit.results.report import load_report
 from evalkit.store.run import find_runs
@@ -63,3 +63,12 @@ def test_an_old_run_is_resumed(old_results: Path) -> None:
     arguments = ["-t", "arithmetic", "--max-tokens", "64", "-n", "4", "--limit", "8", "--quiet"]
     evalkit("run", "examples/tiny_distill/teacher", *arguments, "-o", run)
     assert (run / "arithmetic" / "completions.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../../victim", "..", "a/b"])
+def test_a_task_name_never_leaves_the_run(old_results: Path, name: str) -> None:
+    (run,) = old_results.glob("teacher/*")
+    content = (run / "run.json").read_text()
+    (run / "run.json").write_text(content.replace('"arithmetic": {', f'"{name}": {{'))
+    for command in ("leaderboard", "score", "verify"):
+        assert "which is not a task name" in told(evalkit(command, run, code=2))

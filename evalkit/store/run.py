@@ -111,6 +111,12 @@ def _task_record(name: str, entry: Mapping[str, Any]) -> TaskRecord:
 
 def _run_record(content: Mapping[str, Any]) -> RunRecord:
     identity = content["identity"]
+    for name in content["tasks"]:
+        if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+            raise EvalkitError(
+                f"run.json names {name!r}, which is not a task name.",
+                "a name is a folder of the run; restore the file.",
+            )
     return RunRecord(
         model=content["model"],
         protocol=identity["protocol"],
