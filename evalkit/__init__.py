@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.results.frames import leaderboard, load_results
     from evalkit.results.report import Report
     from evalkit.results.runs import Run, load_runs
+    from evalkit.results.trackers import log_run
     from evalkit.run.evaluate import evaluate
     from evalkit.run.importing import import_run
     from evalkit.run.rescore import rescore
@@ -48,6 +49,7 @@ __all__ = [
     "leaderboard",
     "load_results",
     "load_runs",
+    "log_run",
     "measure_fidelity",
     "rescore",
 ]
@@ -65,6 +67,7 @@ _IMPORTED_WHEN_USED = {
     "leaderboard": "evalkit.results.frames",
     "load_results": "evalkit.results.frames",
     "load_runs": "evalkit.results.runs",
+    "log_run": "evalkit.results.trackers",
     "rescore": "evalkit.run.rescore",
 }
 

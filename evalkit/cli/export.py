@@ -11,7 +11,7 @@ import click
     "--to",
     required=True,
     metavar="FORMAT",
-    help="every-eval-ever, hf-eval-results, inspect, lm-eval, parquet or sft.",
+    help="every-eval-ever, hf-eval-results, inspect, lm-eval, parquet or sft; or a tracker: wandb, mlflow, trackio.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The folder [default: RUN/FORMAT]."
@@ -24,8 +24,13 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
     evalkit export results/student/deepseek-r1-1a2b3c4d --to inspect
     evalkit export results/student/deepseek-r1-1a2b3c4d --to hf-eval-results -o my-model-repository
     evalkit export results/student/deepseek-r1-1a2b3c4d --to sft -o training
+    evalkit export results/student/deepseek-r1-1a2b3c4d --to wandb:students
     """
     from evalkit.results.exports import export_run
+    from evalkit.results.trackers import is_tracker, log_run
 
+    if is_tracker(to):
+        click.echo(log_run(run, to))
+        return
     for path in export_run(run, to, output or run / f"export-{to}", data=data):
         click.echo(path)

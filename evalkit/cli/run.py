@@ -1,12 +1,16 @@
 """`evalkit run`: evaluate a checkpoint."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+
+if TYPE_CHECKING:
+    from evalkit.results.runs import Run
+    from evalkit.run.throughput import Throughput
 
 
 @click.command(name="run", short_help="Evaluate a checkpoint, or resume a run.")
@@ -42,6 +46,11 @@ from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 )
 @click.option("--workers", type=int, help="Processes that grade [default: the cores].")
 @opinion_flags
+@click.option(
+    "--log-to",
+    metavar="TRACKER",
+    help="Send the figures to wandb, mlflow or trackio when the run is complete; wandb:PROJECT names a project.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what the model would see, check lengths, count; generate nothing.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
@@ -64,6 +73,7 @@ def command(
     second_opinion: str | None,
     judge_url: str | None,
     judge_model: str | None,
+    log_to: str | None,
     dry_run: bool,
     quiet: bool,
     **others: Any,
@@ -76,10 +86,11 @@ def command(
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
     """
-    from evalkit.cli.summary import print_summary, throughput_line
+    from evalkit.results.trackers import require_tracker
     from evalkit.run.evaluate import execute_plan, plan_run
-    from evalkit.run.session import require_no_errors
 
+    if log_to is not None:
+        require_tracker(log_to)
     engine_options = take_engine_options(others)
     plan = plan_run(
         model,
@@ -105,9 +116,19 @@ def command(
     run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
     names = [task.task.name for task in plan.plans]
     ask_second_opinion(run.directory, names, second_opinion, judge_url, judge_model, data_folder)
+    _print_results(run, names, throughput, log_to)
+
+
+def _print_results(run: "Run", names: list[str], throughput: "Throughput | None", log_to: str | None) -> None:
+    from evalkit.cli.summary import print_summary, throughput_line
+    from evalkit.results.trackers import log_run
+    from evalkit.run.session import require_no_errors
+
     reports = [run.report(name) for name in names]
     print_summary(reports)
     if throughput is not None:
         click.echo(throughput_line(throughput), err=True)
     click.echo(f"run directory: {run.path}", err=True)
+    if log_to is not None:
+        click.echo(log_run(run.path, log_to), err=True)
     require_no_errors(run.directory, reports)
