@@ -47,6 +47,7 @@ def log_run(run: str | Path, to: str) -> str:
         Traceback (most recent call last):
         ...
         evalkit.errors.EvalkitError: There is no experiment tracker 'tensorboard'.
+        hint: wandb, mlflow, trackio.
     """
     name, project = parse_tracker(to)
     tracked = _tracked(Path(run), project)
