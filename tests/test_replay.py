@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import evalkit, records, write_recorded
+from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
+from helpers import evalkit, records, told, write_recorded
 
 from evalkit import Completion, EvalkitError, Message, Request, SamplingParams
 from evalkit.engines.options import ReplayOptions
@@ -82,11 +83,11 @@ def test_recorded_generations_beside_their_recorded_verdicts(data_dir: Path, tmp
 
 
 def test_a_runs_own_completions_can_be_replayed(tmp_path: Path) -> None:
-    first = write_recorded(tmp_path / "r.jsonl", {"add-10-10": ["\\boxed{20}"]}, task="arithmetic")
+    first = write_recorded(tmp_path / "r.jsonl", {arithmetic_problems()[0].id: ["no box"]}, task="arithmetic")
     arguments = ("run", "o/m", "-t", "arithmetic", "-n", 1, "--limit", 1, "--backend", "replay")
-    evalkit(*arguments, "--recorded", first, "-o", tmp_path / "one", code=1)
+    evalkit(*arguments, "--recorded", first, "-o", tmp_path / "one")
     again = tmp_path / "one" / "arithmetic" / "completions.jsonl"
-    evalkit(*arguments, "--recorded", again, "-o", tmp_path / "two", code=1)
+    evalkit(*arguments, "--recorded", again, "-o", tmp_path / "two")
     assert records(again) == records(tmp_path / "two" / "arithmetic" / "completions.jsonl")
 
 
@@ -99,3 +100,16 @@ def test_rows_with_other_field_names_by_a_map(tmp_path: Path) -> None:
     assert ask(engine, "What is 1+1?", index=1).text == "second"
     with pytest.raises(EvalkitError, match="rows without a problem"):
         ReplayEngine("model", ReplayOptions(recorded=options.recorded, map="text=out"))
+
+
+def test_what_is_not_recorded_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    problems = [p.id for p in arithmetic_problems()[:4]]
+    first = write_recorded(tmp_path / "r.jsonl", {problems[0]: ["one"], problems[1]: ["one", "two"]}, task="arithmetic")
+    command = ("run", "o/m", "-t", "arithmetic", "-n", 2, "--limit", 4, "--engine", "replay", "--recorded", first)
+    partly = evalkit(*command, "-o", tmp_path / "some", code=1)
+    said = f"5 of 8 completions are not recorded, of 3 problems ({problems[0]}, {problems[2]}, {problems[3]})"
+    assert said in partly.stderr
+    other = write_recorded(tmp_path / "other.jsonl", {"elsewhere": ["one"]}, task="arithmetic")
+    none = evalkit(*command[:-1], other, "-o", tmp_path / "none", code=2)
+    assert told(none) == "arithmetic: none of its 8 completions is recorded."
+    assert not (tmp_path / "none").exists()

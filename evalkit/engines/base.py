@@ -1,12 +1,12 @@
 """The engine's side of the contract: requests in, completions out as they finish."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from evalkit.engines.prompts import Prompt
-from evalkit.types import Completion, Request
+from evalkit.types import Completion, Request, SampleKey
 
 T = TypeVar("T")
 
@@ -74,6 +74,10 @@ class Engine(Protocol):
         An engine may size its memory by it. It changes neither `identity` nor any completion.
         """
         return
+
+    def unanswerable(self, requests: Iterable[Request]) -> list[SampleKey]:
+        """The requests that the engine knows it cannot answer, before any is generated: a recording has no more."""
+        return []
 
     def render(self, request: Request) -> Prompt | None:
         """The prompt to the token; None where the engine (a server) renders it out of sight."""

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,9 @@ class ReplayEngine(Engine):
 
     def identity(self) -> dict[str, Any]:
         return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
+
+    def unanswerable(self, requests: Iterable[Request]) -> list[SampleKey]:
+        return [r.key for r in requests if self._find(r.key, r.messages[-1]["content"]) is None]
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         for request in requests:

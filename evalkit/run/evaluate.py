@@ -23,6 +23,7 @@ from evalkit.run.preflight import (
     least_room,
     require_room,
     tell_least_room,
+    tell_unanswerable,
 )
 from evalkit.run.queue import TaskPlan
 from evalkit.run.session import RunSession, default_run_path, run_identity
@@ -210,7 +211,9 @@ def execute_plan(
         raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "omit it to use the default.")
     plan.require_room()
     context = plan.engine.context_length()
-    for line in filter(None, (tell_least_room(check, context) for check in plan.checks)):
+    rooms_told = [tell_least_room(check, context) for check in plan.checks]
+    missing_told = [tell_unanswerable(check.plan, plan.protocol, plan.engine) for check in plan.checks]
+    for line in filter(None, (*rooms_told, *missing_told)):
         logger.warning("%s", line)
     plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
     rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}

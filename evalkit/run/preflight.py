@@ -10,6 +10,7 @@ from evalkit.engines.base import Engine
 from evalkit.engines.prompts import Prompt, bos_count
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan, make_request
+from evalkit.types import Request
 
 _SHOWN_TOKENS = 12
 
@@ -68,6 +69,33 @@ def tell_least_room(check: TaskCheck, context_length: int | None) -> str | None:
     return (
         f"{check.plan.task.name}: the context of {context_length} tokens leaves a completion {room} at the longest "
         f"prompt, {check.plan.params.max_tokens - room} fewer than max_tokens; what ends there counts as truncated"
+    )
+
+
+def tell_unanswerable(plan: TaskPlan, protocol: Protocol, engine: Engine) -> str | None:
+    """One line where the engine knows that it cannot answer some of a task's requests.
+
+    Raises EvalkitError where it can answer none of them.
+    """
+
+    def requests() -> Iterator[Request]:
+        for problem in plan.problems:
+            for index in range(plan.params.n):
+                yield make_request(plan, protocol, problem, index)
+
+    missing = engine.unanswerable(requests())
+    if not missing:
+        return None
+    problems = list(dict.fromkeys(key.problem_id for key in missing))
+    if len(missing) == plan.samples:
+        raise EvalkitError(
+            f"{plan.task.name}: none of its {plan.samples} completions is recorded.",
+            "problem_id or the question's words have to match; evalkit import grades a set of its own.",
+        )
+    listed = ", ".join(problems[:3]) + (", …" if len(problems) > 3 else "")
+    return (
+        f"{plan.task.name}: {len(missing)} of {plan.samples} completions are not recorded, of {len(problems)} "
+        f"problem{'s' if len(problems) != 1 else ''} ({listed}); each will be an error"
     )
 
 
