@@ -190,23 +190,38 @@ _BRACKETED = tuple(tag for tag in TAGS if tag not in _WORDED)
 _END = "|".join([*map(re.escape, END_OF_TURN), r"<｜[^｜>]{1,40}｜>"])  # the last: DeepSeek's tokens
 # `<|end|>` ends a message, and no turn where the same speaker goes on
 _MARK = re.compile(
-    rf"(?=<[\w|/｜]|◁|`{{3}}|~{{3}}|\[[\w/|]|\]~)(?:{_any_tag(_BRACKETED)}|(?P<end>(?!<\|(?:end|eom|end_message)\|>\s*<\|(?:start|begin|message_model)\|>)"
-    rf"(?:{_END}))|(?P<fence>`{{3,}}|~{{3,}}))",
-    re.IGNORECASE,
+    rf"""
+    (?=<[\w|/｜]|◁|`{{3}}|~{{3}}|\[[\w/|]|\]~)
+    (?:
+        {_any_tag(_BRACKETED)}
+        |(?P<end>(?!<\|(?:end|eom|end_message)\|>\s*<\|(?:start|begin|message_model)\|>)(?:{_END}))
+        |(?P<fence>`{{3,}}|~{{3,}})
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _WORDED_MARK = re.compile(_any_tag(_WORDED), re.IGNORECASE)
 _HAS_WORDED = re.compile(
-    r"(?:\A\s*|[>\]▷]\s{0,20})analysis|assistantfinal|\[BEGIN FINAL|to=(?:self|user)<"
-    r"|thought process:|reasoning steps:",
-    re.IGNORECASE,
+    r"""
+    (?:\A\s*|[>\]▷]\s{0,20})analysis|assistantfinal|\[BEGIN\ FINAL|to=(?:self|user)<|thought\ process:
+    |reasoning\ steps:
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _WRAPPER = re.compile(
-    rf"{'|'.join(map(re.escape, _WRAPPERS))}|<\|end\|>\s*\Z|\A\s*<response>|</response>\s*\Z", re.IGNORECASE
+    rf"""
+    {"|".join(map(re.escape, _WRAPPERS))}|<\|end\|>\s*\Z|\A\s*<response>|</response>\s*\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _AT_END = re.compile(
-    rf"(?:(?P<open>{'|'.join(_opening(tag) for tag in TAGS if tag.opening != 'analysis')})"
-    rf"|(?:{'|'.join(_closing(tag) for tag in TAGS)}))\s*\Z",
-    re.IGNORECASE,
+    rf"""
+    (?:
+        (?P<open>{"|".join(_opening(tag) for tag in TAGS if tag.opening != "analysis")})
+        |(?:{"|".join(_closing(tag) for tag in TAGS)})
+    )\s*\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _NEAR = 200  # characters of a line that are looked at for quotes around a tag
 
@@ -320,9 +335,15 @@ def closing_of(prefix: str) -> tuple[bool, str]:
 
 # <p>, <answer>, <|begin_of_box|>, [1]: markup that says nothing about thinking
 _KNOWN_MARKUP = re.compile(
-    r"</?(?:answer|final_answer|output|result|response|solution|code|pre|p|b|i|u|em|strong|h\d|ul|ol|li|div|span|table"
-    r"|html|body|br|hr|math|svg|sub|sup|tool_call|tool_calls|function_call)\b|<\|(?:begin|end)_of_box\|>|\[\W*\w?\W*\]",
-    re.IGNORECASE,
+    r"""
+    </?
+    (?:
+        answer|final_answer|output|result|response|solution|code|pre|p|b|i|u|em|strong|h\d|ul|ol|li|div
+        |span|table|html|body|br|hr|math|svg|sub|sup|tool_call|tool_calls|function_call
+    )\b
+    |<\|(?:begin|end)_of_box\|>|\[\W*\w?\W*\]
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _DELIMITER = re.compile(
     r"""\s*(<\|?[A-Za-z_/][^<>\n]{1,40}\|?>(?:[a-z]{4,12}(?=\n))?  # <tag>, <|tag|>, <|channel>name

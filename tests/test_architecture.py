@@ -81,6 +81,19 @@ def _hold(measured: dict[str, int], limit: int, listed: dict[str, str]) -> None:
     assert not listed.keys() - over.keys(), f"no longer over {limit}: take {listed.keys() - over.keys()} from the list"
 
 
+def test_long_regular_expressions_are_verbose() -> None:
+    long = []
+    for path in module_files().values():
+        source = path.read_text()
+        for call in ast.walk(ast.parse(source)):
+            if not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("re.") or not call.args:
+                continue
+            pattern = " ".join((ast.get_source_segment(source, call.args[0]) or "").split())
+            if len(pattern) > 80 and "VERBOSE" not in ast.unparse(call):
+                long.append(f"{path.relative_to(REPOSITORY)}:{call.lineno}")
+    assert not long, "write them over several lines, with re.VERBOSE"
+
+
 def test_the_graph_sees_imports_of_every_form() -> None:
     code = "import a.b\nfrom a import c\nfrom . import d\nfrom ..e import f\ndef g():\n    import h\n"
     code += "if TYPE_CHECKING:\n    import never\n"

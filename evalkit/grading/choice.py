@@ -37,43 +37,85 @@ _LOOKALIKES = {
 _ENCLOSED = {first + i: letter for first in (0x1F150, 0x1F170) for i, letter in enumerate(_LETTERS)}  # 🅐 and 🅰
 _STANDALONE = re.compile(rf"(?<!\w)([{''.join(_LOOKALIKES)}])(?![\w\u0e30-\u0e4e])")
 _WRAPPED = re.compile(
-    r"\\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{([^{}]{0,300})\}"
+    r"""
+    \\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{
+    ([^{}]{0,300})\}
+    """,
+    re.VERBOSE,
 )
 _MARKUP = re.compile(
-    r"\*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)|#+(?=\s)|~~"
+    r"""
+    \*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)
+    |\#+(?=\s)|~~
+    """,
+    re.VERBOSE,
 )
 _ELEMENT = re.compile(
-    r"[<\[](answer|final_answer|result|solution|output|choice|option|letter|response)[>\]](.{0,2000}?)[<\[]/\1[>\]]|[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']",
-    re.DOTALL | re.IGNORECASE,
+    r"""
+    [<\[](answer|final_answer|result|solution|output|choice|option|letter|response)[>\]](.{0,2000}?)
+    [<\[]/\1[>\]]
+    |[\"'](?:final_)?answer[\"']\s*:\s*[\"']([^\"']{1,300})[\"']
+    """,
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 _DOUBT = re.compile(
-    r"(?<!\w)(?:not|n t|t|never|neither|nor|cannot|no|incorrect|wrong|false|rather than|unlike|instead|except"
-    r"|could|might|may|maybe|perhaps)(?!\w)"
+    r"""
+    (?<!\w)
+    (?:
+        not|n\ t|t|never|neither|nor|cannot|no|incorrect|wrong|false|rather\ than|unlike|instead|except
+        |could|might|may|maybe|perhaps
+    )(?!\w)
+    """,
+    re.VERBOSE,
 )
 _OTHER = re.compile(
-    r"(?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$", re.IGNORECASE
+    r"""
+    (?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-_HTML = re.compile(r"</?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>")
+_HTML = re.compile(
+    r"""
+    </?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>
+    """,
+    re.VERBOSE,
+)
 _SMALL = re.compile(
-    r"(?<!\w)((?:options?|choice|letter|it['’]?s|it is|pick|choose|go with)\s\(?"
-    r"|(?:so|thus|therefore|hence|is),?\s(?:\(|(?=[a-j]\))))([a-j])"
-    r"(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))",
-    re.IGNORECASE,
+    r"""
+    (?<!\w)
+    (
+        (?:options?|choice|letter|it['’]?s|it\ is|pick|choose|go\ with)\s\(?
+        |(?:so|thus|therefore|hence|is),?\s(?:\(|(?=[a-j]\)))
+    )([a-j])(?=\)?\s*(?:[.!;,\n]|\Z|is\b|because|since))
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-_IS = rf"(?:(?:{IS_WORDS})(?![a-zA-Z])|['’]s(?=\s)|是|为|為|は|은|는)"
-_ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS)  # as the text it is looked for in
+_VERBS = IS_WORDS.replace(" ", r"\ ")
+_IS = rf"(?:(?:{_VERBS})(?![a-zA-Z])|['’]s(?=\s)|是|为|為|は|은|는)"
+_ANSWER = unicodedata.normalize("NFKC", ANSWER_WORDS).replace(" ", r"\ ")  # as the text it is looked for in
 _CUE = re.compile(
-    rf"(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}(?:{_ANSWER}|choice|option|letter|选项|選項|選択肢"
-    rf"|opción|opção|alternativa|вариант|alternativ|inciso|pilihan|keuze|možnost|opcja|विकल्प)"
-    rf"(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])(?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?"
-    rf"(?:\s*(?:must|should|would|will|has to|to|definitely|therefore|clearly|thus|hence|here|most likely)\b){{0,4}}"
-    rf"(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|\|>|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*"
-    rf"(?:(?:definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually|simply"
-    rf"|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces|(?-i:a)(?=\s[(*]*(?-i:[B-Z])(?!\w))"
-    r"|la|el|il|die|der|den|de|het|(?:a )?letra|lettera|lettre|Buchstabe"
-    rf"|буква|phương án|câu"
-    rf")\b[\s:]{{0,3}}){{0,4}}",
-    re.IGNORECASE,
+    rf"""
+    (?:(?<![^\W_])|(?<=[\u2e80-\uffff]))(?:(?:final|correct|best|right|my)\s{{1,3}}){{0,3}}
+    (?:
+        {_ANSWER}|choice|option|letter|选项|選項|選択肢|opción|opção|alternativa|вариант|alternativ|inciso
+        |pilihan|keuze|možnost|opcja|विकल्प
+    )(?:\s+(?:choice|option|letter|correct|{RIGHT_WORDS}))?(?![a-zà-ž])
+    (?:\s+to\s[^.\n:]{{1,80}}?(?=\s{_IS}|:))?
+    (?:
+        \s*
+        (?:must|should|would|will|has\ to|to|definitely|therefore|clearly|thus|hence|here|most\ likely)
+        \b
+    ){{0,4}}(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|\|>|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*
+    (?:
+        (?:
+            definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually
+            |simply|likely|option|choice|letter|answer|number|donc|somit|daher|quindi|portanto|entonces
+            |(?-i:a)(?=\s[(*]*(?-i:[B-Z])(?!\w))|la|el|il|die|der|den|de|het|(?:a\ )?letra|lettera
+            |lettre|Buchstabe|буква|phương\ án|câu
+        )\b[\s:]{{0,3}}
+    ){{0,4}}
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -253,9 +295,15 @@ def _head(after: str, letters: str) -> str | None:
         text[0] in "AI"
         and re.match(r"\s+[a-z]", rest)
         and not re.match(
-            r"\s+(?:because|since|as|is|was|for|and|or|but|not|non|by|due|given|with|which|from|rather|instead|nicht"
-            r"|car|porque)\b",
+            r"""
+            \s+
+            (?:
+                because|since|as|is|was|for|and|or|but|not|non|by|due|given|with|which|from|rather
+                |instead|nicht|car|porque
+            )\b
+            """,
             rest,
+            flags=re.VERBOSE,
         )
     ):
         return None

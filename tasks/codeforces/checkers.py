@@ -2,12 +2,22 @@
 
 import re
 
-_ANY_CASE = re.compile(r"(?i)\bin any (?:letter )?case\b|\bany case \(|upper or lower ?case|case[- ]insensitive")
+_ANY_CASE = re.compile(
+    r"""
+    \bin\ any\ (?:letter\ )?case\b|\bany\ case\ \(|upper\ or\ lower\ ?case|case[- ]insensitive
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _TOLERANCE = re.compile(r"(?i)(?:absolute|relative)[\w\s,]*\berror\b")
 _SEVERAL = re.compile(
-    r"(?i)(?:print|output|find|return|choose|report|any of)\b[^.]{0,60}\b(?:any|either) of (?:them|these|those|the)\b"
-    r"|(?:print|output)\b[^.]{0,40}\bany (?:one|valid|suitable|such|correct|possible)\b"
-    r"|(?:multiple|several|many|more than one) (?:\w+ )?(?:answers?|solutions?|(?:suitable|optimal|valid) \w+)"
+    r"""
+    (?:print|output|find|return|choose|report|any\ of)\b[^.]{0,60}
+    \b(?:any|either)\ of\ (?:them|these|those|the)\b
+    |(?:print|output)\b[^.]{0,40}\bany\ (?:one|valid|suitable|such|correct|possible)\b
+    |(?:multiple|several|many|more\ than\ one)\ (?:\w+\ )?
+    (?:answers?|solutions?|(?:suitable|optimal|valid)\ \w+)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _EXPONENT = re.compile(r"10\^\{?\s*-\s*(\d+)")
 

@@ -10,21 +10,39 @@ from evalkit.thinking import until_end_of_turn
 _FENCE = re.compile(r"^(?P<indent>[ \t>]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>.*?)[ \t]*$")
 # "The solution is:```python", "<answer>```python": a fence that opens behind other text
 _GLUED_OPENING = re.compile(
-    r"^(?P<before>.*[^\s`~>].*?|<answer>)(?P<fence>```+[ \t]*[A-Za-z][\w+#.:,={}-]*)[ \t]*$", re.IGNORECASE
+    r"""
+    ^(?P<before>.*[^\s`~>].*?|<answer>)(?P<fence>```+[ \t]*[A-Za-z][\w+#.:,={}-]*)[ \t]*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _GLUED_CLOSING = re.compile(r"^(?P<code>.*?[^`\s].*?)(?P<fence>`{3,})(?P<after>[ \t]*(?:</?\w+>)?[ \t]*)$")
 _PYTHON = re.compile(r"(?:i?python|py|pypy|cpython)[\d.]*")
 _INVISIBLE = re.compile("[\ufeff\u200b\u2060]")
 _ANSWER_TAG = re.compile(r"</?(?:answer|solution|code|python)>|\[/?(?:PYTHON|ANSWER)\]", re.IGNORECASE)
 _TRIPLE = re.compile(
-    r"(?P<comment>\#[^\n]*)|(?P<triple>\"\"\"|\'\'\')|(?P<string>\"(?:\\.|[^\"\\\n])*\"|\'(?:\\.|[^\'\\\n])*\')|\\."
+    r"""
+    (?P<comment>\#[^\n]*)|(?P<triple>\"\"\"|\'\'\')|(?P<string>\"(?:\\.|[^\"\\\n])*\"
+    |\'(?:\\.|[^\'\\\n])*\')|\\.
+    """,
+    re.VERBOSE,
 )
 _READS_INPUT = re.compile(
-    r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*(?:0|[\"']/dev/stdin)|\bos\.read\b|\bfileinput\b|\braw_input\b"
+    r"""
+    \binput\s*\(|\bstdin\b|\bopen\s*\(\s*(?:0|[\"']/dev/stdin)|\bos\.read\b|\bfileinput\b|\braw_input\b
+    """,
+    re.VERBOSE,
 )
-_CODE_BEGINS = re.compile(r"(?:import|from|def|class|for|while|if|try|with|print)\b|@\w|#|[A-Za-z_][\w, ]*\s*=[^=]")
+_CODE_BEGINS = re.compile(
+    r"""
+    (?:import|from|def|class|for|while|if|try|with|print)\b|@\w|\#|[A-Za-z_][\w, ]*\s*=[^=]
+    """,
+    re.VERBOSE,
+)
 _PLACEHOLDER = re.compile(
-    r"#+\s*(?:(?:your|write)\s(?:your\s)?(?:code|solution|implementation)\b.*|todo\b.*|\.\.\.)", re.IGNORECASE
+    r"""
+    \#+\s*(?:(?:your|write)\s(?:your\s)?(?:code|solution|implementation)\b.*|todo\b.*|\.\.\.)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _LONGEST_BARE = 40_000  # characters of a response without a fence that are searched for a program
 _TRIES = 60  # attempts to parse it

@@ -59,8 +59,14 @@ _CUE = re.compile(
 # "Answer 9" on a line of its own
 _BARE_CUE = re.compile(rf"^[\s*_#>]*(?:final\s)?(?:{ANSWER_WORDS})[\s*_]+(?={V})", re.IGNORECASE | re.MULTILINE)
 _BACKWARD = re.compile(
-    rf"({V})[\s*_]*(?:\s(?:is|as)\s(?:therefore\s|thus\s|then\s)?(?:the|my|our)\s(?:final\s|correct\s)?(?:answer|result|solution)\b)",
-    re.IGNORECASE,
+    rf"""
+    ({V})[\s*_]*
+    (?:
+        \s(?:is|as)\s(?:therefore\s|thus\s|then\s)?(?:the|my|our)\s(?:final\s|correct\s)?
+        (?:answer|result|solution)\b
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # words that may stand between a cue and its value
 _LEAD = re.compile(
@@ -80,12 +86,21 @@ _BOUND = (
 )
 _BOUNDED = re.compile(rf"\b{_BOUND}\s*(?:the\s|to\s|equal\sto\s|be\s|also\s)?[\s*_(]*({V})", re.IGNORECASE)
 _RELATIVE = re.compile(
-    r"[\s*_]*(?:\w+\s)?(?:less than|more than|fewer than|times (?:as|the)"
-    r"|or (?:more|less|so|fewer)\b|attempts?\b|steps?\b|years (?:older|younger))",
-    re.IGNORECASE,
+    r"""
+    [\s*_]*(?:\w+\s)?
+    (?:
+        less\ than|more\ than|fewer\ than|times\ (?:as|the)|or\ (?:more|less|so|fewer)\b|attempts?\b
+        |steps?\b|years\ (?:older|younger)
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _RATHER = re.compile(
-    rf"(?:,\s*|(?<={V})\s)(?:and not|but not|not|rather than|instead of)\s[^.\n]{{0,20}}?{V}[^.,;\n]{{0,30}}"
+    rf"""
+    (?:,\s*|(?<={V})\s)(?:and\ not|but\ not|not|rather\ than|instead\ of)\s[^.\n]{{0,20}}?{V}
+    [^.,;\n]{{0,30}}
+    """,
+    re.VERBOSE,
 )
 _NOT_BUT = re.compile(rf"\bnot\s[^.\n]{{0,30}}?{V}?[^.\n]{{0,20}}?,?\s?but\s(?:rather\s|actually\s)?", re.IGNORECASE)
 _PARENTHESIS = re.compile(rf"\s\((?:[^()\n]*[A-Za-z]{{2}}[^()\n]*|{V})\)")
@@ -113,12 +128,23 @@ _ANCHOR = re.compile(
 )
 _OUT_OF = re.compile(rf"({V})[^\S\n]+(?:[a-z]+\s)?of\s(?:the|these|those|all|its|his|her|their)\s{V}", re.IGNORECASE)
 _SUBJECT = re.compile(
-    rf"({V})(?:\s[a-z]+){{0,2}}\s(?:is|are|was)\s(?:the|therefore|thus|our|what|an?|her|his|their|its)\b", re.IGNORECASE
+    rf"""
+    ({V})(?:\s[a-z]+){{0,2}}\s(?:is|are|was)\s(?:the|therefore|thus|our|what|an?|her|his|their|its)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _CLAUSE = re.compile(
-    r"\s(?:leaving|giving)\s|\sso\s(?!much|many|far|on\b|long|that\s(?!mean))|(?:,|;|\.|—)\s*(?:and\s)?(?:so|thus|hence|therefore|giving|meaning|which\s(?:means|gives|makes|is|equals|yields|simplifies\sto|has)"
-    r"|making|leaving|which\s(?:implies|leaves|leads|we\scan)|for\sa\s(?:net\s|final\s)?\w*|then|or)\b|\b(?:but|and)\s(?:it|the\s\w+|this)\sis\sactually\b|[,;]\sbut\b",
-    re.IGNORECASE,
+    r"""
+    \s(?:leaving|giving)\s|\sso\s(?!much|many|far|on\b|long|that\s(?!mean))
+    |(?:,|;|\.|—)\s*(?:and\s)?
+    (?:
+        so|thus|hence|therefore|giving|meaning
+        |which\s(?:means|gives|makes|is|equals|yields|simplifies\sto|has)|making|leaving
+        |which\s(?:implies|leaves|leads|we\scan)|for\sa\s(?:net\s|final\s)?\w*|then|or
+    )\b
+    |\b(?:but|and)\s(?:it|the\s\w+|this)\sis\sactually\b|[,;]\sbut\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _HEDGED = re.compile(
     r"""\?\s*[*_"”)]*\s*\Z|(?<![a-z])(?:not\ssure|could(?:n['’]t|\snot)|(?:may\s(?:be|have)|could(?!\shave)|might)(?!.*\s(?:is|are|equals?)\s(?:\w+\s){0,2}[\ue000-\uefff])|can(?:not|['’]t)|unable|unclear|unfortunately|ran\sout\sof
@@ -126,10 +152,14 @@ _HEDGED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _GIVES_UP = re.compile(
-    r"\b(?:(?:do|does|did|could)(?:n['’]t| not) (?:know|find|solve|determine)"
-    r"|(?:cannot|can['’]t|unable to|not able to) (?:determine|find|solve|answer))\b"
-    r"(?!.*\b(?:but|so|however|therefore)\b)",
-    re.IGNORECASE | re.DOTALL,
+    r"""
+    \b
+    (?:
+        (?:do|does|did|could)(?:n['’]t|\ not)\ (?:know|find|solve|determine)
+        |(?:cannot|can['’]t|unable\ to|not\ able\ to)\ (?:determine|find|solve|answer)
+    )\b(?!.*\b(?:but|so|however|therefore)\b)
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 # sentences that begin or announce work
 _WORK = re.compile(
@@ -139,7 +169,10 @@ _WORK = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _ABOUT_THE_ANSWER = re.compile(
-    r"[\W_]*(?:so|therefore|thus|hence)?,?\s*(?:the|this|our|my|an)?\s*(?:final\s|correct\s)?answer\b", re.IGNORECASE
+    r"""
+    [\W_]*(?:so|therefore|thus|hence)?,?\s*(?:the|this|our|my|an)?\s*(?:final\s|correct\s)?answer\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # remarks and checks behind an answer
 _ASIDE = re.compile(
@@ -152,7 +185,10 @@ _ASIDE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _SPLIT = re.compile(
-    rf"(?<=[.!?])[*_\"”)]*\s+(?=\S)|(?<=[。！？।])\s*|\n\s*\n|\n(?=\s*(?:[-*#•>]|[A-Z(\[*_]|{V}))|(?<={V})\n"
+    rf"""
+    (?<=[.!?])[*_\"”)]*\s+(?=\S)|(?<=[。！？।])\s*|\n\s*\n|\n(?=\s*(?:[-*#•>]|[A-Z(\[*_]|{V}))|(?<={V})\n
+    """,
+    re.VERBOSE,
 )
 _BREAKS_OFF = re.compile(
     rf"""(?:[=+×·/<>≤≥&(\[\\]|(?<=\s)\*|(?<=\s)[-–]|[:：,;]|\\(?:times|cdot|frac|left|sqrt|pm|approx|leq?|geq?)\s*\{{?|\.\.\.|…)[\s$]*\Z
@@ -307,8 +343,11 @@ def _after_cue(masked: Masked, after: str, *, clause: bool = False) -> Stated | 
             else None
         )
     words = re.split(
-        r"[.;!]\s|,\s(?:because|since|as|which|so|not)\b|\s(?:because|since)\b|\s[—–-]\s",
+        r"""
+        [.;!]\s|,\s(?:because|since|as|which|so|not)\b|\s(?:because|since)\b|\s[—–-]\s
+        """,
         _WORDED_LEAD.sub("", sentence),
+        flags=re.VERBOSE,
     )[0]
     words = re.sub(r"\A(?:as|it['’]?s|to be)\s", "", words.strip(' .*_"“”!'))
     if words.count("{") != words.count("}") or words.count("$") % 2:
@@ -353,8 +392,17 @@ def _sentences(text: str) -> list[str]:
 
 
 _LEADS_TO = re.compile(
-    r"(?:[:：,]|\b(?:for|is|are|that|get|gets|gives?|have|as|to|equals?|of|obtain|becomes|by|find|since|then|when|with))[\s*_]*\Z",
-    re.IGNORECASE,
+    r"""
+    (?:
+        [:：,]
+        |\b
+        (?:
+            for|is|are|that|get|gets|gives?|have|as|to|equals?|of|obtain|becomes|by|find|since|then|when
+            |with
+        )
+    )[\s*_]*\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 

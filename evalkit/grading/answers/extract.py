@@ -31,23 +31,39 @@ _ELEMENT = re.compile(r"<(answer|final_answer|finalanswer)>(.*?)</\1>", re.DOTAL
 _FIELD = re.compile(r"\"(?:final_)?answer\"\s*:\s*(\"[^\"\n]{1,500}\"|-?[\d.]+)", re.IGNORECASE)
 _GSM8K = re.compile(r"^\s*####\s*(?=[-+$\d\\(.])(.+)$", re.MULTILINE)
 _SPACING = re.compile(
-    r"\\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&|\\\\"
+    r"""
+    \\(?:quad|qquad|,|;|:|!|\s|text|mathrm|textbf|mbox|left|right|displaystyle|[()\[\]])|[\s$~{}*]|&
+    |\\\\
+    """,
+    re.VERBOSE,
 )
 OPEN_END = re.compile(
-    r"\?\Z|\s(?:and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute"
-    r"|using|since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this)\Z",
-    re.IGNORECASE,
+    r"""
+    \?\Z
+    |\s
+    (?:
+        and|so|then|we|the|is|of|to|that|but|or|with|for|have|get|let|consider|need|find|compute|using
+        |since|because|where|which|an?|by|on|in|at|from|as|if|can|must|should|now|next|this
+    )\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # a value, and then why: "**12**\n\nExplanation: …"
 _FIRST = re.compile(
-    r"(.{1,200}?)(?:\.\s+|\n\s*)[\s*#_]*"
-    r"(?:explanation|reason|because|(?:this|that) is because|check|verification|proof|justification|why)",
-    re.IGNORECASE | re.DOTALL,
+    r"""
+    (.{1,200}?)(?:\.\s+|\n\s*)[\s*#_]*
+    (?:explanation|reason|because|(?:this|that)\ is\ because|check|verification|proof|justification|why)
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
 _OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their)\s+\Z", re.IGNORECASE)
 _DECORATION = re.compile(
-    r"^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+|[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$"
+    r"""
+    ^[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+
+    |[\s\u2190-\u21ff\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]+$
+    """,
+    re.VERBOSE,
 )
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PLAIN = re.compile(r"\s*[-+]?[\d.,/]+\s*")
@@ -55,12 +71,21 @@ _NOT_BOX = re.compile(r"(?:\bnot|instead of|rather than)[\s$\\(\[]*\Z")
 _LATER_BOX = re.compile(r"(?<!`)\\(?:boxed|fbox)\s*\{")
 # at the start of a line or of a sentence: (a), b), Part 2, 3., - Part A
 _LABEL = re.compile(
-    r"(?:^|(?<=[.;,:]\s)|\s(?=\())[\s*_#>-]{0,6}((?:\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)\)|(?:part|question|step)\s\(?[a-h1-9]\)?|[1-9][.:])|[-•]\s[^\n:]{1,30}:)",
-    re.IGNORECASE | re.MULTILINE,
+    r"""
+    (?:^|(?<=[.;,:]\s)|\s(?=\())[\s*_#>-]{0,6}
+    (
+        (?:\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)\)|(?:part|question|step)\s\(?[a-h1-9]\)?|[1-9][.:])
+        |[-•]\s[^\n:]{1,30}:
+    )
+    """,
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _JOINT = re.compile(
-    r"(?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?"
-    r"(?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?"
+    r"""
+    (?:[,;、，]|and|or|和|或|以及|et|und|y|,and|,or)?
+    (?:(?:(?:that|the)?(?:value)?of)?\\?[A-Za-z]\w{0,3}?(?:_\{?\w+\}?)?(?:=|is|equals))?
+    """,
+    re.VERBOSE,
 )
 
 
@@ -124,8 +149,14 @@ def _as_box(match: re.Match[str]) -> str:
 
 
 _RUNS_ON = re.compile(
-    r"^[\s*_#>]*(?:User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?|(?:Question|Problem|Exercise)\s\d{1,2})[\s*_]*(?::|\n)[^\n]",
-    re.MULTILINE,
+    r"""
+    ^[\s*_#>]*
+    (?:
+        User|Human|Question|Problem|Exercise|Student|Q|Instruction|Input|Prompt|\[?(?:User|Question)\]?
+        |(?:Question|Problem|Exercise)\s\d{1,2}
+    )[\s*_]*(?::|\n)[^\n]
+    """,
+    re.MULTILINE | re.VERBOSE,
 )
 _HEADED = re.compile(r"[\s*_#>]*(?:Question|Problem|Exercise|Part)\s\d", re.IGNORECASE)
 _SAYS = re.compile(r"\d|\\|\b(?:answer|so|therefore|thus|hence)\b", re.IGNORECASE)
@@ -230,8 +261,11 @@ def _from_statement(response: str) -> Extracted | None:
 
 # words that state, behind a mask: then a response is a sentence, however short it is
 _RELATION = re.compile(
-    rf"\b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]|{V}.*\n\s*.*{V}",
-    re.IGNORECASE,
+    rf"""
+    \b(?:is|are|be|equals?|gives?|yields?|let|suppose|case|if|answer|result)\b|\b[^\W\d_]{{2,}}\s*[:：=]
+    |{V}.*\n\s*.*{V}
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 

@@ -4,89 +4,150 @@ import re
 
 _MENTIONS = 500  # of letters, the last ones
 NEGATED = re.compile(
-    r"(?:\b(?:not|isn['’]?t|cannot be|can['’]?t be|neither|nor|eliminate[sd]?|rules? out|ruled out|reject(?:s"
-    r"|ed)?|instead of|rather than|"
-    r"unlike|exclude[sd]?|why|against|consider(?:ing)?|check(?:ing)?|examin(?:e|ing)|evaluat(?:e|ing)"
-    r"|look(?:ing)? at|compar(?:e|ing)|(?:what|how) about|between|versus|vs\.?"
-    r"|non|nicht|pas|no es|не|might be|could be|may be|maybe|perhaps)|不是|错误|非|排除|不选)"
-    r"[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?[^\w\n.]*$",
-    re.IGNORECASE,
+    r"""
+    (?:
+        \b
+        (?:
+            not|isn['’]?t|cannot\ be|can['’]?t\ be|neither|nor|eliminate[sd]?|rules?\ out|ruled\ out
+            |reject(?:s|ed)?|instead\ of|rather\ than|unlike|exclude[sd]?|why|against|consider(?:ing)?
+            |check(?:ing)?|examin(?:e|ing)|evaluat(?:e|ing)|look(?:ing)?\ at|compar(?:e|ing)
+            |(?:what|how)\ about|between|versus|vs\.?|non|nicht|pas|no\ es|не|might\ be|could\ be
+            |may\ be|maybe|perhaps
+        )
+        |不是|错误|非|排除|不选
+    )[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?
+    [^\w\n.]*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 REJECTED = re.compile(
-    r"^[)\]:, \t]*(?:(?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*|(?!because|since|as\b|while|but|so|is\b"
-    r"|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}){0,5}(?:is|are|seems?|looks?|would be|was"
-    r"|can be)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not\b|out\b|eliminated|ruled out|"
-    r"rejected|excluded|impossible|implausible"
-    r"|(?:an?\s|the\s)?(?:(?!but)\w+\s){0,2}(?:misconception|mistake|distractor|trap|error|red herring)\b)"
-    r"|^[)\]]*\s*:\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n]|\Z))|^[)\]:]*\s*(?:不对|错误|不正确"
-    r"|is n[o']t|isn['’]?t|(?:can['’]?t|cannot) be)",
-    re.IGNORECASE,
+    r"""
+    ^[)\]:, \t]*
+    (?:
+        (?:and|or|[,/&])\s*\(?(?-i:[A-Z])(?!\w)\)?\s*
+        |(?!because|since|as\b|while|but|so|is\b|are\b|was\b)[^\W_]+[^\w\n.!?;]{1,2}
+    ){0,5}(?:is|are|seems?|looks?|would\ be|was|can\ be)\s+(?:\w+\s+)?
+    (?:
+        wrong|incorrect|false|not\b|out\b|eliminated|ruled\ out|rejected|excluded|impossible|implausible
+        |(?:an?\s|the\s)?(?:(?!but)\w+\s){0,2}
+        (?:misconception|mistake|distractor|trap|error|red\ herring)\b
+    )
+    |^[)\]]*\s*:\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n]|\Z))
+    |^[)\]:]*\s*(?:不对|错误|不正确|is\ n[o']t|isn['’]?t|(?:can['’]?t|cannot)\ be)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _AFFIRMED = re.compile(
-    r"^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must be|looks)?\s*"
-    r"(?:(?!only|part|not|as\b(?! the)|nearly|almost|never|wrong|incorrect|false"
-    r"|could|would|might|may\b|if\b|and\b|or\b)\w+\s+){0,3}?"
-    r"(?:the\s+)?(?:correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better|true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|верен|правильн|bonne)"
-    r"|^[)\]]*\s+(?:it is(?:, then)?|(?:remains|survives|is left|works|fits|stands|holds|makes sense))\W*(?:$|\n)"
-    r"|^\s*makes (?:the )?(?:most )?sense"
-    r"|^\s*(?:选项|選項|が|이\s|가\s|項|项)?(?:最|是)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)",
-    re.IGNORECASE,
+    r"""
+    ^[)\].:]*\s*(?:is|are|est|es|ist|为|是|seems|must\ be|looks)?\s*
+    (?:
+        (?!
+            only|part|not|as\b(?!\ the)|nearly|almost|never|wrong|incorrect|false|could|would|might
+            |may\b|if\b|and\b|or\b
+        )\w+\s+
+    ){0,3}?(?:the\s+)?
+    (?:
+        correct|right(?!\s(?!answer|choice|option|one|because|since|as|and|for|here)\w)|best|better
+        |true\b|answer|most\s\w+|正确|richtig|korrekt|corretta|certa|верн|верен|правильн|bonne
+    )
+    |^[)\]]*\s+(?:it\ is(?:,\ then)?|(?:remains|survives|is\ left|works|fits|stands|holds|makes\ sense))
+    \W*(?:$|\n)
+    |^\s*makes\ (?:the\ )?(?:most\ )?sense
+    |^\s*(?:选项|選項|が|이\s|가\s|項|项)?(?:最|是)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # an option's own line with what it is found to be: "B. green – correct", "| B | ✓ |", "✅ B"
 _RIGHT_MARKS, _WRONG_MARKS = "✓✔✅☑", "✗✘❌☒"
 _OPTION_LINE = re.compile(
-    rf"^[\s>|•*–-]{{0,9}}(?P<mark>[{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}"
-    r"(?:\d{1,2}[.)]\s{1,3})?(?:(?:option|statement|choice)\s)?"
-    r"[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{0,400})$",
-    re.MULTILINE | re.IGNORECASE,
+    rf"""
+    ^[\s>|•*–-]{{0,9}}
+    (?P<mark>
+        [{_RIGHT_MARKS}{_WRONG_MARKS}])?[\s:]{{0,3}}(?:\d{{1,2}}[.)]\s{{1,3}})?
+        (?:(?:option|statement|choice)\s)?[(\[]?(?P<letter>(?-i:[A-Z]))(?![\w'’])(?P<rest>.{{0,400}})
+    $
+    """,
+    re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
-_FOUND = r"(?P<wrong>incorrect|wrong|false|not correct|not true|no|untrue|×)|correct|right|true|yes"
+_FOUND = r"(?P<wrong>incorrect|wrong|false|not\ correct|not\ true|no|untrue|×)|correct|right|true|yes"
 _FOUND_AT_END = re.compile(
-    rf"(?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*(?:(?:so|this is|that['’]s|is|therefore)\s+){{0,2}}(?:{_FOUND})[^\w\n]*$",
-    re.IGNORECASE,
+    rf"""
+    (?:[-–—:|(\[→⇒]|[-=]>|[.,!]\s)\s*(?:(?:so|this\ is|that['’]s|is|therefore)\s+){{0,2}}(?:{_FOUND})
+    [^\w\n]*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _FOUND_AT_START = re.compile(
-    rf"[)\]\s.:|–—→=>-]*(?:(?:this is|this statement is|is|so)\s+)?(?:{_FOUND})"
-    r"(?:\s*[.,;:!|(–—-]|\s+(?:because|since|as)\b|\W*$)",
-    re.IGNORECASE,
+    rf"""
+    [)\]\s.:|–—→=>-]*(?:(?:this\ is|this\ statement\ is|is|so)\s+)?(?:{_FOUND})
+    (?:\s*[.,;:!|(–—-]|\s+(?:because|since|as)\b|\W*$)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 # what others would say, or nobody knows
 DOUBTED = re.compile(
-    r"(?:\b(?:(?:do|does|did)(?:n['’]t| not) (?:think|believe|know|see)|whether|tempted to"
-    r"|(?:can['’]?t|cannot) possibly"
-    r"|(?:many|most(?: people)?|some|others|one|students|people) (?:would|may|might|could|will|say|think))"
-    r"(?:\s[\w'’]+){0,4}"
-    r"|\bif(?:\s[\w'’]+){0,2})\s*[(\[]?$",
-    re.IGNORECASE,
+    r"""
+    (?:
+        \b
+        (?:
+            (?:do|does|did)(?:n['’]t|\ not)\ (?:think|believe|know|see)|whether|tempted\ to
+            |(?:can['’]?t|cannot)\ possibly
+            |(?:many|most(?:\ people)?|some|others|one|students|people)[ ]
+            (?:would|may|might|could|will|say|think)
+        )(?:\s[\w'’]+){0,4}
+        |\bif(?:\s[\w'’]+){0,2}
+    )\s*[(\[]?$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # words right before a letter that make it the choice
 _LEADS = re.compile(
-    r"(?:\b(?:(?:chang|switch|revis|updat)\w+(?: my| the)?(?: final)?(?: answer| choice)? to|(?:would|['’]d|to) say"
-    r"|lean\w* to(?:wards?)?|(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)"
-    r"|choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best guess|mark|expects|likely|probably"
-    r"|(?:closest|nearest) to"
-    r"|favou?rs?|points? to"
-    r"|it['’]?s|it is|that['’]s|is|be|answer|is (?:graph|figure|statement|diagram|structure|plot|curve|image)"
-    r"|rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely|actually|namely"
-    r"|arrive at|leaving|leaves(?: us)?(?: with)?|left with|remaining|remains|doubt,|elimination,|exclusion,"
-    r"|(?:not|\w+n['’]t) \(?[A-Z]\)?[^.\n]{0,40}?,? but|sondern|sino"
-    r"|(?:ist|est|es|é|è|sia|je)(?: la| a| o| il| die| le)?|jest|adalah|là|opción|opção|choisis|choix|wähle"
-    r"|elijo|escolho|scelgo|chọn|выбираю)"
-    r"|选项?|只有|选择|選|为|是|[:：→⇒∴]|=>|->)[\s:(\[\"“]*$",
-    re.IGNORECASE,
+    r"""
+    (?:
+        \b
+        (?:
+            (?:chang|switch|revis|updat)\w+(?:\ my|\ the)?(?:\ final)?(?:\ answer|\ choice)?\ to
+            |(?:would|['’]d|to)\ say|lean\w*\ to(?:wards?)?
+            |(?:go|going|settl\w+|vote|opt|stick\w*|stand|confident|land\w*)\s(?:for|on|in|by|with)
+            |choos(?:e|ing)|chose|select(?:ed|ing)?|pick(?:ed|ing)?|conclude|get|best\ guess|mark
+            |expects|likely|probably|(?:closest|nearest)\ to|favou?rs?|points?\ to|it['’]?s|it\ is
+            |that['’]s|is|be|answer|is\ (?:graph|figure|statement|diagram|structure|plot|curve|image)
+            |rather|therefore,?|thus,?|so,?|hence,?|only|definitely|clearly,?|obviously,?|surely
+            |actually|namely|arrive\ at|leaving|leaves(?:\ us)?(?:\ with)?|left\ with|remaining|remains
+            |doubt,|elimination,|exclusion,|(?:not|\w+n['’]t)\ \(?[A-Z]\)?[^.\n]{0,40}?,?\ but|sondern
+            |sino|(?:ist|est|es|é|è|sia|je)(?:\ la|\ a|\ o|\ il|\ die|\ le)?|jest|adalah|là|opción|opção
+            |choisis|choix|wähle|elijo|escolho|scelgo|chọn|выбираю
+        )
+        |选项?|只有|选择|選|为|是|[:：→⇒∴]|=>|->
+    )[\s:(\[\"“]*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # what takes an answer back, where a sentence or a clause starts
 CORRECTED = re.compile(
-    r"(?:(?<=[.!?…—\n])|(?<=[.…—,;-]\s)|(?<=[!?]\s)|(?<=\n))\s*[(\[—-]?\s*(?:(?:but|oh|hmm+|no|oops|sorry|and|so)\b[,.…]*\s*){0,3}"
-    r"(?:wait|hold on|hmm+|oops|correction|scratch that|on second thought|actually|let me (?:re|double)|i (?:mis\w+"
-    r"|made a|was wrong|take that back|chang\w+|need to correct)|no,|that['’]s (?:wrong|not right))",
-    re.IGNORECASE,
+    r"""
+    (?:(?<=[.!?…—\n])|(?<=[.…—,;-]\s)|(?<=[!?]\s)|(?<=\n))\s*[(\[—-]?\s*
+    (?:(?:but|oh|hmm+|no|oops|sorry|and|so)\b[,.…]*\s*){0,3}
+    (?:
+        wait|hold\ on|hmm+|oops|correction|scratch\ that|on\ second\ thought|actually
+        |let\ me\ (?:re|double)
+        |i\ (?:mis\w+|made\ a|was\ wrong|take\ that\ back|chang\w+|need\ to\ correct)|no,
+        |that['’]s\ (?:wrong|not\ right)
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # words that follow the choice A, not the article
 _NOT_AN_ARTICLE = re.compile(
-    r"\s+(?:it is|is|because|since|seems|must|makes|here|es|est|è|é|верен"
-    r"|non|not|richtig|korrekt|the (?:correct|right|best|only))\b"
+    r"""
+    \s+
+    (?:
+        it\ is|is|because|since|seems|must|makes|here|es|est|è|é|верен|non|not|richtig|korrekt
+        |the\ (?:correct|right|best|only)
+    )\b
+    """,
+    re.VERBOSE,
 )
 # a letter with these behind it is a quantity: A = 3, C + D, A(t), A_{1}, A \\approx 3, C - 4 = 1
 _IN_FORMULA = r"\s*(?:[*^](?!>)|=(?!>)|[+⇌<>≈≤≥∪∩∈×·]|\\(?!n)[a-z]|(?:→|->|⟶)\s*[A-Z](?!\w)|[-−]\s*\w+\s*=)|[({\\]"
@@ -95,23 +156,45 @@ _AND = r"(?:[,/&、]|,?\s*(?:and|or|et|ou|und|oder|y|e|o|и|или|或|和))"
 _SEVERAL = re.compile(r"[)\]]?\s*(?:are|sont|son|são|sind|sono|could|can|may|might|would|seem)\b")
 # a short clause before a letter that ends the sentence: "no wait, B.", "In short, C."
 _INSTEAD = re.compile(
-    r"(?:(?:wait|no|sorry|thought|correction)[,:]|(?:\A|[.!?\n]\s*)(?:(?:in|for|by|with|on|from|after|given|based)\s(?:[\w'’]+\s){0,4}[\w'’]+,))"
-    r"\s*[(\[]?$",
-    re.IGNORECASE,
+    r"""
+    (?:
+        (?:wait|no|sorry|thought|correction)[,:]
+        |(?:\A|[.!?\n]\s*)(?:(?:in|for|by|with|on|from|after|given|based)\s(?:[\w'’]+\s){0,4}[\w'’]+,)
+    )\s*[(\[]?$
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # what is said of a thing that has the letter as its name: "B is oxidized to C", "A is positive definite"
 _PREDICATE = re.compile(
-    r"\s+(?:is|are|was|has|have|had|reacts?|forms?|denotes?|represents?|equals?|becomes?|undergoes|contains?|acts?|then|increases?|decreases?|binds?"
-    r"|converts?|moves?|lies|gives?|produces?|inhibits?|stands for)\s+(?!(?:it|so|therefore|because|since|as|for)\b"
-    r"|the\s(?:exception|odd|only|one|right|best|answer|most|least)\b)\w"
+    r"""
+    \s+
+    (?:
+        is|are|was|has|have|had|reacts?|forms?|denotes?|represents?|equals?|becomes?|undergoes|contains?
+        |acts?|then|increases?|decreases?|binds?|converts?|moves?|lies|gives?|produces?|inhibits?
+        |stands\ for
+    )\s+
+    (?!
+        (?:it|so|therefore|because|since|as|for)\b
+        |the\s(?:exception|odd|only|one|right|best|answer|most|least)\b
+    )\w
+    """,
+    re.VERBOSE,
 )
 NOUN = re.compile(r"(?:options?|choices?|letter|statement)[\s(\[\"“]*$", re.IGNORECASE)
-ENDS = re.compile(r"[)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)", re.IGNORECASE)
+ENDS = re.compile(
+    r"""
+    [)\]]?\s*(?:[.;!\n(]|[—–-]\s|\Z|because|since|as\b|best|(?<=[\s)])which|(?<=\)),)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 _LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
 MORE = re.compile(
-    r"^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))|"
-    r",?\s*(?:and|or|и|et|und|y|或|和|、))\s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])"
+    r"""
+    ^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))|,?\s*(?:and|or|и|et|und|y|或|和|、))
+    \s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])
+    """,
+    re.VERBOSE,
 )
 
 

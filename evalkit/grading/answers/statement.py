@@ -22,31 +22,47 @@ RIGHT_WORDS = (
     "finale?|correcte?|correcta|correta|corretta|corect|sahihi|certa|giusta|juste|richtig|đúng|الصحيحة|الصحيح|הנכונה"
 )
 _SPAN = re.compile(
-    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,1000}?)\\\)"
-    r"|(?<!\\)\$(?!\s?[\d,.]+\s[a-z]{2})([^$]{1,1000}?)(?<!\\)\$",
-    re.DOTALL,
+    r"""
+    \$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,1000}?)\\\)
+    |(?<!\\)\$(?!\s?[\d,.]+\s[a-z]{2})([^$]{1,1000}?)(?<!\\)\$
+    """,
+    re.DOTALL | re.VERBOSE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 _NUMBER = re.compile(
-    r"(?<![\w.^])[-−+]?\s?(?:\\?\$|[€£¥₹])?\d(?:[\d,.]*\d)?(?:\s?/\s?\d+)?(?:\s?\\?%)?(?:\s?[$€£])?(?![\d/])"
-    r"|(?<=[\u0900-\uffff])[-−]?\d(?:[\d,.]*\d)?(?:/\d+)?(?:\s?%)?"
+    r"""
+    (?<![\w.^])[-−+]?\s?(?:\\?\$|[€£¥₹])?\d(?:[\d,.]*\d)?(?:\s?/\s?\d+)?(?:\s?\\?%)?(?:\s?[$€£])?
+    (?![\d/])
+    |(?<=[\u0900-\uffff])[-−]?\d(?:[\d,.]*\d)?(?:/\d+)?(?:\s?%)?
+    """,
+    re.VERBOSE,
 )
 # one value in two numbers: 2 hours and 30 minutes, 3:45 PM
 _TIME = re.compile(
-    r"\d+\s(?:hours?|hrs?|minutes?|days?|weeks?|years?|feet|foot)(?:,?\sand\s|,?\s)\d+\s"
-    r"(?:minutes?|mins?|seconds?|hours?|days?|months?|inch(?:es)?)|\d{1,2}:\d{2}(?:\s?[ap]\.?m\b\.?)?",
-    re.IGNORECASE,
+    r"""
+    \d+\s(?:hours?|hrs?|minutes?|days?|weeks?|years?|feet|foot)(?:,?\sand\s|,?\s)\d+\s
+    (?:minutes?|mins?|seconds?|hours?|days?|months?|inch(?:es)?)
+    |\d{1,2}:\d{2}(?:\s?[ap]\.?m\b\.?)?
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _ANCHOR = re.compile(
-    r"(?<![A-Za-zÀ-ž])(?:is|are|was|equals|be|gives|it['’]s|that['’]s|est|es|ist|è|sono|est de|son|ist gleich"
-    r"|là|jest)(?![A-Za-zÀ-ž])"
-    r"|[=≈]|(?<!\d)[:：]|[:：](?!\d)|[是为為](?!\D{0,3}$)|は|হল|है|هو|คือ"
+    r"""
+    (?<![A-Za-zÀ-ž])
+    (?:is|are|was|equals|be|gives|it['’]s|that['’]s|est|es|ist|è|sono|est\ de|son|ist\ gleich|là|jest)
+    (?![A-Za-zÀ-ž])
+    |[=≈]|(?<!\d)[:：]|[:：](?!\d)|[是为為](?!\D{0,3}$)|は|হল|है|هو|คือ
+    """,
+    re.VERBOSE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？।])\s*|\n\s*\n|\n(?=\s*[-*#\d])")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _COMMAND = re.compile(
-    r"\\(?:text|mathrm|textbf|mbox|textit|textnormal|operatorname|mathbf|textrm|mathit)\*?\s*\{[^{}]*\}"
-    r"|\\(?:begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+"
+    r"""
+    \\(?:text|mathrm|textbf|mbox|textit|textnormal|operatorname|mathbf|textrm|mathit)\*?\s*\{[^{}]*\}
+    |\\(?:begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+
+    """,
+    re.VERBOSE,
 )
 _MATH_WORDS = words(
     "sin cos tan cot sec csc log ln exp sqrt pi theta alpha beta gamma lambda mu phi psi omega sigma delta "
@@ -55,31 +71,56 @@ _MATH_WORDS = words(
 )
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Zα-ωΑ-Ω]")
 _HEDGE = re.compile(
-    r"\?\s*$|(?<![a-z])(?:not sure|could(?:n't| not)|can(?:not|'t)|unable|unclear|unfortunately|ran out of|don't know"
-    r"|(?:is|are|be) not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s))(?![a-z])",
-    re.I,
+    r"""
+    \?\s*$
+    |(?<![a-z])
+    (?:
+        not\ sure|could(?:n't|\ not)|can(?:not|'t)|unable|unclear|unfortunately|ran\ out\ of|don't\ know
+        |(?:is|are|be)\ not(?=\s[-$\\(\d])(?![^.\n]*\sbut\s)
+    )(?![a-z])
+    """,
+    re.I | re.VERBOSE,
 )
 _LED = re.compile(
-    r"^(?:as|to be|comes? out (?:to|as)|it['’]?s|(?:i|we) (?:get|got|have|find|found)|not\s[^.\n]{1,60}?\sbut)\s",
-    re.IGNORECASE,
+    r"""
+    ^
+    (?:
+        as|to\ be|comes?\ out\ (?:to|as)|it['’]?s|(?:i|we)\ (?:get|got|have|find|found)
+        |not\s[^.\n]{1,60}?\sbut
+    )\s
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 RATHER = re.compile(r",?\s(?:and not|but not|not|rather than|instead of)\s")
 _YES_NO = re.compile(r"(yes|no|true|false)(?=[,;:—–]|\s+[-(]|\s+(?:because|since|as)\b)", re.IGNORECASE)
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\[|\\\()\s*|\s*(?:\$\$?|\\\]|\\\))$")
 _FILLER = re.compile(r"^\W*(?:I hope|Let me know|Note|Thank|If you|Feel free|✅|---)", re.I)
 _COUNTED = re.compile(
-    r"^(?:\W*(?:so|thus|hence|therefore|in total),?\s)?there (?:are|is)(?: exactly| only| a total of)?"
-    r"\s\$?(\d+)\$?\s[^:=.]{1,80}:",
-    re.IGNORECASE,
+    r"""
+    ^(?:\W*(?:so|thus|hence|therefore|in\ total),?\s)?there\ (?:are|is)
+    (?:\ exactly|\ only|\ a\ total\ of)?\s\$?(\d+)\$?\s[^:=.]{1,80}:
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # what a sentence says that something is, in a word or two: "The day is Monday.", "It does not exist."
 _WORDED = re.compile(
-    r"\s(?:(?:is|was|be|are|falls on|fall on)(?:\san?|\sthe|\smost likely)?\s[\"“*_]*((?!not\s)[A-Za-z]{2,20})[\"”*_]*"
-    r"|(does not exist))[.!]?\W*\Z"
-    r"|\bthere (?:is|are) (no [a-z ]{3,30})[.!]?\W*\Z",
-    re.IGNORECASE,
+    r"""
+    \s
+    (?:
+        (?:is|was|be|are|falls\ on|fall\ on)(?:\san?|\sthe|\smost\ likely)?\s[\"“*_]*
+        ((?!not\s)[A-Za-z]{2,20})[\"”*_]*
+        |(does\ not\ exist)
+    )[.!]?\W*\Z
+    |\bthere\ (?:is|are)\ (no\ [a-z ]{3,30})[.!]?\W*\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-_AND = re.compile(r"\s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?")
+_AND = re.compile(
+    r"""
+    \s*(?:[,;、，]|,?\s*(?:and|or|和|或|et|und|y|e|o|ou|oder)(?![a-z]))\s*(?:\\quad\s*)?
+    """,
+    re.VERBOSE,
+)
 
 
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
@@ -197,7 +238,13 @@ def _spans_from(text: str, span: re.Match[str], *, backward: bool = False) -> st
 
 def _number_of(text: str) -> str:
     """`3页` -> `3`; an expression stays whole."""
-    number = re.match(r"\s*([-−]?[\d.,/]*\d\s?%?)\s*(?:(?=[^\W\d_])[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])", text)
+    number = re.match(
+        r"""
+        \s*([-−]?[\d.,/]*\d\s?%?)\s*(?:(?=[^\W\d_])[\u0900-\uffff]|[A-Za-z]{0,12}[à-ž])
+        """,
+        text,
+        flags=re.VERBOSE,
+    )
     return number[1] if number else _tidy(text)
 
 

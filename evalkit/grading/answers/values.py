@@ -20,7 +20,12 @@ _SPAN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # a dollar sign that is money: "$3 + $4", "$2 each, so she pays $"
-_MONEY = re.compile(r"\s?[\d.,]+(?:[^\\]*?[-+*/=×]\s*\Z|[^\\]*(?<![\\A-Za-z{])[A-Za-z]{3,}|[^\\\n]*\n)", re.DOTALL)
+_MONEY = re.compile(
+    r"""
+    \s?[\d.,]+(?:[^\\]*?[-+*/=×]\s*\Z|[^\\]*(?<![\\A-Za-z{])[A-Za-z]{3,}|[^\\\n]*\n)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _NUM = (
     r"(?:\\?\$\s?|[€£¥₹]\s?)?(?:\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?"
     r"(?:\s?\\?%|\s?[€£¥₹]|°)?"
@@ -45,33 +50,67 @@ _CALL = re.compile(
     r"(?<![A-Za-z\\])(?!(?:answer|boxed|result|total|value)\b)[A-Za-z_]{4,30}\($", re.IGNORECASE
 )  # alert(1)
 _VALUED = re.compile(r"[\d√π∞]|\\(?:pi|infty)")
-_AND = re.compile(r"\s*(?:[,;、，]\s*(?:and|or)?|\s(?:and|or|et|und|y|e|o|ou|oder)\s|和|或|以及)\s*(?:\\quad\s*)?")
+_AND = re.compile(
+    r"""
+    \s*(?:[,;、，]\s*(?:and|or)?|\s(?:and|or|et|und|y|e|o|ou|oder)\s|和|或|以及)\s*(?:\\quad\s*)?
+    """,
+    re.VERBOSE,
+)
 _UNIT = re.compile(
-    r"\s?(?:square\s|cubic\s)?(?:[A-Za-zµΩ]{1,12}(?:\^?\d|[²³])?(?:/[a-z]{1,6})?|degrees(?:\s(?:Celsius|Fahrenheit))?)(?![A-Za-z])"
+    r"""
+    \s?(?:square\s|cubic\s)?
+    (?:[A-Za-zµΩ]{1,12}(?:\^?\d|[²³])?(?:/[a-z]{1,6})?|degrees(?:\s(?:Celsius|Fahrenheit))?)(?![A-Za-z])
+    """,
+    re.VERBOSE,
 )
 _LARGE = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NAME = re.compile(
-    r"\s*(?:\\(?:angle|text|mathrm|vec|overline|boldsymbol|mathbf|operatorname|mathcal|triangle)\s*)*\{?(?:\\?[A-Za-z]+)\}?'*"
-    r"(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?\s*|\s*\([a-z](?:,\s*[a-z])+\)\s*"
+    r"""
+    \s*(?:\\(?:angle|text|mathrm|vec|overline|boldsymbol|mathbf|operatorname|mathcal|triangle)\s*)*\{?
+    (?:\\?[A-Za-z]+)\}?'*(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?
+    \s*
+    |\s*\([a-z](?:,\s*[a-z])+\)\s*
+    """,
+    re.VERBOSE,
 )
 _TOP = re.compile(r"\\[A-Za-z]+|\\.|[{}()\[\]=≡≈]")
 _CHAIN_LINE = re.compile(r"\\\\(?:\[[^\]]*\])?")
-_MODULUS = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\w+)|\(\s*(?:\\)?(?:mod|text\{mod\s*\}|bmod)[^()]*\))\s*\.?\s*\Z")
+_MODULUS = re.compile(
+    r"""
+    \s*(?:\\pmod\s*(?:\{[^{}]*\}|\w+)|\(\s*(?:\\)?(?:mod|text\{mod\s*\}|bmod)[^()]*\))\s*\.?\s*\Z
+    """,
+    re.VERBOSE,
+)
 _IMPLIES = re.compile(
-    r"\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow|Longleftrightarrow|therefore|to)(?![A-Za-z])|⇒|⟹|∴|=>"
+    r"""
+    \\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow|Longleftrightarrow|therefore|to)
+    (?![A-Za-z])
+    |⇒|⟹|∴|=>
+    """,
+    re.VERBOSE,
 )
 _TAG = re.compile(r"\\(?:label|tag)\s*\{[^{}]*\}|\\(?:qquad|quad)\s*\\(?:text|blacksquare).*\Z", re.DOTALL)
 
 
 _SIGN = re.compile(r"\\(?:blacksquare|square|Box|qed|checkmark|quad|qquad|dots|ldots|cdots)[\s.]*")
-_CONSTANT = re.compile(r"\\?(?:pi|infty|phi|tau|emptyset|varnothing)(?![A-Za-z])|(?<![A-Za-z])[ei](?![A-Za-z])")
+_CONSTANT = re.compile(
+    r"""
+    \\?(?:pi|infty|phi|tau|emptyset|varnothing)(?![A-Za-z])|(?<![A-Za-z])[ei](?![A-Za-z])
+    """,
+    re.VERBOSE,
+)
 _WORD_VALUE = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[A-Za-z ]{2,}\}")
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
-    rf"(?<=\s)(?:(?:negative\s|positive\s|minus\s)?infinity|{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})"
-    r"(?![\w-])(?!\s(?:of|or more|way|another|more|hundred|thousand|million|billion)\b)",
-    re.IGNORECASE,
+    rf"""
+    (?<=\s)
+    (?:
+        (?:negative\s|positive\s|minus\s)?infinity
+        |{"|".join(sorted(NUMBER_WORDS, key=len, reverse=True))}
+    )(?![\w-])(?!\s(?:of|or\ more|way|another|more|hundred|thousand|million|billion)\b)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
 Put = Callable[["Value"], str]
@@ -218,7 +257,11 @@ def _is_list(group: list[Value], before: str) -> bool:
     """Whether joined values are one list: `x = 1 and y = 2`, `x = 1 or 2`, no steps of a calculation."""
     if (
         re.search(
-            r"(?:\A|\s)(?:at|if|when|for|with|let|since|where|as|because|given|that|by)\s+\Z", before, re.IGNORECASE
+            r"""
+            (?:\A|\s)(?:at|if|when|for|with|let|since|where|as|because|given|that|by)\s+\Z
+            """,
+            before,
+            re.IGNORECASE | re.VERBOSE,
         )
         and group[0].side
     ):

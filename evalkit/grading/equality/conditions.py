@@ -35,8 +35,11 @@ _BRACKETED = re.compile(
 )
 _STRICT = ("if", "when", "otherwise", "provided", "given")
 _ALL = re.compile(
-    rf"^[\s$]*(?:{WRAPPER_COMMAND}\{{)?\s*(?:the set of )?all"
-    r"(?:\s+(?:pairs|triples|tuples|functions|numbers|points))?\s*\}?(?![A-Za-z])"
+    rf"""
+    ^[\s$]*(?:{WRAPPER_COMMAND}\{{)?\s*(?:the\ set\ of\ )?all
+    (?:\s+(?:pairs|triples|tuples|functions|numbers|points))?\s*\}}?(?![A-Za-z])
+    """,
+    re.VERBOSE,
 )
 _EMPTY = re.compile(
     r"""(?<![A-Za-z\\])(?:

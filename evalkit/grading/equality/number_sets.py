@@ -22,7 +22,10 @@ _EXCEPT = re.compile(
     re.VERBOSE,
 )
 _VARIABLE = re.compile(
-    rf"(?<![a-z\\])(?P<name>{_N})\s*(?:is|=|\\in|\\ge|\\le|\\ne|>|<|\\equiv|divisible|odd|even|prime)"
+    rf"""
+    (?<![a-z\\])(?P<name>{_N})\s*(?:is|=|\\in|\\ge|\\le|\\ne|>|<|\\equiv|divisible|odd|even|prime)
+    """,
+    re.VERBOSE,
 )
 _FORM = re.compile(
     rf"""(?:{_N}\s*=\s*)?
@@ -37,8 +40,18 @@ _RESIDUE = re.compile(
     (?:\\pmod\s*\{{?|\(?\s*(?:\\bmod|\\mod|mod)\s*)\s*(?P<step>\d{{1,4}})\s*\}}?\)?  # (mod 4), in any notation""",
     re.VERBOSE,
 )
-_ORDER = re.compile(rf"{_N}\s*(?P<op>\\geq?|\\leq?|>=|<=|>|<|\\neq?|\\not=|!=|=)\s*(?P<value>{_INT})")
-_CHAIN = re.compile(rf"(?P<low>{_INT})\s*(?P<first>\\leq?|<=|<)\s*{_N}\s*(?P<second>\\leq?|<=|<)\s*(?P<high>{_INT})")
+_ORDER = re.compile(
+    rf"""
+    {_N}\s*(?P<op>\\geq?|\\leq?|>=|<=|>|<|\\neq?|\\not=|!=|=)\s*(?P<value>{_INT})
+    """,
+    re.VERBOSE,
+)
+_CHAIN = re.compile(
+    rf"""
+    (?P<low>{_INT})\s*(?P<first>\\leq?|<=|<)\s*{_N}\s*(?P<second>\\leq?|<=|<)\s*(?P<high>{_INT})
+    """,
+    re.VERBOSE,
+)
 # "greater than 1" behind what it restricts: "odd integers greater than 1", "even n >= 4"
 _BOUND = re.compile(
     rf"""(?P<rest>.*[a-z]{{3}}.*?)\s+  # the words that are restricted
@@ -143,10 +156,13 @@ def _union(text: str) -> _Part | None:
     text = re.sub(rf"^\s*(?:{_N}\s*)?((?:\\|[<>])[^,]*),\s*integers\s*$", r"integers \1", text)
     # "n >= 2, n even" and "n odd, n > 1" restrict, "n = 1, n > 3" adds
     text = re.sub(
-        rf"^\s*({_N}\s*(?:\\geq?|\\leq?|\\neq?|[<>])\s*\d+)(?:,|,? and)\s*"
-        rf"(?:{_N}\s+)?(?:is\s+)?([a-z]{{3,}}(?: [a-z]{{3,}})*)\s*$",
+        rf"""
+        ^\s*({_N}\s*(?:\\geq?|\\leq?|\\neq?|[<>])\s*\d+)(?:,|,?\ and)\s*(?:{_N}\s+)?(?:is\s+)?
+        ([a-z]{{3,}}(?:\ [a-z]{{3,}})*)\s*$
+        """,
         r"\2 \1",
         text,
+        flags=re.VERBOSE,
     )
     text = re.sub(rf"([a-z]{{3}}s?(?: {_N})?),\s*(?:{_N}\s*)?(?=\\geq?|\\leq?|\\neq?|[<>])(?!=)", r"\1 ", text)
     text = re.sub(r"\{[^{}]*\}", lambda match: match[0].replace(",", "\x00"), text)

@@ -19,25 +19,34 @@ _FAMILIES = {
     "positive integers": r"\mathbb{Z}^+",
 }
 _ALL = re.compile(
-    rf"\s*(?:[a-z]\s*(?:\\in|is|can be|=)\s*)?{_WRAP}(?:[a-z] (?:is|can be) )?"
-    r"(?:any|all|the set of(?: all)?)(?: the)?\s+"
-    rf"(?P<family>{'|'.join(family.removesuffix('s') for family in _FAMILIES)})s?(?: [a-z](?![a-z]))?\s*"
-    r"(?:,?\s*(?P<but>except|other than|but|excluding|not equal to)(?: for)?\s*)?"
-    rf"(?:[a-z]\s*=\s*)?\}}?\s*(?:[a-z](?![a-z])(?:\s*=)?)?\s*(?P<rest>[^a-z]*|.*\d.*)",
-    re.IGNORECASE,
+    rf"""
+    \s*(?:[a-z]\s*(?:\\in|is|can\ be|=)\s*)?{_WRAP}(?:[a-z]\ (?:is|can\ be)\ )?
+    (?:any|all|the\ set\ of(?:\ all)?)(?:\ the)?\s+
+    (?P<family>{"|".join(re.escape(family.removesuffix("s")) for family in _FAMILIES)})s?
+    (?:\ [a-z](?![a-z]))?\s*
+    (?:,?\s*(?P<but>except|other\ than|but|excluding|not\ equal\ to)(?:\ for)?\s*)?(?:[a-z]\s*=\s*)?\}}?
+    \s*(?:[a-z](?![a-z])(?:\s*=)?)?\s*(?P<rest>[^a-z]*|.*\d.*)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
 _HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
 _LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
 _RIGHT = r"(?:\\right\s*|\\[bB]ig+r?\s*)?"
 _INTERVAL = re.compile(
-    rf"(?P<before>^|\\cup|\\in|=|∪|∈|U)\s*{_LEFT}(?P<open>[\[\]])(?P<inner>[^\[\]]+?[,;][^\[\]]+?){_RIGHT}(?P<close>[\[\]])"
-    r"(?=\s*(?:$|\\cup|∪|U|\\setminus|[.$]))"
+    rf"""
+    (?P<before>^|\\cup|\\in|=|∪|∈|U)\s*{_LEFT}
+    (?P<open>[\[\]])(?P<inner>[^\[\]]+?[,;][^\[\]]+?){_RIGHT}(?P<close>[\[\]])
+    (?=\s*(?:$|\\cup|∪|U|\\setminus|[.$]))
+    """,
+    re.VERBOSE,
 )
 _BRACE = re.compile(
-    r"\\left\s*\\(?:\{|lbrace)\s*\\begin\{(?:array|aligned|matrix|gathered)\}(?:\{[^{}]*\})?(.*?)"
-    r"\\end\{(?:array|aligned|matrix|gathered)\}\s*\\right\s*\.",
-    re.DOTALL,
+    r"""
+    \\left\s*\\(?:\{|lbrace)\s*\\begin\{(?:array|aligned|matrix|gathered)\}(?:\{[^{}]*\})?(.*?)\\end\{
+    (?:array|aligned|matrix|gathered)\}\s*\\right\s*\.
+    """,
+    re.DOTALL | re.VERBOSE,
 )
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
 _RELATIONS = (
@@ -57,20 +66,32 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     # x = 3 (double root), \frac12 (or 0.5)
     (
         re.compile(
-            r"\((?:an? |with )?(?:(?:double|triple|repeated|simple) root|(?:of )?multiplicity \$?\d+\$?)\)\s*\$?\s*$"
+            r"""
+            \((?:an?\ |with\ )?
+            (?:(?:double|triple|repeated|simple)\ root|(?:of\ )?multiplicity\ \$?\d+\$?)\)\s*\$?\s*$
+            """,
+            re.VERBOSE,
         ),
         "",
     ),
     (
         re.compile(
-            r"(?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)\s*\$?\s*$"
+            r"""
+            (?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that\ is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)
+            \s*\$?\s*$
+            """,
+            re.VERBOSE,
         ),
         r" = \1",
     ),
     # \sqrt{17} (approximately 4.123)
     (
         re.compile(
-            rf"(?<=[\d}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?(-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$"
+            rf"""
+            (?<=[\d}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?
+            (-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$
+            """,
+            re.VERBOSE,
         ),
         r"\\approx \1",
     ),
@@ -88,14 +109,25 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
     (
-        re.compile(r"(?<=[a-z])-(?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)"),
+        re.compile(
+            r"""
+            (?<=[a-z])-
+            (?=(?:half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b)
+            """,
+            re.VERBOSE,
+        ),
         " ",
     ),
     (re.compile(rf"\\mu\s*({WRAPPER_COMMAND}\{{)\s*"), r"\1\\mu "),
     (re.compile(r"(\\text\s*\{[^{}]*?[^{}\s])\s+and\s*\}"), r"\1} \\text{ and }"),
 )
 # what has neither a word nor one of these needs no rewriting
-_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3}|[a-z]{2}\.[a-z]|\((?:or|i\.)|text|mathrm|Rs|(?<=\d)\s*[hxX]")
+_WORD = re.compile(
+    r"""
+    (?<![A-Za-z\\])[A-Za-z]{3}|[a-z]{2}\.[a-z]|\((?:or|i\.)|text|mathrm|Rs|(?<=\d)\s*[hxX]
+    """,
+    re.VERBOSE,
+)
 _MARKS = ("approx", "dots", "...", "∨", "lor", "&", "R", "ℝ", "array", "aligned", "gathered", "matrix", "\\mu")
 _HALF_DAY = 12 * 3600
 

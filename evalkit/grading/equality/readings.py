@@ -25,7 +25,12 @@ _GENERIC = re.compile(
     |response)s?  # what any answer is""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ONLY = re.compile(r"^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])\s(?:\\text\{\s?only\s?\}|only)\.?\s*$")
+_ONLY = re.compile(
+    r"""
+    ^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])\s(?:\\text\{\s?only\s?\}|only)\.?\s*$
+    """,
+    re.VERBOSE,
+)
 _CUE = re.compile(r"answer|solution is|####|=\s*\\boxed", re.IGNORECASE)
 
 

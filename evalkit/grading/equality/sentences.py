@@ -54,7 +54,12 @@ _SEVERAL = re.compile(
 def flat(text: str) -> str:
     """The words of a text on one line: wrappers, dollar signs, markdown and spacing commands taken off."""
     text = re.sub(
-        r"\\(?:[,;:! ]|q?quad(?![a-z])|left(?![a-z])|right(?![a-z]))|~|(?<!\\)\$|\\[()\[\]]|\*\*", " ", unwrapped(text)
+        r"""
+        \\(?:[,;:! ]|q?quad(?![a-z])|left(?![a-z])|right(?![a-z]))|~|(?<!\\)\$|\\[()\[\]]|\*\*
+        """,
+        " ",
+        unwrapped(text),
+        flags=re.VERBOSE,
     )
     return re.sub(r"\s+", " ", text).strip()
 

@@ -8,7 +8,12 @@ from evalkit.grading.latex.vocabulary import NUMBER_WORDS, WRAPPER_COMMAND, unwr
 _LABEL = re.compile(r"^[({\s]*([A-Za-z])\s*[)}.:]+\s*(.*)$|^\s*([A-Z])\s*$", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]*)\}")
 _NAMED = re.compile(r"^\s*(?:option|choice|answer(?: is)?|故?选)\s*[:：]?\s*", re.IGNORECASE)
-_CAPITAL = re.compile(r"\\(?=(?:Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![A-Za-z]))")
+_CAPITAL = re.compile(
+    r"""
+    \\(?=(?:Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![A-Za-z]))
+    """,
+    re.VERBOSE,
+)
 _SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,!;: ])|[\s$~]+")
 
 
@@ -87,7 +92,11 @@ _SUBJECT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 NO_SOLUTION = re.compile(
-    r"(?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?(?:exists?)?"
+    r"""
+    (?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?
+    (?:exists?)?
+    """,
+    re.VERBOSE,
 )
 _EMPTY = {"emptyset", "varnothing", "∅", "ø", "{}"}
 # a numeral with letters for digits: AB_{16}

@@ -119,33 +119,53 @@ _GREEK |= {
     "Θ": r"\Theta ",
 }
 _EATEN = re.compile(
-    r"\\?\x0c(?=rac|loor)|\\?\x08(?=oxed|inom|eta|egin|ar\{)|\\?\t(?=ext|imes|heta|an\b|frac)|\\?\r(?=ight"
-    r"|angle)|\\?\x07(?=lpha|pprox)"
+    r"""
+    \\?\x0c(?=rac|loor)|\\?\x08(?=oxed|inom|eta|egin|ar\{)|\\?\t(?=ext|imes|heta|an\b|frac)
+    |\\?\r(?=ight|angle)|\\?\x07(?=lpha|pprox)
+    """,
+    re.VERBOSE,
 )
 _EATEN_LETTER = {"\x0c": r"\f", "\x08": r"\b", "\t": r"\t", "\r": r"\r", "\x07": r"\a"}
 
 _TOKEN = re.compile(
-    r"(?P<space>(?:\s|~|\\[ ,;:!>/]|\\(?:q?quad|enspace|thinspace|space|displaystyle|textstyle|limits|nolimits"
-    r"|left|right|middle|mleft|mright|"
-    r"[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{[^{}]*\}|hspace\*?\{[^{}]*\}|tag\{[^{}]*\}"
-    r"|label\{[^{}]*\})(?![A-Za-z]))+)"
-    r"|(?P<num>\d+(?:\.\d+|\.(?=\s*[*/]))?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)"
-    rf"|(?P<text>\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\*?\s*"
-    r"\{(?P<inner>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\})"
-    r"|(?P<env>\\(?:begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\})"
-    r"|(?P<cmd>\\[A-Za-z]+|\\.)"
-    r"|(?P<word>[A-Za-z]+)"
-    r"|(?P<op>\.\.\.|<=|>=|!=|==|=<|=>|->|<>|\*\*|.)",
-    re.DOTALL,
+    rf"""
+    (?P<space>
+        (?:
+            \s|~|\\[ ,;:!>/]
+            |\\
+            (?:
+                q?quad|enspace|thinspace|space|displaystyle|textstyle|limits|nolimits|left|right|middle
+                |mleft|mright|[bB]igg?[lrm]?|hfill|boxed|fbox|framebox|phantom\{{[^{{}}]*\}}
+                |hspace\*?\{{[^{{}}]*\}}|tag\{{[^{{}}]*\}}|label\{{[^{{}}]*\}}
+            )(?![A-Za-z])
+        )+
+    )
+    |(?P<num>\d+(?:\.\d+|\.(?=\s*[*/]))?(?:[eE][+-]?\d+(?![A-Za-z.]))?|\.\d+)
+    |
+    (?P<text>
+        \\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\*?\s*\{{
+        (?P<inner>[^{{}}]*(?:\{{[^{{}}]*\}}[^{{}}]*)*)\}}
+    )
+    |(?P<env>\\(?:begin|end)\s*\{{(?P<name>[a-zA-Z]+\*?)\}})|(?P<cmd>\\[A-Za-z]+|\\.)
+    |(?P<word>[A-Za-z]+)|(?P<op>\.\.\.|<=|>=|!=|==|=<|=>|->|<>|\*\*|.)
+    """,
+    re.DOTALL | re.VERBOSE,
 )  # fmt: skip
 
 
 # ", k \\in \\mathbb{Z}" behind a family of solutions
 _ANY_INTEGER = re.compile(
-    r"\s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZR]\}?|Z)\s*\)?\s*$"
+    r"""
+    \s*[,(]\s*(?:\\text\{\s*(?:where|for|with)\s*\})?\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZR]\}?|Z)\s*
+    \)?\s*$
+    """,
+    re.VERBOSE,
 )
 _REPEATING = re.compile(
-    r"(?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))"
+    r"""
+    (?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))
+    """,
+    re.VERBOSE,
 )
 
 
@@ -241,7 +261,12 @@ def join_thousands(text: str, *, in_brackets: bool) -> str:
 
     text = re.sub(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.])", lambda match: match[0].replace(".", ""), text)
     return re.sub(
-        r"(?<![\d.,])(?!0)\d{1,3}(?:,\d{3})+(?!\d|,\d)|(?<![\d.,])[1-9]\d?(?:,\d\d)+,\d{3}(?![\d,])", join, text
+        r"""
+        (?<![\d.,])(?!0)\d{1,3}(?:,\d{3})+(?!\d|,\d)|(?<![\d.,])[1-9]\d?(?:,\d\d)+,\d{3}(?![\d,])
+        """,
+        join,
+        text,
+        flags=re.VERBOSE,
     )
 
 

@@ -27,10 +27,14 @@ FONT_SWITCHES = words(
 WRAPPERS = TEXT_COMMANDS | FONT_COMMANDS
 # A wrapper's command up to its brace, for patterns that go on with the brace
 WRAPPER_COMMAND = rf"\\(?:{'|'.join(sorted(WRAPPERS, reverse=True))})\*?\s*"
+_SWITCHES = "|".join(sorted(FONT_SWITCHES, reverse=True))
 _WRAPPED = re.compile(
-    rf"{WRAPPER_COMMAND}\{{([^{{}}]*)\}}"  # \textrm{B}
-    rf"|\{{\s*\\(?:{'|'.join(sorted(FONT_SWITCHES, reverse=True))})(?![A-Za-z])\s*([^{{}}]*)\}}"  # {\bf B}
-    rf"|\\(?:{'|'.join(sorted(FONT_SWITCHES, reverse=True))})(?![A-Za-z])\s*()"  # \bf B
+    rf"""
+    {WRAPPER_COMMAND}\{{([^{{}}]*)\}}  # \textrm{{B}}
+    |\{{\s*\\(?:{_SWITCHES})(?![A-Za-z])\s*([^{{}}]*)\}}  # {{\bf B}}
+    |\\(?:{_SWITCHES})(?![A-Za-z])\s*()  # \bf B
+    """,
+    re.VERBOSE,
 )
 
 
