@@ -13,8 +13,9 @@ from typing import Any
 
 import evalkit
 from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.engines.base import Engine
+from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
@@ -35,10 +36,17 @@ _OPENINGS = 16  # responses whose beginning is looked at
 _OPENING_LENGTH = 2000  # characters
 
 
-def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """The settings that all tasks of a run share and that affect numbers. A run with other values is another run."""
-    fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
-    return {"engine": engine.identity(), "protocol": fixed, "seed": seed}
+def run_identity(engine: Engine, protocol: Protocol, seed: int, opening: Opening | None = None) -> dict[str, Any]:
+    """The settings that all tasks of a run share and that affect numbers. A run with other values is another run.
+
+    `opening` is how responses begin: where the protocol leaves a prefix to the chat template and none was added, the
+    engine's part says so.
+    """
+    identity = engine.identity()
+    left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
+    if left_open and protocol.response_prefix == AUTO_PREFIX:
+        identity = {**identity, "response_prefix": "none"}
+    return {"engine": identity, "protocol": protocol.fixed_settings(), "seed": seed}
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
@@ -102,7 +110,8 @@ class RunSession:
     """One execution of a run, with its files, scorer and progress.
 
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
-    completions where they are fewer than max_tokens; `throughput` is None until something was generated.
+    completions where they are fewer than max_tokens; `opening` is how responses begin; `throughput` is None until
+    something was generated.
     """
 
     def __init__(
@@ -114,6 +123,7 @@ class RunSession:
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
         rooms: Mapping[str, int | None] | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -124,6 +134,7 @@ class RunSession:
         self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
         self.prices = prices
         self.rooms = dict(rooms or {})
+        self.opening = opening
         self.throughput: Throughput | None = None
         self._waiting: set[SampleKey] = set()
         self._openings: list[str] = []
@@ -144,14 +155,17 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            identity = run_identity(self.engine, self.protocol, seed)
+            identity = run_identity(self.engine, self.protocol, seed, self.opening)
             logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
+            if self.opening is not None:
+                logger.info("response prefix: %s", self.opening)
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
                     "identity": identity,
                     "protocol": asdict(self.protocol),
+                    "opening": None if self.opening is None else asdict(self.opening),
                     "environment": recorded,
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
                 }
