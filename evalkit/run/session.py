@@ -22,18 +22,16 @@ from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.run.throughput import Meter, Throughput
+from evalkit.run.watch import EarlyWatch
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
-from evalkit.thinking import unknown_opening
 from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets", "numpy", "sympy")
 _MOST_UNSCORED = 2000
-_OPENINGS = 16  # responses whose beginning is looked at
-_OPENING_LENGTH = 2000  # characters
 
 
 def run_identity(engine: Engine, protocol: Protocol, seed: int, opening: Opening | None = None) -> dict[str, Any]:
@@ -137,7 +135,7 @@ class RunSession:
         self.opening = opening
         self.throughput: Throughput | None = None
         self._waiting: set[SampleKey] = set()
-        self._openings: list[str] = []
+        self._watch = EarlyWatch(protocol.response_prefix)
 
     def execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         """Execute the run and return a report for each task.
@@ -186,6 +184,7 @@ class RunSession:
             )
             self._generate(self._take_up_what_is_done())
             self._grade_what_waits()
+            self._watch.finish()
         return [self._report(plan) for plan in self.plans.values()]
 
     def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:
@@ -246,7 +245,7 @@ class RunSession:
         try:
             for completion in completions:
                 self._completions[completion.task].append(completion_record(completion))
-                self._look_at_opening(completion)
+                self._watch.add_completion(completion)
                 meter.add(completion)
                 requests.observe(completion)
                 self._progress.add_completion(completion)
@@ -259,18 +258,6 @@ class RunSession:
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
-
-    def _look_at_opening(self, completion: Completion) -> None:
-        """Warn once where most responses open with a tag that is not known as one of thinking."""
-        if len(self._openings) >= _OPENINGS or completion.error is not None:
-            return
-        self._openings.append((completion.prefix + completion.text)[:_OPENING_LENGTH])
-        if len(self._openings) == _OPENINGS and (tag := unknown_opening(self._openings)) is not None:
-            logger.warning(
-                "most responses open with %r, which evalkit does not know as a thinking tag: thinking that is cut "
-                "would be read as the answer; look at them with `evalkit samples`, and see docs/thinking.md",
-                tag,
-            )
 
     def _grade(self, completion: Completion) -> None:
         """Submit a completion for grading. It is postponed if the graders are far behind, so the engine never waits."""
@@ -292,6 +279,7 @@ class RunSession:
     def _store_score(self, score: Score) -> None:
         assert score.key is not None
         self._scores[score.key.task].append(score_record(score, self.graders[score.key.task]))
+        self._watch.add_score(score)
         self._progress.add_score(score)
 
     def _report(self, plan: TaskPlan) -> Report:
