@@ -320,6 +320,22 @@ def opened_thinking(prompt: str) -> str | None:
     return found.group() if found["open"] else ""
 
 
+def opens_thinking(prefix: str) -> bool:
+    """Whether a response prefix ends with a tag that opens thinking."""
+    return closing_of(prefix)[0]
+
+
+def has_thinking(text: str) -> bool:
+    """Whether a response (its prefix included) has thinking, finished or cut.
+
+    Examples:
+        >>> has_thinking("<think>1 + 1 is"), has_thinking("It is 2.")
+        (True, False)
+    """
+    parts = split_thinking(text)
+    return parts.response is None or bool(parts.thinking.strip())
+
+
 def closing_of(prefix: str) -> tuple[bool, str]:
     """Whether `prefix` opens thinking, and the tag that closes it; `</think>` where it opens none."""
     for tag in TAGS:

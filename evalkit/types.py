@@ -97,8 +97,11 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for one completion. `response_prefix` opens the response if the chat template does not.
+    """A request for one completion.
 
+    `response_prefix` is the text that opens the response if the chat template leaves that open; with "auto" the engine
+    decides (`evalkit.engines.prompts.decide_opening`). A first system message without content asks for no system
+    prompt, not even the one that a chat template writes by itself.
     `expected_tokens` is how long it will get, as far as the queue can tell: an engine may plan its memory by it.
 
     Examples:

@@ -26,7 +26,7 @@ DEEPSEEK_R1 = Protocol(
     top_p=0.95,
     max_tokens=32768,
     system_prompt=None,
-    response_prefix="<think>\n",
+    response_prefix="auto",
     prompts={"math": BOXED_MATH, "choice": ANSWER_LETTER},
 )
 
@@ -37,7 +37,7 @@ OPEN_R1 = Protocol(
     top_p=0.95,
     max_tokens=32768,
     system_prompt=None,
-    response_prefix="<think>\n",
+    response_prefix="auto",
     prompts={"math": CLEAR_MATH, "choice": ANSWER_LETTER},
     n={"aime24": 64, "math500": 4, "gpqa_diamond": 8, "livecodebench": 16},
 )
@@ -50,7 +50,7 @@ QWQ = Protocol(
     top_k=40,
     max_tokens=32768,
     system_prompt=None,
-    response_prefix="<think>\n",
+    response_prefix="auto",
     prompts={"math": BOXED_MATH_QWQ, "choice": JSON_LETTER},
     n={"aime24": 64, "livecodebench": 8},
 )

@@ -59,7 +59,7 @@ def write_run(
             "problems_available": available or len(ids),
         }
         _write_samples(run, name, ids, values, rng, length, limit)
-    fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
+    fixed = protocol.fixed_settings()
     description = {
         "schema": 1,
         "evalkit": "0.1.0",

@@ -86,7 +86,7 @@ def test_a_missing_task_file() -> None:
 def test_the_default_protocol_is_the_papers() -> None:
     r1 = available_protocols()["deepseek-r1"]
     assert (r1.temperature, r1.top_p, r1.top_k, r1.max_tokens) == (0.6, 0.95, None, 32768)
-    assert (r1.system_prompt, r1.response_prefix) == (None, "<think>\n")
+    assert (r1.system_prompt, r1.response_prefix) == (None, "auto")
     assert "\\boxed{}" in r1.prompts["math"]
 
 

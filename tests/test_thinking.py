@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.engines.openai.engine import response_text
-from evalkit.engines.prompts import opened_prefix
+from evalkit.engines.prompts import decide_opening
 from evalkit.grading import grade_choice, grade_math
 from evalkit.thinking import (
     END_OF_TURN,
@@ -51,12 +51,13 @@ class TestEveryTag:
         for space in ("", "\n"):
             prompt = f"<|assistant|>{written(tag.opening)}{space}"
             assert opened_thinking(prompt) == written(tag.opening) + space
-            assert opened_prefix(prompt, "<think>\n") == written(tag.opening) + space, "no second opening"
+            opening = decide_opening(prompt, "<think>\n", lambda _: True)
+            assert opening.prefix == written(tag.opening) + space, "no second opening"
 
     def test_a_template_that_closed_it_is_left_alone(self, tag: Tag) -> None:
         prompt = f"<|assistant|>{opened(tag)}{written(tag.closing)}\n\n"
         assert opened_thinking(prompt) == ""
-        assert opened_prefix(prompt, "<think>\n") == ""
+        assert decide_opening(prompt, "<think>\n", lambda _: True).prefix == ""
 
     def test_docs_name_it(self, tag: Tag) -> None:
         row = f"|`{tag.opening}`|`{tag.closing}`|{tag.families}|{tag.source}|".replace("<ifm|", "<ifm\\|")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -13,6 +13,8 @@ from evalkit.types import Message, SamplingParams
 
 DEFAULT_PROTOCOL = "deepseek-r1"
 GROUP = "evalkit.protocols"
+AUTO_PREFIX = "auto"
+_PREFIX_OF_AUTO = "<think>\n"  # what run.json has always called it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,11 @@ class Protocol:
     """How a model is prompted and how its completions are sampled.
 
     `prompts` replaces the prompt of every task of a kind. `n` sets the completions per problem by task name, and
-    `options` sets task options by task name. `response_prefix` opens the response if the chat template does not.
-    `source` documents where the values come from.
+    `options` sets task options by task name. `source` documents where the values come from.
+
+    `response_prefix` is the text that opens the response where the chat template leaves thinking open to the caller.
+    "auto" is `<think>\n` for templates of DeepSeek-R1's family and nothing for others; "" or "none" is never any.
+    `system_prompt` is None for no system message, and "" where a chat template's own shall be left out too.
 
     Examples:
         >>> greedy = Protocol("greedy", source="my group's default", temperature=0, n={"math500": 1})
@@ -38,10 +43,25 @@ class Protocol:
     top_k: int | None = None
     max_tokens: int = 32768
     system_prompt: str | None = None
-    response_prefix: str = "<think>\n"
+    response_prefix: str = AUTO_PREFIX
     prompts: Mapping[str, str] = field(default_factory=dict)
     n: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.response_prefix == "none":
+            object.__setattr__(self, "response_prefix", "")
+
+    def fixed_settings(self) -> dict[str, Any]:
+        """The settings that all tasks of a run share, as its identity records them.
+
+        Whether a prefix that is left to "auto" was added depends on the chat template, which is the engine's.
+        """
+        left_out = ("n", "prompts", "options", "source")
+        found = {k: v for k, v in asdict(self).items() if k not in left_out}
+        if self.response_prefix == AUTO_PREFIX:
+            found["response_prefix"] = _PREFIX_OF_AUTO
+        return found
 
     def sampling(self, task: Task, seed: int, n: int | None = None) -> SamplingParams:
         """The sampling settings of one task. Without `n`, the protocol's n for the task is used, or else the task's."""
@@ -56,12 +76,14 @@ class Protocol:
 
     def overridden(self, values: Mapping[str, Any]) -> "Protocol":
         """A copy with the values that are not None. Its name lists the changed settings."""
+        values = {k: "" if k == "response_prefix" and v == "none" else v for k, v in values.items()}
         changed = {k: v for k, v in values.items() if v is not None and v != getattr(self, k)}
         marks = [f"{k}={v:g}" if isinstance(v, int | float) else k for k, v in changed.items()]
         return replace(self, name="+".join([self.name, *marks]), **changed) if changed else self
 
     def system_messages(self) -> tuple[Message, ...]:
-        return ({"role": "system", "content": self.system_prompt},) if self.system_prompt else ()
+        """The protocol's system message. One without content asks for no system prompt, a template's own neither."""
+        return () if self.system_prompt is None else ({"role": "system", "content": self.system_prompt},)
 
 
 def available_protocols() -> dict[str, Protocol]:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 @click.option("--top-p", type=float, help="Nucleus sampling threshold [default: set by the protocol].")
 @click.option("--top-k", type=int, help="Top-k sampling [default: set by the protocol].")
 @click.option("--max-tokens", type=int, help="Token limit of a completion [default: set by the protocol].")
-@click.option("--system-prompt", help="System prompt, '' for none [default: set by the protocol].")
+@click.option("--system-prompt", help="System prompt, '' for none at all [default: set by the protocol].")
 @click.option(
     "--response-prefix",
-    help="Text to open the response with if the chat template does not, '' for none [default: set by the protocol].",
+    metavar="TEXT|none|auto",
+    help="Text that opens the response if the chat template leaves that open; auto: <think> for templates of "
+    "DeepSeek-R1's family, else none [default: set by the protocol].",
 )
 @click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
 @click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers; recorded.")
@@ -112,6 +114,7 @@ def command(
         for line in plan.describe():
             click.echo(line)
         plan.require_room()
+        plan.require_end()
         return
     run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
     names = [task.task.name for task in plan.plans]

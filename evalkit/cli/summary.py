@@ -16,6 +16,8 @@ def print_summary(reports: Sequence[Report]) -> None:
     for report in reports:
         tokens = f"{report.tokens.mean:.0f}" if report.tokens else "–"
         statuses = ", ".join(f"{name} {count}" for name, count in report.statuses.items() if count)
+        if report.warnings:
+            statuses = f"{statuses}; {', '.join(report.warnings)}"
         cells = (
             report.title,
             str(report.problems),

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from evalkit.engines.prompts import Prompt
+from evalkit.engines.endings import Endings
+from evalkit.engines.prompts import Opening, Prompt
 from evalkit.types import Completion, Request, SampleKey
 
 T = TypeVar("T")
@@ -81,6 +82,16 @@ class Engine(Protocol):
 
     def render(self, request: Request) -> Prompt | None:
         """The prompt to the token; None where the engine (a server) renders it out of sight."""
+        return None
+
+    def opening(self, request: Request) -> Opening | None:
+        """How the response to a request begins, and why; None where the engine cannot tell."""
+        prompt = self.render(request)
+        return prompt.opening if prompt is not None else None
+
+    @property
+    def endings(self) -> Endings | None:
+        """Which tokens end a response; None where the engine (a server) decides that out of sight."""
         return None
 
     @property

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines.tokenizers import load_tokenizer
 from evalkit.errors import EvalkitError
 
 _BLOCK = 1 << 20
@@ -13,10 +14,22 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 
 
 class Checkpoint:
-    """`model` is a local folder or a hub id. Nothing is read or fetched before it is needed."""
+    """`model` is a local folder or a hub id. Nothing is read or fetched before it is needed.
 
-    def __init__(self, model: str, revision: str | None = None, trust_remote_code: bool = False) -> None:
+    `tokenizer` is the folder or hub id of another tokenizer than the checkpoint's own. Without `needs_weights` a folder
+    with a tokenizer is enough.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        tokenizer: str | None = None,
+        needs_weights: bool = True,
+    ) -> None:
         self.model = model
+        self.other_tokenizer = tokenizer
         self.revision = revision
         self.trust_remote_code = trust_remote_code
         self.is_local = Path(model).is_dir()
@@ -25,11 +38,16 @@ class Checkpoint:
                 f"The checkpoint {model} does not exist.",
                 "give a folder with config.json and weights, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct.",
             )
-        if self.is_local and not (Path(model) / "config.json").is_file():
+        if self.is_local and needs_weights and not (Path(model) / "config.json").is_file():
             raise EvalkitError(
                 f"The folder {model} holds no config.json, so it is no checkpoint.",
                 "give the folder that `save_pretrained` wrote.",
             )
+
+    @property
+    def has_config(self) -> bool:
+        """Whether there is more than a tokenizer."""
+        return not self.is_local or (Path(self.model) / "config.json").is_file()
 
     @property
     def loading(self) -> dict[str, Any]:
@@ -42,7 +60,26 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> Any:
-        return self._load("AutoTokenizer")
+        if self.other_tokenizer is not None:
+            return load_tokenizer(self.other_tokenizer, {"trust_remote_code": self.trust_remote_code})
+        return load_tokenizer(self.model, self.loading)
+
+    @cached_property
+    def generation_config(self) -> Any:
+        """The checkpoint's generation_config.json, None where it has none."""
+        from transformers import GenerationConfig
+
+        try:
+            return GenerationConfig.from_pretrained(self.model, revision=self.revision)
+        except (OSError, ValueError):
+            return None
+
+    def vocabulary(self) -> int | None:
+        """The number of tokens that the model has an embedding for, None where the config does not say."""
+        if not self.has_config:
+            return None
+        size = getattr(self.config.get_text_config(), "vocab_size", None)
+        return size if isinstance(size, int) else None
 
     def _load(self, auto: str) -> Any:
         try:
@@ -62,6 +99,8 @@ class Checkpoint:
 
     def context_length(self) -> int | None:
         """Tokens that prompt and completion may have together, None where the config does not say."""
+        if not self.has_config:
+            return None
         text_config = self.config.get_text_config()
         return getattr(text_config, "max_position_embeddings", None)
 
@@ -83,6 +122,8 @@ class Checkpoint:
 class LoadedCheckpoint(Checkpoint):
     """A model and its tokenizer that transformers has loaded already."""
 
+    has_config = True
+
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.loaded = model
         self.model = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
@@ -91,6 +132,7 @@ class LoadedCheckpoint(Checkpoint):
         self.is_local = True
         self.config = model.config
         self.tokenizer = tokenizer
+        self.generation_config = model.generation_config
 
     def fingerprint(self) -> str:
         """A sha256 of the weights as they are in memory: up to 1 MiB of each tensor."""

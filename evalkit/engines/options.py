@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Interval
 
 from evalkit.engines.base import option
+from evalkit.engines.templates import DATE
 
 Count = Annotated[int, Gt(0)]
 Seconds = Annotated[float, Gt(0)]
@@ -19,6 +20,13 @@ class CheckpointOptions:
     revision: str | None = option(None, "The checkpoint's revision on the hub.")
     trust_remote_code: bool = option(False, "Run code that comes with the checkpoint.")
     max_model_len: Count | None = option(None, "Tokens of prompt and completion together [default: by checkpoint].")
+    tokenizer: str | None = option(None, "Folder or hub id of the tokenizer [default: the checkpoint's].")
+    chat_template: str | None = option(None, "Jinja file of a chat template, or the name of one of the checkpoint's.")
+    chat_template_arg: tuple[str, ...] = option(
+        (), "A variable of the chat template, NAME=VALUE with VALUE as JSON or text; repeatable."
+    )
+    reasoning_effort: str | None = option(None, "How long to think, such as low or high, where template or server ask.")
+    template_date: str = option(DATE, f"The date that chat templates print, YYYY-MM-DD [default: {DATE}].")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class LocalOptions(CheckpointOptions):
     device: str | None = option(None, "cuda, mps or cpu [default: the best there is].")
     batch_size: Count | None = option(None, "Sequences generated at once [default: by memory].")
     stop_repetition: bool = option(False, "End completions that fall into an exact loop; counts as truncated.")
+    end_token: tuple[str, ...] = option((), "One more token that ends a response, such as <|im_end|>; repeatable.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import json
 import sys
 import types
 import typing
@@ -214,6 +215,8 @@ def _checked(engine: type[Engine], field: OptionField, value: object) -> Any:
     """The value as its option's type. Text is converted; one value is enough where several may be given."""
     from pydantic import TypeAdapter, ValidationError
 
+    if field.repeatable and isinstance(value, Mapping):
+        value = tuple(f"{name}={json.dumps(each)}" for name, each in value.items())
     if field.repeatable and not isinstance(value, (tuple, list)):
         value = (value,)
     if value in ("", "none", "None") and _takes_none(field.kind):

@@ -50,6 +50,8 @@ def build_table(
     for entry in entries:
         if (found := entry.report.disputes) is not None and str(found):
             marks.add(entry, f"{found}.")
+        if entry.report.warnings:
+            marks.add(entry, f"{', '.join(entry.report.warnings)}.")
     for entry in entries:
         if note := unusual.get((entry.run, entry.report.task)):
             marks.add(entry, note)

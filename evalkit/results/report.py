@@ -21,6 +21,7 @@ from evalkit.results.metrics import standard_metrics
 from evalkit.results.peer import peer_metric
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
+from evalkit.results.signs import warning_signs
 from evalkit.stats import TokenSummary, token_summary
 from evalkit.store.lines import write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
@@ -42,7 +43,8 @@ class Report:
     the share that was cut at the limit, whatever it scored, None where an imported log does not say. `tokens` is None
     where the engine did not count them.
     `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table. `disputes` is None where neither a second grader nor a human has judged.
+    the task in a table. `disputes` is None where neither a second grader nor a human has judged. `warnings` are words
+    such as `no thinking`: signs that the figures say little.
     """
 
     schema: int
@@ -65,6 +67,7 @@ class Report:
     headlines: list[str] = field(default_factory=lambda: ["pass@1"])
     disputes: DisputeSummary | None = None
     opinion_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -87,6 +90,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         metrics += [told] if told is not None else []
     counts = Counter(chain.from_iterable(samples.statuses))
     values = samples.values.ravel()
+    truncation_rate = None if samples.truncated is None else int(samples.truncated.sum()) / len(values)
     return Report(
         schema=REPORT_SCHEMA,
         model=run.run.model,
@@ -100,7 +104,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         problems=len(record.problem_ids),
         samples=len(values),
         statuses={status: counts[status] for status in STATUSES},
-        truncation_rate=None if samples.truncated is None else int(samples.truncated.sum()) / len(values),
+        truncation_rate=truncation_rate,
         tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
         metrics=metrics,
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),
@@ -108,6 +112,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
+        warnings=warning_signs(run, counts, truncation_rate),
     )
 
 

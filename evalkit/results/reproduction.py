@@ -76,7 +76,7 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         if name in published:
             theirs: Any = published[name]
         elif preset is not None:
-            theirs = getattr(preset, name)
+            theirs = preset.fixed_settings()[name]
         else:
             continue
         if not _same(ours, theirs):

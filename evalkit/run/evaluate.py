@@ -13,6 +13,8 @@ from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protoco
 from evalkit.benchmark.registry import trust_task_file
 from evalkit.engines import open_engine
 from evalkit.engines.base import Engine, LoadedModel
+from evalkit.engines.endings import require_end
+from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
@@ -20,6 +22,8 @@ from evalkit.run.preflight import (
     TaskCheck,
     check_task_prompts,
     describe_plan,
+    doubts,
+    endings_of,
     least_room,
     require_room,
     tell_least_room,
@@ -73,9 +77,19 @@ class RunPlan:
         """Raises EvalkitError where a prompt and its completion do not fit into the model's context."""
         require_room(self.checks, self.engine.context_length(), getattr(self.engine, "caps_at_context", False))
 
+    def require_end(self) -> None:
+        """Raises EvalkitError where no response would end: the chat template's end of turn is no end token."""
+        require_end(endings_of(self.engine))
+
+    @property
+    def opening(self) -> Opening | None:
+        """How responses begin, and why; None where the engine cannot tell."""
+        return self.checks[0].opening
+
     def default_path(self, results: str | Path) -> Path:
         """The run directory below `results`. Equal plans have the same directory, other plans have another one."""
-        return default_run_path(Path(results), self.model, run_identity(self.engine, self.protocol, self.seed))
+        identity = run_identity(self.engine, self.protocol, self.seed, self.opening)
+        return default_run_path(Path(results), self.model, identity)
 
 
 def plan_run(
@@ -210,6 +224,9 @@ def execute_plan(
     if workers is not None and workers < 1:
         raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "omit it to use the default.")
     plan.require_room()
+    plan.require_end()
+    for line in doubts(plan.checks, plan.engine):
+        logger.warning("%s", line)
     context = plan.engine.context_length()
     rooms_told = [tell_least_room(check, context) for check in plan.checks]
     missing_told = [tell_unanswerable(check.plan, plan.protocol, plan.engine) for check in plan.checks]
@@ -217,6 +234,8 @@ def execute_plan(
         logger.warning("%s", line)
     plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
     rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}
-    session = RunSession(RunDirectory(Path(output)), plan.model, plan.plans, plan.engine, plan.protocol, prices, rooms)
+    session = RunSession(
+        RunDirectory(Path(output)), plan.model, plan.plans, plan.engine, plan.protocol, prices, rooms, plan.opening
+    )
     session.execute(plan.source, plan.seed, workers, quiet=not progress)
     return Run(output, {p.task.name: p.problems for p in plan.plans}), session.throughput

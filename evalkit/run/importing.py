@@ -561,7 +561,7 @@ def _describe(
     if protocol is None:
         settings: dict[str, Any] = {"name": UNKNOWN_PROTOCOL}
     else:
-        fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
+        fixed = protocol.fixed_settings()
         settings = {**fixed, "name": f"{protocol.name} (asserted)", "asserted": True}
     engine = {"backend": "imported", "model": model, "peer": reader.name, "peer_version": ", ".join(versions) or None}
     description = {

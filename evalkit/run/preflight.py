@@ -7,7 +7,8 @@ from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
 from evalkit.engines.base import Engine
-from evalkit.engines.prompts import Prompt, bos_count
+from evalkit.engines.endings import Endings
+from evalkit.engines.prompts import Opening, Prompt, bos_count
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan, make_request
 from evalkit.types import Request
@@ -23,13 +24,22 @@ class TaskCheck:
     first_prompt: Prompt | None
     shortest: int | None
     longest: int | None
+    opening: Opening | None = None
 
 
 def check_task_prompts(plan: TaskPlan, protocol: Protocol, engine: Engine) -> TaskCheck:
     """Render every prompt of a task."""
-    prompts = [engine.render(make_request(plan, protocol, problem, 0)) for problem in plan.problems]
+    requests = [make_request(plan, protocol, problem, 0) for problem in plan.problems]
+    prompts = [engine.render(request) for request in requests]
     lengths = [len(p.token_ids) for p in prompts if p is not None]
-    return TaskCheck(plan, prompts[0], min(lengths, default=None), max(lengths, default=None))
+    ask = getattr(engine, "opening", None)  # an engine need not inherit from Engine
+    opening = ask(requests[0]) if ask is not None else None
+    return TaskCheck(plan, prompts[0], min(lengths, default=None), max(lengths, default=None), opening)
+
+
+def endings_of(engine: Engine) -> Endings | None:
+    """Which tokens end a response, None where the engine does not tell."""
+    return getattr(engine, "endings", None)
 
 
 def require_room(checks: Sequence[TaskCheck], context_length: int | None, caps: bool = False) -> None:
@@ -103,6 +113,9 @@ def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
     """The lines of a dry run: for each task its counts and the first prompt with its tokens."""
     context = engine.context_length()
     yield f"context length: {context if context is not None else 'not known'} tokens"
+    endings = endings_of(engine)
+    yield f"end tokens: {endings if endings is not None else 'the engine decides'}"
+    yield from (f"warning: {warning}" for warning in doubts(checks, engine))
     for check in checks:
         plan = check.plan
         yield ""
@@ -116,14 +129,33 @@ def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
         if plan.task.kind == "choice":
             letters = sorted(Counter(p.target for p in plan.problems).items())
             yield f"  right answers: {', '.join(f'{letter} {count}' for letter, count in letters)}"
+        if check.opening is not None:
+            yield f"  thinking: {check.opening.thinking}"
+            yield f"  response prefix: {check.opening}"
         if check.first_prompt is None:
             yield "  the engine renders the prompts; the first messages:"
             yield from (f"    {m['role']}: {m['content']!r}" for m in plan.task.messages(plan.problems[0]))
             continue
         yield f"  prompt tokens: {check.shortest} to {check.longest}"
-        yield f"  response prefix: {check.first_prompt.prefix!r}"
         yield f"  first prompt: {check.first_prompt.text!r}"
         yield from _token_lines(check.first_prompt, engine.tokenizer)
+
+
+def doubts(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
+    """What is not an error and makes a run's numbers doubtful: one sentence each."""
+    endings = endings_of(engine)
+    if endings is not None and endings.doubt:
+        yield endings.doubt
+    first = checks[0]
+    if first.opening is not None and first.opening.thinking == "closed":
+        switch = getattr(getattr(getattr(engine, "prompts", None), "renderer", None), "thinking_switch", None)
+        how = f"; --chat-template-arg {switch}=true opens it" if switch else ""
+        yield f"the chat template closes thinking: the model answers without{how}"
+    if first.first_prompt is not None and (count := bos_count(engine.tokenizer, first.first_prompt.token_ids)) > 1:
+        yield f"a prompt begins with {count} beginning-of-sequence tokens, which lowers scores: correct the template"
+    params = first.plan.params
+    if params.temperature == 0 and params.n > 1:
+        yield f"temperature is 0 and n is {params.n}: the completions of a problem are equal"
 
 
 def _token_lines(prompt: Prompt, tokenizer: Any) -> Iterator[str]:

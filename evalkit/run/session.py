@@ -13,32 +13,38 @@ from typing import Any
 
 import evalkit
 from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.protocols import Protocol
+from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.engines.base import Engine
+from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.run.throughput import Meter, Throughput
+from evalkit.run.watch import EarlyWatch
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
-from evalkit.thinking import unknown_opening
 from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets", "numpy", "sympy")
 _MOST_UNSCORED = 2000
-_OPENINGS = 16  # responses whose beginning is looked at
-_OPENING_LENGTH = 2000  # characters
 
 
-def run_identity(engine: Engine, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """The settings that all tasks of a run share and that affect numbers. A run with other values is another run."""
-    fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
-    return {"engine": engine.identity(), "protocol": fixed, "seed": seed}
+def run_identity(engine: Engine, protocol: Protocol, seed: int, opening: Opening | None = None) -> dict[str, Any]:
+    """The settings that all tasks of a run share and that affect numbers. A run with other values is another run.
+
+    `opening` is how responses begin: where the protocol leaves a prefix to the chat template and none was added, the
+    engine's part says so.
+    """
+    identity = engine.identity()
+    left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
+    if left_open and protocol.response_prefix == AUTO_PREFIX:
+        identity = {**identity, "response_prefix": "none"}
+    return {"engine": identity, "protocol": protocol.fixed_settings(), "seed": seed}
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
@@ -102,7 +108,8 @@ class RunSession:
     """One execution of a run, with its files, scorer and progress.
 
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
-    completions where they are fewer than max_tokens; `throughput` is None until something was generated.
+    completions where they are fewer than max_tokens; `opening` is how responses begin; `throughput` is None until
+    something was generated.
     """
 
     def __init__(
@@ -114,6 +121,7 @@ class RunSession:
         protocol: Protocol,
         prices: tuple[float, float] | None = None,
         rooms: Mapping[str, int | None] | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -124,9 +132,10 @@ class RunSession:
         self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
         self.prices = prices
         self.rooms = dict(rooms or {})
+        self.opening = opening
         self.throughput: Throughput | None = None
         self._waiting: set[SampleKey] = set()
-        self._openings: list[str] = []
+        self._watch = EarlyWatch(protocol.response_prefix)
 
     def execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         """Execute the run and return a report for each task.
@@ -144,14 +153,17 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            identity = run_identity(self.engine, self.protocol, seed)
+            identity = run_identity(self.engine, self.protocol, seed, self.opening)
             logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
+            if self.opening is not None:
+                logger.info("response prefix: %s", self.opening)
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
                     "identity": identity,
                     "protocol": asdict(self.protocol),
+                    "opening": None if self.opening is None else asdict(self.opening),
                     "environment": recorded,
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
                 }
@@ -172,6 +184,7 @@ class RunSession:
             )
             self._generate(self._take_up_what_is_done())
             self._grade_what_waits()
+            self._watch.finish()
         return [self._report(plan) for plan in self.plans.values()]
 
     def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:
@@ -232,7 +245,7 @@ class RunSession:
         try:
             for completion in completions:
                 self._completions[completion.task].append(completion_record(completion))
-                self._look_at_opening(completion)
+                self._watch.add_completion(completion)
                 meter.add(completion)
                 requests.observe(completion)
                 self._progress.add_completion(completion)
@@ -245,18 +258,6 @@ class RunSession:
             self.throughput = meter.result(requests.first_draw)
             with LineWriter(self.run.path / "throughput.jsonl") as lines:
                 lines.append(asdict(self.throughput))
-
-    def _look_at_opening(self, completion: Completion) -> None:
-        """Warn once where most responses open with a tag that is not known as one of thinking."""
-        if len(self._openings) >= _OPENINGS or completion.error is not None:
-            return
-        self._openings.append((completion.prefix + completion.text)[:_OPENING_LENGTH])
-        if len(self._openings) == _OPENINGS and (tag := unknown_opening(self._openings)) is not None:
-            logger.warning(
-                "most responses open with %r, which evalkit does not know as a thinking tag: thinking that is cut "
-                "would be read as the answer; look at them with `evalkit samples`, and see docs/thinking.md",
-                tag,
-            )
 
     def _grade(self, completion: Completion) -> None:
         """Submit a completion for grading. It is postponed if the graders are far behind, so the engine never waits."""
@@ -278,6 +279,7 @@ class RunSession:
     def _store_score(self, score: Score) -> None:
         assert score.key is not None
         self._scores[score.key.task].append(score_record(score, self.graders[score.key.task]))
+        self._watch.add_score(score)
         self._progress.add_score(score)
 
     def _report(self, plan: TaskPlan) -> Report:

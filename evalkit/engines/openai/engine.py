@@ -12,19 +12,20 @@ from typing import Any
 from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.openai.http import GivenUpError, RefusedError, Servers, api_root, displayed
+from evalkit.engines.openai.template import CONTINUE, ServerTemplate
 from evalkit.engines.options import OpenAIOptions
-from evalkit.engines.prompts import Prompt, render_prompt
+from evalkit.engines.prompts import Opening, Prompt, bos_count, render_prompt
+from evalkit.engines.rendering import CheckpointPrompts, template_variables
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.thinking import closing_of, opened_thinking
-from evalkit.types import Completion, FinishReason, Request
+from evalkit.thinking import closing_of
+from evalkit.types import Completion, FinishReason, Message, Request
 
 logger = logging.getLogger(__name__)
 
 _UNKNOWN_FIELD = re.compile(
     r"unexpected|unknown|unrecogni|extra|not permitted|not supported|unsupported", re.IGNORECASE
 )
-_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
 
 
@@ -60,11 +61,25 @@ class OpenAIEngine(Engine):
         self._served = options.served_model or model
         self.options = options
         self._checkpoint: Checkpoint | None = None
-        if options.api == "completions" or Path(model).is_dir():
-            self._checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
+        self._prompts: CheckpointPrompts | None = None
+        self._variables = template_variables(options)
+        if options.api == "chat" and options.chat_template is not None:
+            raise EvalkitError(
+                "With --api chat the server applies its own chat template.", "use --api completions with it."
+            )
+        source = options.tokenizer or model
+        if options.api == "completions" or Path(source).is_dir():
+            self._checkpoint = Checkpoint(source, options.revision, options.trust_remote_code, needs_weights=False)
+            self._prompts = CheckpointPrompts(self._checkpoint, options)
+        self._begun: dict[tuple[str | None, str], tuple[Opening, bool]] = {}
 
     def identity(self) -> dict[str, Any]:
-        return {"backend": self.name, "model": self._served, "api": self.options.api}
+        found: dict[str, Any] = {"backend": self.name, "model": self._served, "api": self.options.api}
+        if self._prompts is not None and self.options.api == "completions":
+            found |= self._prompts.identity()
+        elif self._variables:
+            found["chat_template_args"] = self._variables
+        return found
 
     def environment(self) -> dict[str, Any]:
         return {
@@ -82,9 +97,35 @@ class OpenAIEngine(Engine):
         return self._checkpoint.tokenizer if self._checkpoint else None
 
     def render(self, request: Request) -> Prompt | None:
-        if self._checkpoint is None:
+        if self._prompts is None:
             return None
-        return render_prompt(self._checkpoint.tokenizer, request.messages, request.response_prefix)
+        return self._prompts.renderer.prompt(request.messages, request.response_prefix)
+
+    def opening(self, request: Request) -> Opening | None:
+        if self.options.api == "completions":
+            prompt = self.render(request)
+            return prompt.opening if prompt is not None else None
+        abilities = self._abilities
+
+        async def ask() -> Opening:
+            async with self._servers() as servers:
+                return (await self._beginning(servers, abilities, request))[0]
+
+        return asyncio.run(ask())
+
+    async def _beginning(self, servers: Servers, abilities: _Abilities, request: Request) -> tuple[Opening, bool]:
+        """How a response of the chat API begins, and whether an empty system message is sent; asked once a run."""
+        first = request.messages[0]
+        key = (first["content"] if first["role"] == "system" else None, request.response_prefix)
+        if key not in self._begun:
+            template = ServerTemplate(servers.ask, self._served, self._variables, abilities.continues)
+            messages = list(request.messages)
+            if key[0] == "":
+                messages = await template.without_system(messages)
+            local = self._prompts.renderer.prompt(messages, request.response_prefix).opening if self._prompts else None
+            opening = await template.opening(messages, request.response_prefix, local)
+            self._begun[key] = opening, len(messages) == len(request.messages)
+        return self._begun[key]
 
     def _servers(self) -> Servers:
         o = self.options
@@ -208,6 +249,8 @@ class OpenAIEngine(Engine):
     async def _serve(self, servers: Servers, abilities: _Abilities, request: Request) -> Completion:
         try:
             payload, prefix = self._payload(abilities, request)
+            if self.options.api == "chat":
+                prefix = await self._begin(servers, abilities, request, payload)
         except RunIncompleteError:
             raise
         except EvalkitError as error:
@@ -246,6 +289,9 @@ class OpenAIEngine(Engine):
             assert prompt is not None
             self._require_room(prompt)
             text = prompt.text
+            bare = self.tokenizer.bos_token and not text.startswith(self.tokenizer.bos_token)
+            if bare and "add_special_tokens" in abilities.extras and bos_count(self.tokenizer, prompt.token_ids):
+                text = self.tokenizer.bos_token + text  # of a base model: the server adds none
             if abilities.adds_bos:
                 text = text.removeprefix(self.tokenizer.bos_token)
             payload["prompt"] = text
@@ -253,17 +299,22 @@ class OpenAIEngine(Engine):
                 payload["add_special_tokens"] = False
             return payload, prompt.prefix
         payload["messages"] = list(request.messages)
-        opened = None
-        if self._checkpoint:
-            opened = opened_thinking(render_prompt(self.tokenizer, request.messages, "").text)
-        if opened is not None or not request.response_prefix:
-            return payload, opened or ""
-        if not abilities.continues:
-            self._warn_of_the_prefix(request.response_prefix)
-            return payload, ""
-        payload["messages"].append({"role": "assistant", "content": request.response_prefix})
-        payload.update(_CONTINUE)
-        return payload, request.response_prefix
+        kwargs = {k: v for k, v in self._variables.items() if v != self.options.reasoning_effort}
+        if kwargs:
+            payload["chat_template_kwargs"] = kwargs
+        if self.options.reasoning_effort is not None:
+            payload["reasoning_effort"] = self.options.reasoning_effort
+        return payload, ""
+
+    async def _begin(self, servers: Servers, abilities: _Abilities, request: Request, payload: dict[str, Any]) -> str:
+        """Put the beginning of the response into a payload of the chat API; the response's prefix."""
+        opening, keeps_system = await self._beginning(servers, abilities, request)
+        if request.messages[0]["role"] == "system" and not request.messages[0]["content"] and not keeps_system:
+            payload["messages"] = payload["messages"][1:]
+        if opening.added:
+            payload["messages"] = [*payload["messages"], Message(role="assistant", content=opening.prefix)]
+            payload.update(CONTINUE)
+        return opening.prefix
 
     def _require_room(self, prompt: Prompt) -> None:
         """Raises EvalkitError where the prompt fills the context: some servers cut it and say nothing."""
@@ -272,15 +323,6 @@ class OpenAIEngine(Engine):
             raise EvalkitError(
                 f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {context}.",
                 "use a model with a longer context.",
-            )
-
-    _warned = False
-
-    def _warn_of_the_prefix(self, prefix: str) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.warning(
-                "the server cannot be told to begin its responses with %r: its chat template decides", prefix
             )
 
     def _completion(self, request: Request, reply: dict[str, Any], prefix: str, seconds: float) -> Completion:

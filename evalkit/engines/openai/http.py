@@ -6,7 +6,7 @@ import os
 import random
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -170,6 +170,18 @@ class Servers:
                     break
                 await asyncio.sleep(_FIRST_DELAY * 2**attempt)
         return None
+
+    async def ask(self, path: str, payload: Mapping[str, Any]) -> Any:
+        """The JSON that the first server answers to `payload`, None where it has no such path or refuses."""
+        assert self._client is not None
+        try:
+            sent = self._client.post(_join(self._servers[0].root, path), json=dict(payload))
+            response = await asyncio.wait_for(sent, 60)
+            return response.json() if response.status_code == 200 else None
+        except ValueError:
+            return None
+        except _transport_errors():
+            return None
 
     async def post(self, path: str, payload: dict[str, Any], unit: str = "") -> tuple[dict[str, Any], float]:
         """The reply's JSON and the seconds that its last attempt took.

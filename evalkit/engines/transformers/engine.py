@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.checkpoint import Checkpoint, LoadedCheckpoint
+from evalkit.engines.endings import Endings
 from evalkit.engines.gpus import GPU, describe, visible_gpus
 from evalkit.engines.options import TransformersOptions
-from evalkit.engines.prompts import Prompt, render_prompt
+from evalkit.engines.prompts import Prompt
+from evalkit.engines.rendering import CheckpointPrompts
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request
 
@@ -40,11 +42,14 @@ class TransformersEngine(Engine):
     def __init__(self, model: str | LoadedModel, options: TransformersOptions) -> None:
         self.options = options
         self._loaded = isinstance(model, tuple)
+        if isinstance(model, tuple) and options.tokenizer is not None:
+            raise EvalkitError("A loaded model comes with its tokenizer.", "give the other one in the pair.")
         self.checkpoint = (
             LoadedCheckpoint(*model)
             if isinstance(model, tuple)
-            else Checkpoint(model, options.revision, options.trust_remote_code)
+            else Checkpoint(model, options.revision, options.trust_remote_code, options.tokenizer)
         )
+        self.prompts = CheckpointPrompts(self.checkpoint, options)
         self._model: Any = None
         self._end_tokens: Sequence[int] = ()
         self._reserved = 0
@@ -57,6 +62,7 @@ class TransformersEngine(Engine):
             "dtype": str(self._dtype).removeprefix("torch."),
             "max_model_len": self.context_length(),
             "stop_repetition": self.options.stop_repetition,
+            **self.prompts.identity(),
         }
 
     def environment(self) -> dict[str, Any]:
@@ -92,7 +98,11 @@ class TransformersEngine(Engine):
         return self.checkpoint.tokenizer
 
     def render(self, request: Request) -> Prompt:
-        return render_prompt(self.checkpoint.tokenizer, request.messages, request.response_prefix)
+        return self.prompts.renderer.prompt(request.messages, request.response_prefix)
+
+    @property
+    def endings(self) -> Endings:
+        return self.prompts.endings
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         from evalkit.engines.transformers.attention import use_groups
@@ -179,7 +189,7 @@ class TransformersEngine(Engine):
         if self._model is None:
             from transformers import GenerationConfig
 
-            from evalkit.engines.transformers.model_loading import end_tokens, load_model
+            from evalkit.engines.transformers.model_loading import load_model
 
             if isinstance(self.checkpoint, LoadedCheckpoint):
                 self._model = self.checkpoint.loaded
@@ -191,7 +201,7 @@ class TransformersEngine(Engine):
                 self._model.eval()
             else:
                 self._model = load_model(self.checkpoint, self._dtype, self._device)
-            self._end_tokens = end_tokens(self._model, self.checkpoint.tokenizer)
+            self._end_tokens = sorted(self.endings.tokens)
             # The checkpoint's own sampling settings, such as a repetition penalty, are not what the run says.
             self._model.generation_config = GenerationConfig()
         return self._model

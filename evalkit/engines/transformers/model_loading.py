@@ -63,14 +63,6 @@ def larger_than_a_gpu(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.
     return True
 
 
-def end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end a response: of the generation config, of the config and of the tokenizer."""
-    found: set[int] = set()
-    for ids in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
-        found.update([ids] if isinstance(ids, int) else ids or [])
-    return sorted(found)
-
-
 def free_memory(device: torch.device) -> int | None:
     """Bytes, None where the system does not tell."""
     if device.type == "cuda":

@@ -16,9 +16,11 @@ from typing import Any
 
 from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.endings import Endings
 from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.engines.options import VLLMOptions
-from evalkit.engines.prompts import Prompt, render_prompt
+from evalkit.engines.prompts import Prompt
+from evalkit.engines.rendering import CheckpointPrompts
 from evalkit.engines.repetition import CHECK_EVERY, loop_period
 from evalkit.engines.threads import Emit, iterate
 from evalkit.engines.transformers.stopping import Decoder
@@ -58,8 +60,12 @@ class VLLMEngine(Engine):
 
     def __init__(self, model: str, options: VLLMOptions) -> None:
         self.options = options
-        self.checkpoint = Checkpoint(model, options.revision, options.trust_remote_code)
         self.adapter = Adapter(options.lora) if options.lora else None
+        trained_with = self.adapter.tokenizer if self.adapter else None
+        self.checkpoint = Checkpoint(
+            model, options.revision, options.trust_remote_code, options.tokenizer or trained_with
+        )
+        self.prompts = CheckpointPrompts(self.checkpoint, options, self.adapter.template if self.adapter else None)
         self._reserved: int | None = None
         self._devices: list[GPU] = [] if options.device == "cpu" else visible_gpus()
         self._facts: dict[str, Any] = {}
@@ -107,6 +113,7 @@ class VLLMEngine(Engine):
         }
         if not self.options.sample_seeds:
             found["sample_seeds"] = False
+        found |= self.prompts.identity()
         if self.options.engine_arguments:
             found["engine_arguments"] = {
                 name: str(text) for name, text in sorted(self.options.engine_arguments.items())
@@ -143,7 +150,11 @@ class VLLMEngine(Engine):
         return self.checkpoint.tokenizer
 
     def render(self, request: Request) -> Prompt:
-        return render_prompt(self.checkpoint.tokenizer, request.messages, request.response_prefix)
+        return self.prompts.renderer.prompt(request.messages, request.response_prefix)
+
+    @property
+    def endings(self) -> Endings:
+        return self.prompts.endings
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         apart = self.replicas > 1 or _main_would_run_again()
@@ -189,6 +200,7 @@ class VLLMEngine(Engine):
         arguments: dict[str, Any] = {
             "model": self.checkpoint.model,
             "revision": o.revision,
+            "tokenizer": self.checkpoint.other_tokenizer,
             "trust_remote_code": o.trust_remote_code,
             "dtype": o.dtype,
             "max_model_len": o.max_model_len or self._planned_length(),
@@ -245,6 +257,7 @@ class VLLMEngine(Engine):
             max_tokens=params.max_tokens,
             seed=request.seed if self.options.sample_seeds else None,
             stop=list(params.stop) or None,
+            stop_token_ids=sorted(self.endings.tokens),
             detokenize=bool(params.stop),  # else the text is decoded once, when it is whole
             skip_special_tokens=False,
             spaces_between_special_tokens=False,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from evalkit.engines.tokenizers import has_own_tokenizer, own_template
 from evalkit.errors import EvalkitError
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM reserves room for
@@ -28,6 +29,16 @@ class Adapter:
                 f"The LoRA adapter {folder} has rank {self.rank}, but vLLM takes at most {_RANKS[-1]}.",
                 "merge it into the checkpoint.",
             )
+
+    @property
+    def tokenizer(self) -> str | None:
+        """The folder, where it holds a tokenizer: the one that the adapter was trained with."""
+        return str(self.folder) if has_own_tokenizer(self.folder) else None
+
+    @property
+    def template(self) -> str | None:
+        """The adapter's own chat template, None where it has none beside or in its tokenizer."""
+        return None if has_own_tokenizer(self.folder) else own_template(self.folder)
 
     @property
     def reserved_rank(self) -> int:

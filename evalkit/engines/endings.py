@@ -1,0 +1,107 @@
+"""Which tokens end a response, and whether a chat template's turns end with one of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.engines.prompts import PromptRenderer
+from evalkit.errors import EvalkitError
+from evalkit.thinking import END_OF_TURN
+from evalkit.types import Message
+
+_SAID = "evalkit-looks-here"
+_TURN: tuple[Message, ...] = (Message(role="user", content="1 + 1?"), Message(role="assistant", content=_SAID))
+_NEXT = Message(role="user", content="evalkit-and-here")
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """How responses end.
+
+    tokens: the ids that end one, with their text.
+    turn_end: what the chat template writes behind an answer; "" where it writes nothing, None where that is not known.
+    fault: one sentence where no answer would end, "" where nothing is wrong.
+    doubt: the same, where it is not certain.
+    """
+
+    tokens: Mapping[int, str]
+    turn_end: str | None
+    fault: str = ""
+    doubt: str = ""
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{i} {text!r}" for i, text in sorted(self.tokens.items())) or "none"
+        if self.turn_end is None:
+            return ends
+        return f"{ends}; the chat template ends a turn with {self.turn_end!r}"
+
+
+def end_token_ids(*told: Any) -> list[int]:
+    """The ids among `eos_token_id`s of configs and tokenizers: numbers, lists of them, or None."""
+    found: set[int] = set()
+    for ids in told:
+        found.update([ids] if isinstance(ids, int) else ids or [])
+    return sorted(found)
+
+
+def token_id(tokenizer: Any, text: str) -> int:
+    """The id of a token named by the user. Raises EvalkitError where the text is not one token."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise EvalkitError(
+            f"The end token {text!r} is {len(ids)} tokens of this tokenizer, not one.",
+            "--end-token takes a token such as <|im_end|>.",
+        )
+    return int(ids[0])
+
+
+def find_endings(renderer: PromptRenderer, ids: Sequence[int]) -> Endings:
+    """How responses end that `ids` end, given what the template writes at the end of a turn."""
+    tokenizer = renderer.tokenizer
+    tokens = {i: str(tokenizer.decode([i])) for i in ids}
+    if not tokens:
+        return Endings(tokens, None, "The checkpoint names no end token, so that no response would end.")
+    turn_end = None if renderer.renders_by_itself or renderer.template is None else _turn_end(renderer)
+    if not turn_end or not turn_end.strip():
+        return Endings(tokens, turn_end)
+    written = [int(i) for i in tokenizer(turn_end, add_special_tokens=False)["input_ids"]]
+    added = set(getattr(tokenizer, "added_tokens_decoder", {})) | set(getattr(tokenizer, "all_special_ids", ()))
+    if any(i in tokens for i in written):
+        return Endings(tokens, turn_end)
+    known = ", ".join(map(repr, tokens.values()))
+    if marks := [i for i in written if i in added]:
+        mark = tokenizer.decode([marks[0]])
+        fault = f"The chat template ends a turn with {mark!r}, which is not among the end tokens ({known})"
+        return Endings(tokens, turn_end, f"{fault}: no response would end before max_tokens.")
+    if mark := next((each for each in END_OF_TURN if turn_end.lstrip().startswith(each)), ""):
+        doubt = (
+            f"the chat template ends a turn with {mark!r}, which is no token of this tokenizer: responses may not end"
+        )
+        return Endings(tokens, turn_end, doubt=doubt)
+    return Endings(tokens, turn_end)
+
+
+def _turn_end(renderer: PromptRenderer) -> str | None:
+    """What stands behind an answer: at the end of a conversation, or before the next question."""
+    for messages, stop in ((_TURN, None), ((*_TURN, _NEXT), _NEXT["content"])):
+        try:
+            text = renderer.text(messages, add_generation_prompt=False).text
+        except EvalkitError:  # it takes no answers, or none at the end
+            return None
+        _, said, behind = text.rpartition(_SAID)
+        if not said:
+            return None
+        if stop is not None:
+            behind = behind.partition(stop)[0]
+        if behind.strip():
+            return behind
+    return ""
+
+
+def require_end(endings: Endings | None) -> None:
+    """Raises EvalkitError where no response would end."""
+    if endings is not None and endings.fault:
+        raise EvalkitError(
+            endings.fault,
+            "correct eos_token_id in generation_config.json, or name the token with --end-token '<|im_end|>'.",
+        )

@@ -1,0 +1,43 @@
+"""Signs in a finished task that its number says little: words for the table."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from evalkit.store.run import TaskRun
+from evalkit.thinking import has_thinking, opens_thinking
+from evalkit.types import Completion, Status
+
+_LOOKED_AT = 256  # completions, in the order of the file
+_FEWEST = 4
+
+
+def warning_signs(run: TaskRun, statuses: Mapping[Status, int], truncation_rate: float | None) -> list[str]:
+    """Words such as `no thinking`, empty where nothing is strange.
+
+    `all cut` and `no answers` are about every sample; `no thinking` (under a protocol that opens thinking) and `equal
+    completions` (at temperature 0 with several a problem) about the first 256.
+    """
+    words = []
+    samples = sum(statuses.values())
+    if samples and truncation_rate == 1:
+        words.append("all cut")
+    if samples and statuses.get("no_answer") == samples:
+        words.append("no answers")
+    wants_thinking = opens_thinking(str(run.run.protocol.get("response_prefix") or ""))
+    repeats = run.record.n > 1 and run.record.identity["sampling"].get("temperature") == 0
+    if not (wants_thinking or repeats):
+        return words
+    made = [c for c in islice(run.files.completions(), _LOOKED_AT) if c.error is None]
+    if wants_thinking and len(made) >= _FEWEST and not any(has_thinking(c.prefix + c.text) for c in made):
+        words.append("no thinking")
+    if repeats and _all_equal(made):
+        words.append("equal completions")
+    return words
+
+
+def _all_equal(completions: list[Completion]) -> bool:
+    texts: dict[str, list[str]] = {}
+    for completion in completions:
+        texts.setdefault(completion.problem_id, []).append(completion.text)
+    several = [each for each in texts.values() if len(each) > 1]
+    return bool(several) and all(len(set(each)) == 1 for each in several)
