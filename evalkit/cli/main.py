@@ -37,6 +37,21 @@ def _module(name: str) -> str:
     return f"evalkit.cli.{'import_log' if name == 'import' else name.replace('-', '_')}"
 
 
+_HTTP_PACKAGES = {"httpx", "httpx2", "httpcore", "httpcore2", "hf_xet", "huggingface_hub", "filelock", "urllib3"}
+_LIBRARIES = {
+    "accelerate",
+    "asyncio",
+    "datasets",
+    "fsspec",
+    "matplotlib",
+    "peft",
+    "ray",
+    "torch",
+    "transformers",
+    "root",
+}
+
+
 class _Commands(click.Group):
     """Imports a command when it is used. Other packages add commands with the entry-point group `evalkit.commands`."""
 
@@ -96,9 +111,20 @@ def cli() -> None:
     evalkit run ./checkpoint -t aime24,math500     evaluate a checkpoint
     evalkit leaderboard results/                   print the table
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "huggingface_hub", "filelock"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_for_the_user)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+
+def _is_for_the_user(record: logging.LogRecord) -> bool:
+    """What evalkit and its plug-ins say; of other packages warnings, and of those that speak HTTP errors alone.
+
+    An HTTP client logs each request, and the hub's addresses are signed: whoever reads them has access.
+    """
+    package = record.name.partition(".")[0]
+    if package in _HTTP_PACKAGES:
+        return record.levelno >= logging.ERROR
+    return record.levelno >= logging.WARNING or package not in _LIBRARIES
 
 
 def fail(error: EvalkitError) -> int:
