@@ -102,7 +102,7 @@ class Repository:
             if _is_unreachable(error) and (cached := self.cached_files(commit)):
                 return dict(cached)
             raise self.explain(error, commit) from error
-        return {each.rfilename: each.size for each in info.siblings or []}
+        return {each.rfilename: each.size for each in getattr(info, "siblings", None) or []}
 
     def answers(self, commit: str) -> bool:
         """Whether the hub tells of a commit. False where it cannot be asked and the cache has something of it.
@@ -145,12 +145,14 @@ class Repository:
         if missing and is_offline():
             raise self.not_cached(commit, missing)
         if missing:
-            from huggingface_hub import hf_hub_download
+            from huggingface_hub import HfApi
 
             try:
                 self.require_room(commit, missing)
                 for name in missing:
-                    hf_hub_download(self.name, name, repo_type=self.kind, revision=commit, tqdm_class=_progress_class())
+                    HfApi().hf_hub_download(
+                        self.name, name, repo_type=self.kind, revision=commit, tqdm_class=_progress_class()
+                    )
             except EvalkitError:
                 raise
             except Exception as error:  # the hub's client raises a dozen unrelated types
@@ -202,7 +204,7 @@ class Repository:
     def _access_problem(
         self, names: set[str], status: int | None, causes: Sequence[BaseException]
     ) -> EvalkitError | None:
-        gated = any("gated dataset" in str(cause) or "gated repo" in str(cause) for cause in causes)
+        gated = any("is a gated dataset" in str(cause) for cause in causes)  # what `datasets` makes of it
         if gated or "GatedRepoError" in names or status == 403:
             if has_token():
                 return EvalkitError(
@@ -393,9 +395,11 @@ def _existing(path: Path) -> Path:
 
 def _progress_class() -> Any:
     """The client's bar; where stderr is no terminal, a line in the log from time to time."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub import utils
 
-    class Lines(tqdm):  # type: ignore[misc]
+    bar: Any = utils.tqdm  # type: ignore[attr-defined]  # public, though not listed
+
+    class Lines(bar):  # type: ignore[misc]
         """Shows no bar, and says every 15 seconds how far a download has come."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -415,4 +419,4 @@ def _progress_class() -> Any:
         terminal = os.isatty(2)
     except OSError:
         terminal = False
-    return tqdm if terminal else Lines
+    return bar if terminal else Lines

@@ -56,7 +56,7 @@ class DataSource:
         Raises EvalkitError if the folder does not exist.
         """
         chosen = folder or os.environ.get("EVALKIT_DATA")
-        if chosen is None:
+        if not chosen:
             return cls(allow_changed=allow_changed)
         if not Path(chosen).is_dir():
             raise EvalkitError(

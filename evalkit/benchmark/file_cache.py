@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from evalkit.errors import EvalkitError
-
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -58,12 +56,13 @@ def _key(path: Path, state: os.stat_result, kind: str, version: int) -> str:
 
 def _keep(place: Path, path: Path, state: os.stat_result, value: object) -> None:
     """Nothing is kept of a file that has changed meanwhile; a cache that cannot be written is no error."""
-    from evalkit.store.lines import write_atomically
-
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) == (state.st_size, state.st_mtime_ns):
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, json.dumps({"file": str(path), "value": value}))
-    except (OSError, EvalkitError) as error:
+            partial.write_text(json.dumps({"file": str(path), "value": value}), encoding="utf-8")
+            os.replace(partial, place)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
         logger.debug("%s cannot be kept: %s", place, error)

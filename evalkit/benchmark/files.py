@@ -75,7 +75,9 @@ def _unpacked(path: Path) -> Any:
         import pyarrow
 
         return pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
-    return {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[path.suffix](path, "rb")
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")
+    return bz2.open(path, "rb") if path.suffix == ".bz2" else lzma.open(path, "rb")
 
 
 def _read_member(archive: Path, member: str, password: str | None) -> bytes:

@@ -15,6 +15,7 @@ from evalkit.engines import open_engine
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
+from evalkit.run.other_versions import tell_other_version
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
 from evalkit.run.preflight import (
     TaskCheck,
@@ -209,6 +210,8 @@ def execute_plan(
     if workers is not None and workers < 1:
         raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "omit it to use the default.")
     plan.require_room()
+    if told := tell_other_version(Path(output), run_identity(plan.engine, plan.protocol, plan.seed)):
+        logger.warning("%s", told)
     context = plan.engine.context_length()
     for line in filter(None, (tell_least_room(check, context) for check in plan.checks)):
         logger.warning("%s", line)
