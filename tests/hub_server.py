@@ -1,6 +1,7 @@
 """A hub on this machine: models and data sets with commits, gates and faults, at the addresses of the real one."""
 
 import hashlib
+import io
 import json
 import re
 import threading
@@ -10,7 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from synthetic import aime_rows, gpqa_csv, gpqa_rows
+
 _LARGE = 4096  # bytes: files above it are served from another, signed address
+MODEL = "tiny-org/student-distilled"
+FIRST, SECOND = "1" * 40, "2" * 40
+AIME = "2fe88a2f1091d5048c0f36abc874fb997b3dd99a"
+GPQA = "633f5ee89ab8ad4522a9f850766b73f62147ffdd"
+CARD = b"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n---\n"
+GPQA_CARD = b"---\nconfigs:\n- config_name: gpqa_diamond\n  data_files: gpqa_diamond.csv\n---\n"
 SECRET = "X-Amz-Signature=5ecre7"
 
 
@@ -62,6 +71,24 @@ class Hub:
 
     def dataset(self, name: str, commit: str, files: dict[str, bytes] | Path, gate: str | None = None) -> None:
         self.push("datasets", name, commit, files, gate)
+
+
+def fill(hub: Hub, model: Path) -> None:
+    """A model, a data set in two files, and a gated one."""
+    hub.model(MODEL, FIRST, model)
+    rows = aime_rows()
+    shards = {f"data/train-0000{i}-of-00002.parquet": parquet(rows[15 * i : 15 * (i + 1)]) for i in range(2)}
+    hub.dataset("HuggingFaceH4/aime_2024", AIME, {"README.md": CARD, **shards})
+    table = {"README.md": GPQA_CARD, "gpqa_diamond.csv": gpqa_csv(gpqa_rows()).encode()}
+    hub.dataset("Idavidrein/gpqa", GPQA, table, gate="hf_good")
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pandas as pd
+
+    out = io.BytesIO()
+    pd.DataFrame(rows).to_parquet(out)
+    return out.getvalue()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

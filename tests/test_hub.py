@@ -1,7 +1,6 @@
 """The main job from a hub: commits, gates, the cache, faults. `hub_server` stands for the hub."""
 
 import errno
-import io
 import json
 import logging
 import os
@@ -10,68 +9,27 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-import transformers
 from helpers import REPOSITORY, evalkit, records, told
-from hub_server import SECRET, Hub, files_of
-from synthetic import aime_rows, gpqa_csv, gpqa_rows
+from hub_server import AIME, FIRST, MODEL, SECOND, SECRET, Hub, files_of, parquet
+from synthetic import aime_rows
 
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.weights import fetch_weights, weight_bytes
 from evalkit.errors import EvalkitError
 from evalkit.hub import Repository, without_keys
 
-MODEL = "tiny-org/student-distilled"
-FIRST, SECOND = "1" * 40, "2" * 40
-AIME = "2fe88a2f1091d5048c0f36abc874fb997b3dd99a"
-GPQA = "633f5ee89ab8ad4522a9f850766b73f62147ffdd"
-CARD = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n---\n"
 
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    out = io.BytesIO()
-    pd.DataFrame(rows).to_parquet(out)
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def sharded(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's smallest checkpoint in several files."""
-    folder = tmp_path_factory.mktemp("sharded")
-    shutil.copytree(tiny_checkpoint, folder, dirs_exist_ok=True)
-    (folder / "model.safetensors").unlink()
-    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
-    model.save_pretrained(folder, max_shard_size="200KB")
-    assert len(list(folder.glob("*.safetensors"))) > 1
-    return folder
-
-
-@pytest.fixture
-def hub(sharded: Path) -> Iterator[Hub]:
-    """A hub with a model in several files, a data set in two, and a gated one."""
-    served = Hub()
-    served.model(MODEL, FIRST, sharded)
-    rows = aime_rows()
-    shards = {f"data/train-0000{i}-of-00002.parquet": parquet(rows[15 * i : 15 * (i + 1)]) for i in range(2)}
-    served.dataset("HuggingFaceH4/aime_2024", AIME, {"README.md": CARD.encode(), **shards})
-    csv = {"README.md": b"---\nconfigs:\n- config_name: gpqa_diamond\n  data_files: gpqa_diamond.csv\n---\n"}
-    csv["gpqa_diamond.csv"] = gpqa_csv(gpqa_rows()).encode()
-    served.dataset("Idavidrein/gpqa", GPQA, csv, gate="hf_good")
-    yield served
-    served.close()
-
-
-def environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
+def environment(endpoint: str, home: Path, **more: str) -> dict[str, Any]:
     fixed = {"EVALKIT_DATA": "", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return {**fixed, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **more}
 
 
-def run(folder: Path, *options: object, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: object, code: int = 0, **env: Any) -> subprocess.CompletedProcess[str]:
     common = ["-n", 1, "--limit", 2, "--max-tokens", 6, "--device", "cpu", "--engine", "transformers"]
     return evalkit("run", MODEL, "-t", "aime24", *common, "--results", folder, *options, code=code, **env)
 
@@ -221,22 +179,6 @@ def _wait_for(port: str) -> None:
         else:
             return
     pytest.fail("the hub does not answer")
-
-
-@pytest.fixture
-def here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """The hub as this process sees it."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    )
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "EVALKIT_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    return hub
 
 
 def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """The command line: finds the commands, and prints errors as one sentence and a hint."""
 
 import importlib
+import io
 import logging
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -136,8 +138,20 @@ def fail(error: EvalkitError) -> int:
     return error.exit_code
 
 
+def _print_every_character() -> None:
+    """Tables have signs that Windows' code pages lack: what is piped is UTF-8, and a terminal shows what it can."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower().replace("-", "") == "utf8":
+            continue
+        if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8")
+
+
 def main() -> None:
     """The entry point `evalkit`. Exit codes: 0 success, 1 the run could not finish, 2 wrong usage or input."""
+    _print_every_character()
     try:
         cli.main(standalone_mode=False)
     except EvalkitError as error:

@@ -86,7 +86,8 @@ class Checkpoint:
                 return _no_config(f"{self.model} on the hub", self.model, names)
             if is_of_the_hub(error):
                 return repository.explain(error, self.revision)
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
         if not isinstance(error, OSError | ValueError | RuntimeError | ImportError):
             said = f"{type(error).__name__}: {said}"
         return EvalkitError(
