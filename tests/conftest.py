@@ -3,10 +3,13 @@
 import contextlib
 import importlib.util
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import Hub, fill
 
 if importlib.util.find_spec("hypothesis"):  # the environment of `make test-vllm` has none
     import hypothesis
@@ -41,6 +44,43 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_checkpoint() -> Path:
     """The smallest of the demo's real checkpoints."""
     return REPOSITORY / "examples" / "tiny_distill" / "student-distilled"
+
+
+@pytest.fixture(scope="session")
+def sharded(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's smallest checkpoint in several files."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("sharded")
+    shutil.copytree(tiny_checkpoint, folder, dirs_exist_ok=True)
+    (folder / "model.safetensors").unlink()
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
+    model.save_pretrained(folder, max_shard_size="200KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    return folder
+
+
+@pytest.fixture
+def hub(sharded: Path) -> Iterator[Hub]:
+    """A hub with a model in several files, a data set in two, and a gated one."""
+    with Hub() as served:
+        fill(served, sharded)
+        yield served
+
+
+@pytest.fixture
+def here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The hub as this process sees it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    addresses = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", addresses)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "EVALKIT_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return hub
 
 
 @pytest.fixture

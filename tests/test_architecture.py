@@ -13,7 +13,7 @@ import evalkit
 ROOT = Path(evalkit.__file__).parent
 LAYERS = [
     {"errors"},
-    {"types", "workers", "thinking"},
+    {"types", "workers", "thinking", "hub"},
     {"sandbox", "stats"},
     {"grading", "benchmark", "store"},
     {"importers"},

@@ -104,12 +104,17 @@ def mixed_requests(count: int, **params: Any) -> list[Request]:
     return requests
 
 
+def queue_of(backend: TransformersEngine, requests: Sequence[Request]) -> _Queue:
+    left = iter(requests)
+    return _Queue(backend, lambda _: next(left, None))
+
+
 def tokens_of(backend: TransformersEngine, requests: Sequence[Request], rows: int) -> dict[Any, list[int]]:
     """The tokens themselves: text cannot tell tokens apart that are no valid UTF-8."""
     model = backend.load()
     use_groups(model)
     batch = RowBatch(model, Decoder(backend.checkpoint.tokenizer), backend._end_tokens, rows)
-    ended: Iterator[FinishedRow] = serve_refilling(_Queue(backend, iter(requests)), batch, rows)
+    ended: Iterator[FinishedRow] = serve_refilling(queue_of(backend, requests), batch, rows)
     return {each.row.request.key: each.row.tokens for each in ended}
 
 
@@ -168,7 +173,7 @@ def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytes
 
     def tokens(record: Any) -> tuple[dict[Any, list[int]], RowBatch]:
         batch = RowBatch(model, Decoder(backend.checkpoint.tokenizer), backend._end_tokens, 24, record=record)
-        ended = serve_refilling(_Queue(backend, iter(requests)), batch, 24)
+        ended = serve_refilling(queue_of(backend, requests), batch, 24)
         return {each.row.request.key: each.row.tokens for each in ended}, batch
 
     plain, _ = tokens(None)
@@ -439,7 +444,7 @@ def test_logits_that_are_no_numbers_are_an_error(qwen2: Path) -> None:
         backend.load().model.embed_tokens.weight[ord("@")] = torch.nan
     batch = RowBatch(backend.load(), Decoder(backend.checkpoint.tokenizer), backend._end_tokens, 4)
     requests = [ask("good", params, "abc"), ask("bad", params, "a@c")]
-    got = {e.row.request.problem_id: e for e in serve_refilling(_Queue(backend, iter(requests)), batch, 4)}
+    got = {e.row.request.problem_id: e for e in serve_refilling(queue_of(backend, requests), batch, 4)}
     assert got["bad"].reason == "error"
     assert "NaN" in str(got["bad"].error)
     assert got["good"].reason in ("stop", "length")

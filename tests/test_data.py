@@ -1,20 +1,26 @@
 """Rows from local files in every layout, and what is said when they are not right."""
 
+import bz2
+import gzip
 import json
+import lzma
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hub_server import AIME, Hub
 from synthetic import aime_rows, gpqa_csv, gpqa_rows, math_rows, write_all, write_jsonl
 
 from evalkit import EvalkitError, Problem
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.file_cache import kept_for_file
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.benchmark.registry import TaskSpec
-from evalkit.benchmark.task import fingerprint_targets
+from evalkit.benchmark.task import DatasetSpec, fingerprint_targets
 from evalkit.run.planning import choose_tasks, plan_task
 
 
@@ -133,11 +139,12 @@ def test_missing_data_says_where_it_is_looked_for(tmp_path: Path) -> None:
         DataSource.from_option(str(tmp_path / "nowhere"))
 
 
-def test_the_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a closed port on this machine stands for a hub that nobody answers at; the loading code is the real one
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    with pytest.raises(EvalkitError, match="could not be loaded from the hub") as caught:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EvalkitError, match="cannot be reached for the data set HuggingFaceH4/MATH-500") as caught:
         TaskSpec("math500").create().load(DataSource())
     assert "--data DIR" in caught.value.hint
 
@@ -157,3 +164,160 @@ def test_math_rows_are_what_the_task_expects(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "MATH-500" / "test.jsonl", math_rows())
     problem = load("math500", tmp_path)[3]
     assert (problem.id, problem.target, problem.metadata["level"]) == ("algebra/3", "\\frac{3}{2}", 4)
+
+
+ROWS = aime_rows()
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.jsonl.gz", gzip.compress(LINES)),
+        ("train.jsonl.bz2", bz2.compress(LINES)),
+        ("train.jsonl.xz", lzma.compress(LINES)),
+        ("train.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("train.jsonl", b"\xef\xbb\xbf" + LINES),
+        ("train.json", LINES),
+        ("train.ndjson", LINES),
+        ("train.csv", b"\xef\xbb\xbf" + pd.DataFrame(ROWS).to_csv(index=False).encode()),
+        ("train.tsv", pd.DataFrame(ROWS).to_csv(index=False, sep="\t").encode()),
+        ("data/train-00000-of-00001.jsonl.gz", gzip.compress(LINES)),
+    ],
+)
+def test_compressed_and_marked_files_are_read(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / "aime_2024" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert [(p.id, p.target) for p in load("aime24", tmp_path)] == [(str(i), str(2 * i)) for i in range(30)]
+
+
+def test_zstandard_is_read(tmp_path: Path) -> None:
+    import pyarrow
+
+    path = tmp_path / "aime_2024" / "train.jsonl.zst"
+    path.parent.mkdir(parents=True)
+    with pyarrow.CompressedOutputStream(str(path), "zstd") as stream:
+        stream.write(LINES)
+    assert len(load("aime24", tmp_path)) == 30
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_what_save_to_disk_wrote_is_read(tmp_path: Path, splits: bool) -> None:
+    import datasets
+
+    whole = datasets.Dataset.from_list(ROWS)
+    folder = tmp_path / "aime_2024"
+    saved = datasets.DatasetDict({"train": whole, "test": whole.select([0])}) if splits else whole
+    saved.save_to_disk(str(folder), num_shards={"train": 3, "test": 1} if splits else 3)
+    assert [p.id for p in load("aime24", tmp_path)] == [str(i) for i in range(30)]
+    shard = sorted(folder.rglob("data-00001-of-00003.arrow"))[0]
+    shard.unlink()
+    with pytest.raises(EvalkitError, match=r"lacks data-00001-of-00003\.arrow"):
+        load("aime24", tmp_path)
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "aime_2024" / "data"
+    folder.mkdir(parents=True)
+    for number in (0, 2):
+        pd.DataFrame(ROWS[10 * number : 10 * (number + 1)]).to_parquet(folder / f"train-0000{number}-of-00003.parquet")
+    with pytest.raises(EvalkitError, match=r"lacks train-00001-of-00003\.parquet"):
+        load("aime24", tmp_path)
+
+
+def test_nulls_in_parquet_are_no_values(tmp_path: Path) -> None:
+    """A number beside a null stays whole, and a null is missing rather than the text nan."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "rows.parquet"
+    table = pyarrow.table({"id": [1, None], "answer": ["a", None], "tags": [["x"], None]})
+    pyarrow.parquet.write_table(table, path)
+    rows = DataSource().rows(DatasetSpec.from_file(path))
+    assert rows == [{"id": 1, "answer": "a", "tags": ["x"]}, {"id": None, "answer": None, "tags": None}]
+    with pytest.raises(EvalkitError, match=r"Row 2 of .* has no id, answer"):
+        DataSource().rows(DatasetSpec.from_file(path, ["id", "answer"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.jsonl.gz", gzip.compress(LINES)[:-20], "cannot be read"),
+        ("train.jsonl.gz", b"no gzip", "cannot be read"),
+        ("train.jsonl.xz", b"no xz", "cannot be read"),
+        ("train.jsonl.zst", b"no zst", "cannot be read"),
+        ("train.arrow", b"no arrow", "cannot be read"),
+        ("train.csv", b"id,problem,answer\n1,a,b,c\n", "Row 1 of .* more fields than its header"),
+    ],
+)
+def test_damaged_files_of_every_kind_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / "aime_2024").mkdir()
+    (tmp_path / "aime_2024" / name).write_bytes(content)
+    with pytest.raises(EvalkitError, match=message):
+        load("aime24", tmp_path)
+
+
+def test_what_unpacks_to_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.benchmark.files._MOST_BYTES", 1 << 20)
+    (tmp_path / "aime_2024").mkdir()
+    (tmp_path / "aime_2024" / "train.jsonl.gz").write_bytes(gzip.compress(b" " * (64 << 20)))
+    with pytest.raises(EvalkitError, match="unpacks to more than"):
+        load("aime24", tmp_path)
+
+
+def test_the_pinned_revision_is_taken_offline_and_no_other(
+    here: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", here.endpoint)
+    source = DataSource()
+    spec = TaskSpec("aime24").create().dataset
+    assert spec is not None
+    rows = source.rows(spec)
+    assert (len(rows), source.loaded[0].revision) == (30, AIME)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    assert DataSource().rows(spec) == rows
+    with pytest.raises(EvalkitError, match=f"offline .* does not have revision {'3' * 40}") as caught:
+        DataSource().rows(replace(spec, revision="3" * 40))
+    assert AIME in caught.value.hint
+    cache = Path(tmp_path / "hub" / "datasets--HuggingFaceH4--aime_2024" / "snapshots" / AIME / "data")
+    sorted(cache.iterdir())[0].unlink()
+    with pytest.raises(EvalkitError, match=r"lacks train-00000-of-00002\.parquet|does not have revision"):
+        DataSource().rows(spec)
+
+
+def test_a_split_that_does_not_exist_is_named(here: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", here.endpoint)
+    spec = DatasetSpec("HuggingFaceH4/aime_2024", AIME, "exam", columns=("id",), files=())
+    with pytest.raises(EvalkitError, match="has no split 'exam'") as caught:
+        DataSource().rows(spec)
+    assert "train" in caught.value.hint
+
+
+def test_what_is_kept_of_a_large_file_follows_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("evalkit.benchmark.file_cache._WORTHWHILE", 10)
+    path, made = tmp_path / "large", []
+
+    def size(where: Path) -> list[int]:
+        made.append(1)
+        return [where.stat().st_size]
+
+    path.write_bytes(b"x" * 50)
+    assert kept_for_file(path, "size", size) == kept_for_file(path, "size", size) == [50]
+    assert len(made) == 1
+    path.write_bytes(b"x" * 60)
+    assert kept_for_file(path, "size", size) == [60]
+    assert kept_for_file(path, "size", size, version=2) == [60]
+    assert len(made) == 3
+    for kept in (tmp_path / "cache").rglob("*.json"):
+        kept.write_text("{")
+    assert kept_for_file(path, "size", size) == [60]
+    assert len(made) == 4, "what is damaged is worked out anew"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/none")
+    assert kept_for_file(path, "size", size) == [60], "a cache that cannot be written is no error"

@@ -130,7 +130,7 @@ def test_options_are_converted_as_on_the_command_line(tiny_checkpoint: Path) -> 
 def test_an_option_of_another_engine_is_pointed_to(tmp_path: Path) -> None:
     done = evalkit("run", "o/m", "-t", "arithmetic", "--engine", "replay", "--lora", "x", "-o", tmp_path, code=2)
     assert told(done) == "The replay engine has no option 'lora'."
-    assert "hint: it is an option of --engine vllm." in done.stderr
+    assert "hint: it is an option of --engine transformers or vllm." in done.stderr
 
 
 def test_gpus_are_those_of_all_replicas(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

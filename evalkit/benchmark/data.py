@@ -1,21 +1,20 @@
 """Loads the rows of a benchmark: from the hub at a pinned revision, or from local files with the same columns."""
 
-import csv
 import hashlib
-import io
 import json
 import os
 import re
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from evalkit.benchmark.file_cache import kept_for_file
+from evalkit.benchmark.files import COMPRESSIONS, FORMATS, Row, Wanted, plain_name, read_rows
 from evalkit.benchmark.task import DatasetSpec
 from evalkit.errors import EvalkitError
+from evalkit.hub import Repository, is_of_the_hub
 
-Row = dict[str, Any]
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\..+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class DataSource:
         Raises EvalkitError if the folder does not exist.
         """
         chosen = folder or os.environ.get("EVALKIT_DATA")
-        if chosen is None:
+        if not chosen:
             return cls(allow_changed=allow_changed)
         if not Path(chosen).is_dir():
             raise EvalkitError(
@@ -66,42 +65,51 @@ class DataSource:
             )
         return cls(root=Path(chosen), allow_changed=allow_changed)
 
-    def rows(self, spec: DatasetSpec) -> list[Row]:
-        """All rows of the split, in order.
+    def rows(self, spec: DatasetSpec, wanted: Wanted | None = None) -> list[Row]:
+        """The rows of the split, in order: all of them, or those that `wanted` chooses by `spec.columns`.
 
         Raises EvalkitError if the data set is missing, gated or damaged, lacks a column, or has another number of rows.
         """
         revision = None
         if spec.own_rows is not None:
-            rows, source = [dict(row) for row in spec.own_rows], spec.hub_id
+            found, source = _chosen(map(dict, spec.own_rows), wanted), spec.hub_id
         elif spec.path is not None:
-            rows, source = _own_file(spec.path), spec.path
+            found, source = _of_files([_own_file(spec.path)], spec, wanted), spec.path
         elif self.root is None:
-            rows, revision = _hub_rows(spec)
-            source = f"hub:{spec.hub_id}"
+            repository = Repository(spec.hub_id, "dataset")
+            revision = repository.commit(spec.revision)
+            found, source = _of_files(_hub_files(spec, repository, revision), spec, wanted), f"hub:{spec.hub_id}"
         else:
             paths = self._local_files(spec)
-            rows = [row for path in paths for row in _read_file(path, spec.zip_password)]
-            source = ", ".join(path.split("::")[0] for path in map(str, paths))
-        _check_schema(rows, spec, source)
-        if spec.rows is not None and len(rows) != spec.rows and not self.allow_changed:
+            found, source = _of_files(paths, spec, wanted), ", ".join(str(path).split("::")[0] for path in paths)
+        rows = list(_checked(found, spec, source))
+        if not rows and wanted is None:
+            raise EvalkitError(f"{spec.hub_id} is empty at {source}.", "download the whole data set.")
+        if spec.rows is not None and wanted is None and len(rows) != spec.rows and not self.allow_changed:
             raise EvalkitError(
                 f"{spec.hub_id} has {len(rows)} rows at {source}, but the benchmark has {spec.rows}.",
                 "download the whole data set, or pass --allow-changed-data to use your own.",
             )
-        content = json.dumps(rows, sort_keys=True, default=str).encode()
-        self._note(spec, source, revision, len(rows), hashlib.sha256(content).hexdigest())
+        self._note(spec, source, revision, len(rows), _fingerprint(rows))
         return rows
 
     def files(self, spec: DatasetSpec) -> list[Path]:
-        """The paths of `spec.files`, for data sets that are too large to hold in memory as rows."""
-        paths = [_hub_file(spec, name) for name in spec.files] if self.root is None else self._all_local_files(spec)
+        """The paths of `spec.files`, for data sets that are too large to hold in memory as rows.
+
+        Raises EvalkitError if one of them is missing, unless changed data are allowed and there is another.
+        """
+        commit = None
+        if self.root is None:
+            repository = Repository(spec.hub_id, "dataset")
+            commit = repository.commit(spec.revision)
+            paths = repository.fetch(commit, spec.files)
+        else:
+            paths = self._all_local_files(spec)
         digest = hashlib.sha256()
         for path in paths:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(kept_for_file(path, "sha256", _sha256)))
         source = f"hub:{spec.hub_id}" if self.root is None else ", ".join(map(str, paths))
-        self._note(spec, source, spec.revision if self.root is None else None, None, digest.hexdigest())
+        self._note(spec, source, commit, None, digest.hexdigest())
         return paths
 
     def _note(self, spec: DatasetSpec, source: str, revision: str | None, rows: int | None, fingerprint: str) -> None:
@@ -114,39 +122,65 @@ class DataSource:
 
     def _local_files(self, spec: DatasetSpec) -> list[Path]:
         """The first of `spec.files` that exists, or else the files of the split in a layout that the hub exports."""
-        endings = ("jsonl", "parquet", "csv", "json")
-        patterns = [name.split("::")[0] for name in spec.files]
         prefix = f"{spec.config}/" if spec.config else ""
+        patterns = [name.split("::")[0] for name in spec.files]
+        patterns += [f"{name}{ending}" for name in patterns for ending in COMPRESSIONS]
         patterns += [
-            f"{p}{spec.split}{shard}.{e}" for p in (prefix, "", "data/") for e in endings for shard in ("", "-*")
+            f"{folder}{spec.split}{shard}.{form}{compression}"
+            for folder in (prefix, "", "data/")
+            for form in FORMATS
+            for shard in ("", "-*")
+            for compression in ("", *COMPRESSIONS)
         ]
+        patterns += [f"{folder}{spec.split}/data-*.arrow" for folder in (prefix, "")]  # a saved DatasetDict
         for folder in self._candidates(spec):
             for pattern in patterns:
                 if found := sorted(folder.glob(pattern)):
                     member = next(
                         (f.split("::")[1] for f in spec.files if "::" in f and f.split("::")[0] == pattern), None
                     )
+                    _require_all_shards(found)
                     return [Path(f"{path}::{member}") for path in found] if member else found
+            if found := _saved_dataset(folder, spec.split):
+                return found
         raise self._missing(spec, patterns[0])
 
     def _all_local_files(self, spec: DatasetSpec) -> list[Path]:
         for folder in self._candidates(spec):
-            if found := [folder / name for name in spec.files if (folder / name).is_file()]:
+            found = [folder / name for name in spec.files if (folder / name).is_file()]
+            if found and (len(found) == len(spec.files) or self.allow_changed):
                 return found
+            if found:
+                absent = [name for name in spec.files if folder / name not in found]
+                raise EvalkitError(
+                    f"{folder} lacks {', '.join(absent)}, without which {spec.hub_id} is not whole.",
+                    "download the whole data set, or pass --allow-changed-data to use what is there.",
+                )
+            if packed := [path for name in spec.files for path in folder.glob(f"{name}.*") if path.is_file()]:
+                raise EvalkitError(
+                    f"{packed[0]} is compressed, and this data set is read in place.", f"unpack it in {folder}."
+                )
         raise self._missing(spec, " or ".join(spec.files))
 
     def _missing(self, spec: DatasetSpec, wanted: str) -> EvalkitError:
         folder = spec.hub_id.split("/")[-1]
         return EvalkitError(
             f"The data folder {self.root} has no {folder}/{wanted}, which {spec.hub_id} needs.",
-            f"put the files of https://huggingface.co/datasets/{spec.hub_id} into {self.root}/{folder}/, "
+            f"put the files of {Repository(spec.hub_id, 'dataset').page} into {self.root}/{folder}/, "
             "or unset --data and EVALKIT_DATA to use the hub.",
         )
 
 
-def _check_schema(rows: Sequence[Row], spec: DatasetSpec, source: str) -> None:
-    if not rows:
-        raise EvalkitError(f"{spec.hub_id} is empty at {source}.", "download the whole data set.")
+def _chosen(rows: Iterable[Row], wanted: Wanted | None) -> Iterator[Row]:
+    return iter(rows) if wanted is None else filter(wanted, rows)
+
+
+def _of_files(paths: Sequence[Path], spec: DatasetSpec, wanted: Wanted | None) -> Iterator[Row]:
+    for path in paths:
+        yield from read_rows(path, spec.zip_password, wanted, spec.columns)
+
+
+def _checked(rows: Iterable[Row], spec: DatasetSpec, source: str) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
         missing = [c for c in spec.columns if not isinstance(row, dict) or row.get(c) is None]
         if missing:
@@ -154,94 +188,87 @@ def _check_schema(rows: Sequence[Row], spec: DatasetSpec, source: str) -> None:
                 f"Row {number} of {source} has no {', '.join(missing)}.",
                 f"{spec.hub_id} needs the columns {', '.join(spec.columns)}.",
             )
+        yield row
 
 
-def _read_file(path: Path, password: str | None) -> list[Row]:
-    name, _, member = str(path).partition("::")
-    try:
-        if member:
-            return _parse(_read_member(Path(name), member, password), member, name)
-        if path.suffix == ".parquet":
-            import pandas as pd
-
-            return [{str(k): v for k, v in row.items()} for row in pd.read_parquet(path).to_dict("records")]
-        return _parse(path.read_bytes(), path.name, name)
-    except EvalkitError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
-        raise EvalkitError(f"{name} cannot be read: {error}.", "download the file again.") from error
+def _fingerprint(rows: Sequence[Row]) -> str:
+    """The sha256 of the rows as one JSON array."""
+    digest = hashlib.sha256(b"[")
+    for number, row in enumerate(rows):
+        digest.update((", " if number else "").encode() + json.dumps(row, sort_keys=True, default=str).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
-def _own_file(name: str) -> list[Row]:
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _own_file(name: str) -> Path:
     if not Path(name).is_file():
         raise EvalkitError(f"There is no file {name}.", "pass the path of a jsonl, json, csv or parquet file.")
-    return _read_file(Path(name), None)
+    return Path(name)
 
 
-def _read_member(archive: Path, member: str, password: str | None) -> bytes:
-    with zipfile.ZipFile(archive) as zipped:
-        names = [n for n in zipped.namelist() if n == member or n.endswith("/" + member)]
-        if not names:
-            raise EvalkitError(f"{archive} does not contain {member}.", "download the archive again.")
-        return zipped.read(names[0], pwd=password.encode() if password else None)
+def _saved_dataset(folder: Path, split: str) -> list[Path]:
+    """The files of a data set that `save_to_disk` wrote without a folder for each split."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        names = [Path(each["filename"]).name for each in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    if state.get("_split") not in (None, split):
+        return []
+    if absent := [name for name in names if not (folder / name).is_file()]:
+        raise EvalkitError(f"{folder} lacks {absent[0]}, which its state.json names.", "copy the whole folder again.")
+    return [folder / name for name in names]
 
 
-def _parse(content: bytes, name: str, where: str) -> list[Row]:
-    text = content.decode("utf-8")
-    if name.endswith(".csv"):
-        csv.field_size_limit(1 << 30)
-        return list(csv.DictReader(io.StringIO(text, newline="")))
-    if name.endswith(".json"):
-        value = json.loads(text)
-        return value if isinstance(value, list) else [value]
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
+def _require_all_shards(paths: Sequence[Path]) -> None:
+    """Raises EvalkitError where a file is one of several (`-00000-of-00003`) and another of them is missing."""
+    shards = [match for path in paths if (match := _SHARD.fullmatch(path.name))]
+    for whole in {(match[1], match[3], match[4]) for match in shards}:
+        there = [int(match[2]) for match in shards if (match[1], match[3], match[4]) == whole]
+        absent = sorted(set(range(int(whole[1]))) - set(there))
+        if absent:
             raise EvalkitError(
-                f"Line {number} of {where} is not JSON: {error}.",
-                "the file is damaged or not JSON lines; download it again.",
-            ) from error
-    return rows
+                f"{paths[0].parent} lacks {whole[0]}-{absent[0]:05}-of-{whole[1]}{whole[2]}, a part of the data set.",
+                "download the whole data set.",
+            )
 
 
-def _hub_problem(spec: DatasetSpec, error: Exception) -> EvalkitError:
-    page = f"https://huggingface.co/datasets/{spec.hub_id}"
-    kind = type(error).__name__
-    text = str(error)
-    first_line = f"{kind}: {text.splitlines()[0]}" if text else kind
-    if kind == "GatedRepoError" or "gated" in text.lower() or "401" in text or "403" in text:
-        return EvalkitError(
-            f"The data set {spec.hub_id} is gated and this account has no access to it.",
-            f"accept its terms at {page} and log in with `hf auth login`, or pass a local copy with --data DIR.",
-        )
-    return EvalkitError(
-        f"The data set {spec.hub_id} could not be loaded from the hub: {first_line}.",
-        f"check the connection, or download {page} and pass its folder with --data DIR or EVALKIT_DATA.",
-    )
+def _hub_files(spec: DatasetSpec, repository: Repository, commit: str) -> list[Path]:
+    """The files of the split at a commit: which they are is said by the card and the layout, as `datasets` reads them.
 
-
-def _hub_rows(spec: DatasetSpec) -> tuple[list[Row], str]:
-    """The rows, and the commit of the spec's revision (or the revision itself if the commit is not known)."""
+    Offline only what is in the cache is seen, and nothing but this commit is taken.
+    """
     import datasets
 
     datasets.utils.logging.set_verbosity_error()
+    snapshot = str(repository.snapshot(commit))
+    online = repository.answers(commit)  # asked once: the client of `datasets` would try for half a minute
     try:
-        loaded = datasets.load_dataset(spec.hub_id, spec.config, split=spec.split, revision=spec.revision)
-        commits = {Path(f["filename"]).parent.name for f in loaded.cache_files}
-        commit = commits.pop() if len(commits) == 1 else ""
-        return [dict(row) for row in loaded], commit if re.fullmatch("[0-9a-f]{40}", commit) else spec.revision
-    except Exception as error:  # the hub's client raises a dozen unrelated types
-        raise _hub_problem(spec, error) from error
-
-
-def _hub_file(spec: DatasetSpec, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(spec.hub_id, name, repo_type="dataset", revision=spec.revision))
-    except Exception as error:  # the hub's client raises a dozen unrelated types
-        raise _hub_problem(spec, error) from error
+        if online:
+            config = datasets.load_dataset_builder(spec.hub_id, spec.config, revision=commit).config
+        else:
+            config = datasets.load_dataset_builder(snapshot, spec.config).config
+    except Exception as error:  # the hub's client and `datasets` raise a dozen unrelated types
+        if not online and not is_of_the_hub(error):
+            raise repository.not_cached(commit) from error
+        raise repository.explain(error, commit) from error
+    listed = dict(config.data_files or {})
+    if spec.split not in listed:
+        raise EvalkitError(
+            f"{spec.hub_id} has no split {spec.split!r}{f' in {spec.config}' if spec.config else ''}.",
+            f"it has {', '.join(map(str, listed)) or 'no data files'}.",
+        )
+    names = [str(each).removeprefix(f"hf://datasets/{spec.hub_id}@{commit}/") for each in listed[spec.split]]
+    names = [str(Path(name).relative_to(snapshot)) if Path(name).is_absolute() else name for name in names]
+    _require_all_shards([Path(name) for name in names])
+    for name in names:
+        if not plain_name(name).endswith(tuple(f".{form}" for form in FORMATS)):
+            raise EvalkitError(
+                f"{name} of {spec.hub_id} is in a format that is not read here.", f"it has to be {', '.join(FORMATS)}."
+            )
+    return repository.fetch(commit, names)

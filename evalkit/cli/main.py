@@ -1,7 +1,9 @@
 """The command line: finds the commands, and prints errors as one sentence and a hint."""
 
 import importlib
+import io
 import logging
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -35,6 +37,21 @@ COMMANDS = (
 def _module(name: str) -> str:
     """The module of a command: `import` is no name that Python can import."""
     return f"evalkit.cli.{'import_log' if name == 'import' else name.replace('-', '_')}"
+
+
+_HTTP_PACKAGES = {"httpx", "httpx2", "httpcore", "httpcore2", "hf_xet", "huggingface_hub", "filelock", "urllib3"}
+_LIBRARIES = {
+    "accelerate",
+    "asyncio",
+    "datasets",
+    "fsspec",
+    "matplotlib",
+    "peft",
+    "ray",
+    "torch",
+    "transformers",
+    "root",
+}
 
 
 class _Commands(click.Group):
@@ -96,9 +113,20 @@ def cli() -> None:
     evalkit run ./checkpoint -t aime24,math500     evaluate a checkpoint
     evalkit leaderboard results/                   print the table
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "huggingface_hub", "filelock"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_for_the_user)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+
+def _is_for_the_user(record: logging.LogRecord) -> bool:
+    """What evalkit and its plug-ins say; of other packages warnings, and of those that speak HTTP errors alone.
+
+    An HTTP client logs each request, and the hub's addresses are signed: whoever reads them has access.
+    """
+    package = record.name.partition(".")[0]
+    if package in _HTTP_PACKAGES:
+        return record.levelno >= logging.ERROR
+    return record.levelno >= logging.WARNING or package not in _LIBRARIES
 
 
 def fail(error: EvalkitError) -> int:
@@ -110,8 +138,20 @@ def fail(error: EvalkitError) -> int:
     return error.exit_code
 
 
+def _print_every_character() -> None:
+    """Tables have signs that Windows' code pages lack: what is piped is UTF-8, and a terminal shows what it can."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower().replace("-", "") == "utf8":
+            continue
+        if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8")
+
+
 def main() -> None:
     """The entry point `evalkit`. Exit codes: 0 success, 1 the run could not finish, 2 wrong usage or input."""
+    _print_every_character()
     try:
         cli.main(standalone_mode=False)
     except EvalkitError as error:

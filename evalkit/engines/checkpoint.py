@@ -2,15 +2,26 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines.soundness import require_sound
 from evalkit.engines.tokenizers import load_tokenizer
 from evalkit.errors import EvalkitError
+from evalkit.hub import Repository, is_of_the_hub, is_offline, without_keys
 
 _BLOCK = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a model's name is that of a repository, such as Qwen/Qwen3-8B."""
+    return _HUB_ID.fullmatch(model) is not None and ".." not in model
 
 
 class Checkpoint:
@@ -33,16 +44,20 @@ class Checkpoint:
         self.revision = revision
         self.trust_remote_code = trust_remote_code
         self.is_local = Path(model).is_dir()
-        if not self.is_local and (model.startswith((".", "/", "~")) or model.count("/") != 1):
+        if model.endswith(".gguf"):
+            raise _is_gguf(model)
+        if not self.is_local and not is_hub_id(model):
             raise EvalkitError(
                 f"The checkpoint {model} does not exist.",
                 "give a folder with config.json and weights, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct.",
             )
         if self.is_local and needs_weights and not (Path(model) / "config.json").is_file():
-            raise EvalkitError(
-                f"The folder {model} holds no config.json, so it is no checkpoint.",
-                "give the folder that `save_pretrained` wrote.",
-            )
+            raise _no_config(f"The folder {model}", model, [path.name for path in Path(model).iterdir()])
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit on the hub that everything of this checkpoint is loaded from; None for a folder."""
+        return None if self.is_local else Repository(self.model).commit(self.revision)
 
     @property
     def has_config(self) -> bool:
@@ -52,10 +67,11 @@ class Checkpoint:
     @property
     def loading(self) -> dict[str, Any]:
         """The arguments that every `from_pretrained` of this checkpoint takes."""
-        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        return {"revision": self.commit, "trust_remote_code": self.trust_remote_code}
 
     @cached_property
     def config(self) -> Any:
+        require_sound(self._load("PreTrainedConfig", "get_config_dict")[0], self.model)
         return self._load("AutoConfig")
 
     @cached_property
@@ -70,7 +86,7 @@ class Checkpoint:
         from transformers import GenerationConfig
 
         try:
-            return GenerationConfig.from_pretrained(self.model, revision=self.revision)
+            return GenerationConfig.from_pretrained(self.model, revision=self.commit)
         except (OSError, ValueError):
             return None
 
@@ -81,7 +97,7 @@ class Checkpoint:
         size = getattr(self.config.get_text_config(), "vocab_size", None)
         return size if isinstance(size, int) else None
 
-    def _load(self, auto: str) -> Any:
+    def _load(self, auto: str, method: str = "from_pretrained") -> Any:
         try:
             import transformers
         except ImportError as error:
@@ -90,19 +106,42 @@ class Checkpoint:
                 "run `pip install transformers`.",
             ) from error
         try:
-            return getattr(transformers, auto).from_pretrained(self.model, **self.loading)
-        except (OSError, ValueError) as error:
-            raise EvalkitError(
-                f"The checkpoint {self.model} could not be loaded: {str(error).splitlines()[0]}",
-                "check the name and the connection to the hub; a folder needs config.json, weights and tokenizer.",
-            ) from error
+            return getattr(getattr(transformers, auto), method)(self.model, **self.loading)
+        except EvalkitError:
+            raise
+        except Exception as error:  # the hub's client, a strange config and a model's own code raise what they like
+            raise self.explain(error) from error
+
+    def explain(self, error: BaseException) -> EvalkitError:
+        """Why the checkpoint, or a part of it, could not be loaded."""
+        if not self.is_local:
+            repository = Repository(self.model)
+            names = list(repository.cached_files(self.commit or "")) if is_offline() else []
+            with suppress(EvalkitError):
+                names = names or list(repository.files(self.commit or ""))
+            if names and "config.json" not in names and not is_offline():
+                return _no_config(f"{self.model} on the hub", self.model, names)
+            if is_of_the_hub(error):
+                return repository.explain(error, self.revision)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+        if not isinstance(error, OSError | ValueError | RuntimeError | ImportError):
+            said = f"{type(error).__name__}: {said}"
+        return EvalkitError(
+            f"The checkpoint {self.model} could not be loaded: {without_keys(said)}",
+            "check the name and its files: a checkpoint needs config.json, weights and tokenizer.",
+        )
 
     def context_length(self) -> int | None:
-        """Tokens that prompt and completion may have together, None where the config does not say."""
+        """Tokens that prompt and completion may have together, None where the config does not say.
+
+        Positions that the config stretches (linear and YaRN scaling) count as stretched.
+        """
         if not self.has_config:
             return None
         text_config = self.config.get_text_config()
-        return getattr(text_config, "max_position_embeddings", None)
+        length = getattr(text_config, "max_position_embeddings", None)
+        return None if length is None else int(length * _stretch(text_config))
 
     def fingerprint(self) -> str:
         """What tells this version of the checkpoint from another: the hub's commit, or a sha256 of the files.
@@ -110,13 +149,53 @@ class Checkpoint:
         Of weights above 64 MiB every 64th block is read, and the last one, so that 140 GB take seconds.
         """
         if not self.is_local:
-            return str(getattr(self.config, "_commit_hash", None) or self.revision or "unknown")
+            return str(self.commit)
         digest = hashlib.sha256()
         for path in sorted(Path(self.model).iterdir()):
             if path.suffix in (*_WEIGHTS, ".json", ".jinja", ".model", ".txt") and path.is_file():
                 digest.update(json.dumps([path.name, path.stat().st_size]).encode())
                 digest.update(_sampled_content(path))
         return digest.hexdigest()
+
+
+def _no_config(what: str, model: str, names: Sequence[str]) -> EvalkitError:
+    """What a checkpoint without config.json is instead."""
+    if any(name.endswith(".gguf") for name in names):
+        return _is_gguf(model)
+    if "adapter_config.json" in names:
+        return EvalkitError(f"{model} is a LoRA adapter.", f"run it as CHECKPOINT --lora {model}.")
+    if any(name.endswith(".nemo") for name in names) or "params.json" in names:
+        return EvalkitError(
+            f"{what} holds weights in another program's format and no config.json.",
+            "convert it to the format of transformers, or serve it and use --engine openai --base-url URL.",
+        )
+    return EvalkitError(
+        f"{what} holds no config.json, so it is no checkpoint.", "give the folder that `save_pretrained` wrote."
+    )
+
+
+def _is_gguf(model: str) -> EvalkitError:
+    return EvalkitError(
+        f"{model} holds GGUF weights, which evalkit's own engines do not load.",
+        "serve it with llama.cpp (`llama-server -m FILE.gguf`) and use --engine openai --base-url URL.",
+    )
+
+
+def _stretch(text_config: Any) -> float:
+    """By how much the config's scaling of positions makes the context longer than max_position_embeddings.
+
+    As vLLM reckons: linear scaling multiplies it, YaRN multiplies the original context. Gemma 3's figure is the
+    stretched one already, as are those of the other kinds. Dynamic scaling is not counted: with it what a long sequence
+    computes would depend on the other rows of its batch.
+    """
+    scaling = getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None)
+    if not isinstance(scaling, dict) or "gemma3" in str(getattr(text_config, "model_type", "")):
+        return 1.0
+    kind, factor = scaling.get("rope_type", scaling.get("type")), scaling.get("factor")
+    if kind not in ("linear", "yarn") or not isinstance(factor, int | float) or not factor >= 1:
+        return 1.0
+    original = scaling.get("original_max_position_embeddings") if kind == "yarn" else None
+    return max(1.0, factor * original / text_config.max_position_embeddings) if original else float(factor)
 
 
 class LoadedCheckpoint(Checkpoint):
@@ -130,6 +209,7 @@ class LoadedCheckpoint(Checkpoint):
         self.revision = None
         self.trust_remote_code = False
         self.is_local = True
+        self.commit = None
         self.config = model.config
         self.tokenizer = tokenizer
         self.generation_config = model.generation_config

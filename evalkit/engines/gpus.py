@@ -60,7 +60,7 @@ def _named(value: str | None) -> list[str] | None:
 def _from_nvidia_smi() -> list[tuple[GPU, str]]:
     command = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     found = []
@@ -87,13 +87,15 @@ def _from_driver_files(root: Path) -> list[tuple[GPU, str]]:
 
 
 def _information(path: Path) -> dict[str, str]:
-    pairs = (line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    pairs = (
+        line.split(":", 1) for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if ":" in line
+    )
     return {name.strip(): value.strip() for name, value in pairs}
 
 
 def _driver_version(root: Path) -> str | None:
     try:
-        words = (root / "proc/driver/nvidia/version").read_text().split()
+        words = (root / "proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace").split()
     except OSError:
         return None
     return next((word for word in words if word[:1].isdigit() and "." in word), None)
@@ -105,7 +107,9 @@ def _from_amd_kernel_driver(root: Path) -> list[tuple[GPU, str]]:
 
 
 def _node(path: Path) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
+    return dict(
+        line.split(" ", 1) for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if " " in line
+    )
 
 
 def describe(gpus: Sequence[GPU]) -> str:

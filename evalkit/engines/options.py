@@ -38,6 +38,8 @@ class LocalOptions(CheckpointOptions):
     batch_size: Count | None = option(None, "Sequences generated at once [default: by memory].")
     stop_repetition: bool = option(False, "End completions that fall into an exact loop; counts as truncated.")
     end_token: tuple[str, ...] = option((), "One more token that ends a response, such as <|im_end|>; repeatable.")
+    data_parallel: Count | None = option(None, "Replicas [default: as many as the GPUs allow].")
+    lora: str | None = option(None, "A LoRA adapter on top of the checkpoint: its folder or hub id, ORG/NAME@REVISION.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,10 @@ class VLLMOptions(LocalOptions):
     """Options of the vllm engine."""
 
     tensor_parallel: Count | None = option(None, "GPUs that share one replica [default: as many as the weights need].")
-    data_parallel: Count | None = option(None, "Replicas [default: as many as the GPUs allow].")
     gpu_memory_utilization: Annotated[float, Interval(gt=0, le=1)] = option(
         0.9, "The share of a GPU's memory that is used [default: 0.9]."
     )
     quantization: str | None = option(None, "vLLM's name of it, such as fp8 or awq.")
-    lora: str | None = option(None, "The folder of a LoRA adapter on top of the checkpoint.")
     engine_arguments: Mapping[str, object] = field(default_factory=dict, metadata={"others": True})
     sample_seeds: bool = option(True, "A seed of its own for each sample; without, vLLM may draw faster.")
 

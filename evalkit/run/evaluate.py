@@ -17,6 +17,7 @@ from evalkit.engines.endings import require_end
 from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
+from evalkit.run.other_versions import tell_other_version
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
 from evalkit.run.preflight import (
     TaskCheck,
@@ -227,6 +228,8 @@ def execute_plan(
     plan.require_end()
     for line in doubts(plan.checks, plan.engine):
         logger.warning("%s", line)
+    if told := tell_other_version(Path(output), run_identity(plan.engine, plan.protocol, plan.seed)):
+        logger.warning("%s", told)
     context = plan.engine.context_length()
     rooms_told = [tell_least_room(check, context) for check in plan.checks]
     missing_told = [tell_unanswerable(check.plan, plan.protocol, plan.engine) for check in plan.checks]

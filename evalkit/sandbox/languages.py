@@ -52,5 +52,7 @@ def compiler_version(compiler: str) -> str | None:
     path = shutil.which(compiler)
     if path is None:
         return None
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(
+        [path, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=20
+    )
     return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else None

@@ -502,10 +502,13 @@ def _refuse_differences(path: Path, where: str, present: Any, wanted: Any) -> No
     differences = list(_differences("", present, wanted))
     if differences:
         changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
-        raise EvalkitError(
-            f"The run in {path} has other settings: {changes}.",
-            "use the same options to resume it, or choose another folder with -o for a new run.",
-        )
+        hint = "use the same options to resume it, or choose another folder with -o for a new run."
+        if [name for name, _, _ in differences] == ["engine.fingerprint"]:
+            hint = (
+                f"the checkpoint itself has changed: on the hub, --revision {differences[0][1]} resumes the run; or "
+                "choose another folder with -o."
+            )
+        raise EvalkitError(f"The run in {path} has other settings: {changes}.", hint)
 
 
 def _differences(name: str, present: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -344,7 +344,7 @@ def main() -> None:
             "loss": curve,
         }
         log["runs"].append(run)
-        (args.out / "log.json").write_text(json.dumps(log, indent=1) + "\n")
+        (args.out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
         print({key: value for key, value in run.items() if key != "loss"}, flush=True)
 
     started = time.process_time()

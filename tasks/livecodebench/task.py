@@ -7,13 +7,14 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from evalkit import DatasetSpec, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.file_cache import kept_for_file
 from evalkit.errors import EvalkitError
 from evalkit.types import Metric, Status
 
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 _FILES = ("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl", "test5.jsonl", "test6.jsonl")
 _PAPER_WINDOW = "2024-08-01:2025-01-31"
-# sizes of the published sets; both are called "R1's window"
-_KNOWN_SIZES = {("release_v5", _PAPER_WINDOW): 279, ("v4_v5", "all"): 268}
+_FILE_ROWS = dict(zip(_FILES, (400, 111, 101, 101, 167, 175), strict=True))
+_INDEX_VERSION = 1  # of what is kept of a file: raised with any change of a Problem
 _COLUMNS = ("question_content", "question_id", "contest_date", "public_test_cases", "private_test_cases", "metadata")
 # from LiveCodeBench (lcb_runner/prompts/code_generation.py, the prompt for DeepSeek-R1), MIT license
 _TASK = (
@@ -87,8 +88,9 @@ class LiveCodeBench(Task):
         """The problems in file order. Raises EvalkitError for invalid data, and if programs cannot be isolated."""
         self._require_sandbox()
         begin, end = parse_window(self.window)
-        paths = source.files(self.dataset)
-        problems = [p for path in paths for p in _problems(path) if begin <= _day(p.metadata["contest_date"]) <= end]
+        every = [p for path in source.files(self.dataset) for p in _problems(path)]
+        self._require_whole_release(len(every), source)
+        problems = [p for p in every if begin <= _day(p.metadata["contest_date"]) <= end]
         if not problems:
             raise EvalkitError(
                 f"LiveCodeBench {self.release} has no problems in the window {self.window}.",
@@ -97,13 +99,20 @@ class LiveCodeBench(Task):
         log.info(
             "livecodebench: %d problems: %s, window %s, mode %s", len(problems), self.release, self.window, self.mode
         )
-        known = _KNOWN_SIZES.get((self.release, self.window))
-        if known is not None and known != len(problems):
-            log.warning(
-                "livecodebench: the published set of %s in %s has %d problems, this data (%s) has %d",
-                *(self.release, self.window, known, ", ".join(path.name for path in paths), len(problems)),
-            )
         return problems
+
+    def _require_whole_release(self, found: int, source: DataSource) -> None:
+        """A set that is not the release's has its size in the title. Raises EvalkitError for one in a local folder."""
+        whole = sum(_FILE_ROWS[name] for name in self.dataset.files)
+        if found == whole:
+            return
+        if source.root is not None and not source.allow_changed:
+            raise EvalkitError(
+                f"LiveCodeBench {self.release} has {whole} problems, and {source.root} has {found} of them.",
+                "download the whole data set, or pass --allow-changed-data to use what is there.",
+            )
+        log.warning("livecodebench: %s has %d problems, this data has %d", self.release, whole, found)
+        vars(self)["title"] = f"{self.title[:-1]}, {found} of {whole} problems of the release)"
 
     def _require_sandbox(self) -> None:
         from evalkit.sandbox import Sandbox
@@ -199,12 +208,20 @@ def _day(text: str) -> date:
 
 def _problems(path: Path) -> Iterator[Problem]:
     """The problems of a file. The tests stay in the file; a problem stores their position."""
+    for record in kept_for_file(path, "livecodebench", _read_problems, _INDEX_VERSION):
+        yield Problem(**record)
+
+
+def _read_problems(path: Path) -> list[dict[str, Any]]:
+    found = []
     with path.open("rb") as stream:
         offset = 0
         for number, line in enumerate(stream, start=1):
             if line.strip():
-                yield _problem(_parse(line, f"Line {number} of {path}"), line, str(path.resolve()), offset, number)
+                row = _parse(line, f"Line {number} of {path}")
+                found.append(asdict(_problem(row, line, str(path.resolve()), offset, number)))
             offset += len(line)
+    return found
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
+from evalkit.engines.adapter import Adapter, split_adapter
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.checkpoint import Checkpoint, LoadedCheckpoint
 from evalkit.engines.endings import Endings
@@ -13,6 +14,8 @@ from evalkit.engines.gpus import GPU, describe, visible_gpus
 from evalkit.engines.options import TransformersOptions
 from evalkit.engines.prompts import Prompt
 from evalkit.engines.rendering import CheckpointPrompts
+from evalkit.engines.replica import Inbox, Outlet
+from evalkit.engines.replicas import generate_in_replicas, replica_environments, replica_setup
 from evalkit.errors import EvalkitError
 from evalkit.types import Completion, Request
 
@@ -22,13 +25,16 @@ if TYPE_CHECKING:
     from evalkit.engines.transformers.batching import BatchRow, FinishedRow
 
 _MOST_ROWS = {"cuda": 256, "mps": 32, "cpu": 64}
+_WAITING_SHARE = 8  # a replica has one request waiting for each 8 rows, so that a free row is filled at once
+_WINDOWS = 4  # static batches that a replica is given at once, to be sorted by length
 _MEMORY_SHARE = 0.6  # of what is free once the weights are there; the rest is for activations and growth
 
 
 class TransformersEngine(Engine):
     """A checkpoint run by transformers.
 
-    The batch is refilled as its rows finish. Architectures whose cache has no rows to exchange (sliding windows,
+    There is one model in this process, or a replica for each group of GPUs that holds it. The batch is refilled as its
+    rows finish. Architectures whose cache has no rows to exchange (sliding windows,
     state-space layers, their hybrids) run in static batches sorted by prompt length instead.
     """
 
@@ -40,22 +46,34 @@ class TransformersEngine(Engine):
     takes_loaded_models = True
 
     def __init__(self, model: str | LoadedModel, options: TransformersOptions) -> None:
+        if not isinstance(model, tuple):
+            model, options = split_adapter(model, options)
         self.options = options
         self._loaded = isinstance(model, tuple)
         if isinstance(model, tuple) and options.tokenizer is not None:
             raise EvalkitError("A loaded model comes with its tokenizer.", "give the other one in the pair.")
+        self.adapter = Adapter(options.lora) if options.lora else None
+        trained_with = self.adapter.tokenizer if self.adapter else None
         self.checkpoint = (
             LoadedCheckpoint(*model)
             if isinstance(model, tuple)
-            else Checkpoint(model, options.revision, options.trust_remote_code, options.tokenizer)
+            else Checkpoint(model, options.revision, options.trust_remote_code, options.tokenizer or trained_with)
         )
-        self.prompts = CheckpointPrompts(self.checkpoint, options)
+        if self.adapter is not None:
+            if self._loaded:
+                raise EvalkitError("A model that is loaded takes no --lora.", "put the adapter on it before.")
+            self.adapter.tell_other_base(self.checkpoint.model)
+        self.prompts = CheckpointPrompts(self.checkpoint, options, self.adapter.template if self.adapter else None)
         self._model: Any = None
         self._end_tokens: Sequence[int] = ()
         self._reserved = 0
 
     def identity(self) -> dict[str, Any]:
-        return {
+        if not self._loaded:
+            from evalkit.engines.transformers.model_loading import require_loadable
+
+            require_loadable(self.checkpoint)
+        found: dict[str, Any] = {
             "backend": self.name,
             "model": self.checkpoint.model,
             "fingerprint": self.checkpoint.fingerprint(),
@@ -64,6 +82,7 @@ class TransformersEngine(Engine):
             "stop_repetition": self.options.stop_repetition,
             **self.prompts.identity(),
         }
+        return {**found, "lora": self.adapter.fingerprint()} if self.adapter else found
 
     def environment(self) -> dict[str, Any]:
         import torch
@@ -79,11 +98,14 @@ class TransformersEngine(Engine):
             "device": name,
             "dtype": str(self._dtype).removeprefix("torch."),
             "gpus": self.gpus,
+            "replicas": self.replicas,
             "threads": torch.get_num_threads(),
         }
 
     @property
     def gpus(self) -> int:
+        if self.replicas > 1:
+            return self.replicas * self._gpus_per_replica if self._device.type == "cuda" else 0
         places = getattr(self._model, "hf_device_map", None) or {}
         return max(int(self._device.type == "cuda"), len({str(place) for place in places.values()} - {"cpu", "disk"}))
 
@@ -104,7 +126,53 @@ class TransformersEngine(Engine):
     def endings(self) -> Endings:
         return self.prompts.endings
 
+    @cached_property
+    def replicas(self) -> int:
+        """How many processes there are, each with the whole model: those asked for, else as many as the GPUs allow."""
+        wanted = self.options.data_parallel
+        if wanted == 1 or self._loaded or self._device.index is not None:
+            return 1
+        if self._device.type != "cuda":
+            return wanted or 1
+        gpus, group = len(visible_gpus()), self._gpus_per_replica
+        if wanted is not None and wanted * group > gpus:
+            raise EvalkitError(
+                f"{wanted} replicas of {group} GPUs need more than the {gpus} GPUs there are.", "lower --data-parallel."
+            )
+        return wanted or max(1, gpus // group)
+
+    @cached_property
+    def _gpus_per_replica(self) -> int:
+        """The fewest GPUs that hold the weights. Raises EvalkitError where all of them do not."""
+        from evalkit.engines.transformers.model_loading import gpus_needed
+
+        return gpus_needed(self.checkpoint, self._dtype, visible_gpus())
+
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        if self.replicas > 1:
+            return self._in_replicas(requests)
+        return self._serve(_Queue(self, lambda _: next(requests, None)))
+
+    def _in_replicas(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        from evalkit.engines.weights import fetch_weights
+
+        fetch_weights(self.checkpoint)  # once, and not by each of them
+        setup = replica_setup(self.name, self.checkpoint, self.adapter, self.options, self._reserved or None)
+        names = [gpu.name for gpu in visible_gpus()] if self._device.type == "cuda" else []
+        environments = replica_environments(self.replicas, self._gpus_per_replica if names else 1, names)
+        return generate_in_replicas(requests, setup, environments)
+
+    def serve_replica(self, inbox: Inbox, outlet: Outlet) -> None:
+        """What a replica process does: one model, given what the run sends it."""
+        from evalkit.engines.transformers.batching import takes_rows
+
+        model = self.load()
+        rows = self._most_rows(0)
+        outlet.ready(rows + max(2, rows // _WAITING_SHARE) if takes_rows(model) else _WINDOWS * rows, {})
+        for completion in self._serve(_Queue(self, inbox.draw)):
+            outlet.answer(completion)
+
+    def _serve(self, queue: "_Queue") -> Iterator[Completion]:
         from evalkit.engines.transformers.attention import use_groups
         from evalkit.engines.transformers.batch_loop import serve_refilling, serve_static
         from evalkit.engines.transformers.batching import RowBatch, takes_rows
@@ -113,9 +181,9 @@ class TransformersEngine(Engine):
         from evalkit.engines.transformers.stopping import Decoder
 
         model = self.load()
-        queue = _Queue(self, requests)
         decoder = Decoder(self.checkpoint.tokenizer)
-        rows = self._most_rows(queue)
+        first = queue.peek()
+        rows = self._most_rows(len(first.prompt.token_ids) + first.limit if first else 0)
         if takes_rows(model):
             use_groups(model)
             one_gpu = self._device.type == "cuda" and self.gpus == 1
@@ -126,6 +194,7 @@ class TransformersEngine(Engine):
             run = partial(run_static, model, decoder, self._end_tokens, self.options.stop_repetition)
             finished = serve_static(queue, run, rows)
         for row in finished:
+            queue.running -= 1
             yield from queue.refusals()
             yield _completion(row, decoder)
         yield from queue.refusals()
@@ -200,24 +269,31 @@ class TransformersEngine(Engine):
                 )
                 self._model.eval()
             else:
-                self._model = load_model(self.checkpoint, self._dtype, self._device)
+                self._model = load_model(self.checkpoint, self._dtype, self._device, self.adapter)
             self._end_tokens = sorted(self.endings.tokens)
             # The checkpoint's own sampling settings, such as a repetition penalty, are not what the run says.
             self._model.generation_config = GenerationConfig()
         return self._model
 
-    def _most_rows(self, queue: "_Queue") -> int:
-        """The batch size asked for, else what fits the memory if completions get as long as they may."""
+    @cached_property
+    def vocabulary(self) -> int:
+        """How many tokens the model has an embedding for."""
+        return int(self.load().get_input_embeddings().weight.shape[0])
+
+    def _most_rows(self, first: int) -> int:
+        """The batch size asked for, else what fits the memory if completions get as long as they may.
+
+        `first` is what the first request may take, in tokens.
+        """
         if self.options.batch_size is not None:
             return self.options.batch_size
         from evalkit.engines.transformers.model_loading import bytes_per_token, free_memory
 
         most = _MOST_ROWS.get(self._device.type, 32)
-        first = queue.peek()
         free = free_memory(self._device)
-        if first is None or free is None:
+        tokens = max(first, self._longest())
+        if not tokens or free is None:
             return most
-        tokens = max(len(first.prompt.token_ids) + first.limit, self._longest())
         return max(1, min(most, int(_MEMORY_SHARE * free / (tokens * bytes_per_token(self._model)))))
 
     def _longest(self) -> int:
@@ -246,16 +322,21 @@ def require_no_idle_gpu(gpus: Sequence[GPU]) -> None:
 
 
 class _Queue:
-    """Requests as rows, drawn only when there is room for them; those that cannot run are completions at once."""
+    """Requests as rows, drawn only when there is room for them; those that cannot run are completions at once.
 
-    def __init__(self, engine: TransformersEngine, requests: Iterator[Request]) -> None:
+    `draw` gives the next request, or None where there is none now; it waits for one where it is told to, and None then
+    means that no more come. `running` counts the rows that were taken and have not ended.
+    """
+
+    def __init__(self, engine: TransformersEngine, draw: Callable[[bool], Request | None]) -> None:
         self._engine = engine
-        self._requests = requests
+        self._draw = draw
+        self.running = 0
         self._returned: deque[BatchRow] = deque()
         self._refusals: deque[Completion] = deque()
 
     def take(self, count: int) -> "list[BatchRow]":
-        """Up to `count` rows; fewer only where no more are left."""
+        """Up to `count` rows; fewer only where no more are there, none only where no more come or rows are running."""
         from evalkit.engines.transformers.batching import BatchRow
 
         rows: list[BatchRow] = []
@@ -263,7 +344,8 @@ class _Queue:
             if self._returned:
                 rows.append(self._returned.popleft())
                 continue
-            request = next(self._requests, None)
+            idle = not rows and not self.running
+            request = self._draw(idle)
             if request is None:
                 break
             prompt = None
@@ -274,10 +356,12 @@ class _Queue:
                 self._refusals.append(_refusal(request, prompt, error.message))
             else:
                 rows.append(BatchRow(request, prompt, limit))
+        self.running += len(rows)
         return rows
 
     def put_back(self, rows: "list[BatchRow]") -> None:
         """To the front, to start anew."""
+        self.running -= len(rows)
         for row in reversed(rows):
             row.tokens = []
             self._returned.appendleft(row)
@@ -297,6 +381,11 @@ class _Queue:
         max_tokens = request.params.max_tokens
         if not prompt.token_ids:
             raise EvalkitError("The prompt has no token.", "a model needs at least one to begin with.")
+        if max(prompt.token_ids) >= self._engine.vocabulary:
+            raise EvalkitError(
+                f"The prompt has the token {max(prompt.token_ids)}, and the model knows {self._engine.vocabulary}.",
+                "the tokenizer is not the one that the model was made with.",
+            )
         if length is None:
             return max_tokens
         if len(prompt.token_ids) >= length:

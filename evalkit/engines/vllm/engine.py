@@ -10,28 +10,30 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from evalkit.engines.adapter import Adapter, reserved_rank, split_adapter
 from evalkit.engines.base import Engine
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.endings import Endings
 from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.engines.options import VLLMOptions
+from evalkit.engines.pending import PendingRequests
 from evalkit.engines.prompts import Prompt
 from evalkit.engines.rendering import CheckpointPrompts
 from evalkit.engines.repetition import CHECK_EVERY, loop_period
+from evalkit.engines.replica import Inbox, Outlet
+from evalkit.engines.replicas import generate_in_replicas, replica_environments, replica_setup
 from evalkit.engines.threads import Emit, iterate
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.engines.vllm.arguments import read_engine_arguments
 from evalkit.engines.vllm.kv_budget import Flight, KVBudget
-from evalkit.engines.vllm.lora import Adapter
-from evalkit.engines.vllm.parallel import generate_in_replicas, replica_environments
-from evalkit.engines.vllm.pending import PendingRequests
 from evalkit.engines.vllm.placement import cache_bytes_per_token, choose_tensor_parallel, loaded_bytes, real_dtype
 from evalkit.engines.vllm.plugin import ending_with_this_process
 from evalkit.engines.vllm.start import advice_for, keeping_stderr, reason_of_failure, set_environment
+from evalkit.engines.weights import fetch_weights
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, FinishReason, Request
 
@@ -59,6 +61,7 @@ class VLLMEngine(Engine):
     install = 'pip install "evalkit[vllm]"'
 
     def __init__(self, model: str, options: VLLMOptions) -> None:
+        model, options = split_adapter(model, options)
         self.options = options
         self.adapter = Adapter(options.lora) if options.lora else None
         trained_with = self.adapter.tokenizer if self.adapter else None
@@ -66,6 +69,9 @@ class VLLMEngine(Engine):
             model, options.revision, options.trust_remote_code, options.tokenizer or trained_with
         )
         self.prompts = CheckpointPrompts(self.checkpoint, options, self.adapter.template if self.adapter else None)
+        if self.adapter is not None:
+            self.adapter.tell_other_base(model)
+            reserved_rank(self.adapter)
         self._reserved: int | None = None
         self._devices: list[GPU] = [] if options.device == "cpu" else visible_gpus()
         self._facts: dict[str, Any] = {}
@@ -157,15 +163,14 @@ class VLLMEngine(Engine):
         return self.prompts.endings
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        if not self.checkpoint.is_local and "load_format" not in self.more_arguments:
+            fetch_weights(self.checkpoint)
         apart = self.replicas > 1 or _main_would_run_again()
         return self._in_replicas(requests) if apart else self._in_this_process(requests)
 
     def _in_replicas(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        setup = {
-            "model": self.checkpoint.model,
-            "options": asdict(replace(self.options, data_parallel=1, tensor_parallel=self.tensor_parallel)),
-            "reserved": self._reserved,
-        }
+        whole = replace(self.options, tensor_parallel=self.tensor_parallel)
+        setup = replica_setup(self.name, self.checkpoint, self.adapter, whole, self._reserved)
         names = [gpu.name for gpu in self._devices]
         environments = replica_environments(self.replicas, self.gpus_per_replica, names)
         return generate_in_replicas(requests, setup, environments, self._facts)
@@ -194,13 +199,29 @@ class VLLMEngine(Engine):
 
         return iterate(work)
 
+    def serve_replica(self, inbox: Inbox, outlet: Outlet) -> None:
+        """What a replica process does: one engine, given what the run sends it."""
+        engine = RunningEngine(self)
+        outlet.ready(engine.room, engine.facts())
+        while True:
+            while (request := inbox.draw(wait=not len(engine))) is not None:
+                if (refusal := engine.add(request)) is not None:
+                    outlet.answer(refusal)
+            if not len(engine):
+                engine.shutdown()
+                return
+            for completion in engine.step():
+                outlet.answer(completion)
+            outlet.room(engine.room)
+
     def engine_arguments(self) -> dict[str, Any]:
         """What vLLM's EngineArgs gets."""
         o = self.options
         arguments: dict[str, Any] = {
             "model": self.checkpoint.model,
-            "revision": o.revision,
+            "revision": self.checkpoint.commit,
             "tokenizer": self.checkpoint.other_tokenizer,
+            "tokenizer_revision": None if self.checkpoint.other_tokenizer else self.checkpoint.commit,
             "trust_remote_code": o.trust_remote_code,
             "dtype": o.dtype,
             "max_model_len": o.max_model_len or self._planned_length(),
@@ -208,7 +229,7 @@ class VLLMEngine(Engine):
             "gpu_memory_utilization": o.gpu_memory_utilization,
             "quantization": o.quantization,
             "enable_lora": self.adapter is not None,
-            "max_lora_rank": self.adapter.reserved_rank if self.adapter else None,
+            "max_lora_rank": reserved_rank(self.adapter) if self.adapter else None,
             "max_num_seqs": o.batch_size,
             "enable_prefix_caching": True,
             "disable_log_stats": True,

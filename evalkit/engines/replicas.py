@@ -8,11 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from evalkit.engines.adapter import Adapter
+from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.options import LocalOptions
+from evalkit.engines.pending import PendingRequests
 from evalkit.engines.threads import Emit, iterate_async
-from evalkit.engines.vllm.pending import PendingRequests
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey
 
@@ -20,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_LINE = 1 << 28
 _SECONDS_TO_END = 20.0
-REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.vllm.replica")
+REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.replica")
 
 
 def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> list[dict[str, str]]:
@@ -28,6 +31,15 @@ def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> l
     if not devices:
         return [{} for _ in range(replicas)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(devices[i * group : (i + 1) * group])} for i in range(replicas)]
+
+
+def replica_setup(
+    engine: str, checkpoint: Checkpoint, adapter: Adapter | None, options: LocalOptions, reserved: int | None
+) -> dict[str, Any]:
+    """What a replica process is told first. All replicas load the commits that this process has seen."""
+    lora = adapter.pinned_name if adapter else None
+    alone = replace(options, data_parallel=1, revision=checkpoint.commit, lora=lora)
+    return {"engine": engine, "model": checkpoint.model, "options": asdict(alone), "reserved": reserved}
 
 
 def generate_in_replicas(
@@ -40,7 +52,8 @@ def generate_in_replicas(
 
     There is no split of the requests beforehand: each replica is given the next one when it has room, so that one
     that is slow or got long completions holds nobody up. A replica that dies returns its requests to the queue.
-    `setup` is what `evalkit.engines.vllm.replica` reads; `facts` gets what a replica says of itself once it runs.
+    `setup` has what `evalkit.engines.replica` reads: engine, model, options, reserved. `facts` gets what a replica says
+    of itself once it runs.
     Raises EvalkitError where none could start, RunIncompleteError where every replica has died.
     """
 
@@ -210,5 +223,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), _SECONDS_TO_END)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:  # Windows
+            process.kill()
     await process.wait()
