@@ -39,6 +39,7 @@ class LocalOptions(CheckpointOptions):
     stop_repetition: bool = option(False, "End completions that fall into an exact loop; counts as truncated.")
     end_token: tuple[str, ...] = option((), "One more token that ends a response, such as <|im_end|>; repeatable.")
     data_parallel: Count | None = option(None, "Replicas [default: as many as the GPUs allow].")
+    ray: str | None = option(None, "Run replicas on a Ray cluster: its address, or auto.")
     lora: str | None = option(None, "A LoRA adapter on top of the checkpoint: its folder or hub id, ORG/NAME@REVISION.")
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from evalkit.engines.adapter import Adapter
 from evalkit.engines.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ from evalkit.types import Completion, Request, SampleKey
 logger = logging.getLogger(__name__)
 
 _LONGEST_LINE = 1 << 28
-_SECONDS_TO_END = 20.0
+SECONDS_TO_END = 20.0
 REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.replica")
 
 
@@ -38,8 +38,75 @@ def replica_setup(
 ) -> dict[str, Any]:
     """What a replica process is told first. All replicas load the commits that this process has seen."""
     lora = adapter.pinned_name if adapter else None
-    alone = replace(options, data_parallel=1, revision=checkpoint.commit, lora=lora)
+    alone = replace(options, data_parallel=1, ray=None, revision=checkpoint.commit, lora=lora)
     return {"engine": engine, "model": checkpoint.model, "options": asdict(alone), "reserved": reserved}
+
+
+class Replica(Protocol):
+    """A running replica process, here or on another machine: requests in, lines of JSON out."""
+
+    name: str
+
+    def send(self, content: Mapping[str, Any]) -> None:
+        """Put a record on its way; `flush` waits until it is sent. Raises ConnectionError where the replica is gone."""
+
+    async def flush(self) -> None: ...
+
+    async def receive(self) -> bytes:
+        """The next line, without its end where the replica died in the middle of it; empty where there are no more."""
+
+    def finish(self) -> None:
+        """Say that there are no more requests."""
+
+    async def end(self) -> None:
+        """End it and what it has started, whatever it is doing."""
+
+
+class LocalReplica:
+    """A replica that is a process of this machine."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.name = name
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls, number: int, environment: Mapping[str, str]) -> "LocalReplica":
+        process = await asyncio.create_subprocess_exec(
+            *REPLICA_COMMAND,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **environment},
+            limit=_LONGEST_LINE,
+            start_new_session=True,
+        )
+        logger.info("replica %d is process %d", number, process.pid)
+        return cls(f"replica {number}", process)
+
+    def send(self, content: Mapping[str, Any]) -> None:
+        self._stdin.write(json.dumps(content).encode() + b"\n")
+
+    async def flush(self) -> None:
+        await self._stdin.drain()
+
+    async def receive(self) -> bytes:
+        return await self._stdout.readline()
+
+    def finish(self) -> None:
+        self._stdin.close()
+
+    async def end(self) -> None:
+        """End it and what it has started: vLLM's core is a process of its own, which would keep the GPU."""
+        self._stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows
+                self._process.kill()
+        await self._process.wait()
 
 
 def generate_in_replicas(
@@ -50,81 +117,106 @@ def generate_in_replicas(
 ) -> Iterator[Completion]:
     """Completions of several engine processes of one checkpoint, one for each of `environments`.
 
-    There is no split of the requests beforehand: each replica is given the next one when it has room, so that one
-    that is slow or got long completions holds nobody up. A replica that dies returns its requests to the queue.
+    Requests are not split in advance: each replica is given the next one when it has room, so that one that is slow
+    or got long completions holds nobody up. A replica that dies returns its requests to the queue.
     `setup` has what `evalkit.engines.replica` reads: engine, model, options, reserved. `facts` gets what a replica says
     of itself once it runs.
     Raises EvalkitError where none could start, RunIncompleteError where every replica has died.
     """
 
     async def work(emit: Emit) -> None:
-        queue = _SharedQueue(PendingRequests(requests))
-        refusals: list[EvalkitError] = []
-        tasks = [
-            asyncio.create_task(
-                _run_replica(number, setup, environment, queue, emit, refusals, {} if facts is None else facts)
-            )
-            for number, environment in enumerate(environments)
-        ]
+        pool = ReplicaPool(requests, setup, emit, {} if facts is None else facts)
+
+        async def run(number: int, environment: Mapping[str, str]) -> None:
+            await pool.run(await LocalReplica.start(number, environment))
+
+        tasks = [asyncio.create_task(run(*numbered)) for numbered in enumerate(environments)]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if not queue.finished():
-            if len(refusals) == len(environments):
-                raise refusals[0]
-            raise RunIncompleteError(
-                "Every replica of the engine has died.",
-                "what was done is kept: see what they wrote above, then resume with fewer rows (--batch-size) or less "
-                "memory (--gpu-memory-utilization).",
-            )
+        pool.require_finished(len(environments))
 
     return iterate_async(work)
 
 
-async def _run_replica(
-    number: int,
-    setup: Mapping[str, Any],
-    environment: Mapping[str, str],
-    queue: "_SharedQueue",
-    emit: Emit,
-    refusals: list[EvalkitError],
-    facts: dict[str, Any],
-) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *REPLICA_COMMAND,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **environment},
-        limit=_LONGEST_LINE,
-        start_new_session=True,
-    )
-    logger.info("replica %d is process %d", number, process.pid)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    in_flight: dict[SampleKey, Request] = {}
-    try:
-        _send(process.stdin, setup)
-        if not (line := await process.stdout.readline()).endswith(b"\n"):
+class ReplicaPool:
+    """Replicas that share one queue of requests. What they complete goes to `emit`, what they say to `facts`."""
+
+    def __init__(
+        self, requests: Iterator[Request], setup: Mapping[str, Any], emit: Emit, facts: dict[str, Any]
+    ) -> None:
+        self.queue = SharedQueue(PendingRequests(requests))
+        self.facts = facts
+        self.refusals: list[EvalkitError] = []
+        self._setup = setup
+        self._emit = emit
+
+    async def run(self, replica: Replica) -> None:
+        """Give a replica requests until all have ended or it has; then end it. Its requests go back to the queue."""
+        in_flight: dict[SampleKey, Request] = {}
+        try:
+            replica.send(self._setup)
+            await replica.flush()
+            if not (line := await replica.receive()).endswith(b"\n"):
+                return
+            ready = json.loads(line)
+            if "refused" in ready:
+                self.refusals.append(EvalkitError(ready["refused"], ready["hint"]))
+                return
+            self.facts.update(ready["facts"])
+            room = _Room(ready["room"])
+            await asyncio.gather(
+                self._feed(replica, room, in_flight), self._collect(replica, room, in_flight), return_exceptions=False
+            )
+        except (ConnectionError, _ReplicaEndedError):
+            pass
+        finally:
+            self.queue.put_back(list(in_flight.values()))
+            await replica.end()
+            if not self.queue.finished():
+                logger.warning("%s has ended early; %d requests go back to the queue", replica.name, len(in_flight))
+
+    async def _feed(self, replica: Replica, room: "_Room", in_flight: dict[SampleKey, Request]) -> None:
+        """Give a replica requests, as many at once as it has room for, until all that there are have ended."""
+        queue = self.queue
+        while not queue.finished():
+            while len(in_flight) < room.requests and (request := queue.draw()) is not None:
+                in_flight[request.key] = request
+                replica.send(asdict(request))
+            await replica.flush()
+            await queue.changed()
+        replica.finish()
+
+    async def _collect(self, replica: Replica, room: "_Room", in_flight: dict[SampleKey, Request]) -> None:
+        while line := await replica.receive():
+            if not line.endswith(b"\n"):
+                break
+            content = json.loads(line)
+            if "room" in content:
+                room.requests = content["room"]
+                self.queue.wake()
+                continue
+            completion = Completion(**content)
+            if in_flight.pop(completion.key, None) is not None:
+                self._emit(completion)
+                self.queue.ended()
+        if not self.queue.finished():
+            raise _ReplicaEndedError
+
+    def require_finished(self, started: int) -> None:
+        """Raises EvalkitError where none of the `started` replicas could, RunIncompleteError where all have died."""
+        if self.queue.finished():
             return
-        ready = json.loads(line)
-        if "refused" in ready:
-            refusals.append(EvalkitError(ready["refused"], ready["hint"]))
-            return
-        facts.update(ready["facts"])
-        room = _Room(ready["room"])
-        await asyncio.gather(
-            _feed(process.stdin, room, in_flight, queue), _collect(process.stdout, room, in_flight, queue, emit)
+        if len(self.refusals) == started:
+            raise self.refusals[0]
+        raise RunIncompleteError(
+            "Every replica of the engine has died.",
+            "finished work is kept: see what they wrote above, then run the same command again with fewer rows "
+            "(--batch-size) or less memory (--gpu-memory-utilization).",
         )
-    except (ConnectionError, BrokenPipeError, _ReplicaEndedError):
-        pass
-    finally:
-        queue.put_back(list(in_flight.values()))
-        await _end(process)
-        if not queue.finished():
-            logger.warning("replica %d has ended early; %d requests go back to the queue", number, len(in_flight))
 
 
 class _ReplicaEndedError(Exception):
@@ -138,47 +230,12 @@ class _Room:
     requests: int
 
 
-async def _feed(
-    stdin: asyncio.StreamWriter, room: _Room, in_flight: dict[SampleKey, Request], queue: "_SharedQueue"
-) -> None:
-    """Give a replica requests, as many at once as it has room for, until all that there are have ended."""
-    while not queue.finished():
-        while len(in_flight) < room.requests and (request := queue.draw()) is not None:
-            in_flight[request.key] = request
-            _send(stdin, asdict(request))
-        await stdin.drain()
-        await queue.changed()
-    stdin.close()
-
-
-async def _collect(
-    stdout: asyncio.StreamReader,
-    room: _Room,
-    in_flight: dict[SampleKey, Request],
-    queue: "_SharedQueue",
-    emit: Emit,
-) -> None:
-    while line := await stdout.readline():
-        if not line.endswith(b"\n"):
-            break
-        content = json.loads(line)
-        if "room" in content:
-            room.requests = content["room"]
-            queue.wake()
-            continue
-        completion = Completion(**content)
-        if in_flight.pop(completion.key, None) is not None:
-            emit(completion)
-            queue.ended()
-    if not queue.finished():
-        raise _ReplicaEndedError
-
-
-class _SharedQueue:
+class SharedQueue:
     """The queue and what is in flight, over all replicas; every change wakes those who wait."""
 
     def __init__(self, pending: PendingRequests) -> None:
         self._pending = pending
+        self.answered = 0
         self._in_flight = 0
         self._exhausted = False
         self._change = asyncio.Event()
@@ -189,6 +246,11 @@ class _SharedQueue:
         self._in_flight += request is not None
         return request
 
+    @property
+    def drawn(self) -> bool:
+        """Whether every request has been given out."""
+        return self._exhausted
+
     def put_back(self, requests: list[Request]) -> None:
         self._pending.put_back(requests)
         self._in_flight -= len(requests)
@@ -197,6 +259,7 @@ class _SharedQueue:
         self.wake()
 
     def ended(self) -> None:
+        self.answered += 1
         self._in_flight -= 1
         self.wake()
 
@@ -210,21 +273,3 @@ class _SharedQueue:
         """Let every replica look whether it has room."""
         self._change.set()
         self._change = asyncio.Event()
-
-
-def _send(stdin: asyncio.StreamWriter, content: Mapping[str, Any]) -> None:
-    stdin.write(json.dumps(content).encode() + b"\n")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a replica and what it has started: vLLM's core is a process of its own, which would keep the GPU."""
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), _SECONDS_TO_END)
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:  # Windows
-            process.kill()
-    await process.wait()

@@ -67,6 +67,7 @@ class TransformersEngine(Engine):
         self._model: Any = None
         self._end_tokens: Sequence[int] = ()
         self._reserved = 0
+        self._facts: dict[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
         if not self._loaded:
@@ -100,10 +101,13 @@ class TransformersEngine(Engine):
             "gpus": self.gpus,
             "replicas": self.replicas,
             "threads": torch.get_num_threads(),
+            **self._facts,
         }
 
     @property
     def gpus(self) -> int:
+        if self.options.ray is not None:
+            return int(self._facts.get("gpus", 0))
         if self.replicas > 1:
             return self.replicas * self._gpus_per_replica if self._device.type == "cuda" else 0
         places = getattr(self._model, "hf_device_map", None) or {}
@@ -149,7 +153,7 @@ class TransformersEngine(Engine):
         return gpus_needed(self.checkpoint, self._dtype, visible_gpus())
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        if self.replicas > 1:
+        if self.options.ray is not None or self.replicas > 1:
             return self._in_replicas(requests)
         return self._serve(_Queue(self, lambda _: next(requests, None)))
 
@@ -158,9 +162,18 @@ class TransformersEngine(Engine):
 
         fetch_weights(self.checkpoint)  # once, and not by each of them
         setup = replica_setup(self.name, self.checkpoint, self.adapter, self.options, self._reserved or None)
+        if self.options.ray is not None:
+            return self._on_ray(requests, setup, self.options.ray)
         names = [gpu.name for gpu in visible_gpus()] if self._device.type == "cuda" else []
         environments = replica_environments(self.replicas, self._gpus_per_replica if names else 1, names)
         return generate_in_replicas(requests, setup, environments)
+
+    def _on_ray(self, requests: Iterator[Request], setup: dict[str, Any], address: str) -> Iterator[Completion]:
+        from evalkit.engines.ray_replicas import RayPlaces, cluster_gpus, generate_on_ray
+
+        gpus = 0 if self.options.device == "cpu" else min(1, cluster_gpus(address))
+        places = RayPlaces(address, gpus, most=self.options.data_parallel)
+        return generate_on_ray(requests, setup, places, self._facts)
 
     def serve_replica(self, inbox: Inbox, outlet: Outlet) -> None:
         """What a replica process does: one model, given what the run sends it."""
@@ -168,7 +181,8 @@ class TransformersEngine(Engine):
 
         model = self.load()
         rows = self._most_rows(0)
-        outlet.ready(rows + max(2, rows // _WAITING_SHARE) if takes_rows(model) else _WINDOWS * rows, {})
+        facts = {name: self.environment()[name] for name in ("device", "dtype")}
+        outlet.ready(rows + max(2, rows // _WAITING_SHARE) if takes_rows(model) else _WINDOWS * rows, facts)
         for completion in self._serve(_Queue(self, inbox.draw)):
             outlet.answer(completion)
 

@@ -73,7 +73,7 @@ class VLLMEngine(Engine):
             self.adapter.tell_other_base(model)
             reserved_rank(self.adapter)
         self._reserved: int | None = None
-        self._devices: list[GPU] = [] if options.device == "cpu" else visible_gpus()
+        self._devices: list[GPU] = [] if options.device == "cpu" or options.ray else visible_gpus()
         self._facts: dict[str, Any] = {}
         self.more_arguments = read_engine_arguments(options.engine_arguments)
         longest = self.checkpoint.context_length()
@@ -83,7 +83,8 @@ class VLLMEngine(Engine):
                 f"pass {longest} or less, or leave it out.",
             )
         self.tensor_parallel = self._tensor_parallel()
-        self.replicas = _replica_count(options.data_parallel, self.gpus_per_replica, len(self._devices))
+        wanted = None if options.ray else options.data_parallel
+        self.replicas = _replica_count(wanted, self.gpus_per_replica, len(self._devices))
 
     def _tensor_parallel(self) -> int:
         """GPUs that share the tensors of one replica: those asked for, else as few as hold the checkpoint."""
@@ -143,6 +144,8 @@ class VLLMEngine(Engine):
 
     @property
     def gpus(self) -> int:
+        if self.options.ray is not None:
+            return int(self._facts.get("gpus", 0))
         return self.replicas * self.gpus_per_replica if self._devices else 0
 
     def reserve(self, tokens: int) -> None:
@@ -165,15 +168,24 @@ class VLLMEngine(Engine):
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         if not self.checkpoint.is_local and "load_format" not in self.more_arguments:
             fetch_weights(self.checkpoint)
-        apart = self.replicas > 1 or _main_would_run_again()
+        apart = self.replicas > 1 or self.options.ray is not None or _main_would_run_again()
         return self._in_replicas(requests) if apart else self._in_this_process(requests)
 
     def _in_replicas(self, requests: Iterator[Request]) -> Iterator[Completion]:
         whole = replace(self.options, tensor_parallel=self.tensor_parallel)
         setup = replica_setup(self.name, self.checkpoint, self.adapter, whole, self._reserved)
+        if self.options.ray is not None:
+            return self._on_ray(requests, setup, self.options.ray)
         names = [gpu.name for gpu in self._devices]
         environments = replica_environments(self.replicas, self.gpus_per_replica, names)
         return generate_in_replicas(requests, setup, environments, self._facts)
+
+    def _on_ray(self, requests: Iterator[Request], setup: dict[str, Any], address: str) -> Iterator[Completion]:
+        from evalkit.engines.ray_replicas import RayPlaces, cluster_gpus, generate_on_ray
+
+        gpus = self.gpus_per_replica if self.options.device != "cpu" and cluster_gpus(address) else 0
+        places = RayPlaces(address, gpus, most=self.options.data_parallel)
+        return generate_on_ray(requests, setup, places, self._facts)
 
     def _in_this_process(self, requests: Iterator[Request]) -> Iterator[Completion]:
         def work(emit: Emit, stop: threading.Event) -> None:

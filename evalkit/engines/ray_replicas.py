@@ -1,0 +1,326 @@
+"""Replicas on the nodes of a Ray cluster, pulling from the one queue. The cluster schedules, this process writes."""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evalkit
+from evalkit.engines.replicas import REPLICA_COMMAND, SECONDS_TO_END, ReplicaPool
+from evalkit.engines.threads import Emit, iterate_async
+from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.types import Completion, Request
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 2.0  # seconds between looks for free places on the cluster
+_REMIND = 30.0  # seconds between lines that say what is waited for
+_CONNECT_TIMEOUT = 10.0
+_CHUNK = 1 << 20
+_LAST_WORDS = 2000
+_MOST_FAILURES = 3  # replicas that may die one after another before they have completed anything
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RayPlaces:
+    """Where replicas go: the cluster's address ("auto" for the one of this machine), what each needs, how many.
+
+    `most` None takes every free place, also of nodes that join later.
+    """
+
+    address: str
+    gpus: int
+    cpus: int = 1
+    most: int | None = None
+
+    @property
+    def needs(self) -> dict[str, float]:
+        return {"GPU": float(self.gpus), "CPU": float(self.cpus)} if self.gpus else {"CPU": float(self.cpus)}
+
+
+def connect(address: str) -> Any:
+    """The ray module, connected to the cluster. Raises EvalkitError if it is not installed or not reachable."""
+    try:
+        import ray
+    except ImportError as error:
+        raise EvalkitError("Ray is not installed.", 'pip install "evalkit[ray]".') from error
+    if not ray.is_initialized():
+        _require_listener(address)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
+        except Exception as error:  # it raises ConnectionError, RuntimeError, ValueError and its own
+            first = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise _no_cluster(address, first) from error
+    return ray
+
+
+def _require_listener(address: str) -> None:
+    """Raises EvalkitError where nothing listens: Ray's own client would end this process."""
+    host, _, port = address.rpartition(":")
+    if address in ("auto", "local"):
+        return
+    if not host or not port.isdigit() or "/" in host:
+        raise EvalkitError(
+            f"{address} is not the address of a Ray cluster.", "give HOST:PORT, such as 10.0.0.1:6379, or auto."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> EvalkitError:
+    return EvalkitError(
+        f"No Ray cluster answers at {address}: {reason}",
+        "start one with `ray start --head` and give its address, such as --ray 10.0.0.1:6379.",
+    )
+
+
+def ray_setup(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """A replica's setup as another machine can use it: a folder by its absolute path."""
+    model = setup["model"]
+    return {**setup, "model": str(Path(model).resolve()) if Path(model).is_dir() else model}
+
+
+def cluster_gpus(address: str) -> int:
+    """The GPUs of the cluster's nodes together."""
+    return int(connect(address).cluster_resources().get("GPU", 0))
+
+
+def generate_on_ray(
+    requests: Iterator[Request], setup: Mapping[str, Any], places: RayPlaces, facts: dict[str, Any]
+) -> Iterator[Completion]:
+    """Completions of replicas on a Ray cluster, as many as it has free places for.
+
+    A node that dies returns its requests to the queue; a node that joins is used. `setup` and `facts` are as for
+    `generate_in_replicas`. Raises EvalkitError where the cluster has no node for a replica or none could start,
+    RunIncompleteError where replicas go on dying.
+    """
+    setup = ray_setup(setup)
+    ray = connect(places.address)
+    total = ray.cluster_resources()
+    if any(total.get(name, 0) < amount for name, amount in places.needs.items()):
+        needed = " and ".join(f"{amount:g} {name}" for name, amount in places.needs.items())
+        raise EvalkitError(
+            f"A replica needs {needed}, and the whole cluster has {total.get('GPU', 0):g} GPU and "
+            f"{total.get('CPU', 0):g} CPU.",
+            "add nodes, or lower --tensor-parallel.",
+        )
+
+    async def work(emit: Emit) -> None:
+        pool = ReplicaPool(requests, setup, emit, facts)
+        await _Manager(ray, pool, places).manage()
+
+    return iterate_async(work)
+
+
+class _Manager:
+    """Starts a replica wherever the cluster has a free place, until the queue is empty."""
+
+    def __init__(self, ray: Any, pool: ReplicaPool, places: RayPlaces) -> None:
+        self._ray = ray
+        self._pool = pool
+        self._places = places
+        self._host = ray.remote(num_cpus=places.cpus, num_gpus=places.gpus, max_restarts=0)(ReplicaHost)
+        self._running: set[asyncio.Task[bool]] = set()
+        self._started = 0
+        self._failures = 0
+
+    async def manage(self) -> None:
+        waited = 0.0
+        try:
+            while not self._pool.queue.finished():
+                if self._has_place():
+                    self._start()
+                    waited = 0.0
+                elif not self._running:
+                    if waited % _REMIND == 0:
+                        logger.warning("waiting for a free place on the cluster: %s", self._places.needs)
+                    waited += _LOOK_AGAIN
+                await self._wait()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _has_place(self) -> bool:
+        if self._pool.queue.drawn:
+            return False
+        if self._places.most is not None and len(self._running) >= self._places.most:
+            return False
+        free = self._ray.available_resources()
+        return all(free.get(name, 0) >= amount for name, amount in self._places.needs.items())
+
+    def _start(self) -> None:
+        self._started += 1
+        self._running.add(asyncio.create_task(self._run(self._started)))
+        self._pool.facts["replicas"] = max(self._pool.facts.get("replicas", 0), len(self._running))
+        self._pool.facts["gpus"] = self._pool.facts["replicas"] * self._places.gpus
+
+    async def _run(self, number: int) -> bool:
+        """Whether the replica completed anything."""
+        replica = RayReplica(self._ray, self._host.remote(), number)
+        answered = self._pool.queue.answered
+        try:
+            if not await replica.start():
+                return False
+        except (ConnectionError, asyncio.CancelledError):
+            await replica.end()
+            raise
+        await self._pool.run(replica)
+        return self._pool.queue.answered > answered
+
+    async def _wait(self) -> None:
+        """Until a replica has ended, or it is time to look for places again."""
+        if not self._running:
+            await asyncio.sleep(_LOOK_AGAIN)
+            return
+        ended, self._running = await asyncio.wait(
+            self._running, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in ended:
+            useful = False
+            with contextlib.suppress(ConnectionError):
+                useful = task.result()
+            self._failures = 0 if useful else self._failures + 1
+        if self._pool.queue.finished():
+            return
+        if self._pool.refusals and not self._running:
+            raise self._pool.refusals[0]
+        if self._failures >= _MOST_FAILURES:
+            raise RunIncompleteError(
+                f"{self._failures} replicas in a row have died before they completed anything.",
+                "finished work is kept: see what they wrote above, then run the same command again.",
+            )
+
+
+class RayReplica:
+    """A replica behind a Ray actor, which passes lines on in both directions."""
+
+    def __init__(self, ray: Any, actor: Any, number: int) -> None:
+        self.name = f"replica {number} on the cluster"
+        self._ray = ray
+        self._actor = actor
+        self._number = number
+        self._unsent: list[bytes] = []
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+
+    async def start(self) -> bool:
+        """Start the process on the actor's node. False where that node has another version of evalkit."""
+        node, version = await self._call(self._actor.start.remote())
+        self.name = f"replica {self._number} on node {node}"
+        if version != evalkit.__version__:
+            logger.warning("%s has evalkit %s, not %s: it is not used", self.name, version, evalkit.__version__)
+            return False
+        logger.info("%s has started", self.name)
+        return True
+
+    def send(self, content: Mapping[str, Any]) -> None:
+        self._unsent.append(json.dumps(content).encode() + b"\n")
+
+    async def flush(self) -> None:
+        if self._unsent:
+            lines, self._unsent = b"".join(self._unsent), []
+            await self._call(self._actor.write.remote(lines))
+
+    async def receive(self) -> bytes:
+        while not self._lines:
+            chunk = await self._call(self._actor.read.remote())
+            if not chunk:
+                return self._rest
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            self._lines.extend(line + b"\n" for line in lines)
+        return self._lines.popleft()
+
+    def finish(self) -> None:
+        self._actor.finish.remote()
+
+    async def end(self) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            said = await asyncio.wait_for(self._call(self._actor.end.remote()), 2 * SECONDS_TO_END)
+            if said:
+                logger.warning("%s wrote at its end: %s", self.name, said)
+        self._ray.kill(self._actor)
+
+    async def _call(self, reference: Awaitable[Any]) -> Any:
+        try:
+            return await reference
+        except self._ray.exceptions.RayTaskError as error:
+            logger.warning("%s: %s", self.name, str(error).strip().splitlines()[-1])
+            raise ConnectionResetError(str(error)) from error
+        except self._ray.exceptions.RayError as error:
+            raise ConnectionResetError(str(error)) from error
+
+
+class ReplicaHost:
+    """The actor: one replica process on its node, with the GPUs that Ray gave the actor."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._written = Path(tempfile.mkdtemp(prefix="evalkit-replica-")) / "stderr"
+
+    async def start(self) -> tuple[str, str]:
+        """Start the process and return the node's address and evalkit's version there."""
+        import ray
+
+        with self._written.open("wb") as stderr:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *REPLICA_COMMAND[1:],
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        return str(ray.util.get_node_ip_address()), evalkit.__version__  # type: ignore[no-untyped-call]
+
+    async def write(self, lines: bytes) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(lines)
+        await self._process.stdin.drain()
+
+    async def read(self) -> bytes:
+        """Some of the replica's output, as soon as there is any; empty at its end."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return await self._process.stdout.read(_CHUNK)
+
+    async def finish(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def end(self) -> str:
+        """End the process and what it has started, and return its last lines on stderr if it had failed."""
+        if self._process is None:
+            return ""
+        await self.finish()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        code = await self._process.wait()
+        written = self._written.read_bytes()[-_LAST_WORDS:].decode(errors="replace")
+        self._written.unlink()
+        self._written.parent.rmdir()
+        return "" if code == 0 else written.strip()
+
+
+def _die_with_parent() -> None:
+    """Linux: the process is killed when the actor's is, however that ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
