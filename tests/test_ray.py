@@ -1,11 +1,11 @@
-"""Replicas on a Ray cluster of several nodes, started here for the test: nodes that die and join, a driver that is killed."""
+"""Replicas on a Ray cluster of several nodes: nodes that die and join, a driver that is killed."""
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,33 @@ COMMAND = (
 PATIENCE = 240.0
 
 
+@dataclass
+class Nodes:
+    """A cluster of this machine's processes, and its nodes that have a processor."""
+
+    cluster: Any
+    nodes: list[Any]
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     """A head without processors, and two nodes with one each."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        found.nodes_with_work = [found.add_node(num_cpus=1) for _ in range(2)]
-        yield found
+        yield Nodes(found, [found.add_node(num_cpus=1) for _ in range(2)])
     finally:
         found.shutdown()
 
 
 def start(*arguments: object) -> "subprocess.Popen[str]":
-    command = [EVALKIT, *map(str, arguments)]
+    command = [str(EVALKIT), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stderr=subprocess.PIPE)
 
@@ -55,7 +66,7 @@ def content(run: Path) -> list[tuple[object, ...]]:
     return sorted((r["problem_id"], r["sample_index"], r["text"], r["finish_reason"]) for r in lines)
 
 
-def replicas_of(run: Path) -> list[int]:
+def replicas() -> list[int]:
     """The replica processes on this machine, by their command line."""
     found = []
     for folder in Path("/proc").iterdir():
@@ -67,12 +78,12 @@ def replicas_of(run: Path) -> list[int]:
     return found
 
 
-def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(cluster: Any, tmp_path: Path) -> None:
+def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(cluster: Nodes, tmp_path: Path) -> None:
     size = ("-n", 6, "--limit", 150)
     running = start(*COMMAND, *size, "--ray", cluster.address, "-o", tmp_path / "ray")
     wait_for_completions(tmp_path / "ray", 60, running)
-    cluster.remove_node(cluster.nodes_with_work[0], allow_graceful=False)
-    cluster.add_node(num_cpus=1)
+    cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)
+    cluster.cluster.add_node(num_cpus=1)
     said = running.communicate(timeout=PATIENCE)[1]
     assert running.returncode == 0, said
     assert "has ended early" in said
@@ -81,17 +92,17 @@ def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(
     assert len(content(tmp_path / "ray")) == 900
 
 
-def test_a_killed_driver_leaves_no_replica_and_resumes(cluster: Any, tmp_path: Path) -> None:
-    before = set(replicas_of(tmp_path))
+def test_a_killed_driver_leaves_no_replica_and_resumes(cluster: Nodes, tmp_path: Path) -> None:
+    before = set(replicas())
     arguments = (*COMMAND, "-n", 4, "--limit", 150, "--ray", cluster.address, "-o", tmp_path / "run")
     running = start(*arguments)
     wait_for_completions(tmp_path / "run", 30, running)
-    ours = set(replicas_of(tmp_path)) - before
+    ours = set(replicas()) - before
     assert ours
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
     until = time.monotonic() + PATIENCE
-    while ours & set(replicas_of(tmp_path)):
+    while ours & set(replicas()):
         assert time.monotonic() < until, "a replica outlives its driver"
         time.sleep(0.2)
     kept = len(records(tmp_path / "run" / "arithmetic" / "completions.jsonl"))
@@ -100,10 +111,10 @@ def test_a_killed_driver_leaves_no_replica_and_resumes(cluster: Any, tmp_path: P
     assert len(content(tmp_path / "run")) == 600
 
 
-def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Any, tmp_path: Path) -> None:
+def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Nodes, tmp_path: Path) -> None:
     arguments = ("run", STUDENT, "-t", "arithmetic", "--limit", 1, "--engine", "transformers", "--device", "cpu")
-    for node in cluster.nodes_with_work:
-        cluster.remove_node(node)
+    for node in cluster.nodes:
+        cluster.cluster.remove_node(node)
     full = evalkit(*arguments, "--ray", cluster.address, "-o", tmp_path / "one", code=2)
     assert "the whole cluster has 0 GPU and 0 CPU" in told(full)
     for address, sentence in (
