@@ -12,9 +12,10 @@ from helpers import evalkit, records, told
 from servers import FaultProxy, free_port, transformers_serve
 
 from evalkit.engines import open_engine
+from evalkit.engines.openai.addresses import api_root, displayed
 from evalkit.engines.openai.concurrency import ConcurrencyLimit
-from evalkit.engines.openai.engine import response_text, usage_tokens
-from evalkit.engines.openai.http import api_root, displayed, retry_after
+from evalkit.engines.openai.http import retry_after
+from evalkit.engines.openai.replies import response_text, usage_tokens
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey, SamplingParams
 

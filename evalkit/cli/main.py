@@ -12,6 +12,7 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "settle",
     "import",
     "export",
     "samples",

@@ -1,7 +1,7 @@
 """The engine's side of the contract: requests in, completions out as they finish."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -9,6 +9,9 @@ from evalkit.engines.prompts import Prompt
 from evalkit.types import Completion, Request
 
 T = TypeVar("T")
+
+REFUSED = "The server refuses the request: "
+"""How the error of a completion begins that would be refused again: asking for it once more brings nothing."""
 
 LoadedModel = tuple[Any, Any]
 """A causal language model and its tokenizer, as transformers has loaded them."""
@@ -58,6 +61,18 @@ class Engine(Protocol):
     def environment(self) -> dict[str, Any]:
         """Versions and hardware, as JSON: recorded in run.json, not compared."""
         return {}
+
+    def trouble(self) -> str:
+        """The faults so far in a few words, shown while a run goes on; "" where there were none."""
+        return ""
+
+    def verify_resumed(self, recorded: Mapping[str, Any]) -> None:
+        """Raises EvalkitError where this is not the model that a run on disk was begun with.
+
+        `recorded` is what `environment` gave then. Called before such a run is continued; what `identity` holds need
+        not be compared.
+        """
+        return
 
     @property
     def gpus(self) -> int:

@@ -25,6 +25,7 @@ from evalkit.stats import TokenSummary, token_summary
 from evalkit.store.lines import write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
+from evalkit.store.settled import settled
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
@@ -42,7 +43,8 @@ class Report:
     the share that was cut at the limit, whatever it scored, None where an imported log does not say. `tokens` is None
     where the engine did not count them.
     `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table. `disputes` is None where neither a second grader nor a human has judged.
+    the task in a table. `disputes` is None where neither a second grader nor a human has judged. `settled` of the
+    samples with the status error were closed by `evalkit settle`.
     """
 
     schema: int
@@ -65,6 +67,7 @@ class Report:
     headlines: list[str] = field(default_factory=lambda: ["pass@1"])
     disputes: DisputeSummary | None = None
     opinion_bytes: int = 0
+    settled: int = 0
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -108,7 +111,16 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
+        settled=_settled_errors(run),
     )
+
+
+def _settled_errors(run: TaskRun) -> int:
+    """How many of the samples that were closed as errors still are errors."""
+    closed = settled(run.files)
+    if not closed:
+        return 0
+    return sum(score.status == "error" and key in closed for key, score in run.files.latest_scores().items())
 
 
 def has_own_metrics(task: Task) -> bool:
