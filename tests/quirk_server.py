@@ -144,12 +144,26 @@ class QuirkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (asked := await self._read(reader)) is not None:
+            first = await reader.readexactly(1)
+            if first == b"\x16":  # TLS
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
+            while (asked := await self._read(reader, first)) is not None:
+                first = b""
                 sent = self.scenario(asked) or plain(asked)
                 await self._write(writer, sent)
                 if sent.raw or sent.headers.get("connection") == "close":
@@ -159,9 +173,9 @@ class QuirkServer:
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> Asked | None:
+    async def _read(self, reader: asyncio.StreamReader, first: bytes) -> Asked | None:
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         except asyncio.IncompleteReadError:
             return None
         method, path, _ = head[0].split(" ")
@@ -188,6 +202,8 @@ class QuirkServer:
                 raise ConnectionError
             if piece == "close":
                 return
+            if not piece:  # an empty chunk would be the end
+                continue
             writer.write(piece if sent.length or sent.raw else b"%x\r\n%s\r\n" % (len(piece), piece))
             await writer.drain()
         if not sent.length and not sent.raw:

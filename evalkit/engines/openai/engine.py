@@ -290,7 +290,7 @@ class OpenAIEngine(Engine):
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
-            "seed": request.seed % 2**31,  # what every server takes
+            "seed": request.seed if self._form.preset.name == "vllm" else request.seed % 2**31,  # what all take
         }
         if params.stop:
             payload["stop"] = list(params.stop)
@@ -364,7 +364,7 @@ class OpenAIEngine(Engine):
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
         if at is not None:  # a server that ignores `stop`, or leaves the string in the text
             text, finish = text[:at], "stop"
-        if not prefix:
+        if not prefix and self._checkpoint is None and not self._abilities.shows_prompts:
             prefix = self._found_prefix(text, finish, request)
         return Completion(*request.key, text, finish, prompt_tokens, completion_tokens, seconds, prefix)
 

@@ -171,7 +171,7 @@ class Servers:
         except ImportError:
             raise EvalkitError(
                 "The environment names a SOCKS proxy, which needs the package socksio.",
-                'run `pip install "httpx[socks]"`, or unset ALL_PROXY.',
+                'run `pip install "evalkit[socks]"`, or unset ALL_PROXY.',
             ) from None
         except ValueError as error:
             raise EvalkitError(

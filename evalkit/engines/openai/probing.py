@@ -65,7 +65,8 @@ class Abilities:
     version: str | None
     continues: bool  # a response that the request has begun
     takes: frozenset[str]  # of the fields beyond OpenAI's that evalkit itself uses
-    opened: str | None  # what its template opens a response with, "" for closed thinking; None where it is not known
+    opened: str | None  # what its template opens a response with, "" for closed thinking; None for neither
+    shows_prompts: bool  # whether `opened` is known
     marks: tuple[Marks, ...]
 
     def described_marks(self) -> list[dict[str, Any]]:
@@ -114,12 +115,14 @@ class Prober:
         meta = entry.get("meta")
         if context is None and isinstance(meta, dict):
             context = meta.get("n_ctx") or meta.get("n_ctx_train")
+        prompt = await self._rendered(first) if self._path != "/completions" else None
         return Abilities(
             context if isinstance(context, int) and 0 < context < 10**9 else None,
             tidy(str(version["version"]), 60) if isinstance(version, dict) and version.get("version") else None,
             self._path == "/completions" or await self._continues(),
             frozenset([name for name, value in own_fields.items() if await self._takes({name: value})]),
-            await self._opened(first) if self._path != "/completions" else None,
+            opened_thinking(prompt) if prompt is not None else None,
+            prompt is not None,
             tuple(marks),
         )
 
@@ -202,8 +205,8 @@ class Prober:
             pass
         return False
 
-    async def _opened(self, server: Server) -> str | None:
-        """What the server's template opens a response with, from the prompt that it renders, where it shows that."""
+    async def _rendered(self, server: Server) -> str | None:
+        """A prompt as the server's chat template renders it; None where it does not show that."""
         messages = [{"role": "user", "content": "1+1"}]
         prompt: Any = None
         if self._form.preset.name in ("vllm", "sglang"):
@@ -216,7 +219,7 @@ class Prober:
         elif self._form.preset.name == "llama.cpp":
             shown = await self._servers.ask(server, "../apply-template", {"messages": messages})
             prompt = shown.get("prompt") if isinstance(shown, dict) else None
-        return opened_thinking(prompt) if isinstance(prompt, str) else None
+        return prompt if isinstance(prompt, str) else None
 
 
 def entry_of(listed: Any, model: str) -> tuple[dict[str, Any], list[str]]:
