@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 _LESSONS = 16  # that one request may teach
+_MOST_NOTICES = 40
 _LONG_SECRET = 12  # characters: a shorter one may be a word of the response
 
 
@@ -37,9 +38,16 @@ class Notices:
     counts: dict[str, int] = field(default_factory=dict)
 
     def tell(self, key: str, message: str) -> None:
+        if key not in self.counts and len(self.counts) >= _MOST_NOTICES:
+            return  # a server that gives another reason each time
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] == 1:
             logger.warning("%s", message)
+
+    def sum_up(self) -> None:
+        """Tell how often each came that came more than once."""
+        if often := [f"{key}: {count}" for key, count in sorted(self.counts.items()) if count > 1]:
+            logger.warning("responses with %s", ", ".join(often))
 
 
 class OpenAIEngine(Engine):
@@ -245,7 +253,10 @@ class OpenAIEngine(Engine):
                         task.cancel()
                     await asyncio.gather(*running, return_exceptions=True)
 
-        return iterate_async(work)
+        try:
+            yield from iterate_async(work)
+        finally:
+            self._notices.sum_up()
 
     async def _serve(self, servers: Servers, abilities: Abilities, request: Request) -> Completion:
         try:
@@ -265,7 +276,7 @@ class OpenAIEngine(Engine):
                     servers.refused(error)
                     return _failed(request, prefix, f"{REFUSED}{error}")
                 for sentence in lesson.told:
-                    self._notices.tell(sentence, sentence)
+                    logger.warning("%s", sentence)
                 room = lesson.room or room
             except GivenUpError as error:
                 return _failed(request, prefix, f"The server {error}", error.partial)
@@ -318,7 +329,7 @@ class OpenAIEngine(Engine):
             return payload, opened or "", room
         if not abilities.continues:
             self._notices.tell(
-                "the response is not begun",
+                "a beginning of their own",
                 f"the server cannot be told to begin its responses with {request.response_prefix!r}: its chat template "
                 "decides",
             )
@@ -358,7 +369,8 @@ class OpenAIEngine(Engine):
                 request, prefix, f"{REFUSED}its content filter ended the response ({tidy(str(reason))})", text
             )
         if text is None or finish == "failed":
-            return _failed(request, prefix, f"The server ended with finish_reason {tidy(repr(reason), 80)}.", text)
+            what = "The server's reply has no text" if text is None else "The server's response failed"
+            return _failed(request, prefix, f"{what} (finish_reason {tidy(repr(reason), 80)}).", text)
         prompt_tokens, completion_tokens = usage_tokens(reply.get("usage"), text, limit)
         finish = self._checked_ending(reason, finish, completion_tokens, limit, request)
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
@@ -378,7 +390,7 @@ class OpenAIEngine(Engine):
         found = self._open_thinking.prefix_of_cut(text, request.response_prefix)
         if found:
             self._notices.tell(
-                "cut thinking",
+                "thinking that was cut",
                 "a response was cut before it closed its thinking: it counts as thinking, not as an answer",
             )
         return found
@@ -398,14 +410,14 @@ class OpenAIEngine(Engine):
             return finish
         if finish == "stop" and tokens >= limit:
             self._notices.tell(
-                "stop at max_tokens",
+                "the finish reason stop at exactly max_tokens",
                 f"a response of exactly {limit} tokens, the most that were asked for, has the finish reason "
                 f"{tidy(str(reason), 40)!r}: it may have been cut",
             )
         if finish == "length" and tokens < wanted:
             self._least_room = min(tokens, self._least_room or tokens)
             self._notices.tell(
-                "cut before max_tokens",
+                "a cut before max_tokens",
                 f"the server cut a response at {tokens} tokens, before max_tokens ({wanted}): the context's end, or a "
                 "limit of its own",
             )

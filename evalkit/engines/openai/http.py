@@ -209,7 +209,7 @@ class Servers:
         for attempt in range(3):
             try:
                 async with (
-                    asyncio.timeout(20),
+                    asyncio.timeout(min(20.0, self.timeout or 20.0)),
                     self._client.stream(
                         method, server.address(path), json=payload, headers=dict(server.headers)
                     ) as response,
@@ -220,10 +220,11 @@ class Servers:
                         self._follow(server, path, response.headers.get("location", ""), required=False)
                     elif response.status_code < 500 or payload is not None:
                         return None
-            except _transport_errors() as error:
+            except TimeoutError:
+                return None
+            except _transport_errors() as error:  # asked again; a server need not have it
                 if (said := tls_fault(error)) is not None:
                     raise self._tls_error(server, said) from None
-                # asked again; a server need not have it
             except (ValueError, FaultError):
                 return None
             await asyncio.sleep(_FIRST_DELAY * 2**attempt)
