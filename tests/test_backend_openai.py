@@ -12,9 +12,10 @@ from helpers import evalkit, records, told
 from servers import FaultProxy, free_port, transformers_serve
 
 from evalkit.engines import open_engine
+from evalkit.engines.openai.addresses import api_root, displayed
 from evalkit.engines.openai.concurrency import ConcurrencyLimit
-from evalkit.engines.openai.engine import response_text, usage_tokens
-from evalkit.engines.openai.http import api_root, displayed, retry_after
+from evalkit.engines.openai.http import retry_after
+from evalkit.engines.openai.replies import response_text, usage_tokens
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey, SamplingParams
 
@@ -141,14 +142,9 @@ def test_a_secret_that_a_server_echoes_is_told_nowhere(
             assert secret not in text
 
 
-def test_over_long_is_told_before_the_run(checkpoint: Path, server: str, tmp_path: Path) -> None:
-    done = evalkit(
-        *("run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server),
-        *("--max-tokens", 70000, "-o", tmp_path / "run"),
-        code=2,
-    )
-    assert "context is 65536" in told(done)
-    assert not (tmp_path / "run").exists()
+def test_a_context_that_ends_before_max_tokens_is_told_before_the_run(checkpoint: Path, server: str) -> None:
+    command = ("run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server, "--dry-run")
+    assert "arithmetic: the context of 65536 tokens leaves" in evalkit(*command, "--max-tokens", 70000).stdout
 
 
 def test_no_server_at_all_is_told(checkpoint: Path) -> None:

@@ -249,12 +249,37 @@ def test_the_chat_api_of_a_server_gives_the_same_as_its_completions_api(checkpoi
         assert all(content[0].startswith(prefix) for content in chat)
 
 
+def whole(completions: list[Completion]) -> list[str]:
+    """The texts without a last character that is cut: vLLM's server leaves it out."""
+    return [(c.prefix + c.text).rstrip("\ufffd") for c in completions]
+
+
+def test_a_server_adds_nothing_of_its_checkpoints_own_sampling(checkpoint: Path, tmp_path: Path) -> None:
+    """generation_config.json asks for a penalty and top_k; requests say that there is none."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    config = folder / "generation_config.json"
+    own = {"repetition_penalty": 1.5, "top_k": 3, "top_p": 0.5, "temperature": 0.3, "do_sample": True}
+    config.write_text(json.dumps(json.loads(config.read_text()) | own))
+    asked = [*requests(8), *requests(16, temperature=1.0, top_p=0.9, seed=5, max_tokens=32)[8:]]
+    options = {"dtype": "float32", "device": "cpu", "max_model_len": 32768}
+    own_engine = made(open_engine("vllm", str(folder), options), asked)
+    with vllm_serve(folder, tmp_path / "log") as (url, _):
+        for api in ("completions", "chat"):
+            served = {"base_url": [url], "api": api, "patience": 20}
+            engine = open_engine("openai", str(folder), served)
+            assert whole(made(engine, asked)) == whole(own_engine)
+        bare = {**served, "server_preset": "claude"}  # which sends no neutral values
+        others = whole(made(open_engine("openai", str(folder), bare), asked))
+        assert sum(other != own for other, own in zip(others, whole(own_engine), strict=True)) > 12
+
+
 def test_what_a_server_refuses_is_told(checkpoint: Path, server: str, tmp_path: Path) -> None:
     command = ["run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server]
-    error = told(evalkit(*command, "--max-tokens", 40000, "-o", tmp_path / "run", code=2))
-    assert "context is 32768" in error
-    error = told(evalkit(*command, "--served-model", "other", "-o", tmp_path / "run", code=2))
-    assert "has no model 'other'" in error
+    assert "the context of 32768 tokens leaves" in evalkit(*command, "--max-tokens", 40000, "--dry-run").stdout
+    done = evalkit(*command, "--served-model", "other", "-o", tmp_path / "run", code=1)
+    assert "does not list a model 'other'" in done.stderr
+    assert "refuses the requests: 404" in told(done)
     assert not (tmp_path / "run").exists()
     options = {"base_url": [server], "api": "completions", "patience": 20}
     long = Request("t", "long", 0, ({"role": "user", "content": "9 " * 70000},), SamplingParams(max_tokens=8))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.engines.openai.engine import response_text
+from evalkit.engines.openai.replies import response_text
 from evalkit.engines.prompts import decide_opening
 from evalkit.grading import grade_choice, grade_math
 from evalkit.thinking import (

@@ -14,6 +14,7 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "settle",
     "import",
     "export",
     "samples",

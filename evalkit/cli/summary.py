@@ -29,6 +29,9 @@ def print_summary(reports: Sequence[Report]) -> None:
             statuses,
         )
         click.echo(f"| {' | '.join(cells)} |")
+        if report.settled:
+            closed = f"{report.settled} of its errors were closed by `evalkit settle`; they count as 0"
+            click.echo(f"{report.title}: {closed}", err=True)
         if report.disputes is not None and str(report.disputes):
             click.echo(f"{report.title}: {report.disputes}", err=True)
         for metric in report.metrics:

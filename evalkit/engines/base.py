@@ -1,7 +1,7 @@
 """The engine's side of the contract: requests in, completions out as they finish."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -10,6 +10,9 @@ from evalkit.engines.prompts import Opening, Prompt
 from evalkit.types import Completion, Request, SampleKey
 
 T = TypeVar("T")
+
+REFUSED = "The server refuses the request: "
+"""How the error of a completion begins that would be refused again: asking for it once more brings nothing."""
 
 LoadedModel = tuple[Any, Any]
 """A causal language model and its tokenizer, as transformers has loaded them."""
@@ -59,6 +62,18 @@ class Engine(Protocol):
     def environment(self) -> dict[str, Any]:
         """Versions and hardware, as JSON: recorded in run.json, not compared."""
         return {}
+
+    def trouble(self) -> str:
+        """The faults so far in a few words, shown while a run goes on; "" where there were none."""
+        return ""
+
+    def verify_resumed(self, recorded: Mapping[str, Any]) -> None:
+        """Raises EvalkitError where this is not the model that a run on disk was begun with.
+
+        `recorded` is what `environment` gave then. Called before such a run is continued; what `identity` holds need
+        not be compared.
+        """
+        return
 
     @property
     def gpus(self) -> int:

@@ -76,6 +76,13 @@ class OpenAIOptions(CheckpointOptions):
     concurrency: Count | None = option(None, "Requests in flight to each server [default: found while running].")
     request_timeout: Seconds | None = option(None, "Seconds for one request [default: by what completions take].")
     patience: Seconds = option(120.0, "Seconds to wait for a silent server [default: 120].")
+    stream: bool = option(True, "Have responses sent as they are made.")
+    server_preset: str | None = option(None, "The kind of server, such as vllm or mistral [default: found].")
+    request_field: tuple[str, ...] = option((), "A field of every request, as NAME=JSON; repeatable.")
+    drop_field: tuple[str, ...] = option((), "A field that is not sent; repeatable.")
+    rename_field: tuple[str, ...] = option((), "A field that the server calls otherwise, as OLD=NEW; repeatable.")
+    header: tuple[str, ...] = option((), "A header of every request, as 'NAME: VALUE'; never recorded; repeatable.")
+    accept_changed_server: bool = option(False, "Resume with a server that is not the one before; recorded.")
 
 
 @dataclass(frozen=True, slots=True)

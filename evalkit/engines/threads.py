@@ -7,11 +7,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.types import Completion
 
 Emit = Callable[[Completion], None]
+T = TypeVar("T")
 
 
 def iterate(work: Callable[[Emit, threading.Event], None]) -> Iterator[Completion]:
@@ -61,3 +62,20 @@ def iterate_async(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> Iterator
             stop.set()  # the thread that waits for it ends too
 
     return iterate(lambda emit, stop: asyncio.run(main(emit, stop)))
+
+
+def run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of a coroutine, run in a thread of its own: the caller's may have an event loop, as Jupyter's has."""
+    result: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            result.put((asyncio.run(work()), None))
+        except BaseException as error:  # handed to the caller, whatever it is
+            result.put((None, error))
+
+    threading.Thread(target=run, name="engine", daemon=True).start()
+    value, error = result.get()
+    if error is not None:
+        raise error
+    return value  # type: ignore[return-value]  # without an error it is the coroutine's

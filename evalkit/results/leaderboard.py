@@ -109,6 +109,7 @@ def _cell(
         problems=report.problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
+        settled=report.settled,
     )
     if entry.engine.get("backend") == "imported":
         how = "its protocol was asserted, not recorded" if entry.settings.get("asserted") else "its protocol is unknown"

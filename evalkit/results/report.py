@@ -26,6 +26,7 @@ from evalkit.stats import TokenSummary, token_summary
 from evalkit.store.lines import write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
+from evalkit.store.settled import settled
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
@@ -44,7 +45,8 @@ class Report:
     where the engine did not count them.
     `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
     the task in a table. `disputes` is None where neither a second grader nor a human has judged. `warnings` are words
-    such as `no thinking`: signs that the figures say little.
+    such as `no thinking`: signs that the figures say little. `settled` of the samples with the status error were closed
+    by `evalkit settle`.
     """
 
     schema: int
@@ -68,6 +70,7 @@ class Report:
     disputes: DisputeSummary | None = None
     opinion_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
+    settled: int = 0
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -113,7 +116,16 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
         warnings=warning_signs(run, counts, truncation_rate),
+        settled=_settled_errors(run),
     )
+
+
+def _settled_errors(run: TaskRun) -> int:
+    """How many of the samples that were closed as errors still are errors."""
+    closed = settled(run.files)
+    if not closed:
+        return 0
+    return sum(score.status == "error" and key in closed for key, score in run.files.latest_scores().items())
 
 
 def has_own_metrics(task: Task) -> bool:

@@ -228,7 +228,7 @@ def execute_plan(
     plan.require_end()
     for line in doubts(plan.checks, plan.engine):
         logger.warning("%s", line)
-    if told := tell_other_version(Path(output), run_identity(plan.engine, plan.protocol, plan.seed)):
+    if told := tell_other_version(Path(output), run_identity(plan.engine, plan.protocol, plan.seed, plan.opening)):
         logger.warning("%s", told)
     context = plan.engine.context_length()
     rooms_told = [tell_least_room(check, context) for check in plan.checks]

@@ -45,14 +45,15 @@ def endings_of(engine: Engine) -> Endings | None:
 def require_room(checks: Sequence[TaskCheck], context_length: int | None, caps: bool = False) -> None:
     """Raises EvalkitError where a prompt and its completion cannot both fit into the model's context.
 
-    `caps`: the engine ends a completion where the context does, so that a prompt has to leave room for one token.
+    `caps`: the engine ends a completion where the context does, so that a prompt has to leave room for one token. A
+    server that renders its prompts out of sight refuses those that leave none.
     """
     for check in checks:
         if context_length is None:
             continue
         longest = check.longest or 1  # a server that renders out of sight: one token at least
         room = context_length - longest
-        if check.plan.params.max_tokens <= room or (caps and check.longest is not None and room > 0):
+        if check.plan.params.max_tokens <= room or (caps and room > 0):
             continue
         needed = longest + check.plan.params.max_tokens
         advice = f"pass --max-tokens {room}" if room > 0 else "use a checkpoint with a longer context"
@@ -74,6 +75,13 @@ def least_room(check: TaskCheck, context_length: int | None) -> int | None:
 def tell_least_room(check: TaskCheck, context_length: int | None) -> str | None:
     """One line where the context ends completions before max_tokens does."""
     room = least_room(check, context_length)
+    if room is None and check.longest is None and context_length is not None:
+        if check.plan.params.max_tokens < context_length:
+            return None
+        return (
+            f"{check.plan.task.name}: the context of {context_length} tokens ends completions before max_tokens "
+            f"({check.plan.params.max_tokens}); what ends there counts as truncated"
+        )
     if room is None:
         return None
     return (

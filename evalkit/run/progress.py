@@ -11,6 +11,7 @@ from math import sqrt
 from types import TracebackType
 from typing import Any
 
+from evalkit.results.formats.escaping import one_line
 from evalkit.types import Completion, Score
 
 PIPE_INTERVAL = 30.0
@@ -65,6 +66,7 @@ class Progress:
         self._recent: list[tuple[float, int]] = []
         self._seconds_left: Callable[[], float | None] | None = None
         self._first_draw: Callable[[], float | None] = lambda: None
+        self._trouble: Callable[[], str] | None = None
         self._live: Any = None
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
@@ -96,9 +98,14 @@ class Progress:
         while not self._ended.wait(self._interval):
             self._print_line()
 
-    def follow(self, first_draw: Callable[[], float | None], seconds_left: Callable[[], float | None]) -> None:
-        """Set the functions that give the time of the first request (None before it) and the seconds left."""
-        self._first_draw, self._seconds_left = first_draw, seconds_left
+    def follow(
+        self,
+        first_draw: Callable[[], float | None],
+        seconds_left: Callable[[], float | None],
+        trouble: Callable[[], str] | None = None,
+    ) -> None:
+        """Set the functions that give the time of the first request (None before it), the seconds left, the faults."""
+        self._first_draw, self._seconds_left, self._trouble = first_draw, seconds_left, trouble
 
     def add_finished(self, task: str, completion: Completion) -> None:
         """Count a completion that is already on disk."""
@@ -153,12 +160,17 @@ class Progress:
             done, score, truncated, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
             parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
-        print(f"{' | '.join(parts)} | {self._state()}", file=sys.stderr, flush=True)
+        print(" | ".join([*parts, self._state(), *self._faults()]), file=sys.stderr, flush=True)
+
+    def _faults(self) -> list[str]:
+        """The faults that the engine tells of, as the last part of a line."""
+        told = self._trouble() if self._trouble is not None else ""
+        return [one_line(told)] if told else []
 
     def _table(self) -> Any:
         from rich.table import Table
 
-        table = Table(caption=self._state())
+        table = Table(caption="\n".join([self._state(), *self._faults()]).replace("[", "\\["))
         for heading in ("task", "done", "score (se)", "truncated", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:

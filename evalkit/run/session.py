@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
@@ -14,7 +15,7 @@ from typing import Any
 import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
-from evalkit.engines.base import Engine
+from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
@@ -26,6 +27,7 @@ from evalkit.run.watch import EarlyWatch
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
+from evalkit.store.settled import settled
 from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
@@ -157,6 +159,7 @@ class RunSession:
             logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
             if self.opening is not None:
                 logger.info("response prefix: %s", self.opening)
+            recorded = self._resumed_by(recorded)
             self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
@@ -187,6 +190,14 @@ class RunSession:
             self._watch.finish()
         return [self._report(plan) for plan in self.plans.values()]
 
+    def _resumed_by(self, recorded: dict[str, Any]) -> dict[str, Any]:
+        """The environment, once the engine has looked at that of a run on disk. Raises EvalkitError as it does."""
+        verify = getattr(self.engine, "verify_resumed", None)
+        if verify is None or not self.run.description_path.exists():
+            return recorded
+        verify(self.run.record().environment.get("engine") or {})
+        return {**recorded, "engine": self.engine.environment()}
+
     def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:
         found, room = task_description(plan, source), self.rooms.get(plan.task.name)
         return {**found, "least_room": room} if room is not None else found
@@ -215,9 +226,12 @@ class RunSession:
                 for score, grader in files.scores()
                 if (grader == self.graders[name] or grader.startswith(HUMAN)) and score.status != "error"
             }
+            closed = self._settled(name)
+            scored |= closed
             for completion in files.completions():
                 wanted = (name, completion.problem_id) in self.problems and completion.sample_index < plan.params.n
-                if not wanted or completion.error is not None:
+                closed_error = completion.key in closed and completion.key not in done
+                if not wanted or (completion.error is not None and not closed_error):
                     continue
                 done.add(completion.key)
                 lengths.append(
@@ -235,12 +249,19 @@ class RunSession:
         logger.info("%s: %d completions to generate, %d already on disk", counts, len(requests), len(done))
         return requests
 
+    def _settled(self, name: str) -> dict[SampleKey, Score]:
+        """The scores of the samples that were closed: they are not asked for or graded again."""
+        files = self.run.files(name)
+        closed = settled(files)
+        return {key: score for key, score in files.latest_scores().items() if key in closed} if closed else {}
+
     def _generate(self, requests: RequestQueue) -> None:
         if not len(requests):
             return
         self._scorer.start()  # while the engine loads; later, starting would take its CPU time
         meter = Meter(self.engine.gpus, self.prices)
-        self._progress.follow(lambda: requests.first_draw, requests.seconds_left)
+        trouble = getattr(self.engine, "trouble", None)
+        self._progress.follow(lambda: requests.first_draw, requests.seconds_left, trouble)
         completions: Iterator[Completion] = self.engine.generate(requests)
         try:
             for completion in completions:
@@ -289,10 +310,28 @@ class RunSession:
 
 
 def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
-    """Raises RunIncompleteError if the engine or the grader failed on samples."""
-    if failed := {r.task: r.statuses["error"] for r in reports if r.statuses["error"]}:
-        counts = ", ".join(f"{count} of {task}" for task, count in failed.items())
-        raise RunIncompleteError(
-            f"The engine or the grader failed on some samples in {run.path}: {counts}.",
-            "run the same command again to redo only those; scores.jsonl has the reason for each.",
-        )
+    """Raises RunIncompleteError if the engine or the grader failed on samples that are not settled."""
+    failed = {r.task: r.statuses["error"] - r.settled for r in reports if r.statuses["error"] > r.settled}
+    if not failed:
+        return
+    counts = ", ".join(f"{count} of {task}" for task, count in failed.items())
+    reasons = Counter(reason for task in failed for reason in _open_errors(run, task))
+    refused = all(reason.startswith(f"engine: {REFUSED}") for reason in reasons)
+    again = "run the same command again to redo only those"
+    hint = f"asking again brings nothing: `evalkit settle {run.path} --status error` closes them" if refused else again
+    told = f" ({reasons.most_common(1)[0][0][:200].rstrip('.')})" if reasons else ""
+    raise RunIncompleteError(
+        f"The engine or the grader failed on some samples in {run.path}: {counts}{told}.",
+        f"{hint}; scores.jsonl has the reason for each.",
+    )
+
+
+def _open_errors(run: RunDirectory, task: str) -> list[str]:
+    """Why samples of a task are errors, those that are settled left out."""
+    files = run.files(task)
+    closed = settled(files)
+    return [
+        score.explanation
+        for key, score in files.latest_scores().items()
+        if score.status == "error" and key not in closed
+    ]

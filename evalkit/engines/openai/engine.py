@@ -2,42 +2,52 @@
 
 import asyncio
 import logging
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit.engines.base import Engine
+from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.checkpoint import Checkpoint
-from evalkit.engines.openai.http import GivenUpError, RefusedError, Servers, api_root, displayed
-from evalkit.engines.openai.template import CONTINUE, ServerTemplate
+from evalkit.engines.openai.addresses import api_root, displayed, read_headers
+from evalkit.engines.openai.dialects import UNKNOWN, RequestForm, RequestOptions, find_preset
+from evalkit.engines.openai.faults import GivenUpError, RefusedError, tidy
+from evalkit.engines.openai.http import Servers, Trouble
+from evalkit.engines.openai.probing import Abilities, Prober
+from evalkit.engines.openai.replies import OpenThinking, choice_of, ending, response_text, usage_tokens
+from evalkit.engines.openai.template import CONTINUE, Ask, ServerTemplate
 from evalkit.engines.options import OpenAIOptions
-from evalkit.engines.prompts import Opening, Prompt, bos_count, render_prompt
+from evalkit.engines.prompts import AUTO, R1_PREFIX, Opening, Prompt, bos_count, render_prompt
 from evalkit.engines.rendering import CheckpointPrompts, template_variables
-from evalkit.engines.threads import Emit, iterate_async
+from evalkit.engines.threads import Emit, iterate_async, run_async
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.thinking import closing_of
 from evalkit.types import Completion, FinishReason, Message, Request
 
 logger = logging.getLogger(__name__)
 
-_UNKNOWN_FIELD = re.compile(
-    r"unexpected|unknown|unrecogni|extra|not permitted|not supported|unsupported", re.IGNORECASE
-)
-_FINISH: dict[str, FinishReason] = {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
+_LESSONS = 16  # that one request may teach
+_MOST_NOTICES = 40
+_LONG_SECRET = 12  # characters: a shorter one may be a word of the response
 
 
-@dataclass(frozen=True, slots=True)
-class _Abilities:
-    """What a server was found to do."""
+@dataclass(slots=True)
+class Notices:
+    """What is told once, however often it comes, and counted."""
 
-    context_length: int | None
-    version: str | None
-    continues: bool  # a response that the request has begun
-    extras: frozenset[str]  # fields beyond OpenAI's that it takes
-    adds_bos: bool  # before a prompt that has one already
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def tell(self, key: str, message: str) -> None:
+        if key not in self.counts and len(self.counts) >= _MOST_NOTICES:
+            return  # a server that gives another reason each time
+        self.counts[key] = self.counts.get(key, 0) + 1
+        if self.counts[key] == 1:
+            logger.warning("%s", message)
+
+    def sum_up(self) -> None:
+        """Tell how often each came that came more than once."""
+        if often := [f"{key}: {count}" for key, count in sorted(self.counts.items()) if count > 1]:
+            logger.warning("responses with %s", ", ".join(often))
 
 
 class OpenAIEngine(Engine):
@@ -50,16 +60,27 @@ class OpenAIEngine(Engine):
     name = "openai"
     options_class = OpenAIOptions
     honours_seeds = False  # a server may ignore them
+    caps_at_context = True
 
     def __init__(self, model: str, options: OpenAIOptions) -> None:
         if not options.base_url:
             raise EvalkitError(
                 "The openai engine has no server.", "give its URL with --base-url http://localhost:8000/v1."
             )
-        self._roots = [api_root(url) for url in options.base_url]
+        self._roots = list(dict.fromkeys(api_root(url) for url in options.base_url))
         self._model = model
         self._served = options.served_model or model
         self.options = options
+        self._headers = read_headers(options.header)
+        self._wanted = RequestOptions.read(options.request_field, options.drop_field, options.rename_field)
+        find_preset(options.server_preset, "", "", "")
+        self._form = RequestForm(self._wanted)
+        self._trouble = Trouble()
+        self._notices = Notices()
+        self._open_thinking = OpenThinking()
+        self._answered_as: list[str] = []
+        self._least_room: int | None = None
+        self._earlier_servers: list[Any] = []
         self._checkpoint: Checkpoint | None = None
         self._prompts: CheckpointPrompts | None = None
         self._variables = template_variables(options)
@@ -79,15 +100,36 @@ class OpenAIEngine(Engine):
             found |= self._prompts.identity()
         elif self._variables:
             found["chat_template_args"] = self._variables
-        return found
+        given = self._wanted.identity()
+        if self.options.server_preset:
+            given["preset"] = self.options.server_preset
+        return {**found, "requests": given} if given else found
 
     def environment(self) -> dict[str, Any]:
-        return {
+        found = {
             "servers": [displayed(root) for root in self._roots],
             "server_version": self._abilities.version,
+            "server_marks": self._abilities.described_marks(),
             "context_length": self.context_length(),
             "continues_a_response": self._abilities.continues,
+            "requests": self._form.describe(),
         }
+        if self._headers:
+            found["headers"] = sorted(self._headers)  # without their values, which may be keys
+        if self._answered_as:
+            found["answered_as"] = list(self._answered_as)
+        if self._least_room is not None:
+            found["least_room"] = self._least_room
+        if self._notices.counts:
+            found["notices"] = dict(sorted(self._notices.counts.items()))
+        if self._trouble.count:
+            found["faults"] = {"count": self._trouble.count, "last": self._trouble.last}
+        if self._earlier_servers:
+            found["earlier_servers"] = self._earlier_servers
+        return found
+
+    def trouble(self) -> str:
+        return str(self._trouble)
 
     def context_length(self) -> int | None:
         return self.options.max_model_len or self._abilities.context_length
@@ -111,14 +153,14 @@ class OpenAIEngine(Engine):
             async with self._servers() as servers:
                 return (await self._beginning(servers, abilities, request))[0]
 
-        return asyncio.run(ask())
+        return run_async(ask)
 
-    async def _beginning(self, servers: Servers, abilities: _Abilities, request: Request) -> tuple[Opening, bool]:
+    async def _beginning(self, servers: Servers, abilities: Abilities, request: Request) -> tuple[Opening, bool]:
         """How a response of the chat API begins, and whether an empty system message is sent; asked once a run."""
         first = request.messages[0]
         key = (first["content"] if first["role"] == "system" else None, request.response_prefix)
         if key not in self._begun:
-            template = ServerTemplate(servers.ask, self._served, self._variables, abilities.continues)
+            template = ServerTemplate(self._asking(servers), self._served, self._variables, abilities.continues)
             messages = list(request.messages)
             if key[0] == "":
                 messages = await template.without_system(messages)
@@ -127,88 +169,104 @@ class OpenAIEngine(Engine):
             self._begun[key] = opening, len(messages) == len(request.messages)
         return self._begun[key]
 
+    def _asking(self, servers: Servers) -> Ask:
+        """POST to the first server, where it is of a kind that may show its prompts."""
+
+        async def ask(path: str, payload: Mapping[str, Any]) -> Any:
+            if not self._form.preset.shows_prompts:
+                return None
+            return await servers.ask(servers.members[0], path, payload)
+
+        return ask
+
+    def verify_resumed(self, recorded: Mapping[str, Any]) -> None:
+        """Raises EvalkitError where the servers are not those that a run on disk was made by, as far as can be told."""
+        earlier = [mark for mark in recorded.get("server_marks") or [] if isinstance(mark, dict)]
+        self._earlier_servers = list(recorded.get("earlier_servers") or [])
+        if not earlier:
+            return
+        mark = self._abilities.marks[0]
+        differing = mark.differences(earlier[0])
+        if differing and mark.answer != earlier[0].get("answer") and self._answers_once(earlier[0].get("answer")):
+            differing = [each for each in differing if not each.startswith("answer ")]
+        addresses = {str(each.get("base_url")) for each in earlier}
+        moved = mark.base_url not in addresses
+        if not differing and (not moved or mark.recognises(earlier[0])):
+            if moved:
+                logger.warning("the run was begun with %s; %s has the same model", min(addresses), mark.base_url)
+            return
+        why = "; ".join(differing) or f"it was at {min(addresses)}, and nothing tells whether it is the same model"
+        if not self.options.accept_changed_server:
+            raise EvalkitError(
+                f"The server {mark.base_url} is not the one that made this run: {why}.",
+                "choose another folder with -o for a new run; --accept-changed-server goes on with this one, recorded.",
+            )
+        logger.warning("the server %s is not the one that began this run (%s); this is recorded", mark.base_url, why)
+        self._earlier_servers += [each for each in earlier if each not in self._earlier_servers]
+
+    def _answers_once(self, wanted: Any) -> bool:
+        """Whether the first server, asked twice more, gives that answer to the probe: rounding may turn a token."""
+        if not isinstance(wanted, str):
+            return False
+
+        async def ask() -> bool:
+            async with self._servers() as servers:
+                prober = self._prober(servers)
+                return any([await prober.answer_again(servers.members[0]) == wanted for _ in range(2)])
+
+        return run_async(ask)
+
     def _servers(self) -> Servers:
         o = self.options
-        return Servers(self._roots, o.concurrency, o.request_timeout, o.patience)
+        return Servers(self._roots, o.concurrency, o.request_timeout, o.patience, self._headers, self._trouble)
+
+    def _prober(self, servers: Servers) -> Prober:
+        return Prober(servers, self._form, self._served, self._path, self.options.server_preset)
 
     @cached_property
-    def _abilities(self) -> _Abilities:
-        """Asked of the server once. Raises RunIncompleteError where it does not answer."""
-        return asyncio.run(self._ask_abilities())
+    def _abilities(self) -> Abilities:
+        """Asked of the servers once. Raises RunIncompleteError where none answers."""
+        return run_async(self._ask_abilities)
 
-    async def _ask_abilities(self) -> _Abilities:
+    async def _ask_abilities(self) -> Abilities:
+        own: dict[str, Any] = {"skip_special_tokens": False}
+        if self.options.api == "completions":
+            own["add_special_tokens"] = False
         async with self._servers() as servers:
-            listed = await servers.get("/models")
-            entries = listed.get("data") if isinstance(listed, dict) else None
-            entry = self._entry(entries) if isinstance(entries, list) and entries else {}
-            context = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train")
-            if context is None and self._checkpoint is not None:
-                context = self._checkpoint.context_length()
-            version = await servers.get("../version")
-            extras = frozenset(await self._accepted_extras(servers))
-            return _Abilities(
-                context if isinstance(context, int) else None,
-                version.get("version") if isinstance(version, dict) else None,
-                await self._continues(servers),
-                extras,
-                await self._doubles_bos(servers, extras),
-            )
+            if not self.options.stream:
+                self._form.streams = False
+            found = await self._prober(servers).abilities(own)
+            reached = {displayed(server.root) for server in servers.members}
+            self._roots = [root for root in self._roots if displayed(root) in reached]
+            self._adds_bos = await self._doubles_bos(servers, found)
+        self._tell_what_was_found(found)
+        if found.context_length is None and self._checkpoint is not None:
+            found = replace(found, context_length=self._checkpoint.context_length())
+        return found
 
-    def _entry(self, entries: list[Any]) -> dict[str, Any]:
-        named = {e["id"]: e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)}
-        if named and self._served not in named:
-            raise EvalkitError(
-                f"The server has no model {self._served!r}.",
-                f"pass --served-model with one that it has: {', '.join(list(named)[:5])}.",
-            )
-        return named.get(self._served, {})
+    def _tell_what_was_found(self, found: Abilities) -> None:
+        form, preset = self._form.describe(), self._form.preset
+        if preset is not UNKNOWN:
+            version = f" {found.version}" if found.version else ""
+            logger.info("server: %s%s", preset.name, version)
+        if not_sent := [name for name in preset.drops if name in form.get("not_sent", {})]:
+            logger.warning("%s takes no %s: not sent", preset.name, ", ".join(not_sent))
+        if preset.note:
+            logger.warning("%s: %s", preset.name, preset.note)
 
-    async def _probe(self, servers: Servers, path: str, **fields: Any) -> str | None:
-        """None if the server serves such a request, else what it says."""
-        payload = {"model": self._served, "max_tokens": 1, "temperature": 0, **fields}
-        if path == "/chat/completions":
-            payload.setdefault("messages", [{"role": "user", "content": "1+1"}])
-        else:
-            payload.setdefault("prompt", "1+1")
-        try:
-            await servers.post(path, payload)
-        except RefusedError as error:
-            if error.status in (401, 403):
-                servers.refused(error)
-            return str(error)
-        except GivenUpError as error:
-            return str(error)
-        return None
+    _adds_bos = False  # before a prompt that has one already
 
-    async def _accepted_extras(self, servers: Servers) -> list[str]:
-        extras = {"skip_special_tokens": False, "top_k": 20}
-        if self.options.api == "completions":
-            extras["add_special_tokens"] = False
-        if await self._probe(servers, self._path, **extras) is None:
-            return list(extras)
-        return [
-            name for name, value in extras.items() if await self._probe(servers, self._path, **{name: value}) is None
-        ]
-
-    async def _continues(self, servers: Servers) -> bool:
-        """A server that knows both fields refuses them together; others do not know them or ignore them."""
-        if self.options.api == "completions":
-            return True
-        both = {"continue_final_message": True, "add_generation_prompt": True}
-        begun = [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "It"}]
-        said = await self._probe(servers, self._path, messages=begun, **both)
-        return said is not None and "continue_final_message" in said and not _UNKNOWN_FIELD.search(said)
-
-    async def _doubles_bos(self, servers: Servers, extras: frozenset[str]) -> bool:
-        if self.options.api == "chat" or self._checkpoint is None or "add_special_tokens" in extras:
+    async def _doubles_bos(self, servers: Servers, found: Abilities) -> bool:
+        if self.options.api == "chat" or self._checkpoint is None or "add_special_tokens" in found.takes:
             return False
         tokenizer = self._checkpoint.tokenizer
         prompt = render_prompt(tokenizer, [{"role": "user", "content": "1+1"}], "")
         if not tokenizer.bos_token or not prompt.text.startswith(tokenizer.bos_token):
             return False
         payload = {"model": self._served, "prompt": prompt.text, "max_tokens": 1, "temperature": 0}
-        reply, _ = await servers.post(self._path, payload)
-        return (reply.get("usage") or {}).get("prompt_tokens") == len(prompt.token_ids) + 1
+        reply, _ = await servers.post(self._path, self._form.shape(payload))
+        usage = reply.get("usage")
+        return isinstance(usage, dict) and usage.get("prompt_tokens") == len(prompt.token_ids) + 1
 
     @property
     def _path(self) -> str:
@@ -244,69 +302,90 @@ class OpenAIEngine(Engine):
                         task.cancel()
                     await asyncio.gather(*running, return_exceptions=True)
 
-        return iterate_async(work)
-
-    async def _serve(self, servers: Servers, abilities: _Abilities, request: Request) -> Completion:
         try:
-            payload, prefix = self._payload(abilities, request)
+            yield from iterate_async(work)
+        finally:
+            self._notices.sum_up()
+
+    async def _serve(self, servers: Servers, abilities: Abilities, request: Request) -> Completion:
+        try:
+            payload, prefix, room = self._payload(abilities, request)
             if self.options.api == "chat":
                 prefix = await self._begin(servers, abilities, request, payload)
         except RunIncompleteError:
             raise
         except EvalkitError as error:
             return _failed(request, "", error.message)
-        try:
-            reply, seconds = await servers.post(self._path, payload, unit="\x1f".join(map(str, request.key)))
-        except RefusedError as error:
-            servers.refused(error)
-            return _failed(request, prefix, f"The server refuses the request: {error}")
-        except GivenUpError as error:
-            return _failed(request, prefix, f"The server {error}")
-        return self._completion(request, reply, prefix, seconds)
+        unit = "\x1f".join(map(str, request.key))
+        for _ in range(_LESSONS):
+            sent = self._form.shape(payload, room)
+            try:
+                reply, seconds = await servers.post(self._path, sent, unit=unit)
+            except RefusedError as error:
+                lesson = self._form.learn(error, sent)
+                if lesson is None:
+                    servers.refused(error)
+                    return _failed(request, prefix, f"{REFUSED}{error}")
+                for sentence in lesson.told:
+                    logger.warning("%s", sentence)
+                room = lesson.room or room
+            except GivenUpError as error:
+                return _failed(request, prefix, f"The server {error}", error.partial)
+            else:
+                if servers.cached:
+                    self._notices.tell(
+                        "one reply for several requests",
+                        "the server gives one reply, id and all, to several requests: it may have a cache",
+                    )
+                limit = sent.get(self._form.renamed.get("max_tokens", "max_tokens"), request.params.max_tokens)
+                return self._completion(request, reply, prefix, seconds, limit, servers)
+        return _failed(request, prefix, f"{REFUSED}it finds another fault each time")
 
-    def _payload(self, abilities: _Abilities, request: Request) -> tuple[dict[str, Any], str]:
-        """The request's JSON, and the part of the response that stands in the prompt, as far as that is known."""
+    def _payload(self, abilities: Abilities, request: Request) -> tuple[dict[str, Any], str, int | None]:
+        """The request's JSON, the part of the response that stands in the prompt, and the room that the context leaves.
+
+        The last two as far as they are known.
+        """
         params = request.params
         payload: dict[str, Any] = {
             "model": self._served,
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
-            "seed": request.seed % 2**31,  # what every server takes
+            "seed": request.seed if self._form.preset.name == "vllm" else request.seed % 2**31,  # what all take
         }
         if params.stop:
             payload["stop"] = list(params.stop)
-        if "skip_special_tokens" in abilities.extras:
+        if "skip_special_tokens" in abilities.takes:
             payload["skip_special_tokens"] = False
         if params.top_k is not None:
-            if "top_k" not in abilities.extras:
-                raise RunIncompleteError(
-                    "The server does not take top_k, which the protocol sets.", "use another engine or protocol."
-                )
             payload["top_k"] = params.top_k
         if self.options.api == "completions":
             prompt = self.render(request)
             assert prompt is not None
-            self._require_room(prompt)
+            room = self._room(prompt)
             text = prompt.text
             bare = self.tokenizer.bos_token and not text.startswith(self.tokenizer.bos_token)
-            if bare and "add_special_tokens" in abilities.extras and bos_count(self.tokenizer, prompt.token_ids):
+            if bare and "add_special_tokens" in abilities.takes and bos_count(self.tokenizer, prompt.token_ids):
                 text = self.tokenizer.bos_token + text  # of a base model: the server adds none
-            if abilities.adds_bos:
+            if self._adds_bos:
                 text = text.removeprefix(self.tokenizer.bos_token)
             payload["prompt"] = text
-            if "add_special_tokens" in abilities.extras:
+            if "add_special_tokens" in abilities.takes:
                 payload["add_special_tokens"] = False
-            return payload, prompt.prefix
+            return payload, prompt.prefix, room
         payload["messages"] = list(request.messages)
+        room = None
+        if (local := self.render(request)) is not None:
+            room = self._room(local)
         kwargs = {k: v for k, v in self._variables.items() if v != self.options.reasoning_effort}
         if kwargs:
             payload["chat_template_kwargs"] = kwargs
         if self.options.reasoning_effort is not None:
             payload["reasoning_effort"] = self.options.reasoning_effort
-        return payload, ""
+        return payload, "", room
 
-    async def _begin(self, servers: Servers, abilities: _Abilities, request: Request, payload: dict[str, Any]) -> str:
+    async def _begin(self, servers: Servers, abilities: Abilities, request: Request, payload: dict[str, Any]) -> str:
         """Put the beginning of the response into a payload of the chat API; the response's prefix."""
         opening, keeps_system = await self._beginning(servers, abilities, request)
         if request.messages[0]["role"] == "system" and not request.messages[0]["content"] and not keeps_system:
@@ -316,66 +395,106 @@ class OpenAIEngine(Engine):
             payload.update(CONTINUE)
         return opening.prefix
 
-    def _require_room(self, prompt: Prompt) -> None:
-        """Raises EvalkitError where the prompt fills the context: some servers cut it and say nothing."""
+    def _room(self, prompt: Prompt) -> int | None:
+        """The tokens that the context leaves. Raises EvalkitError where it leaves none: some servers cut the prompt."""
         context = self.context_length()
-        if context is not None and len(prompt.token_ids) >= context:
+        if context is None:
+            return None
+        if len(prompt.token_ids) >= context:
             raise EvalkitError(
                 f"The prompt has {len(prompt.token_ids)} tokens, which leaves no room in a context of {context}.",
                 "use a model with a longer context.",
             )
+        return context - len(prompt.token_ids)
 
-    def _completion(self, request: Request, reply: dict[str, Any], prefix: str, seconds: float) -> Completion:
-        choice = reply["choices"][0] if isinstance(reply["choices"], list) else {}
+    def _completion(
+        self, request: Request, reply: Mapping[str, Any], prefix: str, seconds: float, limit: int, servers: Servers
+    ) -> Completion:
+        choice, count = choice_of(dict(reply))
+        if count > 1:
+            self._notices.tell(
+                "several choices", f"a reply has {count} choices, though one was asked for: the first counts"
+            )
+        self._note_the_model(reply)
         text, prefix = response_text(choice, prefix)
-        reason = choice.get("finish_reason") if isinstance(choice, dict) else None
-        finish = _FINISH.get(str(reason))
-        if text is None or finish is None:
-            return _failed(request, prefix, f"The server ended with finish_reason {reason!r}.", text or "")
-        prompt_tokens, completion_tokens = usage_tokens(reply.get("usage"), text, request.params.max_tokens)
+        reason = choice.get("finish_reason")
+        finish = ending(reason)
+        if text is not None:
+            text = _without_secrets(text, servers)
+        if finish == "filtered":
+            return _failed(
+                request, prefix, f"{REFUSED}its content filter ended the response ({tidy(str(reason))})", text
+            )
+        if text is None or finish == "failed":
+            what = "The server's reply has no text" if text is None else "The server's response failed"
+            return _failed(request, prefix, f"{what} (finish_reason {tidy(repr(reason), 80)}).", text)
+        prompt_tokens, completion_tokens = usage_tokens(reply.get("usage"), text, limit)
+        finish = self._checked_ending(reason, finish, completion_tokens, limit, request)
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
         if at is not None:  # a server that ignores `stop`, or leaves the string in the text
             text, finish = text[:at], "stop"
+        if not prefix and self._checkpoint is None and not self._abilities.shows_prompts:
+            prefix = self._found_prefix(text, finish, request)
         return Completion(*request.key, text, finish, prompt_tokens, completion_tokens, seconds, prefix)
 
+    def _found_prefix(self, text: str, finish: FinishReason, request: Request) -> str:
+        """What opened the thinking of a response that was cut, by what whole responses of this server have shown."""
+        if finish == "stop":
+            self._open_thinking.note(text)
+            return ""
+        if finish != "length":
+            return ""
+        wanted = R1_PREFIX if request.response_prefix == AUTO else request.response_prefix
+        found = self._open_thinking.prefix_of_cut(text, wanted)
+        if found:
+            self._notices.tell(
+                "thinking that was cut",
+                "a response was cut before it closed its thinking: it counts as thinking, not as an answer",
+            )
+        return found
 
-def response_text(choice: Any, prefix: str) -> tuple[str | None, str]:
-    """The response as the model wrote it, and its prefix; thinking that a parser took out is joined back.
+    def _checked_ending(
+        self, reason: Any, finish: FinishReason, tokens: int | None, limit: int, request: Request
+    ) -> FinishReason:
+        """The finish reason beside the count of tokens, and what there is to tell of the two."""
+        wanted = request.params.max_tokens
+        if finish == "unknown":
+            if tokens is not None and tokens >= limit:
+                self._notices.tell("no reason, cut", "a response of max_tokens has no finish reason: it counts as cut")
+                return "length"
+            name = "no finish reason" if reason in (None, "") else f"the finish reason {tidy(str(reason), 40)!r}"
+            self._notices.tell(name, f"a response has {name}: it counts as ended for an unknown reason")
+        if tokens is None:
+            return finish
+        if finish == "stop" and tokens >= limit:
+            self._notices.tell(
+                "the finish reason stop at exactly max_tokens",
+                f"a response of exactly {limit} tokens, the most that were asked for, has the finish reason "
+                f"{tidy(str(reason), 40)!r}: it may have been cut",
+            )
+        if finish == "length" and tokens < wanted:
+            self._least_room = min(tokens, self._least_room or tokens)
+            self._notices.tell(
+                "a cut before max_tokens",
+                f"the server cut a response at {tokens} tokens, before max_tokens ({wanted}): the context's end, or a "
+                "limit of its own",
+            )
+        return finish
 
-    The tags are those of the prefix, else `<think>` and `</think>`. A parser may drop the line breaks around them;
-    where it has, those that DeepSeek-R1 writes are put there.
-    """
-    if not isinstance(choice, dict):
-        return None, prefix
-    if isinstance(choice.get("text"), str):
-        return choice["text"], prefix
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return None, prefix
-    content = message.get("content")
-    thinking = message.get("reasoning_content") or message.get("reasoning")
-    if not isinstance(thinking, str) or not thinking:
-        return (content if isinstance(content, str) else None), prefix
-    is_open, closing = closing_of(prefix)
-    opening = "" if is_open else "<think>\n"
-    if not isinstance(content, str) or not content:
-        return opening + thinking, prefix
-    before = "" if thinking.endswith("\n") else "\n"
-    after = "" if content.startswith("\n") else "\n\n"
-    return f"{opening}{thinking}{before}{closing}{after}{content}", prefix
+    def _note_the_model(self, reply: Mapping[str, Any]) -> None:
+        """Tell where replies name another model than before."""
+        name = reply.get("model")
+        if not isinstance(name, str) or tidy(name, 200) in self._answered_as or len(self._answered_as) >= 20:
+            return
+        self._answered_as.append(tidy(name, 200))
+        if len(self._answered_as) > 1:
+            logger.warning("the server answers as the model %r now, before as %r", *reversed(self._answered_as[-2:]))
 
 
-def usage_tokens(usage: Any, text: str, max_tokens: int) -> tuple[int | None, int | None]:
-    """Prompt and completion tokens of a server's `usage`; None for what is missing or what cannot be."""
-    if not isinstance(usage, dict):
-        return None, None
-    prompt, completion, total = (usage.get(f"{kind}_tokens") for kind in ("prompt", "completion", "total"))
-    if not isinstance(prompt, int) or not isinstance(completion, int) or prompt < 1:
-        return None, None
-    if not min(1, len(text)) <= completion <= max_tokens + 1 or total not in (None, prompt + completion):
-        return None, None
-    return prompt, completion
+def _without_secrets(text: str, servers: Servers) -> str:
+    """The text without the key, should a server have put it there."""
+    return servers.redacted(text, _LONG_SECRET)
 
 
-def _failed(request: Request, prefix: str, error: str, text: str = "") -> Completion:
-    return Completion(*request.key, text, "error", None, None, 0.0, prefix, error)
+def _failed(request: Request, prefix: str, error: str, text: str | None = "") -> Completion:
+    return Completion(*request.key, text or "", "error", None, None, 0.0, prefix, error)

@@ -2,87 +2,69 @@
 
 import asyncio
 import json
-import os
 import random
 import time
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from evalkit.engines.openai.addresses import (
+    displayed,
+    is_local,
+    join,
+    key_from_environment,
+    key_headers,
+    proxy_secrets,
+    redirected,
+    url_secrets,
+)
 from evalkit.engines.openai.concurrency import ConcurrencyLimit
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.engines.openai.faults import (
+    FaultError,
+    GivenUpError,
+    RefusedError,
+    ServerError,
+    is_out_of_credit,
+    loads,
+    said_in,
+    tidy,
+    tls_fault,
+)
+from evalkit.engines.openai.wire import CutError, Deadline, read_body, read_reply
+from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
     import httpx
 
-KEY_VARIABLES = ("EVALKIT_API_KEY", "OPENAI_API_KEY")
 _ATTEMPTS = 12
+_ATTEMPTS_OF_NONSENSE = 5  # where no request was ever served, and what comes is no fault of load
+_SLOW_WEIGHT = 2  # attempts that one counts for which has taken all its time
 _FIRST_DELAY = 0.25  # seconds, doubled with each attempt
 _LONGEST_DELAY = 30.0
 _LONGEST_RETRY_AFTER = 600.0
-_BODY_SECONDS = 60.0  # from the reply's head to its end: nothing is streamed, so the rest is there at once
 _FIRST_TIMEOUT = 7200.0  # seconds, until it is known how long completions take
 _LEAST_TIMEOUT = 600.0
+_PROBE_TIMEOUT = 300.0  # a server may load its model at the first request
 _OVERLOADED = (429, 500, 502, 503, 504, 529)
+_NOT_TO_REPEAT = (501, 505)
 _GIVEN_UP_IN_A_ROW = 8
-_SECRET_LENGTH = 12  # of a query's value: a version is shorter, a key is longer
 _FAILURES_BEFORE_REST = 20  # in a row, of one server; one that cannot be reached rests at once
-
-
-class RefusedError(Exception):
-    """The server has answered that it will not do this (4xx)."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{status}: {message}")
-        self.status = status
-
-
-class FaultError(Exception):
-    """One attempt that failed and may be repeated, after `delay` seconds where the server has said so."""
-
-    def __init__(
-        self, message: str, delay: float | None = None, overloaded: bool = False, unreachable: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.delay = delay
-        self.overloaded = overloaded
-        self.unreachable = unreachable
-
-
-class GivenUpError(Exception):
-    """Every attempt of one request has failed, while the server answered others."""
-
-
-def displayed(url: str) -> str:
-    """A URL without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def api_root(url: str) -> str:
-    """The URL that `/chat/completions` is added to. Raises EvalkitError if it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise EvalkitError(f"{displayed(url) or 'The base URL'} is no URL.", "give it as http://localhost:8000/v1.")
-    path = parts.path.rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc, path or "/v1", parts.query, ""))
-
-
-def url_secrets(url: str) -> list[str]:
-    """What a URL holds that must not be told: its password and query values, as they stand and as they are sent."""
-    parts = urlsplit(url)
-    found = [value for _, value in parse_qsl(parts.query) if len(value) >= _SECRET_LENGTH]
-    if parts.password:
-        login = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-        found += [parts.password, unquote(parts.password), b64encode(login.encode()).decode()]
-    return found
+_MOST_OF_A_LIST = 4 << 20  # bytes of `/models` and the like
+_MOST_REDIRECTS = 4
+_RESUME = "finished work is kept: see the server's log, then run the same command again to resume."
+_CLIENT_TYPE_ERROR = (  # what a server written in Python says of a field that it does not know, with status 500
+    "unexpected keyword argument",
+    "extra inputs are not permitted",
+    "extra_forbidden",
+)
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for: a number or a date (RFC 9110, section 10.2.3)."""
+    """Seconds that a Retry-After header asks for: a number or a date (RFC 9110, section 10.2.3).
+
+    None where it asks for none, or for more than ten minutes.
+    """
     if not value:
         return None
     try:
@@ -90,18 +72,42 @@ def retry_after(value: str | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+    if not seconds <= _LONGEST_RETRY_AFTER:  # NaN too: no advice for a run, which can be resumed
+        return None
+    return max(seconds, 0.0)
 
 
 @dataclass(slots=True)
-class _Server:
+class Trouble:
+    """The faults of a run so far: shown while it runs, and recorded."""
+
+    count: int = 0
+    last: str = ""
+
+    def add(self, message: str) -> None:
+        self.count += 1
+        self.last = tidy(message, 120)
+
+    def __str__(self) -> str:
+        return f"{self.count} faults, the last: {self.last}" if self.count else ""
+
+
+@dataclass(slots=True)
+class Server:
+    """One server: its address, and how it does."""
+
     root: str
     concurrency: ConcurrencyLimit
+    headers: Mapping[str, str]
     in_flight: int = 0
     resting_until: float = 0.0
     failures: int = 0
+    moved: dict[str, str] = field(default_factory=dict)
+
+    def address(self, path: str) -> str:
+        return self.moved.get(path) or join(self.root, path)
 
 
 @dataclass(slots=True)
@@ -110,14 +116,17 @@ class Servers:
 
     `concurrency` fixes how many requests each gets at once; None finds it. `timeout` (seconds) limits one request;
     None follows what completions take. After `patience` seconds in which no server answers anything, the run ends.
+    `headers` are sent with every request, as the key is, and told nowhere.
     """
 
     urls: Sequence[str]
     concurrency: int | None = None
     timeout: float | None = None
     patience: float = 120.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    trouble: Trouble = field(default_factory=Trouble)
     most: int = 1024
-    _servers: list[_Server] = field(default_factory=list)
+    _servers: list[Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
     _secrets: list[str] = field(default_factory=list)
     _failing_since: float | None = None
@@ -126,26 +135,66 @@ class Servers:
     _slowest: float = 0.0
     _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
     _ids_tell_replies_apart: bool = True
+    cached: bool = False
+    """Whether a server gave one reply to several requests: it has a cache."""
 
     async def __aenter__(self) -> "Servers":
-        import httpx
-
         fixed = self.concurrency is not None
         most = self.concurrency or self.most
-        self._servers = [_Server(root, ConcurrencyLimit(most, fixed)) for root in self.urls]
-        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
-        secrets = {*([key] if key else []), *(secret for root in self.urls for secret in url_secrets(root))}
+        key = key_from_environment()
+        self._servers = [
+            Server(root, ConcurrencyLimit(most, fixed), {**key_headers(root, key), **self.headers})
+            for root in self.urls
+        ]
+        secrets = {*([key] if key else []), *proxy_secrets(), *(s for root in self.urls for s in url_secrets(root))}
+        secrets |= {value for value in self.headers.values() if len(value) >= 6}
+        secrets |= {word for value in self.headers.values() for word in value.split() if len(word) >= 12}
         self._secrets = sorted(secrets, key=len, reverse=True)
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            timeout=httpx.Timeout(None, connect=20.0),
-        )
+        self._client = self._made_client()
         return self
+
+    def _made_client(self) -> "httpx.AsyncClient":
+        """A client that goes through the environment's proxies, but not to this machine. Raises EvalkitError."""
+        import httpx
+
+        local = all(is_local(root) for root in self.urls)
+        names = {join(root, "").split("//")[1].split("/")[0].rpartition("@")[2] for root in self.urls if is_local(root)}
+        try:
+            return httpx.AsyncClient(
+                headers={"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "evalkit"},
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+                timeout=httpx.Timeout(None, connect=20.0),
+                verify=httpx.create_ssl_context(),
+                trust_env=not local,
+                mounts=None if local else {f"all://{name.split('?')[0]}": None for name in names},
+            )
+        except ImportError:
+            raise EvalkitError(
+                "The environment names a SOCKS proxy, which needs the package socksio.",
+                'run `pip install "evalkit[socks]"`, or unset ALL_PROXY.',
+            ) from None
+        except ValueError as error:
+            raise EvalkitError(
+                f"The environment names a proxy that cannot be used: {self.redacted(tidy(str(error)))}.",
+                "correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; NO_PROXY names hosts that need none.",
+            ) from None
+        except OSError as error:
+            raise EvalkitError(
+                f"The certificates for TLS cannot be read: {tidy(str(error))}.",
+                "correct SSL_CERT_FILE or SSL_CERT_DIR.",
+            ) from None
 
     async def __aexit__(self, *_: object) -> None:
         assert self._client is not None
         await self._client.aclose()
+
+    @property
+    def members(self) -> Sequence[Server]:
+        return self._servers
+
+    def leave_out(self, server: Server) -> None:
+        """Send nothing to one of them."""
+        self._servers.remove(server)
 
     def capacity(self) -> int:
         """How many requests should be under way."""
@@ -153,57 +202,62 @@ class Servers:
             server.concurrency.waited(server.in_flight)
         return sum(server.concurrency.limit for server in self._servers)
 
-    async def get(self, path: str) -> Any:
-        """The JSON that the first server to answer has at `path`; None where none has it."""
+    async def ask(self, server: Server, path: str, payload: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that a server has at `path`, by GET, or by POST of `payload`; None where it has none."""
         assert self._client is not None
-        for server in self._servers:
-            for attempt in range(3):
-                try:
-                    response = await asyncio.wait_for(self._client.get(_join(server.root, path)), 20)
+        method = "GET" if payload is None else "POST"
+        for attempt in range(3):
+            try:
+                async with (
+                    asyncio.timeout(min(20.0, self.timeout or 20.0)),
+                    self._client.stream(
+                        method, server.address(path), json=payload, headers=dict(server.headers)
+                    ) as response,
+                ):
                     if response.status_code == 200:
-                        return response.json()
-                    if response.status_code < 500:
-                        break
-                except _transport_errors():
-                    pass  # asked again; a server need not have it
-                except ValueError:
-                    break
-                await asyncio.sleep(_FIRST_DELAY * 2**attempt)
+                        return loads(await read_body(response, _MOST_OF_A_LIST))
+                    if response.status_code in (301, 302, 307, 308):
+                        self._follow(server, path, response.headers.get("location", ""), required=False)
+                    elif response.status_code < 500 or payload is not None:
+                        return None
+            except TimeoutError:
+                return None
+            except _transport_errors() as error:  # asked again; a server need not have it
+                if (said := tls_fault(error)) is not None:
+                    raise self._tls_error(server, said) from None
+            except (ValueError, FaultError):
+                return None
+            await asyncio.sleep(_FIRST_DELAY * 2**attempt)
         return None
 
-    async def ask(self, path: str, payload: Mapping[str, Any]) -> Any:
-        """The JSON that the first server answers to `payload`, None where it has no such path or refuses."""
-        assert self._client is not None
-        try:
-            sent = self._client.post(_join(self._servers[0].root, path), json=dict(payload))
-            response = await asyncio.wait_for(sent, 60)
-            return response.json() if response.status_code == 200 else None
-        except ValueError:
-            return None
-        except _transport_errors():
-            return None
-
-    async def post(self, path: str, payload: dict[str, Any], unit: str = "") -> tuple[dict[str, Any], float]:
+    async def post(
+        self, path: str, payload: Mapping[str, Any], unit: str = "", only: Server | None = None
+    ) -> tuple[dict[str, Any], float]:
         """The reply's JSON and the seconds that its last attempt took.
 
         `unit` names what is asked for: a reply that was given to another one is a duplicate and asked for again.
-        Raises RefusedError (4xx), GivenUpError, RunIncompleteError where no server answers any more.
+        `only` is the server to ask. Raises RefusedError, GivenUpError, ServerError where no server answers any more.
         """
-        for attempt in range(_ATTEMPTS):
-            server = await self._free_server()
+        tried, last, partial = 0, FaultError("no attempt"), ""
+        while tried < _ATTEMPTS:
+            server = only or await self._free_server()
             server.in_flight += 1
             begun = time.monotonic()
             try:
                 reply = await self._attempt(server, path, payload)
-                self._require_new(reply, unit, attempt)
+                self._require_new(reply, unit, tried)
             except FaultError as fault:
+                self.trouble.add(self.redacted(str(fault)))
+                partial = max(partial, fault.partial, key=len)
+                last = fault
+                tried += self._weight(fault)
                 if fault.overloaded:
                     server.concurrency.overloaded()
-                await self._after_fault(server, fault, attempt)
-                last = fault
-            except RefusedError:
+                if tried < _ATTEMPTS:
+                    await self._after_fault(server, fault, tried)
+            except RefusedError as error:
                 self._failing_since = None
-                raise
+                raise error.with_words(self.redacted) from None
             else:
                 seconds = time.monotonic() - begun
                 self._note_success(server, reply, seconds)
@@ -212,16 +266,39 @@ class Servers:
                 server.in_flight -= 1
         self._given_up += 1
         if self._given_up >= _GIVEN_UP_IN_A_ROW or not self._succeeded:
-            raise self._incomplete(f"fails every request: {last}")
-        raise GivenUpError(f"failed {_ATTEMPTS} times, last: {last}")
+            raise self.incomplete(f"fails every request: {last}")
+        raise GivenUpError(f"failed on every attempt, last: {self.redacted(str(last))}", partial)
+
+    def _weight(self, fault: FaultError) -> int:
+        """How many of a request's attempts one has used up."""
+        if not self._succeeded and not (fault.overloaded or fault.unreachable):
+            return -(-_ATTEMPTS // (3 if fault.slow else _ATTEMPTS_OF_NONSENSE))
+        return _SLOW_WEIGHT if fault.slow else 1
 
     def refused(self, error: RefusedError) -> None:
-        """A request was refused: where none was ever served, the run has no sense."""
-        self._given_up += not self._succeeded
-        if self._given_up >= _GIVEN_UP_IN_A_ROW or error.status in (401, 403):
-            raise self._incomplete(f"refuses the requests: {error}")
+        """A request was refused. Raises ServerError where all will be: nothing was served, or the key is not taken."""
+        self._given_up += not self._succeeded or error.status in (404, 405, 410)
+        if self._given_up >= _GIVEN_UP_IN_A_ROW or error.lasting:
+            raise self.refusal(error)
 
-    async def _free_server(self) -> _Server:
+    def refusal(self, error: RefusedError) -> ServerError:
+        """The end of a run whose requests are refused; its hint says what has to change."""
+        return self.incomplete(f"refuses the requests: {error}", self._advice(error))
+
+    def _advice(self, error: RefusedError) -> str:
+        kept = "finished work is kept: "
+        if error.status == 401:
+            return f"{kept}set EVALKIT_API_KEY to the server's key, then run the same command again."
+        if error.status in (402, 403, 407, 429):
+            return f"{kept}the account, the key's rights or the proxy have to allow it first."
+        if error.status in (404, 405, 410):
+            tried = "" if any("/v1" in server.root for server in self._servers) else ", perhaps with /v1"
+            return f"{kept}correct --base-url{tried}, or name a model of the server with --served-model."
+        if 300 <= error.status < 400:
+            return f"{kept}give the address where the server is as --base-url, if it is trusted with the key."
+        return f"{kept}--drop-field, --rename-field and --request-field change what is sent; see docs/servers.md."
+
+    async def _free_server(self) -> Server:
         """The least busy server that is not resting."""
         while True:
             now = time.monotonic()
@@ -232,43 +309,84 @@ class Servers:
             wait = 0.02 if awake else min(s.resting_until for s in self._servers) - now
             await asyncio.sleep(max(wait, 0.005))
 
-    async def _attempt(self, server: _Server, path: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def _attempt(self, server: Server, path: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        for _ in range(_MOST_REDIRECTS):
+            reply = await self._exchange(server, path, payload)
+            if reply is not None:
+                return reply
+        raise RefusedError(310, "it redirects in a circle")
+
+    async def _exchange(self, server: Server, path: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """One request and its reply; None after a redirect."""
         assert self._client is not None
-        limit = self._time_limit(payload.get("max_tokens", 1))
+        most = next((payload[n] for n in ("max_tokens", "max_completion_tokens") if isinstance(payload.get(n), int)), 1)
+        limit = self._time_limit(most)
         try:
-            async with asyncio.timeout(limit) as deadline:
-                async with self._client.stream("POST", _join(server.root, path), json=payload) as response:
-                    deadline.reschedule(asyncio.get_running_loop().time() + min(limit, _BODY_SECONDS))
-                    body = await response.aread()
+            async with asyncio.timeout(limit) as timeout:
+                deadline = Deadline(timeout, limit)
+                async with self._client.stream(
+                    "POST", server.address(path), json=payload, headers=dict(server.headers)
+                ) as response:
+                    status = response.status_code
+                    if status in (301, 302, 303, 307, 308):
+                        self._follow(server, path, response.headers.get("location", ""))
+                        return None
+                    if status == 200:
+                        return await read_reply(response, deadline, most)
+                    deadline.within(20)
+                    body = await read_body(response, _MOST_OF_A_LIST)
         except TimeoutError:
-            raise FaultError(f"no whole reply within {limit:.0f} s") from None
+            raise FaultError("no whole reply in time", slow=True) from None
+        except CutError as error:
+            said = f"the connection broke: {error.cause}"
+            raise FaultError(said, partial=error.partial) from None
         except _transport_errors() as error:
-            refused = type(error).__name__ in ("ConnectError", "ConnectTimeout")
-            raise FaultError(self.redacted(f"{type(error).__name__}: {error}"), unreachable=refused) from None
-        if response.status_code in _OVERLOADED or response.status_code >= 500:
-            delay = retry_after(response.headers.get("retry-after"))
-            raise FaultError(f"{response.status_code}: {self._error_message(body)}", delay, overloaded=True)
-        if response.status_code in (408, 409, 425):
-            raise FaultError(f"{response.status_code}: {self._error_message(body)}")
-        if response.status_code >= 400:
-            raise RefusedError(response.status_code, self._error_message(body))
-        try:
-            reply = json.loads(body)
-        except ValueError:
-            raise FaultError("the reply is no whole JSON") from None
-        if response.status_code != 200 or not isinstance(reply, dict) or not reply.get("choices"):
-            raise FaultError(f"the reply has no completion: {self._error_message(body)}")
-        return reply
+            if (said_of_tls := tls_fault(error)) is not None:
+                raise self._tls_error(server, said_of_tls) from None
+            unreachable = type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError")
+            raise FaultError(f"{type(error).__name__}: {error}", unreachable=unreachable) from None
+        raise self._problem(status, body, response.headers.get("retry-after"))
+
+    def _problem(self, status: int, body: bytes, wait: str | None) -> FaultError | RefusedError:
+        """What a reply with another status than 200 means."""
+        said = self.redacted(said_in(body))
+        short = tidy(said)
+        if status in _NOT_TO_REPEAT or (status == 429 and is_out_of_credit(said)):
+            return RefusedError(402 if status == 429 else status, short, said)
+        if status == 500 and any(words in said.lower() for words in _CLIENT_TYPE_ERROR):
+            return RefusedError(status, short, said)
+        if status in _OVERLOADED or status >= 500:
+            return FaultError(f"{status}: {short}", retry_after(wait), overloaded=True)
+        if status in (408, 409, 425):
+            return FaultError(f"{status}: {short}")
+        if status >= 400:
+            return RefusedError(status, short, said)
+        return FaultError(f"the reply has status {status} and no completion")
+
+    def _follow(self, server: Server, path: str, location: str, required: bool = True) -> None:
+        """Note where a server has moved to, if it is the same one; the key goes nowhere else."""
+        target, same = redirected(server.address(path), location) if location else ("nowhere", False)
+        if same:
+            server.moved[path] = target
+        elif required:
+            where = tidy(displayed(target))
+            raise RefusedError(310, f"it redirects to {where}, and the key is not sent to another host")
+
+    def _tls_error(self, server: Server, said: str) -> ServerError:
+        hint = "set SSL_CERT_FILE to the certificate of your own authority; a server without TLS is http://…"
+        return ServerError(f"The TLS connection to {displayed(server.root)} fails: {tidy(said)}.", hint)
 
     def _time_limit(self, max_tokens: int) -> float:
         if self.timeout is not None:
             return self.timeout
+        if not self._succeeded and max_tokens <= 64:
+            return _PROBE_TIMEOUT
         return max(_LEAST_TIMEOUT, 4 * self._slowest * max_tokens) if self._slowest else _FIRST_TIMEOUT
 
-    def _require_new(self, reply: dict[str, Any], unit: str, attempt: int) -> None:
+    def _require_new(self, reply: Mapping[str, Any], unit: str, tried: int) -> None:
         """Raises FaultError for a reply that another request has got: same id, same content."""
         name = reply.get("id")
-        if not isinstance(name, str) or not name or not self._ids_tell_replies_apart:
+        if not isinstance(name, str) or not name or not unit or not self._ids_tell_replies_apart:
             return
         content = hash(json.dumps(reply, sort_keys=True))
         owner, present = self._seen.setdefault(name, (unit, content))
@@ -276,20 +394,24 @@ class Servers:
             return
         if present != content:
             self._ids_tell_replies_apart = False  # one id for different replies
-        elif attempt < _ATTEMPTS - 1:
+        elif tried == 0:
             raise FaultError("the reply is that of another request")
+        else:
+            self._ids_tell_replies_apart = False  # the same again: one id for all, or a cache
+            self.cached = True
 
-    def _note_success(self, server: _Server, reply: dict[str, Any], seconds: float) -> None:
+    def _note_success(self, server: Server, reply: Mapping[str, Any], seconds: float) -> None:
         self._failing_since, self._given_up, self._succeeded = None, 0, True
         server.failures = 0
         while len(self._seen) > 50_000:
             self._seen.pop(next(iter(self._seen)))
-        tokens = (reply.get("usage") or {}).get("completion_tokens")
-        tokens = tokens if isinstance(tokens, int) and tokens > 0 else 100
+        usage = reply.get("usage")
+        tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        tokens = tokens if isinstance(tokens, int) and 0 < tokens < 10**7 else 100
         self._slowest = max(self._slowest, seconds / tokens)
         server.concurrency.answered(tokens, server.in_flight)
 
-    async def _after_fault(self, server: _Server, fault: FaultError, attempt: int) -> None:
+    async def _after_fault(self, server: Server, fault: FaultError, tried: int) -> None:
         """Wait as long as is due; end the run where no server lives."""
         now = time.monotonic()
         server.failures += 1
@@ -300,53 +422,39 @@ class Servers:
             self._failing_since = now
         elif now - self._failing_since > self.patience:
             if not await self._alive():
-                raise self._incomplete(f"does not answer: {fault}")
+                raise self.incomplete(f"does not answer: {fault}")
             self._failing_since = None
         longest = min(_LONGEST_DELAY, self.patience / 4)
-        await asyncio.sleep(min(longest, _FIRST_DELAY * 2**attempt) * random.uniform(0.5, 1))
+        await asyncio.sleep(min(longest, _FIRST_DELAY * 2 ** (tried - 1)) * random.uniform(0.5, 1))
 
     async def _alive(self) -> bool:
         assert self._client is not None
         for server in self._servers:
             try:
-                response = await asyncio.wait_for(self._client.get(_join(server.root, "/models")), 10)
+                async with (
+                    asyncio.timeout(10),
+                    self._client.stream("GET", server.address("/models"), headers=dict(server.headers)) as response,
+                ):
+                    if response.status_code not in (502, 503, 504):
+                        return True
             except _transport_errors():
                 continue
-            if response.status_code not in (502, 503, 504):
-                return True
         return False
 
-    def _incomplete(self, what: str) -> RunIncompleteError:
+    def incomplete(self, what: str, hint: str = _RESUME) -> ServerError:
+        """The end of the run: `what` the servers do, redacted."""
         names = ", ".join(displayed(server.root) for server in self._servers)
-        return RunIncompleteError(
-            self.redacted(f"The server {names} {what}."),
-            "what was done is kept: see the server's log, then give the same command again to resume.",
-        )
+        return ServerError(self.redacted(f"The server {names} {what.rstrip('.')}."), hint)
 
-    def redacted(self, text: str) -> str:
-        """The text without the key and the URLs' secrets, should a server or a library have repeated them."""
+    def redacted(self, text: str, least: int = 1) -> str:
+        """The text without the key and the URLs' secrets, should a server or a library have repeated them.
+
+        Secrets of fewer than `least` characters stay.
+        """
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            if len(secret) >= least:
+                text = text.replace(secret, "***")
         return text
-
-    def _error_message(self, body: bytes) -> str:
-        """What a server says of an error, in one short line."""
-        text = body[:2000].decode(errors="replace")
-        try:
-            content = json.loads(body)
-            error = content.get("error", content) if isinstance(content, dict) else content
-            text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-        except ValueError:
-            pass
-        return self.redacted(" ".join(text.split()))[:300]
-
-
-def _join(root: str, path: str) -> str:
-    """The URL of `path` below the API's root, of `../path` beside it."""
-    base, mark, query = root.partition("?")
-    if path.startswith("../"):
-        return base.rpartition("/")[0] + path[2:]
-    return base + path + mark + query
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

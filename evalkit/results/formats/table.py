@@ -36,6 +36,7 @@ class Cell:
     problems: int | None = None
     truncated: float | None = None
     errors: int = 0
+    settled: int = 0
     mark: str = ""
     best: bool = False
     significant: bool = False
@@ -65,7 +66,8 @@ class Cell:
         elif self.problems is not None:
             told.append("cut: unknown")
         if self.errors:
-            told.append(f"{self.errors} errors")
+            closed = f" ({self.settled} settled)" if self.settled else ""
+            told.append(f"{self.errors} errors{closed}")
         return told
 
     def comparison(self) -> str:
@@ -139,6 +141,7 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "problems": cell.problems,
         "truncated": cell.truncated,
         "errors": cell.errors,
+        "settled": cell.settled,
         "mark": cell.mark,
         "best": cell.best,
         "significant": cell.significant,
