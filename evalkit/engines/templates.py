@@ -4,6 +4,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,10 @@ def render_template(
     Raises EvalkitError where the template fails, runs for more than 10 s, or makes more than a million characters
     beyond those of the messages.
     """
+    if find_spec("jinja2") is None:
+        raise EvalkitError(
+            "Chat templates need the package jinja2, which is not installed.", "run `pip install jinja2`."
+        )
     special = {name: value for name in _SPECIAL if (value := getattr(tokenizer, name, None)) is not None}
     extra = getattr(tokenizer, "special_tokens_map", None)
     if isinstance(extra, Mapping):
