@@ -95,7 +95,7 @@ def template_in_json(text: str, source: str) -> str:
 def render_template(
     template: str,
     tokenizer: Any,
-    messages: Sequence[Message],
+    messages: Sequence[Message | Mapping[str, Any]],
     settings: TemplateSettings = DEFAULT_SETTINGS,
     add_generation_prompt: bool = True,
 ) -> RenderedText:
@@ -120,7 +120,7 @@ def render_template(
         "messages": [dict(message) for message in messages],
         "add_generation_prompt": add_generation_prompt,
     }
-    most = _MOST_CHARACTERS + 4 * sum(len(message["content"]) for message in messages)
+    most = _MOST_CHARACTERS + 4 * sum(len(str(message["content"])) for message in messages)
     payload = {"template": template, "variables": variables, "date": settings.date, "most": most}
     try:
         made = _pool().call(payload, SECONDS)
