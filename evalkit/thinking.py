@@ -223,6 +223,10 @@ _AT_END = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# what a template may open behind thinking that it has closed
+_ANSWER_OPENED = re.compile(
+    rf"(?:{'|'.join(re.escape(each) for each in _WRAPPERS if 'end' not in each.lower() and 'close' not in each)})\s*\Z"
+)
 _NEAR = 200  # characters of a line that are looked at for quotes around a tag
 
 
@@ -314,7 +318,8 @@ def opened_thinking(prompt: str) -> str | None:
 
     None where the prompt ends with neither.
     """
-    found = _AT_END.search(prompt, max(0, len(prompt) - 300))
+    tail = prompt[-300:]
+    found = _AT_END.search(tail) or _AT_END.search(_ANSWER_OPENED.sub("", tail))
     if found is None:
         return None
     return found.group() if found["open"] else ""

@@ -321,6 +321,26 @@ class TestWhereTemplatesLie:
             read_template(str(tmp_path / "x.json"))
 
 
+class TestWhatATemplateWants:
+    PARTS = (
+        "{% for m in messages %}{% for part in m.content %}{% if part.type == 'text' %}<{{ m.role }}>{{ part.text }}"
+    )
+    PARTS += "{% endif %}{% endfor %}{% endfor %}"
+
+    def test_one_that_wants_parts_gets_them(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        tokenizer.chat_template = self.PARTS
+        assert render_prompt(tokenizer, QUESTION).text == "<user>What is 1 + 1?"
+
+    def test_one_that_leaves_the_question_out_is_an_error(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.text }}{% endfor %}"
+        with pytest.raises(EvalkitError, match="leaves the question out of the prompt"):
+            render_prompt(tokenizer, QUESTION)
+
+    def test_one_that_changes_the_question_is_left_alone(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        tokenizer.chat_template = "{{ messages[0].content | upper }}"
+        assert render_prompt(tokenizer, QUESTION).text == "WHAT IS 1 + 1?"
+
+
 class TestMistralsOwnTokenizer:
     @pytest.fixture
     def folder(self, tiny_checkpoint: Path, tmp_path: Path) -> Path:

@@ -71,6 +71,13 @@ class TestEveryTag:
         assert split_thinking(prefix + text).response in ("\n\nThe answer is 2.", "The answer is 2.")
 
 
+def test_an_answer_that_the_template_opens_leaves_thinking_closed() -> None:
+    closed = "<|open|>think<|sep|><|close|>think<|sep|>"
+    assert opened_thinking(f"<|assistant|>{closed}<|open|>response<|sep|>") == ""
+    assert opened_thinking("<|CHATBOT_TOKEN|><|START_THINKING|><|END_THINKING|><|START_RESPONSE|>") == ""
+    assert opened_thinking("<|CHATBOT_TOKEN|><|START_RESPONSE|>") is None
+
+
 @pytest.mark.parametrize("token", END_OF_TURN)
 def test_the_end_of_a_turn_is_no_part_of_the_answer(token: str) -> None:
     assert until_end_of_turn(f"17{token}") == "17"

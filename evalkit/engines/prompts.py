@@ -143,7 +143,36 @@ class PromptRenderer:
             return RenderedText(self._by_itself(messages, add_generation_prompt, tokenize=False))
         if self.template is None:
             return RenderedText("\n\n".join(m["content"] for m in messages if m["content"]) + "\n")
-        return render_template(self.template, self.tokenizer, messages, self.settings, add_generation_prompt)
+        made = render_template(self.template, self.tokenizer, messages, self.settings, add_generation_prompt)
+        if messages[-1]["content"].strip() in made.text:
+            return made
+        return self._in_parts(messages, add_generation_prompt) or made
+
+    def _in_parts(self, messages: Sequence[Message], add_generation_prompt: bool) -> RenderedText | None:
+        """Templates of models that see pictures may want a content of parts, and write nothing of a plain text.
+
+        None where the last message is not written out either. Raises EvalkitError where it makes no difference at all.
+        """
+        assert self.template is not None
+        parts = [{"role": m["role"], "content": [{"type": "text", "text": m["content"]}]} for m in messages]
+        last = messages[-1]
+        other = [*messages[:-1], {**last, "content": last["content"] + " And 2 + 2?"}]
+        try:
+            made = render_template(self.template, self.tokenizer, parts, self.settings, add_generation_prompt)
+            if last["content"].strip() in made.text:
+                return made
+        except EvalkitError:  # it takes texts only
+            pass
+        first, second = (
+            render_template(self.template, self.tokenizer, each, self.settings, add_generation_prompt)
+            for each in (messages, other)
+        )
+        if first == second:
+            raise EvalkitError(
+                "The checkpoint's chat template leaves the question out of the prompt.",
+                "give another template with --chat-template FILE.",
+            )
+        return None
 
     def _by_itself(self, messages: Sequence[Message], add_generation_prompt: bool, tokenize: bool) -> Any:
         more: dict[str, Any] = {}

@@ -4,6 +4,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def template_in_json(text: str, source: str) -> str:
 def render_template(
     template: str,
     tokenizer: Any,
-    messages: Sequence[Message],
+    messages: Sequence[Message | Mapping[str, Any]],
     settings: TemplateSettings = DEFAULT_SETTINGS,
     add_generation_prompt: bool = True,
 ) -> RenderedText:
@@ -103,6 +104,10 @@ def render_template(
     Raises EvalkitError where the template fails, runs for more than 10 s, or makes more than a million characters
     beyond those of the messages.
     """
+    if find_spec("jinja2") is None:
+        raise EvalkitError(
+            "Chat templates need the package jinja2, which is not installed.", "run `pip install jinja2`."
+        )
     special = {name: value for name in _SPECIAL if (value := getattr(tokenizer, name, None)) is not None}
     extra = getattr(tokenizer, "special_tokens_map", None)
     if isinstance(extra, Mapping):
@@ -115,7 +120,7 @@ def render_template(
         "messages": [dict(message) for message in messages],
         "add_generation_prompt": add_generation_prompt,
     }
-    most = _MOST_CHARACTERS + 4 * sum(len(message["content"]) for message in messages)
+    most = _MOST_CHARACTERS + 4 * sum(len(str(message["content"])) for message in messages)
     payload = {"template": template, "variables": variables, "date": settings.date, "most": most}
     try:
         made = _pool().call(payload, SECONDS)
