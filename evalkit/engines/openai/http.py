@@ -31,7 +31,7 @@ from evalkit.engines.openai.faults import (
     tidy,
     tls_fault,
 )
-from evalkit.engines.openai.wire import CutError, Deadline, read_body, read_reply
+from evalkit.engines.openai.wire import CutError, Deadline, Reading, read_body, read_reply
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
@@ -321,6 +321,7 @@ class Servers:
         assert self._client is not None
         most = next((payload[n] for n in ("max_tokens", "max_completion_tokens") if isinstance(payload.get(n), int)), 1)
         limit = self._time_limit(most)
+        reading: Reading | None = None
         try:
             async with asyncio.timeout(limit) as timeout:
                 deadline = Deadline(timeout, limit)
@@ -332,11 +333,13 @@ class Servers:
                         self._follow(server, path, response.headers.get("location", ""))
                         return None
                     if status == 200:
-                        return await read_reply(response, deadline, most)
+                        reading = Reading(deadline, most)
+                        return await read_reply(response, reading)
                     deadline.within(20)
                     body = await read_body(response, _MOST_OF_A_LIST)
         except TimeoutError:
-            raise FaultError("no whole reply in time", slow=True) from None
+            partial = reading.partial() if reading is not None else ""
+            raise FaultError("no whole reply in time", slow=True, partial=partial) from None
         except CutError as error:
             said = f"the connection broke: {error.cause}"
             raise FaultError(said, partial=error.partial) from None
