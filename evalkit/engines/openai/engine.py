@@ -167,9 +167,10 @@ class OpenAIEngine(Engine):
 
         return run_async(ask)
 
-    def _servers(self) -> Servers:
+    def _servers(self, proven: bool = False) -> Servers:
         o = self.options
-        return Servers(self._roots, o.concurrency, o.request_timeout, o.patience, self._headers, self._trouble)
+        waiting = (o.concurrency, o.request_timeout, o.patience)
+        return Servers(self._roots, *waiting, self._headers, self._trouble, proven)
 
     def _prober(self, servers: Servers) -> Prober:
         return Prober(servers, self._form, self._served, self._path, self.options.server_preset)
@@ -227,7 +228,7 @@ class OpenAIEngine(Engine):
         abilities = self._abilities
 
         async def work(emit: Emit) -> None:
-            async with self._servers() as servers:
+            async with self._servers(proven=True) as servers:
                 ended: asyncio.Queue[asyncio.Task[Completion]] = asyncio.Queue()
                 running: set[asyncio.Task[Completion]] = set()
                 exhausted = False

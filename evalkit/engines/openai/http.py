@@ -116,7 +116,8 @@ class Servers:
 
     `concurrency` fixes how many requests each gets at once; None finds it. `timeout` (seconds) limits one request;
     None follows what completions take. After `patience` seconds in which no server answers anything, the run ends.
-    `headers` are sent with every request, as the key is, and told nowhere.
+    `headers` are sent with every request, as the key is, and told nowhere. `proven`: it has served requests before, so
+    that nonsense is a fault that may pass.
     """
 
     urls: Sequence[str]
@@ -125,6 +126,7 @@ class Servers:
     patience: float = 120.0
     headers: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble = field(default_factory=Trouble)
+    proven: bool = False
     most: int = 1024
     _servers: list[Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
@@ -265,13 +267,13 @@ class Servers:
             finally:
                 server.in_flight -= 1
         self._given_up += 1
-        if self._given_up >= _GIVEN_UP_IN_A_ROW or not self._succeeded:
+        if self._given_up >= _GIVEN_UP_IN_A_ROW or not (self._succeeded or self.proven):
             raise self.incomplete(f"fails every request: {last}")
         raise GivenUpError(f"failed on every attempt, last: {self.redacted(str(last))}", partial)
 
     def _weight(self, fault: FaultError) -> int:
         """How many of a request's attempts one has used up."""
-        if not self._succeeded and not (fault.overloaded or fault.unreachable):
+        if not (self._succeeded or self.proven or fault.overloaded or fault.unreachable):
             return -(-_ATTEMPTS // (3 if fault.slow else _ATTEMPTS_OF_NONSENSE))
         return _SLOW_WEIGHT if fault.slow else 1
 
