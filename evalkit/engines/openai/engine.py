@@ -36,12 +36,19 @@ class Notices:
     """What is told once, however often it comes, and counted."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def tell(self, key: str, message: str) -> None:
         if key not in self.counts and len(self.counts) >= _MOST_NOTICES:
             return  # a server that gives another reason each time
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] == 1:
+            logger.warning("%s", message)
+
+    def once(self, message: str) -> None:
+        """Tell what is so for every response."""
+        if message not in self._told:
+            self._told.add(message)
             logger.warning("%s", message)
 
     def sum_up(self) -> None:
@@ -329,8 +336,7 @@ class OpenAIEngine(Engine):
         if opened is not None or not request.response_prefix:
             return payload, opened or "", room
         if not abilities.continues:
-            self._notices.tell(
-                "a beginning of their own",
+            self._notices.once(
                 f"the server cannot be told to begin its responses with {request.response_prefix!r}: its chat template "
                 "decides",
             )
