@@ -240,7 +240,7 @@ class Quirk:
     code: int = 0
     sentence: str = ""
     told: str = ""
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     status: str = "correct"
     finish: str = ""
 
@@ -389,6 +389,20 @@ def cut_after_the_end(asked: Asked) -> Sent:
     sent = events(chunks(asked)[:-1], done="")
     sent.pieces = [*sent.pieces, "abort"]
     return sent
+
+
+def open_after_the_end(asked: Asked) -> Sent:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in events(chunks(asked)[:-1], done="").pieces:
+            yield piece
+        await asyncio.sleep(100)
+
+    return Sent(200, pieces(), length=False)
+
+
+def begins_slowly(asked: Asked) -> Sent:
+    text = b"".join(events(chunks(asked)).pieces)
+    return Sent(200, [text[:2], text[2:]], length=False)
 
 
 def cut_body(asked: Asked) -> Sent:
@@ -659,6 +673,8 @@ SCENARIOS: dict[str, Quirk] = {
     "a stream that breaks": Quirk(completions(once_in(3, cuts_stream))),
     "a stream that ends without its end": Quirk(completions(once_in(3, ends_without_end))),
     "a stream that breaks behind its end": Quirk(completions(cut_after_the_end)),
+    "a stream that stays open behind its end": Quirk(completions(open_after_the_end)),
+    "two bytes, then the rest": Quirk(completions(begins_slowly)),
     "a body that is cut": Quirk(completions(once_in(3, cut_body))),
     "connections that are closed after each reply": Quirk(
         completions(lambda a: Sent(200, whole(a).pieces, {"connection": "close"}), probes=True)

@@ -95,8 +95,8 @@ def test_greedy_text_reasons_and_counts_equal_those_of_transformers(
     made = run(SUMS)
     for own, other in zip(reference, made, strict=True):
         text = own.text
-        if "vllm serve" in request.node.name and not other.text.endswith("\ufffd"):
-            text = text.rstrip("\ufffd")  # that server leaves out a last character that is cut; the others give U+FFFD
+        if "serve" in request.node.name and not other.text.endswith("\ufffd"):
+            text = text.rstrip("\ufffd")  # a stream leaves out a last character that is cut; the others give U+FFFD
         assert (own.prefix, text) == (other.prefix, other.text)
         assert own.finish_reason == other.finish_reason
         assert (own.prompt_tokens, own.completion_tokens) == (other.prompt_tokens, other.completion_tokens)

@@ -47,6 +47,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALKIT_API_KEY", KEY)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("evalkit.engines.openai.wire._TAIL_SECONDS", 1.0)
 
 
 def local_task() -> type[Task]:
@@ -156,7 +157,7 @@ def test_a_hostile_server_costs_bounded_memory_and_time(name: str, tmp_path: Pat
         ) as process:
             peak = _peak_of(process)
             out, err = process.communicate(timeout=300)
-    done = subprocess.CompletedProcess(command, process.returncode, out, err)
+    done = subprocess.CompletedProcess("evalkit", process.returncode, out, err)
     assert done.returncode == quirk.code, err
     assert quirk.sentence in told(done)
     assert peak < 900_000, f"{peak} KiB (children before: {before})"

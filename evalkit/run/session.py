@@ -249,7 +249,7 @@ class RunSession:
         logger.info("%s: %d completions to generate, %d already on disk", counts, len(requests), len(done))
         return requests
 
-    def _settled(self, name: str) -> dict[SampleKey, Score]:
+    def _settled(self, name: str) -> dict[SampleKey | None, Score]:
         """The scores of the samples that were closed: they are not asked for or graded again."""
         files = self.run.files(name)
         closed = settled(files)

@@ -36,12 +36,19 @@ class Notices:
     """What is told once, however often it comes, and counted."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def tell(self, key: str, message: str) -> None:
         if key not in self.counts and len(self.counts) >= _MOST_NOTICES:
             return  # a server that gives another reason each time
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] == 1:
+            logger.warning("%s", message)
+
+    def once(self, message: str) -> None:
+        """Tell what is so for every response."""
+        if message not in self._told:
+            self._told.add(message)
             logger.warning("%s", message)
 
     def sum_up(self) -> None:
@@ -216,9 +223,10 @@ class OpenAIEngine(Engine):
 
         return run_async(ask)
 
-    def _servers(self) -> Servers:
+    def _servers(self, proven: bool = False) -> Servers:
         o = self.options
-        return Servers(self._roots, o.concurrency, o.request_timeout, o.patience, self._headers, self._trouble)
+        waiting = (o.concurrency, o.request_timeout, o.patience)
+        return Servers(self._roots, *waiting, self._headers, self._trouble, proven)
 
     def _prober(self, servers: Servers) -> Prober:
         return Prober(servers, self._form, self._served, self._path, self.options.server_preset)
@@ -276,7 +284,7 @@ class OpenAIEngine(Engine):
         abilities = self._abilities
 
         async def work(emit: Emit) -> None:
-            async with self._servers() as servers:
+            async with self._servers(proven=True) as servers:
                 ended: asyncio.Queue[asyncio.Task[Completion]] = asyncio.Queue()
                 running: set[asyncio.Task[Completion]] = set()
                 exhausted = False

@@ -31,7 +31,7 @@ from evalkit.engines.openai.faults import (
     tidy,
     tls_fault,
 )
-from evalkit.engines.openai.wire import CutError, Deadline, read_body, read_reply
+from evalkit.engines.openai.wire import CutError, Deadline, Reading, read_body, read_reply
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class Servers:
 
     `concurrency` fixes how many requests each gets at once; None finds it. `timeout` (seconds) limits one request;
     None follows what completions take. After `patience` seconds in which no server answers anything, the run ends.
-    `headers` are sent with every request, as the key is, and told nowhere.
+    `headers` are sent with every request, as the key is, and told nowhere. `proven`: it has served requests before, so
+    that nonsense is a fault that may pass.
     """
 
     urls: Sequence[str]
@@ -125,6 +126,7 @@ class Servers:
     patience: float = 120.0
     headers: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble = field(default_factory=Trouble)
+    proven: bool = False
     most: int = 1024
     _servers: list[Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
@@ -265,13 +267,13 @@ class Servers:
             finally:
                 server.in_flight -= 1
         self._given_up += 1
-        if self._given_up >= _GIVEN_UP_IN_A_ROW or not self._succeeded:
+        if self._given_up >= _GIVEN_UP_IN_A_ROW or not (self._succeeded or self.proven):
             raise self.incomplete(f"fails every request: {last}")
         raise GivenUpError(f"failed on every attempt, last: {self.redacted(str(last))}", partial)
 
     def _weight(self, fault: FaultError) -> int:
         """How many of a request's attempts one has used up."""
-        if not self._succeeded and not (fault.overloaded or fault.unreachable):
+        if not (self._succeeded or self.proven or fault.overloaded or fault.unreachable):
             return -(-_ATTEMPTS // (3 if fault.slow else _ATTEMPTS_OF_NONSENSE))
         return _SLOW_WEIGHT if fault.slow else 1
 
@@ -321,6 +323,7 @@ class Servers:
         assert self._client is not None
         most = next((payload[n] for n in ("max_tokens", "max_completion_tokens") if isinstance(payload.get(n), int)), 1)
         limit = self._time_limit(most)
+        reading: Reading | None = None
         try:
             async with asyncio.timeout(limit) as timeout:
                 deadline = Deadline(timeout, limit)
@@ -332,11 +335,13 @@ class Servers:
                         self._follow(server, path, response.headers.get("location", ""))
                         return None
                     if status == 200:
-                        return await read_reply(response, deadline, most)
+                        reading = Reading(deadline, most)
+                        return await read_reply(response, reading)
                     deadline.within(20)
                     body = await read_body(response, _MOST_OF_A_LIST)
         except TimeoutError:
-            raise FaultError("no whole reply in time", slow=True) from None
+            partial = reading.partial() if reading is not None else ""
+            raise FaultError("no whole reply in time", slow=True, partial=partial) from None
         except CutError as error:
             said = f"the connection broke: {error.cause}"
             raise FaultError(said, partial=error.partial) from None

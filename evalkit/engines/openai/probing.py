@@ -148,6 +148,8 @@ class Prober:
             second = await self._asked(server, {})
         except (RefusedError, GivenUpError):
             return None
+        if first and second and first != second:
+            logger.info("the server's answers at temperature 0 differ each time: they do not tell which model it is")
         return first if first and first == second else None
 
     async def _asked(self, server: Server | None, extra: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ _MOST_DECODED = 1 << 20  # bytes that are decompressed at once
 _BODY_SECONDS = 60.0  # from the first to the last byte of a reply that is not streamed, and of one event
 _SILENT_SECONDS = 600.0  # between two events
 _KEEP_ALIVE_SECONDS = 1800.0  # in which only comments come
-_TAIL_SECONDS = 10.0  # after the finish reason, for the usage and [DONE]
+_TAIL_SECONDS = 5.0  # after the finish reason, for the usage and [DONE]
 _CHARACTERS_PER_TOKEN = 200  # more than any token has
 _SPARE_CHARACTERS = 20_000
 
@@ -271,54 +271,113 @@ def refuse_error(content: Any, partial: str = "") -> None:
     raise FaultError(f"{status}: {tidy(said)}", overloaded=status in (429, 503, 529), partial=partial)
 
 
-async def read_reply(response: "httpx.Response", deadline: Deadline, max_tokens: int) -> dict[str, Any]:
+class Reading:
+    """A reply while it is read: JSON or a stream of events, as its first bytes say."""
+
+    def __init__(self, deadline: Deadline, max_tokens: int) -> None:
+        self._deadline = deadline
+        self._max_tokens = max_tokens
+        self._lines = Lines()
+        self._kept: list[bytes] = []
+        self._size = 0
+        self._clock = asyncio.get_running_loop().time
+        self._silent_from = self._clock()
+        self.stream: Stream | None = None
+        deadline.within(_SILENT_SECONDS)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all but the usage and [DONE] has come."""
+        return self.stream is not None and self.stream.finished
+
+    def partial(self) -> str:
+        return self.stream.partial() if self.stream is not None else ""
+
+    def take(self, piece: bytes) -> bool:
+        """Take in a piece; return whether it was the last one."""
+        if self.stream is None:
+            piece = self._begin(piece)
+            if self.stream is None:
+                return False
+        was_open, data = self._lines.pending, False
+        for line in self._lines.feed(piece):
+            data |= self.stream.line(line)
+            if self.stream.done:
+                return True
+        self._set_deadline(data, was_open)
+        return False
+
+    def _begin(self, piece: bytes) -> bytes:
+        """Look at the first bytes, until they tell what comes; then return all that has come."""
+        if not self._kept:
+            piece = piece.lstrip(b"\xef\xbb\xbf \t\r\n")  # empty lines keep a connection open
+            if not piece:
+                self._deadline.within(
+                    min(_SILENT_SECONDS, max(1.0, self._silent_from + _KEEP_ALIVE_SECONDS - self._clock()))
+                )
+                return b""
+            self._deadline.within(_BODY_SECONDS)
+        self._kept.append(piece)
+        self._size += len(piece)
+        if self._size > MOST_BYTES:
+            raise FaultError(f"the reply is longer than {MOST_BYTES >> 20} MB")
+        start = b"".join(self._kept[:6])[:16]
+        if len(start) < 6 or start[:1] in b"{[<":
+            return b""
+        self.stream = Stream(self._max_tokens)
+        whole, self._kept = b"".join(self._kept), []
+        return whole
+
+    def _set_deadline(self, data: bool, was_open: bool) -> None:
+        """When the next piece is due: an event that was begun has to end in time, and comments are not for ever."""
+        if data:
+            self._silent_from = self._clock()
+        if self._lines.pending:
+            if data or not was_open:
+                self._deadline.within(_BODY_SECONDS)
+            return
+        alive = self._silent_from + _KEEP_ALIVE_SECONDS - self._clock()
+        self._deadline.within(min(_SILENT_SECONDS, max(1.0, alive)))
+
+    def reply(self) -> dict[str, Any]:
+        """The reply, when all has come. Raises FaultError where it is none."""
+        if self.stream is None:
+            return _from_body(b"".join(self._kept), self._max_tokens)
+        if self._lines.pending and not self.stream.done:
+            self.stream.line(self._lines.rest())
+        return _whole(self.stream)
+
+
+async def read_reply(response: "httpx.Response", reading: Reading) -> dict[str, Any]:
     """The reply to a request for completions, streamed or not, whatever its content type says.
 
-    Raises FaultError, RefusedError for an error that it holds, GivenUpError for endless text.
+    Raises FaultError, RefusedError for an error that it holds, GivenUpError for endless text, CutError where the
+    connection breaks.
     """
-    lines = Lines()
-    kept: list[bytes] = []
-    size = 0
-    stream: Stream | None = None
-    silent_from = asyncio.get_running_loop().time()
-    deadline.within(_SILENT_SECONDS)
-    try:
-        async for piece in pieces(response):
-            if stream is None:
-                if not kept:
-                    piece = piece.lstrip(b"\xef\xbb\xbf \t\r\n")  # empty lines keep a connection open
-                    if not piece:
-                        continue
-                    deadline.within(_BODY_SECONDS)
-                kept.append(piece)
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise FaultError(f"the reply is longer than {MOST_BYTES >> 20} MB")
-                start = b"".join(kept)[:16] if size < 16 else kept[0][:16]
-                if len(start) < 6 or start[:1] in b"{[<":
-                    continue
-                stream, piece, kept = Stream(max_tokens), b"".join(kept), []
-            was_open, data = lines.pending, False
-            for line in lines.feed(piece):
-                data |= stream.line(line)
-                if stream.done:
-                    return _whole(stream)
-            silent_from = _next_deadline(stream, lines, deadline, data, was_open, silent_from)
-    except TimeoutError:
-        raise
-    except Exception as error:
-        if stream is not None and stream.finished and not isinstance(error, FaultError | RefusedError | GivenUpError):
-            return _whole(stream)  # cut after its end
-        if stream is not None and isinstance(error, FaultError):
-            error.partial = error.partial or stream.partial()
-        elif stream is not None and not isinstance(error, RefusedError | GivenUpError):
-            raise CutError(error, stream.partial()) from error
-        raise
-    if stream is None:
-        return _from_body(b"".join(kept), max_tokens)
-    if lines.pending:
-        stream.line(lines.rest())
-    return _whole(stream)
+    incoming = pieces(response)
+    tail: float | None = None
+    while True:
+        if tail is None and reading.finished:
+            tail = asyncio.get_running_loop().time() + _TAIL_SECONDS
+        try:
+            async with asyncio.timeout_at(tail):
+                piece = await anext(incoming)
+        except StopAsyncIteration:
+            return reading.reply()
+        except (FaultError, RefusedError, GivenUpError):
+            raise
+        except Exception as error:
+            if reading.finished:  # cut after its end, or kept open
+                return reading.reply()
+            if reading.stream is not None:
+                raise CutError(error, reading.partial()) from error
+            raise
+        try:
+            if reading.take(piece):
+                return reading.reply()
+        except FaultError as fault:
+            fault.partial = fault.partial or reading.partial()
+            raise
 
 
 class CutError(Exception):
@@ -328,24 +387,6 @@ class CutError(Exception):
         super().__init__(str(cause))
         self.cause = cause
         self.partial = partial
-
-
-def _next_deadline(
-    stream: Stream, lines: Lines, deadline: Deadline, data: bool, was_open: bool, silent_from: float
-) -> float:
-    """Set when the next piece is due; return since when nothing but comments has come."""
-    now = asyncio.get_running_loop().time()
-    if data:
-        silent_from = now
-    if stream.finished:
-        deadline.within(_TAIL_SECONDS)
-    elif lines.pending and was_open and not data:
-        pass  # a line that was begun has to end in time
-    elif lines.pending:
-        deadline.within(_BODY_SECONDS)
-    else:
-        deadline.within(min(_SILENT_SECONDS, max(1.0, silent_from + _KEEP_ALIVE_SECONDS - now)))
-    return silent_from
 
 
 def _whole(stream: Stream) -> dict[str, Any]:
