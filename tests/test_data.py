@@ -236,7 +236,7 @@ def test_nulls_in_parquet_are_no_values(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, path)
     rows = DataSource().rows(DatasetSpec.from_file(path))
     assert rows == [{"id": 1, "answer": "a", "tags": ["x"]}, {"id": None, "answer": None, "tags": None}]
-    with pytest.raises(EvalkitError, match="Row 2 of .* has no id, answer"):
+    with pytest.raises(EvalkitError, match=r"Row 2 of .* has no id, answer"):
         DataSource().rows(DatasetSpec.from_file(path, ["id", "answer"]))
 
 
