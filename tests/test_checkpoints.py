@@ -316,8 +316,8 @@ def test_an_adapter_from_the_hub_is_recorded_with_its_commit_and_its_base(
     here.model("tiny-org/adapter", SECOND, tmp_path / "adapter")
     requests = mixed_requests(6, temperature=0)
     merged = by_key(backend_of(tmp_path / "merged").generate(iter(requests)))
-    for model, options in (("tiny-org/adapter", {}), ("tiny-org/base", {"lora": "tiny-org/adapter"})):
-        engine = TransformersEngine(model, TransformersOptions(device="cpu", **options))
+    for model, lora in (("tiny-org/adapter", None), ("tiny-org/base", "tiny-org/adapter")):
+        engine = TransformersEngine(model, TransformersOptions(device="cpu", lora=lora))
         told = engine.identity()
         assert (told["model"], told["fingerprint"]) == ("tiny-org/base", FIRST)
         assert told["lora"] == f"tiny-org/adapter@{SECOND}"
