@@ -253,7 +253,7 @@ def make_adapter(folder: Path, base: Path | str, small: Path, scale: float = 1.0
         r=4, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"
     )
     torch.manual_seed(1)
-    wrapped = peft.get_peft_model(model, config)
+    wrapped: Any = peft.get_peft_model(model, config)
     with torch.no_grad():
         for name, weights in wrapped.named_parameters():
             if "lora_" in name:
