@@ -253,7 +253,7 @@ def make_adapter(folder: Path, base: Path | str, small: Path, scale: float = 1.0
         r=4, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"
     )
     torch.manual_seed(1)
-    wrapped = peft.get_peft_model(model, config)
+    wrapped: Any = peft.get_peft_model(model, config)
     with torch.no_grad():
         for name, weights in wrapped.named_parameters():
             if "lora_" in name:
@@ -316,8 +316,8 @@ def test_an_adapter_from_the_hub_is_recorded_with_its_commit_and_its_base(
     here.model("tiny-org/adapter", SECOND, tmp_path / "adapter")
     requests = mixed_requests(6, temperature=0)
     merged = by_key(backend_of(tmp_path / "merged").generate(iter(requests)))
-    for model, options in (("tiny-org/adapter", {}), ("tiny-org/base", {"lora": "tiny-org/adapter"})):
-        engine = TransformersEngine(model, TransformersOptions(device="cpu", **options))
+    for model, lora in (("tiny-org/adapter", None), ("tiny-org/base", "tiny-org/adapter")):
+        engine = TransformersEngine(model, TransformersOptions(device="cpu", lora=lora))
         told = engine.identity()
         assert (told["model"], told["fingerprint"]) == ("tiny-org/base", FIRST)
         assert told["lora"] == f"tiny-org/adapter@{SECOND}"

@@ -1,10 +1,14 @@
 """The task: rows, prompts, programs in responses, checkers; a run over all problems, rated again by hand."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from evalkit_tasks.codeforces.checkers import accepts_several, token_checker
 from evalkit_tasks.codeforces.problems import problem_from_row
@@ -236,25 +240,55 @@ def test_a_run_over_all_problems_gives_the_rating_that_a_script_computes(data_di
     assert (tmp_path / "plots" / "solve_rate.svg").stat().st_size > 5000
 
 
-def test_a_branch_of_the_hub_is_recorded_as_the_commit_that_it_was(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The loader keeps what it fetched in a folder named by its commit."""
-    import datasets
+def write_hub_layout(folder: Path, rows: int, tests_bytes: int, group: int) -> None:
+    """A file as the hub's are: all its columns, and tests that make up nearly all of it."""
+    rng = np.random.default_rng(0)
+    digits = rng.integers(48, 58, 4 << 20, dtype=np.uint8).tobytes().decode()
+    pair = pa.list_(pa.struct([("input", pa.string()), ("output", pa.string())]))
+    texts = ("id", "contest_id", "index", "title", "description", "editorial", "input_mode", "generated_checker")
+    fields: list[tuple[str, Any]] = [(name, pa.string()) for name in texts]
+    fields += [("time_limit", pa.float64()), ("rating", pa.int64()), ("examples", pair), ("official_tests", pair)]
+    schema = pa.schema([*fields, ("official_tests_complete", pa.bool_()), ("tags", pa.list_(pa.string()))])
+    (folder / "data").mkdir(parents=True)
+    with pq.ParquetWriter(folder / "data" / "train-00000-of-00001.parquet", schema) as writer:
+        for first in range(0, rows, group):
+            part = []
+            for number in range(first, min(first + group, rows)):
+                start = int(rng.integers(0, len(digits) - tests_bytes))
+                long = tests_bytes // 64
+                tests = [{"input": digits[start + i : start + i + long], "output": "1"} for i in range(64)]
+                row = {**HUB_ROW, "contest_id": str(number // 5), "index": "ABCDE"[number % 5], "tags": ["math"]}
+                part.append({**row, "id": f"{number}", "official_tests": tests})
+            writer.write_table(pa.Table.from_pylist(part, schema))
 
-    commit = "0123456789abcdef0123456789abcdef01234567"
 
-    def load_dataset(*_: object, **asked: object) -> datasets.Dataset:
-        assert asked["revision"] == "main"
-        path = tmp_path / commit / f"codeforces-{asked['split']}.arrow"
-        path.parent.mkdir(exist_ok=True)
-        columns = {name: [HUB_ROW[name]] for name in ("contest_id", "index", "description", "official_tests")}
-        with datasets.arrow_writer.ArrowWriter(path=str(path)) as writer:
-            writer.write_table(datasets.Dataset.from_dict(columns).data.table)
-            writer.finalize()
-        return datasets.Dataset.from_file(str(path))
+MEASURE = """
+import sys
+from pathlib import Path
+from evalkit.benchmark.data import DataSource
+from evalkit_tasks.codeforces.task import CodeForces
+import pyarrow.parquet
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
+list(DataSource(Path(sys.argv[2])).rows(CodeForces.dataset, lambda row: True))  # what the libraries themselves take
+before = peak()
+task = CodeForces()
+task_rows = DataSource(Path(sys.argv[1])).rows(task.dataset, lambda row: int(row["contest_id"]) in (7, 100))
+print(len(task_rows), peak() - before)
+"""
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    source = DataSource()
-    CodeForces(contests="all").load(source)
-    assert [(d.hub_id, d.revision) for d in source.loaded[:2]] == [("open-r1/codeforces", commit)] * 2
+
+def test_only_the_contests_that_are_asked_take_memory(tmp_path: Path) -> None:
+    """160 MB of tests, in groups of 40 MB: the rows of two contests are built, and nothing else."""
+    write_hub_layout(tmp_path / "codeforces", rows=1000, tests_bytes=160_000, group=250)
+    write_hub_layout(tmp_path / "tiny" / "codeforces", rows=5, tests_bytes=640, group=5)
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(tmp_path / "tiny")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    rows, megabytes = map(int, done.stdout.split())
+    assert rows == 10
+    assert megabytes < 80
+
+
+def test_the_hub_s_set_is_pinned() -> None:
+    for spec in (CodeForces.dataset, CodeForces.test_split):
+        assert spec.revision == "fbe3f6e903ee854eec2e69e9d96d0306cde59baf"

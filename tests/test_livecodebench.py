@@ -1,6 +1,7 @@
 """The LiveCodeBench task: data, extraction, scores."""
 
 import base64
+import hashlib
 import json
 import pickle
 import resource
@@ -60,6 +61,52 @@ def test_tests_are_decoded() -> None:
     assert decode_tests(plain, "q1")[1] == ("a", "b")
 
 
+def release_data(folder: Path, sizes: dict[str, int]) -> DataSource:
+    target = folder / "code_generation_lite"
+    target.mkdir()
+    for name, size in sizes.items():
+        (target / name).write_text("".join(json.dumps(make_row(f"{name}-{i}")) + "\n" for i in range(size)))
+    return DataSource(folder)
+
+
+def test_a_short_set_is_not_the_release(tmp_path: Path) -> None:
+    """A file or a row too few is an error; on purpose, the title has the size."""
+    whole = {"test.jsonl": 400, "test2.jsonl": 111}
+    (tmp_path / "a").mkdir()
+    task, problems = load(release_data(tmp_path / "a", whole), release="release_v2")
+    assert (len(problems), "problems of the release" in task.title) == (511, False)
+    (tmp_path / "b").mkdir()
+    short = release_data(tmp_path / "b", {**whole, "test2.jsonl": 110})
+    with pytest.raises(EvalkitError, match=r"release_v2 has 511 problems, and .* has 510 of them") as caught:
+        load(short, release="release_v2")
+    assert "--allow-changed-data" in caught.value.hint
+    task, _ = load(DataSource(short.root, allow_changed=True), release="release_v2")
+    assert task.title.endswith("script, 510 of 511 problems of the release)")
+    with pytest.raises(EvalkitError, match=r"lacks test3\.jsonl, without which livecodebench/code_generation_lite"):
+        load(short, release="release_v3")
+    packed = tmp_path / "c" / "code_generation_lite"
+    packed.mkdir(parents=True)
+    (packed / "test.jsonl.gz").write_bytes(b"")
+    with pytest.raises(EvalkitError, match="is compressed"):
+        load(DataSource(tmp_path / "c"), release="release_v1")
+
+
+def test_the_second_start_parses_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evalkit_tasks.livecodebench.task as module
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("evalkit.benchmark.file_cache._WORTHWHILE", 100)
+    source = release_data(tmp_path, {"test.jsonl": 400})
+    _, first = load(source, release="release_v1")
+    digest = source.loaded[0].fingerprint
+    parsed: list[int] = []
+    monkeypatch.setattr(module, "_parse", lambda *_: parsed.append(1))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: parsed.append(1))
+    again = DataSource(source.root)
+    _, second = load(again, release="release_v1")
+    assert (second, parsed, again.loaded[0].fingerprint) == (first, [], digest)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (print, ("EXECUTED",))
@@ -102,7 +149,8 @@ def test_the_window_takes_both_its_ends_and_the_title_names_it(tmp_path: Path) -
     source = make_data(tmp_path, *(make_row(day, f"{day}T23:59:00") for day in days))
     task, problems = load(source)
     assert [p.id for p in problems] == ["2024-08-01", "2025-01-31"]
-    assert task.title == "LiveCodeBench (release_v5, 2024-08-01 to 2025-01-31, script)"
+    assert LiveCodeBench().title == "LiveCodeBench (release_v5, 2024-08-01 to 2025-01-31, script)"
+    assert task.title == f"{LiveCodeBench().title[:-1]}, 4 of 880 problems of the release)"
     assert len(load(source, window="all")[1]) == 4
     with pytest.raises(EvalkitError, match="no problem"):
         load(source, window="2030-01-01:2030-02-01")
@@ -182,7 +230,7 @@ def test_the_whole_set_stays_small_in_memory(tmp_path: Path) -> None:
     from evalkit.benchmark.data import DataSource
     from evalkit_tasks.livecodebench import LiveCodeBench
     task = LiveCodeBench()
-    problems = task.load(DataSource(Path({str(tmp_path)!r})))
+    problems = task.load(DataSource(Path({str(tmp_path)!r}), allow_changed=True))
     assert len(problems) == 40
     assert task.score(problems[-1], "```python\\nprint(int(input()) + 1)\\n```").status == "correct"
     print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])  # ru_maxrss begins with the parent's
@@ -318,7 +366,7 @@ def test_recorded_generations(data_dir: Path) -> None:
     import gzip
 
     damaged = {"2878", "3226", "3454", "3475", "3484", "3518", "3531", "3607", "3616"}
-    task, problems = load(DataSource(data_dir), release="release_v6", window="all")
+    task, problems = load(DataSource(data_dir, allow_changed=True), release="release_v6", window="all")
     known = {p.id: p for p in problems}
     assert len(known) == 837
     with gzip.open(data_dir / "livecodebench_recorded" / "O1-Mini_880_eval_all.json.gz") as stream:

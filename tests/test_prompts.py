@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 
 from evalkit import EvalkitError, Message
 from evalkit.engines import open_engine
+from evalkit.engines.adapter import Adapter
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.endings import end_token_ids, find_endings, require_end
 from evalkit.engines.prompts import PromptRenderer, bos_count, decide_opening, render_prompt
 from evalkit.engines.templates import TemplateSettings, read_template, render_template, template_of
 from evalkit.engines.tokenizers import load_tokenizer
-from evalkit.engines.adapter import Adapter
 
 QUESTION: list[Message] = [{"role": "user", "content": "What is 1 + 1?"}]
 BY_NAME = {family.name: family for family in FAMILIES}

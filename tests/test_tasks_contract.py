@@ -25,7 +25,8 @@ def test_our_tasks_on_data_of_our_own(name: str, tmp_path: Path) -> None:
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", sorted(installed_tasks()))
 def test_our_tasks_on_the_real_data(name: str, data_dir: Path) -> None:
-    checks = check_task(TaskSpec(name), DataSource(data_dir))
+    partial = name == "livecodebench"  # the data at hand are a part of a release
+    checks = check_task(TaskSpec(name), DataSource(data_dir, allow_changed=partial))
     assert [c for c in checks if c.passed is False] == []
     if name in SMALL:
         unchecked = [c.rule for c in checks if c.passed is None]

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,5 +65,6 @@ def _keep(place: Path, path: Path, state: os.stat_result, value: object) -> None
             partial.write_text(json.dumps({"file": str(path), "value": value}), encoding="utf-8")
             os.replace(partial, place)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         logger.debug("%s cannot be kept: %s", place, error)

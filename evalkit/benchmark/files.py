@@ -103,7 +103,7 @@ def _parquet_rows(path: Path, wanted: Wanted | None, keys: Sequence[str]) -> Ite
             if not any(chosen):
                 continue
             first = 0
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group]):
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
                 here = chosen[first : first + len(batch)]
                 first += len(batch)
                 if any(here):
