@@ -7,6 +7,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import Any
 
 from evalkit.benchmark.task import DatasetSpec
 from evalkit.errors import EvalkitError
+from evalkit.files import open_file, parse_json, read_file
+from evalkit.visible import visible_line
 
 Row = dict[str, Any]
+_LARGEST = 1 << 29  # bytes of a file that is read into memory as rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +166,31 @@ def _read_file(path: Path, password: str | None) -> list[Row]:
         if member:
             return _parse(_read_member(Path(name), member, password), member, name)
         if path.suffix == ".parquet":
-            import pandas as pd
-
-            return [{str(k): v for k, v in row.items()} for row in pd.read_parquet(path).to_dict("records")]
-        return _parse(path.read_bytes(), path.name, name)
+            return _read_parquet(path)
+        return _parse(read_file(path, largest=_LARGEST), path.name, name)
     except EvalkitError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
-        raise EvalkitError(f"{name} cannot be read: {error}.", "download the file again.") from error
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, csv.Error) as error:
+        told = visible_line(str(error))[:200] or type(error).__name__
+        raise EvalkitError(f"{name} cannot be read: {told}.", "download the file again.") from error
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    import pandas as pd
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with open_file(path) as stream:
+            described = parquet.ParquetFile(stream).metadata
+            if sum(described.row_group(i).total_byte_size for i in range(described.num_row_groups)) > _LARGEST:
+                raise ValueError(f"it unpacks to more than {_LARGEST >> 20} MiB")
+            stream.seek(0)
+            return [{str(k): v for k, v in row.items()} for row in pd.read_parquet(stream).to_dict("records")]
+    except (pyarrow.ArrowException, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"it is no whole parquet file ({visible_line(str(error))[:200] or type(error).__name__})"
+        ) from error
 
 
 def _own_file(name: str) -> list[Row]:
@@ -179,32 +200,45 @@ def _own_file(name: str) -> list[Row]:
 
 
 def _read_member(archive: Path, member: str, password: str | None) -> bytes:
-    with zipfile.ZipFile(archive) as zipped:
+    with open_file(archive) as opened, zipfile.ZipFile(opened) as zipped:
         names = [n for n in zipped.namelist() if n == member or n.endswith("/" + member)]
         if not names:
             raise EvalkitError(f"{archive} does not contain {member}.", "download the archive again.")
-        return zipped.read(names[0], pwd=password.encode() if password else None)
+        if zipped.getinfo(names[0]).file_size > _LARGEST:
+            raise ValueError(f"{member} is larger than {_LARGEST >> 20} MiB")
+        with zipped.open(names[0], pwd=password.encode() if password else None) as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ValueError(f"{member} is larger than {_LARGEST >> 20} MiB")
+        return content
 
 
 def _parse(content: bytes, name: str, where: str) -> list[Row]:
-    text = content.decode("utf-8")
+    text = content.decode("utf-8-sig")
     if name.endswith(".csv"):
-        csv.field_size_limit(1 << 30)
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        return _parse_csv(text)
     if name.endswith(".json"):
-        value = json.loads(text)
+        value = parse_json(text)
         return value if isinstance(value, list) else [value]
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except ValueError as error:
             raise EvalkitError(
                 f"Line {number} of {where} is not JSON: {error}.",
                 "the file is damaged or not JSON lines; download it again.",
             ) from error
+    return rows
+
+
+def _parse_csv(text: str) -> list[Row]:
+    csv.field_size_limit(1 << 30)
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if any(None in row for row in rows):
+        raise ValueError("a row has more cells than the first line has names")
     return rows
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="export", short_help="Write a run in another format.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -28,4 +30,4 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
     from evalkit.results.exports import export_run
 
     for path in export_run(run, to, output or run / f"export-{to}", data=data):
-        click.echo(path)
+        echo(path)

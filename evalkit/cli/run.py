@@ -7,6 +7,7 @@ import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+from evalkit.cli.terminal import echo
 
 
 @click.command(name="run", short_help="Evaluate a checkpoint, or resume a run.")
@@ -99,7 +100,7 @@ def command(
     )
     if dry_run:
         for line in plan.describe():
-            click.echo(line)
+            echo(line)
         plan.require_room()
         return
     run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
@@ -108,6 +109,6 @@ def command(
     reports = [run.report(name) for name in names]
     print_summary(reports)
     if throughput is not None:
-        click.echo(throughput_line(throughput), err=True)
-    click.echo(f"run directory: {run.path}", err=True)
+        echo(throughput_line(throughput), err=True)
+    echo(f"run directory: {run.path}", err=True)
     require_no_errors(run.directory, reports)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from evalkit.errors import EvalkitError
 
 _BLOCK = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+
+
+# More than ten times what the largest models have: transformers would make it all before it looks at the weights.
+_LARGEST = {"num_hidden_layers": 4096, "hidden_size": 1 << 20, "intermediate_size": 1 << 23, "vocab_size": 1 << 26}
+_LARGEST |= {"num_attention_heads": 1 << 14, "max_position_embeddings": 1 << 40}
 
 
 class Checkpoint:
@@ -31,6 +37,9 @@ class Checkpoint:
                 "give the folder that `save_pretrained` wrote.",
             )
 
+        if self.is_local:
+            _require_files(Path(model))
+
     @property
     def loading(self) -> dict[str, Any]:
         """The arguments that every `from_pretrained` of this checkpoint takes."""
@@ -38,7 +47,15 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> Any:
-        return self._load("AutoConfig")
+        config = self._load("AutoConfig")
+        for name, most in _LARGEST.items():
+            value = getattr(config.get_text_config(), name, None)
+            if isinstance(value, int | float) and not 0 <= value <= most:
+                raise EvalkitError(
+                    f"The checkpoint {self.model} has a {name} of {value:.6g}, which no model has.",
+                    "restore its config.json.",
+                )
+        return config
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -54,16 +71,18 @@ class Checkpoint:
             ) from error
         try:
             return getattr(transformers, auto).from_pretrained(self.model, **self.loading)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # on a damaged file transformers raises a dozen unrelated types
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EvalkitError(
-                f"The checkpoint {self.model} could not be loaded: {str(error).splitlines()[0]}",
+                f"The checkpoint {self.model} could not be loaded: {told[:300]}",
                 "check the name and the connection to the hub; a folder needs config.json, weights and tokenizer.",
             ) from error
 
     def context_length(self) -> int | None:
         """Tokens that prompt and completion may have together, None where the config does not say."""
         text_config = self.config.get_text_config()
-        return getattr(text_config, "max_position_embeddings", None)
+        length = getattr(text_config, "max_position_embeddings", None)
+        return length if isinstance(length, int) and length > 0 else None
 
     def fingerprint(self) -> str:
         """What tells this version of the checkpoint from another: the hub's commit, or a sha256 of the files.
@@ -102,6 +121,17 @@ class LoadedCheckpoint(Checkpoint):
             part = tensor.detach().reshape(-1)[: _BLOCK // max(tensor.element_size(), 1)]
             digest.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _require_files(folder: Path) -> None:
+    """Raises EvalkitError where something lies there that is neither a file nor a folder: reading it may never end."""
+    for path in folder.iterdir():
+        try:
+            kind = path.stat().st_mode
+        except OSError as error:
+            raise EvalkitError(f"{path} cannot be read: {error.strerror}.", "restore the checkpoint.") from error
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise EvalkitError(f"{path} is not a regular file.", "restore the checkpoint.")
 
 
 def _sampled_content(path: Path) -> bytes:

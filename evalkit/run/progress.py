@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from evalkit.types import Completion, Score
+from evalkit.visible import visible_line
 
 PIPE_INTERVAL = 30.0
 _SPEED_WINDOW = 60.0
@@ -153,14 +154,15 @@ class Progress:
             done, score, truncated, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
             parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
-        print(f"{' | '.join(parts)} | {self._state()}", file=sys.stderr, flush=True)
+        print(visible_line(f"{' | '.join(parts)} | {self._state()}"), file=sys.stderr, flush=True)
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(caption=self._state())
         for heading in ("task", "done", "score (se)", "truncated", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:
-            table.add_row(name, *self._cells(name))
+            table.add_row(Text(visible_line(name)), *self._cells(name))
         return table

@@ -1,6 +1,5 @@
 """Grades a run again. The new scores replace the old ones when all are graded."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task
+from evalkit.files import rename
 from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run
@@ -88,7 +88,7 @@ def _rescore_task(
         for score, name in files.scores(files.rescoring_path)
         if name == grader and score.status != "error"
     }
-    with LineWriter(files.rescoring_path) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
+    with LineWriter(files.rescoring_path, files.run) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
 
         def keep(score: Score) -> None:
             writer.append(score_record(score, grader))
@@ -110,7 +110,7 @@ def _rescore_task(
         for decision in adjudications(files).values():  # a human's word outranks the graders
             writer.append(score_record(decision.score(), decision.grader))
             fresh[decision.key] = decision.score()
-    os.replace(files.rescoring_path, files.scores_path)
+    rename(files.rescoring_path, files.scores_path, files.run)
     return [
         ChangedVerdict(key, before[key], score.status, score.answer, score.explanation)
         for key, score in fresh.items()

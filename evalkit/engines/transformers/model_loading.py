@@ -5,7 +5,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -31,9 +30,10 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device)
             f"The weights of {checkpoint.model} do not fit the memory of {device}.",
             "use a half type (--dtype bfloat16) or --engine vllm on several GPUs.",
         ) from error
-    except (OSError, ValueError, RuntimeError, ImportError, AssertionError, SafetensorError) as error:
+    except Exception as error:  # on damaged files transformers, safetensors and pickle raise a dozen unrelated types
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EvalkitError(
-            f"The checkpoint {checkpoint.model} could not be loaded: {str(error).splitlines()[0]}",
+            f"The checkpoint {checkpoint.model} could not be loaded: {told[:300]}",
             "check its files, the dtype and the device.",
         ) from error
     if missing := sorted(info["missing_keys"]):

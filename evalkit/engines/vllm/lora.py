@@ -1,10 +1,10 @@
 """A LoRA adapter on top of a checkpoint, in the folder that peft writes."""
 
 import hashlib
-import json
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json, read_file
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM reserves room for
 
@@ -15,9 +15,9 @@ class Adapter:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         try:
-            config = json.loads((self.folder / "adapter_config.json").read_text(encoding="utf-8"))
+            config = parse_json(read_file(self.folder / "adapter_config.json"))
             ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise EvalkitError(
                 f"{folder} is no LoRA adapter: its adapter_config.json cannot be read.",
                 "give the folder that peft's `save_pretrained` wrote.",
