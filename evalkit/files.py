@@ -161,6 +161,8 @@ def _next_line(stream: BinaryIO) -> bytes:
 @contextmanager
 def _parent(path: Path, below: Path | None) -> Iterator[tuple[int | None, str]]:
     """A descriptor of the folder that `path` lies in, and its name there; (None, the path) where links may be."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "its name has a zero byte", str(path))
     if below is None:
         yield None, str(path)
         return

@@ -14,6 +14,7 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 import zipfile
@@ -641,10 +642,8 @@ class Fuzzer:
         """Make one mutant, run one or two commands on it, and return what they broke."""
         target = self.rng.choices(self.targets, [t.weight for t in self.targets])[0]
         self.last = target.name
-        work = self.root / "work"
-        shutil.rmtree(work, ignore_errors=True)
-        folder = work / "it"
-        shutil.copytree(self.pristine / target.folder, folder)
+        folder = self._copied(target)
+        work = folder.parent
         files = sorted({p for pattern in target.files for p in folder.glob(pattern) if p.is_file()})
         done = changed(self.rng.choice(files), self.rng)
         found = []
@@ -660,6 +659,21 @@ class Fuzzer:
         self.findings += found
         return found
 
+    def refused(self, target: Target) -> list[Sequence[str]]:
+        """The commands that refuse the target's files as they are."""
+        found: list[Sequence[str]] = []
+        for command in target.commands:
+            folder = self._copied(target)
+            if observed(self._filled(command, target, folder, folder.parent))[0] != 0:
+                found.append(command)
+        return found
+
+    def _copied(self, target: Target) -> Path:
+        work = self.root / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(self.pristine / target.folder, work / "it")
+        return work / "it"
+
     def _filled(self, command: Sequence[str], target: Target, folder: Path, work: Path) -> list[str]:
         values = {"{w}": str(self.pristine), "{f}": str(folder), "{run}": str(folder), "{o}": str(work / "out")}
         if any("{p}" in part for part in command):
@@ -672,3 +686,15 @@ class Fuzzer:
                 part = part.replace(name, value)
             filled.append(part)
         return filled
+
+
+def process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        env={**os.environ, **environment},
+        timeout=300,
+    )

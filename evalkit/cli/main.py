@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-from evalkit.cli.terminal import close_output, echo, guard_output, stop_at_once_from_now_on
+from evalkit.cli.terminal import close_output, echo, end_process, guard_output, ignore_interrupts
 from evalkit.errors import EvalkitError
 from evalkit.visible import visible_line
 
@@ -101,7 +101,7 @@ def cli() -> None:
     evalkit leaderboard results/                   print the table
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "huggingface_hub", "filelock"):
+    for name in ("httpx", "huggingface_hub", "filelock", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -128,7 +128,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         command = error.ctx.command_path if error.ctx else "evalkit"
         return fail(EvalkitError(error.format_message(), f"see `{command} --help`."))
     except (click.Abort, KeyboardInterrupt):
-        stop_at_once_from_now_on()
+        ignore_interrupts()
         fail(EvalkitError("Stopped.", "finished work is kept; run the same command again to resume."))
         return 130
     except click.exceptions.Exit as error:
@@ -147,4 +147,4 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """The entry point `evalkit`. Exits as `run` returns."""
     guard_output()
-    sys.exit(run())
+    end_process(run())

@@ -1,10 +1,12 @@
 """The one place where commands print: what files, models and servers say hides nothing from the reader."""
 
+import atexit
 import logging
 import os
+import signal
 import sys
 import warnings
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import click
 
@@ -58,8 +60,13 @@ def _plain_warning(
     return visible(f"{category.__name__}: {message}") + "\n"
 
 
-def stop_at_once_from_now_on() -> None:
-    """Another Ctrl-C ends the process without a word: the first one has been answered."""
-    import signal
+def ignore_interrupts() -> None:
+    """Let Ctrl-C do nothing while the first one is answered."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+def end_process(code: int) -> NoReturn:
+    """End with this exit code; Ctrl-C while threads and workers end does so at once, without another word."""
+    atexit.register(ignore_interrupts)  # Python gives its own handlers back before libraries are taken down
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    sys.exit(code)

@@ -59,7 +59,13 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> Any:
-        return self._load("AutoTokenizer")
+        tokenizer = self._load("AutoTokenizer")
+        if not isinstance(tokenizer.model_max_length, int | float):
+            raise EvalkitError(
+                f"The tokenizer of {self.model} has a model_max_length that is not a number.",
+                "restore its tokenizer_config.json.",
+            )
+        return tokenizer
 
     def _load(self, auto: str) -> Any:
         try:

@@ -26,7 +26,8 @@ from evalkit.fidelity.traces import Trace, TraceSet, read_traces
 from evalkit.results.fidelity import FIDELITY_SCHEMA, FidelityReport, StudentFidelity, write_fidelity
 from evalkit.stats.drafting import expected_calls
 from evalkit.stats.intervals import Floats
-from evalkit.store.lines import LineWriter, damaged, read_checked, write_atomically
+from evalkit.store.lines import LineWriter, read_checked, write_atomically
+from evalkit.store.run import validated
 
 logger = logging.getLogger(__name__)
 
@@ -248,14 +249,9 @@ class _Measurement:
             yield "tokens per pass of a draft model are told only for texts that the teacher wrote"
 
     def _stored(self) -> Iterator[MeasuredText]:
-        from pydantic import TypeAdapter, ValidationError
-
-        adapter = TypeAdapter(MeasuredText)
         for number, line in read_checked(self.path):
-            try:
-                yield adapter.validate_json(line)
-            except ValidationError as error:
-                raise damaged(self.path, number, str(error.errors()[0]["msg"])) from error
+            text: MeasuredText = validated(MeasuredText, line, self.path, number)
+            yield text
 
     def _measure(
         self,

@@ -4,16 +4,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Le
-from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.importers.record import Scope
-from evalkit.store.lines import damaged, read_checked
-from evalkit.store.run import TaskFiles, TaskRun
+from evalkit.store.lines import read_checked
+from evalkit.store.run import TaskFiles, TaskRun, validated
 from evalkit.types import Metric, SampleIndex, SampleKey, Score
 
 _K = re.compile(r"\bk=(\d+)|(?:pass|cov)@(\d+)")
@@ -60,19 +58,11 @@ class PeerComparison:
     left_out: int
 
 
-@cache
-def _adapter() -> Any:
-    return TypeAdapter(PeerScore)
-
-
 def peer_scores(files: TaskFiles) -> Iterator[PeerScore]:
     """The lines of a peer_scores.jsonl. Raises EvalkitError on a damaged one."""
     path = files.peer_scores_path
     for number, line in read_checked(path, files.run):
-        try:
-            score: PeerScore = _adapter().validate_json(line)
-        except ValidationError as error:
-            raise damaged(path, number, error.errors()[0]["msg"]) from error
+        score: PeerScore = validated(PeerScore, line, path, number)
         yield score
 
 

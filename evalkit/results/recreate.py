@@ -17,7 +17,8 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
 
     Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
-    spec = TaskSpec(**task.record.spec)
+    stored = task.record.spec
+    spec = TaskSpec(stored["name"], stored.get("file"), stored.get("options") or {})
     if spec.file == PROBLEM_SET:  # evalkit's own, for the set of an imported log
         return spec
     if spec.file is None:

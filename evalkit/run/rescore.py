@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError
 from evalkit.files import rename
 from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
@@ -67,6 +68,11 @@ def rescore_run(
             spec = recreate_spec(recorded)
             task = spec.create()
             problems = recreate_problems(recorded, task, data_folder)
+            if not set(recorded.record.problem_ids) & {p.id for p in problems}:
+                raise EvalkitError(
+                    f"The data of {name} has none of the problems of {recorded.directory.path}; its scores are kept.",
+                    "pass the folder with the data of the run with --data.",
+                )
             changed += _rescore_task(recorded, spec, task, problems, workers)
             run.adopt_version(name, task.version)
             planned = set(recorded.record.problem_ids)

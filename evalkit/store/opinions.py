@@ -6,14 +6,11 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import TypeAdapter, ValidationError
-
-from evalkit.store.lines import damaged, read_checked
-from evalkit.store.run import TaskFiles
+from evalkit.store.lines import read_checked
+from evalkit.store.run import TaskFiles, validated
 from evalkit.types import SampleIndex, SampleKey, Score, Status
 
 HUMAN = "human:"
@@ -87,14 +84,6 @@ def record(line: Opinion | Adjudication) -> dict[str, Any]:
     return asdict(line)
 
 
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def _read(files: TaskFiles, path: Path, kind: type) -> Iterator[Any]:
     for number, line in read_checked(path, files.run):
-        try:
-            yield _adapter(kind).validate_json(line)
-        except ValidationError as error:
-            raise damaged(path, number, str(error.errors()[0]["msg"])) from error
+        yield validated(kind, line, path, number)

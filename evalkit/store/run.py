@@ -173,7 +173,7 @@ class TaskFiles:
         path = self.completions_path
         finished: defaultdict[str, set[int]] = defaultdict(set)
         for number, line in read_checked(path, self.run):
-            completion: Completion = _validated(Completion, line, path, number)
+            completion: Completion = validated(Completion, line, path, number)
             of_problem = finished[completion.problem_id]
             if completion.sample_index in of_problem:
                 raise _there_twice(path, number, completion.problem_id, completion.sample_index)
@@ -190,7 +190,7 @@ class TaskFiles:
             try:
                 facts: CompletionFacts = validate(line)
             except ValidationError:
-                facts = _validated(CompletionFacts, line, path, number)
+                facts = validated(CompletionFacts, line, path, number)
             of_problem = finished[facts["problem_id"]]
             if facts["sample_index"] in of_problem:
                 raise _there_twice(path, number, facts["problem_id"], facts["sample_index"])
@@ -213,7 +213,7 @@ class TaskFiles:
         """Every score with the name of its grader. A later score of a sample replaces an earlier one."""
         path = path or self.scores_path
         for number, line in read_checked(path, self.run):
-            stored: _ScoreLine = _validated(_ScoreLine, line, path, number)
+            stored: _ScoreLine = validated(_ScoreLine, line, path, number)
             key = SampleKey(stored.task, stored.problem_id, stored.sample_index)
             try:
                 score = Score(
@@ -241,7 +241,7 @@ class TaskFiles:
             try:
                 facts: ScoreFacts = validate(line)
             except ValidationError:
-                facts = _validated(ScoreFacts, line, path, number)
+                facts = validated(ScoreFacts, line, path, number)
             yield facts
 
 
@@ -367,7 +367,8 @@ def _validator(record_type: Any) -> Any:
     return TypeAdapter(record_type).validator
 
 
-def _validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
+def validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
+    """A line of a file as a record of that type. Raises EvalkitError, naming the line, if it is none."""
     validator = _validator(record_type)
     try:
         try:
