@@ -24,7 +24,11 @@ _HAS_OPENAT = os.open in os.supports_dir_fd
 
 def is_single_name(name: str) -> bool:
     """Whether `name` is one component of a path, which stays in the folder that it is put into."""
-    return name not in ("", ".", "..") and len(os.fsencode(name)) <= 255 and not any(c in name for c in "/\\\0")
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
+    return name not in ("", ".", "..") and length <= 255 and not any(c in name for c in "/\\\0")
 
 
 def open_descriptor(path: Path, flags: int, below: Path | None = None) -> int:
@@ -161,8 +165,12 @@ def _next_line(stream: BinaryIO) -> bytes:
 @contextmanager
 def _parent(path: Path, below: Path | None) -> Iterator[tuple[int | None, str]]:
     """A descriptor of the folder that `path` lies in, and its name there; (None, the path) where links may be."""
-    if "\0" in str(path):
-        raise OSError(errno.EINVAL, "its name has a zero byte", str(path))
+    try:
+        usable = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise OSError(errno.EINVAL, "its name is not one that a file can have", str(path))
     if below is None:
         yield None, str(path)
         return

@@ -1,8 +1,9 @@
 """Text from strangers, made visible: what would act on a terminal, reorder a line or hide in it becomes an escape."""
 
+import io
 import json
 import re
-from typing import Any
+from typing import Any, TextIO
 
 # Zs are blanks of other widths; FE0E and FE0F choose between text and emoji.
 _KEPT = frozenset("\n\t\u00a0\u1680\u202f\u205f\u3000\ufe0e\ufe0f") | frozenset(map(chr, range(0x2000, 0x200B)))
@@ -73,6 +74,23 @@ def spreadsheet_text(text: str) -> str:
     line = visible_line(text)
     quoted = text[:1] in ("\t", "\r", "\n") or (_FORMULA.match(line) and not _NUMBER.fullmatch(line))
     return f"'{line}" if quoted else line
+
+
+class VisibleStream(io.TextIOBase):
+    """A stream that makes visible what is written to it and passes it on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 def _shows(character: str) -> bool:

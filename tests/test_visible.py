@@ -226,3 +226,23 @@ def test_errors_quote_arguments_visibly() -> None:
         code, _, err, broken = observed(arguments)
         assert (broken, code) == (None, 2)
         assert "\\x1b" in err
+
+
+def test_what_a_grader_prints_is_made_visible() -> None:
+    done = file_fuzz.process(
+        "from evalkit.workers import WorkerPool\n"
+        "pool = WorkerPool('builtins:print', workers=1)\npool.call('a\\x1b[31m\\u202e', 60)\npool.close()\n"
+    )
+    assert "a\\x1b[31m\\u202e" in done.stderr
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_what_libraries_print_of_a_checkpoint_is_made_visible(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(file_fuzz.CHECKPOINT, tmp_path / "checkpoint"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"] = {"0": {"content": "x", HOSTILE: 1}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    code = f"import sys; from evalkit.cli.main import main; sys.argv = ['evalkit', 'run', {str(folder)!r}, '-t', "
+    done = file_fuzz.process(code + "'arithmetic', '--dry-run']; main()", HF_HUB_OFFLINE="1")
+    assert "\x1b" not in done.stdout + done.stderr
+    assert visible(done.stderr) == done.stderr

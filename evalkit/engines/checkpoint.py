@@ -2,12 +2,20 @@
 
 import hashlib
 import json
+import logging
+import os
 import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
@@ -76,7 +84,8 @@ class Checkpoint:
                 "run `pip install transformers`.",
             ) from error
         try:
-            return getattr(transformers, auto).from_pretrained(self.model, **self.loading)
+            with _prints_are_logged():
+                return getattr(transformers, auto).from_pretrained(self.model, **self.loading)
         except Exception as error:  # on a damaged file transformers raises a dozen unrelated types
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EvalkitError(
@@ -127,6 +136,25 @@ class LoadedCheckpoint(Checkpoint):
             part = tensor.detach().reshape(-1)[: _BLOCK // max(tensor.element_size(), 1)]
             digest.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+@contextmanager
+def _prints_are_logged() -> Iterator[None]:
+    """What native code prints of the files that it reads goes to the log, where it is made visible."""
+    with tempfile.TemporaryFile() as spool:
+        sys.stdout.flush()
+        kept = [(number, os.dup(number)) for number in (1, 2)]
+        for number, _ in kept:
+            os.dup2(spool.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, copy in kept:
+                os.dup2(copy, number)
+                os.close(copy)
+            spool.seek(0)
+            for line in spool.read(_BLOCK).decode("utf-8", "replace").splitlines():
+                logger.warning("%s", line)
 
 
 def _require_files(folder: Path) -> None:
