@@ -19,7 +19,7 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -598,6 +598,7 @@ def observed(arguments: Sequence[str]) -> tuple[int | None, str, str, str | None
     from evalkit.cli.terminal import guard_output
 
     code, finding = None, None
+    _forget_peak()
     with _watched():
         guard_output()
         try:
@@ -621,9 +622,24 @@ def _broken_promise(code: int | None, out: str, err: str) -> str | None:
         return err
     if visible(out) != out or visible(err) != err:
         return "a character that shows nothing was printed"
-    if (peak := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > MEMORY:
+    if (peak := _peak()) > MEMORY:
         return f"{peak >> 20} MiB of memory"
     return None
+
+
+def _forget_peak() -> None:
+    """Let the kernel measure the process's largest size anew."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """The largest size in bytes that this process had in memory since `_forget_peak`."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 class Fuzzer:
