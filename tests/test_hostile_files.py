@@ -5,9 +5,11 @@ import os
 import pickle
 import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -519,3 +521,37 @@ def test_a_record_of_another_task_name_is_refused_before_anything_is_opened(run:
 def test_there_are_enough_of_them() -> None:
     files = len(DISPLACED) * len(PLACES) + len(RUN_JSON) + 4 * len(LINES) + len(FIELDS) + 5 * len(FILES)
     assert files >= 250
+
+
+def test_an_export_into_a_run_follows_no_link(run: Path, victim: Path) -> None:
+    (victim.parent / "empty").mkdir()
+    (run / "export-sft").symlink_to(victim.parent / "empty")
+    code, said = held(["export", str(run), "--to", "sft"], victim)
+    assert code == 2
+    assert "link" in said
+    assert not list((victim.parent / "empty").iterdir())
+
+
+def test_an_import_that_was_killed_leaves_nothing_behind(workspace: Path, tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = tmp_path / f".run.{gone.stdout.strip()}.import"
+    (left / "task").mkdir(parents=True)
+    code, _, err, broken = observed(["import", str(workspace / "log" / "m"), "-o", str(tmp_path / "run"), "--no-score"])
+    assert (broken, code) == (None, 0), err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pauses", [(1.5,), (4.0,), (1.5, 0.05), (4.0, 0.1, 0.1)])
+def test_ctrl_c_is_one_sentence_however_often(pauses: tuple[float, ...], run: Path) -> None:
+    process = subprocess.Popen(
+        [EVALKIT, "score", str(run), "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for pause in pauses:
+        time.sleep(pause)
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert process.returncode in (0, 1, 130), (out, err)  # 0: it was faster
+    assert process.returncode == 0 or err.count("error: ") == 1

@@ -141,7 +141,7 @@ def write_fidelity(folder: Path, report: FidelityReport) -> Path:
             **{name: getattr(report, name) for name in FidelityReport.__dataclass_fields__ if name != "students"},
             students=tuple(_ordered([*kept, *report.students])),
         )
-    write_atomically(path, _adapter().dump_json(report, indent=1).decode() + "\n")
+    write_atomically(path, _adapter().dump_json(report, indent=1).decode() + "\n", below=folder)
     return path
 
 

@@ -21,7 +21,7 @@ from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.benchmark.registry import TaskSpec, installed_tasks, resolve_task
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.files import is_finite
+from evalkit.files import is_finite, is_running
 from evalkit.importers.mapped import mapped_logs, parse_map
 from evalkit.importers.problem_set import PROBLEM_SET, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
@@ -134,6 +134,7 @@ def import_run(
     wanted = _wanted_tasks(task, found.logs)
     source = DataSource.from_option(str(data) if data else None, allow_changed=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.import")
+    _remove_leftovers(target)
     try:
         done: list[ImportedTask] = []
         entries: dict[str, Any] = {}
@@ -155,6 +156,15 @@ def import_run(
         shutil.rmtree(temporary, ignore_errors=True)
     reports = _score(RunDirectory(target), done, workers, str(data) if data else None) if score else []
     return ImportedRun(target, name, found.logs[0].reader.name, done, found.refused, reports)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what imports into the same folder have left that were killed."""
+    prefix = f".{target.name}."
+    for path in target.parent.glob("*.import") if target.parent.is_dir() else ():
+        process = path.name.removeprefix(prefix).removesuffix(".import")
+        if path.name.startswith(prefix) and process.isdecimal() and not is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _find(path: str, fields: str | Mapping[str, str] | None, format_name: str | None, partial: bool) -> FoundLogs:
