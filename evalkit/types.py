@@ -4,7 +4,9 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
+
+from annotated_types import Ge, Le, Lt
 
 from evalkit.errors import EvalkitError
 
@@ -13,6 +15,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 FinishReason = Literal["stop", "length", "repetition", "error", "unknown"]
 Unit = Literal["%", "rating", "count", "tokens", "seconds"]
 Fact = str | int | float | bool | None
+# As read from files: what a stranger writes there has to fit into an array.
+SampleIndex = Annotated[int, Ge(0), Lt(1 << 31)]
+TokenCount = Annotated[int, Ge(0), Le(1 << 53)]
+Seconds = Annotated[float, Ge(-1e15), Le(1e15)]  # excludes what is not a number
 
 
 class Message(TypedDict):
@@ -126,7 +132,7 @@ class Request:
     def seed(self) -> int:
         """The seed of this completion, in [0, 2^63). It depends only on the run's seed and the key."""
         identity = "\x1f".join((str(self.params.seed), self.task, self.problem_id, str(self.sample_index)))
-        return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") >> 1
+        return int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +152,12 @@ class Completion:
 
     task: str
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     text: str
     finish_reason: FinishReason
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    seconds: float | None
+    prompt_tokens: TokenCount | None
+    completion_tokens: TokenCount | None
+    seconds: Seconds | None
     prefix: str = ""
     error: str | None = None
 

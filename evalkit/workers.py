@@ -20,6 +20,8 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any
 
+from evalkit.visible import VisibleStream
+
 _HEADER = struct.Struct(">Q")
 _GRACE = 0.2  # seconds after the limit in which a worker may report that it stopped
 
@@ -267,6 +269,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C; its exit closes the pipe
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a print() in a grader must not end up among the replies
+    sys.stdout = sys.stderr = VisibleStream(sys.stderr)  # what it prints may be a model's text
     first = _read_frame(requests)
     if first is None:
         return

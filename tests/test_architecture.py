@@ -12,7 +12,7 @@ import evalkit
 
 ROOT = Path(evalkit.__file__).parent
 LAYERS = [
-    {"errors"},
+    {"errors", "files", "visible"},
     {"types", "workers", "thinking", "hub"},
     {"sandbox", "stats"},
     {"grading", "benchmark", "store"},

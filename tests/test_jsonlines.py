@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -108,6 +109,12 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
 def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "\ud800")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(EvalkitError, match="cannot be written: File too large"):
+            write_atomically(path, "new" * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]

@@ -4,21 +4,26 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.files import open_file, parse_json, read_file
+from evalkit.visible import visible_line
 
 Row = dict[str, Any]
 Wanted = Callable[[Row], bool]
 
 FORMATS = ("jsonl", "parquet", "csv", "json", "arrow", "tsv", "ndjson")
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
+_FAULTS = (OSError, ValueError, zipfile.BadZipFile, RuntimeError, EOFError, lzma.LZMAError, zlib.error, csv.Error)
+_LARGEST = 8 << 30  # bytes of a file that is read as a whole
 _MOST_BYTES = 8 << 30  # that a compressed file may unpack to
+_MOST_MEMBER = 1 << 29
 _BLOCK = 1 << 20
 _BATCH_ROWS = 16  # of parquet at once: a row of programming tests may have megabytes
 
@@ -45,8 +50,8 @@ def read_rows(
         yield from rows if wanted is None else filter(wanted, rows)
     except EvalkitError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError, EOFError, lzma.LZMAError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    except _FAULTS as error:
+        said = next(iter(visible_line(str(error))[:200].splitlines()), type(error).__name__).rstrip(".")
         raise EvalkitError(f"{name} cannot be read: {said}.", "download the file again.") from error
 
 
@@ -57,7 +62,7 @@ def plain_name(name: str) -> str:
 
 def _content(path: Path) -> bytes:
     if not path.name.endswith(COMPRESSIONS):
-        return path.read_bytes()
+        return read_file(path, largest=_LARGEST)
     parts, size = [], 0
     with _unpacked(path) as stream:
         while part := stream.read(_BLOCK):
@@ -74,18 +79,23 @@ def _unpacked(path: Path) -> Any:
     if path.suffix == ".zst":
         import pyarrow
 
-        return pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
+        return pyarrow.CompressedInputStream(pyarrow.PythonFile(open_file(path)), "zstd")
+    stream = open_file(path)
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return bz2.open(path, "rb") if path.suffix == ".bz2" else lzma.open(path, "rb")
+        return gzip.open(stream, "rb")
+    return bz2.open(stream, "rb") if path.suffix == ".bz2" else lzma.open(stream, "rb")
 
 
 def _read_member(archive: Path, member: str, password: str | None) -> bytes:
-    with zipfile.ZipFile(archive) as zipped:
+    with open_file(archive) as opened, zipfile.ZipFile(opened) as zipped:
         names = [n for n in zipped.namelist() if n == member or n.endswith("/" + member)]
         if not names:
             raise EvalkitError(f"{archive} does not contain {member}.", "download the archive again.")
-        return zipped.read(names[0], pwd=password.encode() if password else None)
+        with zipped.open(names[0], pwd=password.encode() if password else None) as stream:
+            content = stream.read(_MOST_MEMBER + 1)
+        if len(content) > _MOST_MEMBER:
+            raise ValueError(f"{member} unpacks to more than {_MOST_MEMBER >> 20} MiB")
+        return content
 
 
 def _parquet_rows(path: Path, wanted: Wanted | None, keys: Sequence[str]) -> Iterator[Row]:
@@ -93,7 +103,7 @@ def _parquet_rows(path: Path, wanted: Wanted | None, keys: Sequence[str]) -> Ite
     import pyarrow.parquet
 
     # buffered: a group's columns are read piece by piece, not each as a whole
-    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BLOCK) as file:
+    with open_file(path) as stream, pyarrow.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_BLOCK) as file:
         if wanted is None:
             for batch in file.iter_batches(_BATCH_ROWS):
                 yield from batch.to_pylist()
@@ -130,7 +140,7 @@ def _parse(content: bytes, name: str, where: str) -> Iterator[Row]:
         return
     if name.endswith(".json"):
         try:
-            value = json.loads(text)
+            value = parse_json(text)
         except ValueError:
             if len(text.splitlines()) < 2:
                 raise
@@ -145,7 +155,7 @@ def _line_rows(text: str, where: str) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
+            yield parse_json(line)
         except ValueError as error:
             raise EvalkitError(
                 f"Line {number} of {where} is not JSON: {error}.",

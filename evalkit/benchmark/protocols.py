@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, plugins
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
+from evalkit.files import is_finite, is_single_name, parse_json, read_file
 from evalkit.types import Message, SamplingParams
 
 DEFAULT_PROTOCOL = "deepseek-r1"
@@ -49,6 +50,8 @@ class Protocol:
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.name and not is_single_name(self.name):
+            raise EvalkitError(f"{self.name!r} cannot be a protocol's name.", "it is part of a folder's name.")
         if self.response_prefix == "none":
             object.__setattr__(self, "response_prefix", "")
 
@@ -117,7 +120,9 @@ def _read_protocol(path: Path) -> Protocol:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_file(path))
+        if not is_finite(content):
+            raise ValueError("a number in it is not finite")
         if isinstance(content, dict):
             content = {"name": path.stem, "source": path.name, **content}
         adapter: TypeAdapter[Any] = TypeAdapter(Protocol)

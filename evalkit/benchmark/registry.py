@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
+from evalkit.files import read_file
 
 GROUP = "evalkit.tasks"
 
@@ -154,7 +155,7 @@ def trust_task_file(file: str) -> None:
 
 
 def _digest(file: str) -> str:
-    content = Path(file).read_bytes() if file.endswith(".py") else file.encode()
+    content = read_file(Path(file)) if file.endswith(".py") else file.encode("utf-8", "surrogatepass")
     return hashlib.sha256(content).hexdigest()
 
 

@@ -132,4 +132,4 @@ class Task(ABC):
 
 def fingerprint_targets(problems: Sequence[Problem]) -> str:
     """The sha256 (64 hex digits) of the sorted right answers, so that the order of the problems does not matter."""
-    return hashlib.sha256("\x1f".join(sorted(p.target for p in problems)).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join(sorted(p.target for p in problems)).encode("utf-8", "surrogatepass")).hexdigest()

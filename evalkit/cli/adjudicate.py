@@ -1,7 +1,6 @@
 """`evalkit adjudicate`: decide the disputes of a run, one at a time."""
 
 import getpass
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from evalkit.cli.selection import trust_option
+from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
+from evalkit.visible import json_text
 
 if TYPE_CHECKING:
     from evalkit.results.disputes import Dispute
@@ -51,14 +52,14 @@ def command(
         return
     waiting = [(task, one) for task in tasks for one in disputes(task)]
     if not waiting:
-        click.echo("There is no open dispute.", err=True)
+        echo("There is no open dispute.", err=True)
         return
     if not sys.stdin.isatty():
         raise EvalkitError(
             f"{len(waiting)} disputes wait for a decision, and this is not a terminal.", "run it in a terminal."
         )
     decided = _ask_all(waiting, who or getpass.getuser(), data_folder)
-    click.echo(f"{decided} of {len(waiting)} decided", err=True)
+    echo(f"{decided} of {len(waiting)} decided", err=True)
 
 
 def _ask_all(waiting: "list[tuple[TaskRun, Dispute]]", who: str, data_folder: str | None) -> int:
@@ -89,8 +90,6 @@ def _ask_all(waiting: "list[tuple[TaskRun, Dispute]]", who: str, data_folder: st
 
 
 def _show(place: str, one: "Dispute", prompt: str, gold: str, response: str) -> None:
-    from evalkit.cli.samples import printable
-
     lines = [
         f"=== {place}: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}",
         prompt,
@@ -101,14 +100,14 @@ def _show(place: str, one: "Dispute", prompt: str, gold: str, response: str) -> 
         f"evalkit       {one.ours.status} ({one.ours.answer}): {one.ours.explanation}",
         f"{one.theirs.grader:<13} {one.theirs.status} ({one.theirs.answer}): {one.theirs.explanation}",
     ]
-    click.echo(printable("\n".join(lines)), err=True)
+    echo("\n".join(lines), err=True)
 
 
 def _key() -> str:
     while True:
-        click.echo("right? [y]es, [n]o, [s]kip, [q]uit: ", nl=False, err=True)
+        echo("right? [y]es, [n]o, [s]kip, [q]uit: ", nl=False, err=True)
         pressed = click.getchar().lower()
-        click.echo(pressed if pressed.isprintable() else "", err=True)
+        echo(pressed if pressed.isprintable() else "", err=True)
         if pressed in ("y", "n", "s", "q"):
             return pressed
 
@@ -127,5 +126,5 @@ def _export(tasks: "list[TaskRun]", path: Path, data_folder: str | None) -> None
             for c in task.files.standing_completions()
             if c.key in decided and c.problem_id in golds
         ]
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
-    click.echo(f"wrote {len(rows)} rows to {path}", err=True)
+    write_atomically(path, "".join(json_text(row) + "\n" for row in rows))
+    echo(f"wrote {len(rows)} rows to {path}", err=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.selection import trust_option, trust_task_files
+from evalkit.cli.terminal import echo
 
 
 @click.command(name="compare", short_help="Compare two runs, paired by problem.")
@@ -47,7 +48,7 @@ def command(
         trust_task_files([a, b])
     (first, incomplete_a), (second, incomplete_b) = load_entries([a]), load_entries([b])
     for note in incomplete_a + incomplete_b:
-        click.echo(note, err=True)
+        echo(note, err=True)
     compared = compare(first, second, across_protocols, points / 100)
     name_a, name_b = f"{first[0].report.model} ({a})", f"{second[0].report.model} ({b})"
     text = (
@@ -56,7 +57,7 @@ def command(
         else comparison_json(name_a, name_b, compared)
     )
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_atomically(output, text)
-        click.echo(f"wrote {output}", err=True)
+        echo(f"wrote {output}", err=True)

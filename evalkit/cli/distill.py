@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="distill", short_help="What students learnt and lost: gap recovered, solved sets, tries, cost.")
 @click.argument("students", nargs=-1, required=True, metavar="STUDENT_RUNS...", type=click.Path(path_type=Path))
@@ -34,7 +36,7 @@ def command(
 
     found = distillation(students, teacher=teacher, base=base or None, rounds=rounds)
     if output is None:
-        click.echo(found.text("md"), nl=False)
+        echo(found.text("md"), nl=False)
     else:
         found.save(output)
-        click.echo(f"wrote {output}", err=True)
+        echo(f"wrote {output}", err=True)

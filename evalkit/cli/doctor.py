@@ -2,6 +2,8 @@
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="doctor", short_help="Check this machine: sandbox layers, compilers, engines.")
 def command() -> None:
@@ -19,25 +21,25 @@ def command() -> None:
     from evalkit.sandbox.jail import has_numpy
     from evalkit.sandbox.languages import compiler_version
 
-    click.echo(f"system: {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} processors")
-    click.echo(f"python: {platform.python_version()}")
+    echo(f"system: {platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} processors")
+    echo(f"python: {platform.python_version()}")
     for name in ("torch", "transformers", "vllm"):
         installed = importlib.util.find_spec(name) is not None
-        click.echo(f"{name}: {version(name) if installed else 'not installed'}")
-    click.echo("sandbox:")
+        echo(f"{name}: {version(name) if installed else 'not installed'}")
+    echo("sandbox:")
     failure: SandboxUnavailableError | None = None
     try:
         with Sandbox() as sandbox:
             for layer, state in sandbox.layers().items():
-                click.echo(f"  {layer}: {state}")
+                echo(f"  {layer}: {state}")
     except SandboxUnavailableError as error:
         failure = error
-        click.echo(f"  not available: {error.message}")
-    click.echo(f"  bubblewrap: {shutil.which('bwrap') or 'not installed (not needed if the layers above work)'}")
-    click.echo("languages of programs:")
+        echo(f"  not available: {error.message}")
+    echo(f"  bubblewrap: {shutil.which('bwrap') or 'not installed (not needed if the layers above work)'}")
+    echo("languages of programs:")
     for language in LANGUAGES.values():
         found = compiler_version(language.compiler) if language.compiler else "yes"
-        click.echo(f"  {language.name}: {found or f'{language.compiler} is not installed'}")
-    click.echo(f"  numpy for Python programs: {'yes' if has_numpy() else 'not installed'}")
+        echo(f"  {language.name}: {found or f'{language.compiler} is not installed'}")
+    echo(f"  numpy for Python programs: {'yes' if has_numpy() else 'not installed'}")
     if failure is not None:
         raise failure

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from evalkit.cli.engine_flags import engine_assignments, engine_file
+from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
 
 
@@ -30,13 +31,13 @@ def command(ctx: click.Context) -> None:
         try:
             engine = engine_class(name)
         except EvalkitError as error:  # of another package: the list is of use without it
-            click.echo(f"{name:<16}cannot be imported")
-            click.echo(f"  {error.message}", err=True)
+            echo(f"{name:<16}cannot be imported")
+            echo(f"  {error.message}", err=True)
             continue
         missing = missing_packages(engine)
         state = f"not installed: {engine.install or missing[0]}" if missing else "installed"
-        click.echo(f"{name:<16}{state}")
-        click.echo(f"  options: {', '.join(option_fields(engine.options_class)) or 'none'}")
+        echo(f"{name:<16}{state}")
+        echo(f"  options: {', '.join(option_fields(engine.options_class)) or 'none'}")
 
 
 @command.command(name="show", short_help="Describe one engine and its options.")
@@ -47,11 +48,11 @@ def show(name: str, engine_file: Path | None) -> None:
     from evalkit.engines.registry import engine_class, missing_packages, option_fields
 
     engine = engine_class(name, engine_file)
-    click.echo(f"{engine.name}: {inspect.getdoc(engine) or ''}")
+    echo(f"{engine.name}: {inspect.getdoc(engine) or ''}")
     if missing := missing_packages(engine):
-        click.echo(f"not installed: it needs {', '.join(missing)}; {engine.install}")
+        echo(f"not installed: it needs {', '.join(missing)}; {engine.install}")
     for field in option_fields(engine.options_class).values():
-        click.echo(f"  -E {field.name}={_kind_name(field.kind)}  {field.help}")
+        echo(f"  -E {field.name}={_kind_name(field.kind)}  {field.help}")
 
 
 def _kind_name(kind: Any) -> str:
@@ -87,6 +88,6 @@ def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_fil
     checks = []
     for one in check_engine(lambda: open_engine(name, model, options, file=engine_file)):
         word = {True: "ok", False: "BROKEN", None: "–"}[one.passed]
-        click.echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
+        echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
         checks.append(one)
     require_passed(name, checks)

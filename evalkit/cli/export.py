@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="export", short_help="Write a run in another format.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -33,4 +35,4 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
         click.echo(log_run(run, to))
         return
     for path in export_run(run, to, output or run / f"export-{to}", data=data):
-        click.echo(path)
+        echo(path)

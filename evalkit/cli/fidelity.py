@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> tuple[float, ...]:
     try:
@@ -84,4 +86,4 @@ def command(
         per_token=per_token,
         data=data_folder,
     )
-    click.echo(fidelity_markdown(report) if form == "md" else fidelity_json(report), nl=False)
+    echo(fidelity_markdown(report) if form == "md" else fidelity_json(report), nl=False)

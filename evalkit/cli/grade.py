@@ -5,6 +5,9 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+from evalkit.visible import visible_line
+
 
 @click.command(name="grade", short_help="Grade one response against a gold answer, and explain the verdict.")
 @click.option("--gold", required=True, help="The right answer, as written in the benchmark.")
@@ -38,24 +41,25 @@ def command(gold: str, response_file: Path | None, answer: str | None, choices: 
     if answer is not None and choices is None and grader_name == "evalkit":
         verdict = compare_answers(gold, answer)
         status = "error" if verdict.equal is None else "correct" if verdict.equal else "wrong"
-        click.echo(f"status       {status}\nexplanation  {verdict.why}")
+        echo(f"status       {status}\nexplanation  {visible_line(verdict.why)}")
         return
     text = answer if response_file is None else _read(response_file)
     assert text is not None
     options = None if choices is None else choices.split("|")
     score = grader(grader_name)(text, gold) if options is None else grade_choice(text, gold, options)
-    shown = "(none)" if score.answer is None else score.answer
-    click.echo(f"status       {score.status}\nanswer       {shown}\nfound by     {score.extracted_by or '(nothing)'}")
-    click.echo(f"explanation  {score.explanation}")
+    shown = "(none)" if score.answer is None else visible_line(score.answer)
+    echo(f"status       {score.status}\nanswer       {shown}\nfound by     {score.extracted_by or '(nothing)'}")
+    echo(f"explanation  {visible_line(score.explanation)}")
 
 
 def _read(path: Path) -> str:
     from evalkit.errors import EvalkitError
+    from evalkit.files import read_file
 
     if str(path) == "-":
-        return sys.stdin.read()
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_file(path).decode("utf-8-sig", "replace")
     except OSError as error:
         raise EvalkitError(
             f"{path} cannot be read: {error.strerror}.", "pass the path of a text file that holds a response."

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evalkit.cli.terminal import echo
+from evalkit.visible import visible_line
+
 if TYPE_CHECKING:
     from evalkit.store.run import TaskRun
 
@@ -34,7 +37,7 @@ def command(run: Path, against: str | None, task_names: str | None, data_folder:
 
     recorded_tasks = tasks_of_run(RunDirectory(run), task_names)
     if against is None:
-        against = "peer" if any(t.files.peer_scores_path.exists() for t in recorded_tasks) else "math-verify"
+        against = "peer" if any(t.files.peer_scores_path.is_file() for t in recorded_tasks) else "math-verify"
     if against == "peer":
         _against_peer(run, recorded_tasks)
         return
@@ -54,11 +57,9 @@ def command(run: Path, against: str | None, task_names: str | None, data_folder:
         graded += len(samples)
         found = differences(samples, against)
         for label, ours, theirs in found:
-            click.echo(
-                f"{label}: evalkit {ours.status} ({ours.answer!r}), {against} {theirs.status} ({theirs.answer!r})"
-            )
-            click.echo(f"    {ours.explanation}")
-        click.echo(f"{name}: {len(found)} of {len(samples)} verdicts differ from {against}'s")
+            echo(f"{label}: evalkit {ours.status} ({ours.answer!r}), {against} {theirs.status} ({theirs.answer!r})")
+            echo(f"    {visible_line(ours.explanation)}")
+        echo(f"{name}: {len(found)} of {len(samples)} verdicts differ from {against}'s")
     if not graded:
         raise EvalkitError(
             f"{run} has no completions of a mathematics task to grade.", "select a mathematics task with -t."
@@ -69,7 +70,7 @@ def _against_peer(run: Path, tasks: "list[TaskRun]") -> None:
     from evalkit.errors import EvalkitError
     from evalkit.results.peer import compare_with_peer
 
-    imported = [task for task in tasks if task.files.peer_scores_path.exists()]
+    imported = [task for task in tasks if task.files.peer_scores_path.is_file()]
     if not imported:
         raise EvalkitError(f"{run} was not imported: it has no verdicts of another harness.", "`evalkit import`.")
     for task in imported:
@@ -77,10 +78,10 @@ def _against_peer(run: Path, tasks: "list[TaskRun]") -> None:
         found = compare_with_peer(task)
         for one in found.differences:
             scope = "" if one.scope == "sample" else f" ({one.scope})"
-            click.echo(
+            echo(
                 f"{task.name} {one.label}: evalkit {one.ours:g} ({one.our_answer!r}), "
                 f"{peer}'s {one.name}{scope} {one.theirs:g} ({one.their_answer!r})"
             )
-            click.echo(f"    {one.reason}")
+            echo(f"    {visible_line(one.reason)}")
         left_out = f"; {found.left_out} are no verdict on samples that we can judge" if found.left_out else ""
-        click.echo(f"{task.name}: {len(found.differences)} of {found.compared} verdicts differ from {peer}'s{left_out}")
+        echo(f"{task.name}: {len(found.differences)} of {found.compared} verdicts differ from {peer}'s{left_out}")

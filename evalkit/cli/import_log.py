@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="import", short_help="Turn another harness's log into a run, and grade it.")
 @click.argument("path")
@@ -49,8 +51,8 @@ def command(
     evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
     """
     from evalkit.cli.summary import print_summary
-    from evalkit.results.formats.escaping import one_line
     from evalkit.run.importing import import_run
+    from evalkit.visible import visible_line
 
     done = import_run(
         path,
@@ -68,12 +70,12 @@ def command(
         workers=workers,
     )
     for told in done.refused:
-        click.echo(f"left out: {one_line(told)}", err=True)
+        echo(f"left out: {visible_line(told)}", err=True)
     for one in done.tasks:
         of = "" if one.task == one.log_task else f" of {one.log_task}"
-        click.echo(f"{one.task}{one_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
+        echo(f"{one.task}{visible_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
-            click.echo(f"  {one_line(note)}", err=True)
-    click.echo(f"{one_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
+            echo(f"  {visible_line(note)}", err=True)
+    echo(f"{visible_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
     if done.reports:
         print_summary(done.reports)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="judge", short_help="Run programs against tests in the sandbox.")
 @click.argument("cases", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -66,8 +68,8 @@ def command(
     from evalkit.sandbox.cases import judge_file
 
     if unsafe_no_sandbox:
-        click.secho(
-            "UNSAFE: programs run without a sandbox, with all permissions of this user.", fg="red", bold=True, err=True
+        echo(
+            "UNSAFE: programs run without a sandbox, with all permissions of this user.", red=True, bold=True, err=True
         )
     with Sandbox(unsafe=unsafe_no_sandbox) as sandbox:
         counts = judge_file(
@@ -79,9 +81,7 @@ def command(
             all_tests=all_tests,
             sandbox=sandbox,
         )
-    click.echo(
-        f"{sum(counts.values())} programs, mode {mode}: " + ", ".join(f"{n} {v}" for v, n in counts.most_common())
-    )
+    echo(f"{sum(counts.values())} programs, mode {mode}: " + ", ".join(f"{n} {v}" for v, n in counts.most_common()))
     if counts["sandbox error"]:
         raise RunIncompleteError(
             f"{counts['sandbox error']} programs have no verdict: the sandbox failed or their tests are invalid.",

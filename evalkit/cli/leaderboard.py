@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 import click
 
 from evalkit.cli.selection import trust_option, trust_task_files
+from evalkit.cli.terminal import echo
 
 # read from disk: importing them here would cost every command of the CLI their imports
 _RENDERERS = Path(__file__).parents[1] / "results" / "formats" / "renderers"
@@ -64,7 +65,7 @@ def command(
         trust_task_files(paths)
     entries, notes = load_entries(paths) if paths else ([], [])
     for note in notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
     if form == "model-card":
         from evalkit.results.formats.model_card import model_card
 
@@ -72,7 +73,7 @@ def command(
     else:
         text = renderer(form)(build_table(entries, figures, metrics, notes))
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_atomically(output, text)
-        click.echo(f"wrote {output}", err=True)
+        echo(f"wrote {output}", err=True)

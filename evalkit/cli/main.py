@@ -5,11 +5,14 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from evalkit.cli.terminal import close_output, echo, end_process, guard_output, ignore_interrupts
 from evalkit.errors import EvalkitError
+from evalkit.visible import visible_line
 
 COMMANDS = (
     "run",
@@ -116,6 +119,7 @@ def cli() -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_is_for_the_user)
+    logging.getLogger("torch").setLevel(logging.ERROR)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
 
 
@@ -132,10 +136,9 @@ def _is_for_the_user(record: logging.LogRecord) -> bool:
 
 def fail(error: EvalkitError) -> int:
     """Print an error to stderr and return its exit code."""
-    from evalkit.results.formats.escaping import one_line  # an error may quote a stranger's file
-
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(error.message)}", err=True)
-    click.echo(f"{click.style('hint:', bold=True)} {one_line(error.hint)}", err=True)
+    for word, told in (("error:", error.message), ("hint:", error.hint)):
+        echo(word, err=True, bold=True, red=word == "error:", nl=False)
+        echo(f" {visible_line(told)}", err=True)
     return error.exit_code
 
 
@@ -150,20 +153,39 @@ def _print_every_character() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
-def main() -> None:
-    """The entry point `evalkit`. Exit codes: 0 success, 1 the run could not finish, 2 wrong usage or input."""
-    _print_every_character()
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 success, 1 the run could not finish, 2 wrong usage or input.
+
+    After Ctrl-C it is 130. What keeps a command from going on is told in one sentence and a hint.
+    """
     try:
-        cli.main(standalone_mode=False)
+        cli.main(arguments, standalone_mode=False)
+        close_output()
+        return 0
     except EvalkitError as error:
-        sys.exit(fail(error))
+        return fail(error)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "evalkit"
-        sys.exit(fail(EvalkitError(error.format_message(), f"see `{command} --help`.")))
-    except click.Abort:
-        sys.exit(fail(EvalkitError("Stopped.", "finished work is kept; run the same command again to resume.")))
+        return fail(EvalkitError(error.format_message(), f"see `{command} --help`."))
+    except (click.Abort, KeyboardInterrupt):
+        ignore_interrupts()
+        fail(EvalkitError("Stopped.", "finished work is kept; run the same command again to resume."))
+        return 130
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(1)
+        return 1
+    except MemoryError:
+        return fail(EvalkitError("There is not enough memory.", "raise `ulimit -v`, or take smaller files."))
+    except OSError as error:
+        what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        told = f"{what}{error.strerror or error}."
+        return fail(EvalkitError(told, "see that the file can be read, and that the disk has free space."))
+
+
+def main() -> None:
+    """The entry point `evalkit`. Exits as `run` returns."""
+    _print_every_character()
+    guard_output()
+    end_process(run())

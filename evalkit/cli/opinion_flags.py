@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from evalkit.cli.terminal import echo
+
 if TYPE_CHECKING:
     from evalkit.store.run import RunDirectory
 
@@ -41,4 +43,4 @@ def ask_second_opinion(
     from evalkit.run.opinions import second_opinions
 
     asked = second_opinions(run, names, second_opinion, judge_url, judge_model, data)
-    click.echo(f"{second_opinion}: {asked} new opinions", err=True)
+    echo(f"{second_opinion}: {asked} new opinions", err=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.selection import trust_option, trust_task_files
+from evalkit.cli.terminal import echo
 
 KINDS = {
     "bars": "score per benchmark with error bars; --published adds published figures",
@@ -52,7 +53,7 @@ def command(
         trust_task_files(runs)
     entries, notes = load_entries(runs)
     for note in notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
     if kind == "bars":
         chosen = plots.of_task(entries, task) if task else entries
         figure = plots.bars(chosen, load_published(published) if published else [])
@@ -68,4 +69,4 @@ def command(
         figure = draw(entries, task)
     path = output or Path(f"{kind}.png")
     plots.save(figure, path)
-    click.echo(f"wrote {path}", err=True)
+    echo(f"wrote {path}", err=True)

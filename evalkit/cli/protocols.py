@@ -2,6 +2,8 @@
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="protocols", short_help="List protocols and their settings.")
 @click.argument("name", required=False)
@@ -15,26 +17,28 @@ def command(name: str | None, as_json: bool) -> None:
     evalkit protocols
     evalkit protocols deepseek-r1 --json > my-protocol.json
     """
-    import json
     from dataclasses import asdict
 
     from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, available_protocols, find_protocol
+    from evalkit.visible import json_text
 
     chosen = [find_protocol(name)] if name else list(available_protocols().values())
     if as_json:
         content = [asdict(p) for p in chosen]
-        click.echo(json.dumps(content[0] if name else content, indent=2, ensure_ascii=False))
+        echo(json_text(content[0] if name else content, indent=2))
         return
     for number, protocol in enumerate(chosen):
         default = " (default)" if protocol.name == DEFAULT_PROTOCOL else ""
-        click.echo(("\n" if number else "") + click.style(protocol.name, bold=True) + default)
+        echo("\n" if number else "", nl=False)
+        echo(protocol.name, bold=True, nl=False)
+        echo(default)
         for key, value in asdict(protocol).items():
             if key == "name" or value in ({}, ()):
                 continue
             entries = value.items() if isinstance(value, dict) else [("", value)]
             for kind, entry in entries:
                 label = f"{key}[{kind}]" if kind else key
-                click.echo(f"  {label:16} {_shown(entry)}")
+                echo(f"  {label:16} {_shown(entry)}")
 
 
 def _shown(value: object) -> str:

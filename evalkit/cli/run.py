@@ -7,6 +7,7 @@ import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+from evalkit.cli.terminal import echo
 
 if TYPE_CHECKING:
     from evalkit.results.runs import Run
@@ -112,7 +113,7 @@ def command(
     )
     if dry_run:
         for line in plan.describe():
-            click.echo(line)
+            echo(line)
         plan.require_room()
         plan.require_end()
         return
@@ -130,8 +131,8 @@ def _print_results(run: "Run", names: list[str], throughput: "Throughput | None"
     reports = [run.report(name) for name in names]
     print_summary(reports)
     if throughput is not None:
-        click.echo(throughput_line(throughput), err=True)
-    click.echo(f"run directory: {run.path}", err=True)
+        echo(throughput_line(throughput), err=True)
+    echo(f"run directory: {run.path}", err=True)
     if log_to is not None:
-        click.echo(log_run(run.path, log_to), err=True)
+        echo(log_run(run.path, log_to), err=True)
     require_no_errors(run.directory, reports)

@@ -1,6 +1,5 @@
 """`evalkit samples`: read completions and how they were graded."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.selection import trust_option
+from evalkit.cli.terminal import echo
 from evalkit.types import STATUSES, Completion, Score
+from evalkit.visible import json_text, visible_line
 
 if TYPE_CHECKING:
     from evalkit.store.opinions import Opinion
@@ -85,12 +86,12 @@ def command(
                 continue
             found += 1
             if found > most:
-                click.echo(f"More than {most} completions match; --most N shows more.", err=True)
+                echo(f"More than {most} completions match; --most N shows more.", err=True)
                 return
             about = prompts.get(completion.problem_id), open_disputes.get(completion.key)
-            click.echo(_json_line(completion, score, about[0]) if as_json else _block(completion, score, *about, full))
+            echo(_json_line(completion, score, about[0]) if as_json else _block(completion, score, *about, full))
     if not found:
-        click.echo("No completion matches.", err=True)
+        echo("No completion matches.", err=True)
 
 
 def _graded(task: "TaskRun") -> Iterator[tuple[Completion, Score | None]]:
@@ -104,32 +105,27 @@ def _json_line(completion: Completion, score: Score | None, prompt: str | None) 
     record: dict[str, Any] = {name: getattr(completion, name) for name in Completion.__dataclass_fields__}
     for name in ("value", "status", "answer", "explanation", "extracted_by"):
         record[name] = getattr(score, name) if score else None
-    return json.dumps(record if prompt is None else {**record, "prompt": prompt})
+    return json_text(record if prompt is None else {**record, "prompt": prompt})
 
 
 def _block(
     completion: Completion, score: Score | None, prompt: str | None, opinion: "Opinion | None", full: bool
 ) -> str:
     tokens = "" if completion.completion_tokens is None else f", {completion.completion_tokens:,} tokens"
+    status = score.status if score else "not scored"
     lines = [
         f"=== {completion.task} {completion.problem_id} sample {completion.sample_index}: "
-        f"{score.status if score else 'not scored'} ({completion.finish_reason}{tokens})"
+        f"{status} ({completion.finish_reason}{tokens})"
     ]
     if score:
         lines += [f"answer       {score.answer or '(none)'}", f"explanation  {score.explanation}"]
     if opinion:
         lines.append(f"{opinion.grader} says {opinion.status} ({opinion.answer}): {opinion.explanation}")
+    lines = list(map(visible_line, lines))
     if prompt is not None:
         lines += ["--- problem", prompt]
     text = completion.prefix + completion.text
     left_out = 0 if full else max(0, len(text) - _SHOWN)
     heading = f"--- completion, without its first {left_out:,} characters" if left_out else "--- completion"
     lines += [heading, text[left_out:], ""]
-    return printable("\n".join(lines))
-
-
-def printable(text: str) -> str:
-    """`text` with control characters, and characters that UTF-8 cannot encode, as escapes."""
-    return "".join(
-        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+    return "\n".join(lines)

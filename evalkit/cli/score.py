@@ -6,6 +6,8 @@ import click
 
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 from evalkit.cli.selection import trust_option
+from evalkit.cli.terminal import echo
+from evalkit.visible import visible_line
 
 
 @click.command(name="score", short_help="Grade runs again and list the verdicts that changed.")
@@ -44,15 +46,13 @@ def command(
     if trust:
         trust_task_files(list(runs))
     for run in [found for path in runs for found in find_runs(path)]:
-        click.echo(f"{run.path}", err=True)
+        echo(f"{run.path}", err=True)
         names = [task.name for task in tasks_of_run(run, task_names)]
         changed, reports = rescore_run(run, names, data_folder, workers)
         for one in changed:
-            click.echo(
-                f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: "
-                f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
-            )
-        click.echo(f"{len(changed)} of {sum(r.samples for r in reports)} verdicts changed", err=True)
+            told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
+            echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
+        echo(f"{len(changed)} of {sum(r.samples for r in reports)} verdicts changed", err=True)
         if second_opinion is not None:
             ask_second_opinion(run, names, second_opinion, judge_url, judge_model, data_folder)
             reports = [load_report(run.task(name)) for name in names]

@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 
-import click
-
+from evalkit.cli.terminal import echo
+from evalkit.results.formats.escaping import markdown_escape
 from evalkit.results.metrics import UNIT_NAMES, kind_of, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
+from evalkit.visible import visible_line
 
 
 def print_summary(reports: Sequence[Report]) -> None:
     """Print a markdown table to stdout: one row per task, each figure with its n and its 95% half-widths."""
-    click.echo("| task | problems | n | pass@1 | cons@n | truncated | mean tokens | statuses |")
-    click.echo("|-|-|-|-|-|-|-|-|")
+    echo("| task | problems | n | pass@1 | cons@n | truncated | mean tokens | statuses |")
+    echo("|-|-|-|-|-|-|-|-|")
     for report in reports:
         tokens = f"{report.tokens.mean:.0f}" if report.tokens else "–"
         statuses = ", ".join(f"{name} {count}" for name, count in report.statuses.items() if count)
         if report.warnings:
             statuses = f"{statuses}; {', '.join(report.warnings)}"
         cells = (
-            report.title,
+            markdown_escape(report.title),
             str(report.problems),
             str(report.n),
             with_error_bars(report.metric("pass@1")),
@@ -28,17 +29,17 @@ def print_summary(reports: Sequence[Report]) -> None:
             tokens,
             statuses,
         )
-        click.echo(f"| {' | '.join(cells)} |")
+        echo(f"| {' | '.join(cells)} |")
         if report.settled:
             closed = f"{report.settled} of its errors were closed by `evalkit settle`; they count as 0"
-            click.echo(f"{report.title}: {closed}", err=True)
+            echo(f"{report.title}: {closed}", err=True)
         if report.disputes is not None and str(report.disputes):
-            click.echo(f"{report.title}: {report.disputes}", err=True)
+            echo(visible_line(f"{report.title}: {report.disputes}"), err=True)
         for metric in report.metrics:
             if kind_of(metric.name).compute is None:
                 unit = "" if metric.unit == "count" else f" {UNIT_NAMES[metric.unit]}"
                 note = f" ({metric.note})" if metric.note else ""
-                click.echo(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}", err=True)
+                echo(visible_line(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}"), err=True)
 
 
 def throughput_line(done: Throughput) -> str:

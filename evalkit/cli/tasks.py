@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
 
 TEMPLATE = '''"""{title}: describe here what it measures and where the problems come from."""
@@ -58,7 +59,7 @@ def command(ctx: click.Context) -> None:
     for name, task in installed_tasks().items():
         data = task.dataset.hub_id if task.dataset else "embedded"
         problems = f"{task.rows} problems" if task.rows else "size varies"
-        click.echo(f"{name:<16}{task.title:<34}{problems:<14}n = {task.n:<5}{data}")
+        echo(f"{name:<16}{task.title:<34}{problems:<14}n = {task.n:<5}{data}")
 
 
 def _find(name: str, task_file: str | None) -> Any:
@@ -75,20 +76,20 @@ def show(name: str, task_file: str | None) -> None:
     from evalkit.benchmark.registry import option_fields
 
     task = _find(name, task_file)
-    click.echo(f"{task.name} (version {task.version}): {task.title}")
-    click.echo((inspect.getdoc(inspect.getmodule(task)) or "").strip())
-    click.echo(f"kind: {task.kind}; also known as: {', '.join(task.aliases) or '–'}; default n: {task.n}")
+    echo(f"{task.name} (version {task.version}): {task.title}")
+    echo((inspect.getdoc(inspect.getmodule(task)) or "").strip())
+    echo(f"kind: {task.kind}; also known as: {', '.join(task.aliases) or '–'}; default n: {task.n}")
     if spec := task.dataset:
         rows = f"{spec.rows} rows" if spec.rows else "size varies"
         gated = ", gated (accept its terms on the hub)" if spec.gated else ""
         if not spec.files:
-            click.echo(f"data: {spec.path or spec.hub_id}, {rows}")
+            echo(f"data: {spec.path or spec.hub_id}, {rows}")
         else:
-            click.echo(f"data: {spec.hub_id} @ {spec.revision}, split {spec.split}, {rows}{gated}")
-            click.echo(f"local: DIR/{spec.hub_id.split('/')[-1]}/{' or '.join(f.split('::')[0] for f in spec.files)}")
-    click.echo(f"prompt: {task.prompt!r} (a protocol may replace it)")
+            echo(f"data: {spec.hub_id} @ {spec.revision}, split {spec.split}, {rows}{gated}")
+            echo(f"local: DIR/{spec.hub_id.split('/')[-1]}/{' or '.join(f.split('::')[0] for f in spec.files)}")
+    echo(f"prompt: {task.prompt!r} (a protocol may replace it)")
     for option, kind in option_fields(task).items():
-        click.echo(f"option: -T {option}=…  {getattr(kind, '__name__', kind)}, default {getattr(task, option, None)!r}")
+        echo(f"option: -T {option}=…  {getattr(kind, '__name__', kind)}, default {getattr(task, option, None)!r}")
 
 
 @command.command(name="new", short_help="Create a task file.")
@@ -108,7 +109,7 @@ def new(name: str, output: str | None) -> None:
         raise EvalkitError(f"{path} already exists.", "choose another name, or another file with -o.") from None
     except OSError as error:
         raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "choose another file with -o.") from error
-    click.echo(f"{path} written; next: evalkit tasks check {name} --task-file {path}", err=True)
+    echo(f"{path} written; next: evalkit tasks check {name} --task-file {path}", err=True)
 
 
 @command.command(name="check", short_help="Run the contract suite on a task.")
@@ -130,5 +131,5 @@ def check(name: str, task_file: str | None, data_folder: str | None, allow_chang
     checks = check_task(TaskSpec(task.name, task_file), source)
     for one in checks:
         word = {True: "ok", False: "BROKEN", None: "–"}[one.passed]
-        click.echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
+        echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
     require_passed(task.name, checks)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="verify", short_help="Check that runs are complete and undamaged.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -17,15 +19,17 @@ def command(runs: tuple[Path, ...]) -> None:
     """
     from evalkit.errors import RunIncompleteError
     from evalkit.store.run import find_runs
+    from evalkit.visible import visible_line
 
     incomplete = []
     for run in [found for path in runs for found in find_runs(path)]:
         for task in run.tasks().values():
-            planned = {(key, index) for key in task.record.problem_ids for index in range(task.record.n)}
-            finished = task.files.finished() & planned
-            scored = {(key.problem_id, key.sample_index) for key in task.files.latest_scores()} & finished
-            click.echo(f"{task}: {len(finished)} of {len(planned)} completions, {len(scored)} scores")
-            if len(scored) < len(planned):
+            planned, problems, n = task.record.samples, set(task.record.problem_ids), task.record.n
+            done = {key for key in task.files.finished() if key[0] in problems and key[1] < n}
+            finished = len(done)
+            scored = len(done & {(key.problem_id, key.sample_index) for key in task.files.latest_scores()})
+            echo(visible_line(f"{task}: {finished} of {planned} completions, {scored} scores"))
+            if scored < planned:
                 incomplete.append(f"{task}")
     if incomplete:
         raise RunIncompleteError(

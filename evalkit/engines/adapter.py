@@ -1,7 +1,6 @@
 """A LoRA adapter on top of a checkpoint: the folder that peft writes, here or on the hub."""
 
 import hashlib
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from evalkit.engines.checkpoint import is_hub_id
 from evalkit.engines.options import LocalOptions
 from evalkit.engines.tokenizers import has_own_tokenizer, own_template
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json, read_file
 from evalkit.hub import Repository
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ class Adapter:
             self.commit = repository.commit(revision or None)
             self.name, self.folder = hub_id, _fetched(repository, self.commit)
         try:
-            config = json.loads((self.folder / _CONFIG).read_text(encoding="utf-8"))
+            config = parse_json(read_file(self.folder / _CONFIG))
             ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise EvalkitError(
                 f"{name} is no LoRA adapter: its adapter_config.json cannot be read.",
                 "give the folder that peft's `save_pretrained` wrote, or the adapter's id on the hub.",

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines.native_output import prints_are_logged
 from evalkit.engines.soundness import require_sound
 from evalkit.engines.tokenizers import load_tokenizer
 from evalkit.errors import EvalkitError
@@ -53,6 +55,8 @@ class Checkpoint:
             )
         if self.is_local and needs_weights and not (Path(model) / "config.json").is_file():
             raise _no_config(f"The folder {model}", model, [path.name for path in Path(model).iterdir()])
+        if self.is_local:
+            _require_files(Path(model))
 
     @cached_property
     def commit(self) -> str | None:
@@ -87,7 +91,7 @@ class Checkpoint:
 
         try:
             return GenerationConfig.from_pretrained(self.model, revision=self.commit)
-        except (OSError, ValueError):
+        except Exception:  # there is none, or a damaged one: the end tokens come from the config and the tokenizer
             return None
 
     def vocabulary(self) -> int | None:
@@ -106,7 +110,8 @@ class Checkpoint:
                 "run `pip install transformers`.",
             ) from error
         try:
-            return getattr(getattr(transformers, auto), method)(self.model, **self.loading)
+            with prints_are_logged():
+                return getattr(getattr(transformers, auto), method)(self.model, **self.loading)
         except EvalkitError:
             raise
         except Exception as error:  # the hub's client, a strange config and a model's own code raise what they like
@@ -124,7 +129,7 @@ class Checkpoint:
             if is_of_the_hub(error):
                 return repository.explain(error, self.revision)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])[:300]
         if not isinstance(error, OSError | ValueError | RuntimeError | ImportError):
             said = f"{type(error).__name__}: {said}"
         return EvalkitError(
@@ -141,7 +146,9 @@ class Checkpoint:
             return None
         text_config = self.config.get_text_config()
         length = getattr(text_config, "max_position_embeddings", None)
-        return None if length is None else int(length * _stretch(text_config))
+        if not isinstance(length, int) or length <= 0:
+            return None
+        return int(length * _stretch(text_config))
 
     def fingerprint(self) -> str:
         """What tells this version of the checkpoint from another: the hub's commit, or a sha256 of the files.
@@ -224,6 +231,17 @@ class LoadedCheckpoint(Checkpoint):
             part = tensor.detach().reshape(-1)[: _BLOCK // max(tensor.element_size(), 1)]
             digest.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _require_files(folder: Path) -> None:
+    """Raises EvalkitError where something lies there that is neither a file nor a folder: reading it may never end."""
+    for path in folder.iterdir():
+        try:
+            kind = path.stat().st_mode
+        except OSError as error:
+            raise EvalkitError(f"{path} cannot be read: {error.strerror}.", "restore the checkpoint.") from error
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise EvalkitError(f"{path} is not a regular file.", "restore the checkpoint.")
 
 
 def _sampled_content(path: Path) -> bytes:

@@ -1,23 +1,23 @@
 """Feeds recorded completions through the same path as an engine's: regrade anybody's outputs, test without a model."""
 
-import gzip
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalkit.benchmark.matching import TextIndex, words
 from evalkit.engines.base import Engine
 from evalkit.engines.options import ReplayOptions
 from evalkit.errors import EvalkitError
+from evalkit.files import open_file, parse_json, text_lines
 from evalkit.importers.mapped import mapped_logs, parse_map
-from evalkit.types import Completion, Request, SampleKey
+from evalkit.types import Completion, FinishReason, Request, SampleKey
 
 _TEXT_FIELDS = ("text", "response", "completion", "output", "generation", "code")
 _QUESTION_FIELDS = ("question", "problem", "prompt")
 
+_MOST = 1 << 53  # of a count
 
 logger = logging.getLogger(__name__)
 
@@ -53,22 +53,24 @@ class ReplayEngine(Engine):
 
     def _read(self, path: Path) -> None:
         try:
-            content = path.read_bytes()
-            self._digest.update(content)
-            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+            with open_file(path) as stream:
+                while block := stream.read(1 << 20):
+                    self._digest.update(block)
+            for number, line in text_lines(path):
+                self._add_line(line, f"Line {number} of {path}")
+        except (OSError, ValueError) as error:
             raise EvalkitError(
                 f"{path} cannot be read: {error}.", "give a file of JSON lines, or such a file .gz."
             ) from error
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                try:
-                    self._add(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise EvalkitError(
-                        f"Line {number} of {path} is no recorded completion: {error}.",
-                        f"it has to have problem_id or a question, and one of {', '.join(_TEXT_FIELDS)}.",
-                    ) from error
+
+    def _add_line(self, line: str, where: str) -> None:
+        try:
+            self._add(parse_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise EvalkitError(
+                f"{where} is no recorded completion: {error}.",
+                f"it has to have problem_id or a question, and one of {', '.join(_TEXT_FIELDS)}.",
+            ) from error
 
     def _add(self, record: dict[str, Any]) -> None:
         field = next((f for f in _TEXT_FIELDS if f in record), None)
@@ -77,9 +79,9 @@ class ReplayEngine(Engine):
         texts = record[field] if isinstance(record[field], list) else [record[field]]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError(f"its {field} is not text")
-        samples = [{**record, "text": text} for text in texts]
+        samples = [_checked({**record, "text": text}) for text in texts]
         if "problem_id" in record:
-            first = int(record.get("sample_index", 0))
+            first = _count("sample_index", record.get("sample_index", 0)) or 0
             for offset, sample in enumerate(samples):
                 key = (record.get("task"), str(record["problem_id"]), first + offset)
                 if key in self._by_key:
@@ -148,6 +150,27 @@ class ReplayEngine(Engine):
             prompt_tokens=record.get("prompt_tokens"),
             completion_tokens=record.get("completion_tokens"),
             seconds=0.0,
-            prefix=record.get("prefix", ""),
+            prefix=record.get("prefix") or "",
             error=record.get("error"),
         )
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """A record whose fields can be stored and read again. Raises ValueError."""
+    reason = record.get("finish_reason") or "stop"
+    if reason not in get_args(FinishReason):
+        raise ValueError(f"its finish_reason is {str(reason)[:40]!r}, not one of {', '.join(get_args(FinishReason))}")
+    for name in ("prompt_tokens", "completion_tokens"):
+        _count(name, record.get(name))
+    for name in ("prefix", "error"):
+        if not isinstance(record.get(name), str | None):
+            raise ValueError(f"its {name} is not text")
+    return record
+
+
+def _count(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(f"its {name} is {str(value)[:40] if not isinstance(value, int) else 'out of range'}")
+    return value

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evalkit.engines.native_output import prints_are_logged
 from evalkit.engines.templates import template_in_json
 from evalkit.errors import EvalkitError
 
@@ -29,11 +30,14 @@ def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
     if _file(source, _MISTRAL, loading) and not _has_template(source, loading):
         return _load_mistral(source, loading)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **_arguments(source, loading))
+        with prints_are_logged():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **_arguments(source, loading))
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unusable(source, _first_line(error)) from error
     except Exception as error:  # the tokenizers library raises plain exceptions
         raise _unusable(source, _first_line(error)) from error
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise _unusable(source, "its model_max_length is not a number")
     if not len(tokenizer) or not tokenizer("1 + 1", add_special_tokens=False)["input_ids"]:
         raise _unusable(source, "it has no tokenizer of its own")  # transformers makes an empty one up
     if not tokenizer.chat_template and (path := _file(source, "chat_template.json", loading)):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,10 +24,12 @@ from evalkit.fidelity.tokens import (
     tokenize,
 )
 from evalkit.fidelity.traces import Trace, TraceSet, read_traces
+from evalkit.files import make_folders, open_descriptor
 from evalkit.results.fidelity import FIDELITY_SCHEMA, FidelityReport, StudentFidelity, write_fidelity
 from evalkit.stats.drafting import expected_calls
 from evalkit.stats.intervals import Floats
-from evalkit.store.lines import LineWriter, damaged, read_checked, write_atomically
+from evalkit.store.lines import LineWriter, read_checked, write_atomically
+from evalkit.store.run import validated
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +163,7 @@ class _Measurement:
         self.drafts = _author(traces.model, teacher.name) in ("teacher", "")
         identity = [teacher.identity, student.identity, traces.digest, asdict(settings)]
         key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
+        self.folder = folder
         self.path = folder / "fidelity" / f"{Path(student.name).name}-{key}.jsonl"
         self.arrays = self.path.with_suffix("") if per_token else None
 
@@ -174,7 +178,7 @@ class _Measurement:
             done = {(t.problem, t.sample_index): t for t in self._stored()}
             missing = {self._key(i) for i in used} - done.keys()
             if missing:
-                with LineWriter(self.path) as writer:
+                with LineWriter(self.path, self.folder) as writer:
                     for measured in self._measure(by_teacher, by_student, used, missing):
                         done[(measured.problem, measured.sample_index)] = measured
                         writer.append(asdict(measured))
@@ -199,8 +203,10 @@ class _Measurement:
         from filelock import FileLock, Timeout
 
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path.with_suffix(".lock"))
+            make_folders(self.path.parent, self.folder)
+            own = self.path.with_suffix(".lock")
+            os.close(open_descriptor(own, os.O_RDWR | os.O_CREAT, self.folder))
+            lock = FileLock(own)
             lock.acquire(timeout=0)
         except Timeout:
             raise EvalkitError(f"Another process measures into {self.path}.", "wait for it to end.") from None
@@ -248,14 +254,9 @@ class _Measurement:
             yield "tokens per pass of a draft model are told only for texts that the teacher wrote"
 
     def _stored(self) -> Iterator[MeasuredText]:
-        from pydantic import TypeAdapter, ValidationError
-
-        adapter = TypeAdapter(MeasuredText)
-        for number, line in read_checked(self.path):
-            try:
-                yield adapter.validate_json(line)
-            except ValidationError as error:
-                raise damaged(self.path, number, str(error.errors()[0]["msg"])) from error
+        for number, line in read_checked(self.path, self.folder):
+            text: MeasuredText = validated(MeasuredText, line, self.path, number)
+            yield text
 
     def _measure(
         self,
@@ -287,15 +288,16 @@ class _Measurement:
     def _write_arrays(self, number: int, rows: Floats) -> None:
         if self.arrays is None:
             return
-        self.arrays.mkdir(parents=True, exist_ok=True)
+        make_folders(self.arrays, self.folder)
         problem, index = self._key(number)
         name = hashlib.sha256(f"{problem}\x1f{index}".encode()).hexdigest()[:16]
         columns = {column: rows[:, i] for i, column in enumerate(self._names())}
         columns |= {"problem": np.array(problem), "sample_index": np.array(index)}
-        np.savez_compressed(self.arrays / f"{name}.npz", allow_pickle=False, **columns)
-        write_atomically(
-            self.arrays / "README.txt", "One file per text; problem and sample_index say which. float64, per token.\n"
-        )
+        writable = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(open_descriptor(self.arrays / f"{name}.npz", writable, self.folder), "w+b") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **columns)
+        told = "One file per text; problem and sample_index say which. float64, per token.\n"
+        write_atomically(self.arrays / "README.txt", told, below=self.folder)
 
     def _paired_text(self, trace: Trace, tokens: TokenizedTrace, rows: Floats, names: Sequence[str]) -> MeasuredText:
         where = {name: i for i, name in enumerate(names)}

@@ -1,6 +1,5 @@
 """The texts that both models read: the completions of a run, or a file of JSON lines such as a transfer set."""
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json, text_lines
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.store.run import RunDirectory
 from evalkit.types import Completion, Message, SampleKey, Score
@@ -115,28 +115,27 @@ def read_trace_file(path: Path) -> TraceSet:
     where they are there. Lines with the same prompt and no `problem_id` are one problem.
     Raises EvalkitError that names the line where one is none of this.
     """
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise EvalkitError(f"{path} cannot be read: {error}.", "give a run, or a file of JSON lines.") from error
     traces: list[Trace] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            traces.append(_trace(json.loads(line), seen))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EvalkitError(
-                f"Line {number} of {path} is not a trace: {error}.",
-                "it has to have `messages`, or a prompt and a response.",
-            ) from error
+    try:
+        for number, line in text_lines(path):
+            traces.append(_read_line(line, seen, f"Line {number} of {path}"))
+    except (OSError, ValueError) as error:
+        raise EvalkitError(f"{path} cannot be read: {error}.", "give a run, or a file of JSON lines.") from error
     if not traces:
         raise EvalkitError(f"{path} has no traces.", "give a file with one JSON object per line.")
     if len({(t.problem, t.sample_index) for t in traces}) < len(traces):
         raise EvalkitError(f"{path} has a sample of a problem twice.", "give each its own sample_index.")
     return TraceSet(tuple(traces), path.name, "", path.parent / f"{path.name}.fidelity")
+
+
+def _read_line(line: str, seen: dict[str, int], where: str) -> Trace:
+    try:
+        return _trace(parse_json(line), seen)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise EvalkitError(
+            f"{where} is not a trace: {error}.", "it has to have `messages`, or a prompt and a response."
+        ) from error
 
 
 def _trace(record: Mapping[str, Any], seen: dict[str, int]) -> Trace:
@@ -153,15 +152,28 @@ def _trace(record: Mapping[str, Any], seen: dict[str, int]) -> Trace:
     reward = record.get("reward")
     return Trace(
         problem=problem,
-        sample_index=int(index),
+        sample_index=_index(index),
         messages=messages,
         text=text,
         prefix=str(record.get("prefix") or ""),
         finished=record.get("finish_reason", "stop") == "stop",
         right=None if right is None else bool(right),
-        reward=None if reward is None else float(reward),
+        reward=None if reward is None else _finite(reward),
         tokens=None,
     )
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise ValueError(f"its sample_index is {str(value)[:40]}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not abs(number) <= 1e15:
+        raise ValueError("its reward is not a finite number")
+    return number
 
 
 def _conversation(record: Mapping[str, Any]) -> tuple[tuple[Message, ...], Any]:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from evalkit.errors import EvalkitError
 
+_LARGEST = 1 << 53  # of a count or a number of seconds
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -94,12 +95,12 @@ class Node:
         if self.value is None:
             return None
         number = self.integer()
-        if number < 0:
+        if not 0 <= number <= _LARGEST:
             self.fail("a count")
         return number
 
     def number(self) -> float:
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) <= _LARGEST:
             self.fail("a finite number")
         return float(self.value)
 
@@ -108,7 +109,7 @@ class Node:
 
     def fraction(self) -> float | None:
         """A verdict in [0, 1]: true and false are 1 and 0; None where it is no verdict (text, 999, NaN)."""
-        if isinstance(self.value, bool | int | float) and math.isfinite(self.value) and 0 <= self.value <= 1:
+        if isinstance(self.value, bool | int | float) and 0 <= self.value <= 1:
             return float(self.value)
         return None
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.task import DatasetSpec, Task
+from evalkit.errors import EvalkitError
+from evalkit.files import is_single_name
 from evalkit.grading import grade_choice, grade_math, math_equal
 from evalkit.types import Problem, Score
 
@@ -30,6 +32,8 @@ class ProblemSet(Task):
     of_kind: Kind = "math"
 
     def __post_init__(self) -> None:
+        if not is_single_name(self.label):
+            raise EvalkitError(f"{self.label!r} is not the name of a problem set.", "it is the name of a folder.")
         own: Any = self  # the names of a class, here of one set
         own.name, own.title, own.kind = (
             self.label,

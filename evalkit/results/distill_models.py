@@ -1,6 +1,5 @@
 """The models of a distillation page: runs on disk or published figures, and what is known of the checkpoints."""
 
-import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.files import open_file, parse_json
 from evalkit.results.entries import setting_differences
 from evalkit.results.published import PublishedScore, load_published, model_key, published_names
 from evalkit.results.recreate import recreate_task
@@ -162,14 +162,22 @@ def measure_size(side: ModelSide) -> Size:
     parameters, size = _weights(Path(side.model))
     speed = device = None
     for path in side.runs:
-        for _, line in read_checked(path / "throughput.jsonl"):
-            record = json.loads(line)
-            speed = record.get("generated_tokens_per_second") or speed
+        for _, line in read_checked(path / "throughput.jsonl", path):
+            speed = _speed(line) or speed
     for task in side.tasks.values():
         if task.run is not None:
             engine = task.run.run.environment.get("engine") or {}
             device = str(engine.get("device")) if engine.get("device") else device
     return Size(parameters, size, speed, device)
+
+
+def _speed(line: bytes) -> float | None:
+    """The tokens per second of a line of throughput.jsonl, None where it tells none."""
+    try:
+        told = parse_json(line)["generated_tokens_per_second"]
+        return float(told) if 0 < float(told) < 1e15 else None
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
 
 
 def _weights(folder: Path) -> tuple[int | None, int | None]:
@@ -178,17 +186,17 @@ def _weights(folder: Path) -> tuple[int | None, int | None]:
         return None, None
     try:
         return sum(map(_parameters, files)), sum(file.stat().st_size for file in files)
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error):
         return None, sum(file.stat().st_size for file in files)
 
 
 def _parameters(file: Path) -> int:
     """The elements of all tensors of a safetensors file, from its header."""
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         if length > _HEADER_LIMIT:
             raise ValueError("not a safetensors header")
-        header = json.loads(stream.read(length))
+        header = parse_json(stream.read(length))
     count = 0
     for name, tensor in header.items():
         if name != "__metadata__":

@@ -79,6 +79,8 @@ def distillation(
     of_teacher = one_side(teacher, "teacher")
     of_base = one_side(base, "base") if base is not None else None
     of_students = load_side(students)
+    if not of_students:
+        raise EvalkitError("The students' runs have no task.", "give runs that `evalkit run` has made.")
     if any(task.run is None for side in of_students for task in side.tasks.values()):
         raise EvalkitError("A student's samples are needed.", "published figures can be a teacher's or a base's.")
     for role, other in (("teacher", of_teacher), ("base", of_base)):

@@ -1,12 +1,13 @@
 """fidelity.json: how close students' distributions are to their teacher's on given texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from evalkit.errors import EvalkitError
+from evalkit.files import is_finite, read_file
 from evalkit.store.lines import write_atomically
 
 FIDELITY_SCHEMA = 1
@@ -112,13 +113,15 @@ def load_fidelity(folder: Path) -> FidelityReport | None:
     """fidelity.json in `folder`, None where there is none. Raises EvalkitError where it is damaged."""
     path = folder / FILE_NAME
     try:
-        report = cast(FidelityReport, _adapter().validate_json(path.read_bytes()))
+        report = cast(FidelityReport, _adapter().validate_json(read_file(path, folder)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise EvalkitError(
             f"{path} cannot be read: {str(error).splitlines()[0]}.", "delete it; `evalkit fidelity` writes it again."
         ) from error
+    if not is_finite(asdict(report)):
+        raise EvalkitError(f"{path} has a number that is not finite.", "delete it; `evalkit fidelity` writes it again.")
     if report.schema != FIDELITY_SCHEMA:
         raise EvalkitError(f"{path} is of schema {report.schema}, not {FIDELITY_SCHEMA}.", "measure it again.")
     return report
@@ -138,7 +141,7 @@ def write_fidelity(folder: Path, report: FidelityReport) -> Path:
             **{name: getattr(report, name) for name in FidelityReport.__dataclass_fields__ if name != "students"},
             students=tuple(_ordered([*kept, *report.students])),
         )
-    write_atomically(path, _adapter().dump_json(report, indent=1).decode() + "\n")
+    write_atomically(path, _adapter().dump_json(report, indent=1).decode() + "\n", below=folder)
     return path
 
 

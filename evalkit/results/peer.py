@@ -4,17 +4,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.importers.record import Scope
-from evalkit.store.lines import damaged, read_checked
-from evalkit.store.run import TaskRun
-from evalkit.types import Metric, SampleKey, Score
+from evalkit.store.lines import read_checked
+from evalkit.store.run import TaskFiles, TaskRun, validated
+from evalkit.types import Metric, SampleIndex, SampleKey, Score
 
 _K = re.compile(r"\bk=(\d+)|(?:pass|cov)@(\d+)")
 _SAME = 1e-6
@@ -24,7 +22,7 @@ class PeerVerdictLine(TypedDict):
     """A verdict as it lies in peer_scores.jsonl."""
 
     name: str
-    value: float
+    value: Annotated[float, Ge(0), Le(1)]
     scope: Scope
     answer: str | None
 
@@ -33,7 +31,7 @@ class PeerScore(TypedDict):
     """A line of peer_scores.jsonl, as far as it is looked at here."""
 
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     verdicts: list[PeerVerdictLine]
 
 
@@ -60,18 +58,11 @@ class PeerComparison:
     left_out: int
 
 
-@cache
-def _adapter() -> Any:
-    return TypeAdapter(PeerScore)
-
-
-def peer_scores(path: Path) -> Iterator[PeerScore]:
+def peer_scores(files: TaskFiles) -> Iterator[PeerScore]:
     """The lines of a peer_scores.jsonl. Raises EvalkitError on a damaged one."""
-    for number, line in read_checked(path):
-        try:
-            score: PeerScore = _adapter().validate_json(line)
-        except ValidationError as error:
-            raise damaged(path, number, error.errors()[0]["msg"]) from error
+    path = files.peer_scores_path
+    for number, line in read_checked(path, files.run):
+        score: PeerScore = validated(PeerScore, line, path, number)
         yield score
 
 
@@ -90,7 +81,7 @@ def compare_with_peer(task: TaskRun) -> PeerComparison:
     differences: list[PeerDifference] = []
     compared = left_out = 0
     told: set[tuple[str, str]] = set()
-    for line in peer_scores(task.files.peer_scores_path):
+    for line in peer_scores(task.files):
         key = SampleKey(task.name, line["problem_id"], line["sample_index"])
         for verdict in line["verdicts"]:
             if verdict["scope"] in ("problem", "majority"):
@@ -157,7 +148,7 @@ def peer_metric(task: TaskRun, peer: str) -> Metric | None:
     values: dict[tuple[str, int | None], float] = {}
     name: str | None = None
     scope: Scope = "sample"
-    for line in peer_scores(task.files.peer_scores_path):
+    for line in peer_scores(task.files):
         for verdict in line["verdicts"]:
             if verdict["scope"] == "problem" and not is_mean(verdict["name"]):
                 continue

@@ -1,7 +1,7 @@
 """Published figures and their sources."""
 
 import csv
-import math
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
+from evalkit.files import read_file
 from evalkit.results.metrics import unit_of
 from evalkit.types import Unit
 
+_LARGEST = 1e9
 PAPER = "deepseek-r1"
 _COLUMNS = ("model", "benchmark", "task", "metric", "value", "sd", "n", "protocol", "settings", "source", "note")
 _REQUIRED = ("model", "benchmark", "metric", "value", "source")
@@ -63,7 +65,7 @@ def load_published(name_or_file: str) -> list[PublishedScore]:
     if name_or_file.endswith(".csv"):
         path = Path(name_or_file)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_file(path).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise EvalkitError(
                 f"The table {path} cannot be read: {error}.", "pass a CSV file or the name of a published table."
@@ -79,7 +81,15 @@ def load_published(name_or_file: str) -> list[PublishedScore]:
 
 
 def _rows(text: str, where: str) -> Iterator[PublishedScore]:
-    reader = csv.DictReader(text.splitlines())
+    try:
+        yield from _parsed(text, where)
+    except csv.Error as error:
+        raise EvalkitError(f"{where} is no CSV file: {error}.", f"the columns are {', '.join(_COLUMNS)}.") from error
+
+
+def _parsed(text: str, where: str) -> Iterator[PublishedScore]:
+    csv.field_size_limit(1 << 30)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     if missing := [c for c in _REQUIRED if c not in (reader.fieldnames or ())]:
         raise EvalkitError(f"{where} has no column {missing[0]}.", f"the columns are {', '.join(_COLUMNS)}.")
     for number, row in enumerate(reader, start=2):
@@ -88,12 +98,12 @@ def _rows(text: str, where: str) -> Iterator[PublishedScore]:
             sd, n = float(row["sd"]) if row.get("sd") else None, int(row["n"]) if row.get("n") else None
             settings = _settings(row.get("settings") or "")
             wrong = not (
-                math.isfinite(value)
+                abs(value) <= _LARGEST
                 and all(row[c] for c in _REQUIRED)
-                and (n is None or n > 0)
-                and (sd is None or (math.isfinite(sd) and sd >= 0))
+                and (n is None or 0 < n <= _LARGEST)
+                and (sd is None or 0 <= sd <= _LARGEST)
             )
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             wrong = True
         if wrong:
             raise EvalkitError(

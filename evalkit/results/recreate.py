@@ -1,10 +1,13 @@
 """Creates the task and loads the problems of a run on disk, from what run.json records."""
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
+from evalkit.files import size_of
 from evalkit.importers.problem_set import PROBLEM_SET
+from evalkit.store.lines import unreadable
 from evalkit.store.run import TaskRun
 from evalkit.types import Problem
 
@@ -14,7 +17,8 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
 
     Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
-    spec = TaskSpec(**task.record.spec)
+    stored = task.record.spec
+    spec = TaskSpec(stored["name"], stored.get("file"), stored.get("options") or {})
     if spec.file == PROBLEM_SET:  # evalkit's own, for the set of an imported log
         return spec
     if spec.file is None:
@@ -36,15 +40,25 @@ def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None 
     Raises EvalkitError if the data is missing or is not the data of the run.
     """
     if task.record.spec.get("file") == PROBLEM_SET:
-        data = str(task.directory.path)  # the set of an imported log lies in the run itself
+        data = _own_set(task)
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
-    problems = list((made or recreate_task(task)).load(source))
+    problems = load_problems(made or recreate_task(task), source)
     if [d.fingerprint for d in task.record.data] != [d.fingerprint for d in source.loaded]:
         raise EvalkitError(
             f"The data of {task.name} has changed since {task.directory.path} was run.",
             "pass the folder with the data of the run with --data.",
         )
     return problems
+
+
+def _own_set(task: TaskRun) -> str:
+    """The run itself, where the set of an imported log lies. Raises EvalkitError where a link stands in its place."""
+    label = str(task.record.spec.get("options", {}).get("label", task.name))
+    try:
+        size_of(task.directory.path / label / "problems.jsonl", below=task.directory.path)
+    except OSError as error:
+        raise unreadable(task.directory.path / label / "problems.jsonl", error) from error
+    return str(task.directory.path)
 
 
 def planned_problems(task: TaskRun, made: Task | None = None, data: str | None = None) -> list[Problem]:

@@ -1,12 +1,11 @@
 """The report of one task of a run: metrics with error bars, status counts, truncation rate, token counts."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import chain
 from math import isfinite
@@ -16,6 +15,7 @@ from typing import Any, cast
 from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
 from evalkit.results.peer import peer_metric
@@ -23,11 +23,12 @@ from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.results.signs import warning_signs
 from evalkit.stats import TokenSummary, token_summary
-from evalkit.store.lines import write_atomically
+from evalkit.store.lines import unreadable, write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
 from evalkit.store.settled import settled
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
+from evalkit.visible import json_text
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
 REPORT_SCHEMA = 3
@@ -88,7 +89,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     metrics = standard_metrics(task, samples)
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
-    if run.files.peer_scores_path.exists():
+    if _size(run.files, run.files.peer_scores_path):
         told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
         metrics += [told] if told is not None else []
     counts = Counter(chain.from_iterable(samples.statuses))
@@ -149,18 +150,24 @@ def _own_metrics(run: TaskRun, task: Task, problems: Sequence[Problem]) -> list[
 
 
 def _sizes(files: TaskFiles) -> list[int]:
-    return [path.stat().st_size if path.exists() else 0 for path in (files.completions_path, files.scores_path)]
+    return [_size(files, path) for path in (files.completions_path, files.scores_path)]
+
+
+def _size(files: TaskFiles, path: Path) -> int:
+    try:
+        return size_of(path, files.run)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _opinion_bytes(files: TaskFiles) -> int:
-    paths = (opinions_path(files), adjudications_path(files))
-    return sum(path.stat().st_size for path in paths if path.exists())
+    return sum(_size(files, path) for path in (opinions_path(files), adjudications_path(files)))
 
 
 def write_report(run: RunDirectory, report: Report) -> None:
-    """Write report.json by atomic rename."""
-    text = _adapter().dump_json(report, indent=1).decode() + "\n"
-    write_atomically(run.files(report.task).report_path, text, durable=False)
+    """Write report.json by atomic rename. Raises EvalkitError if it cannot be written."""
+    text = json_text(_adapter().dump_python(report, mode="json"), indent=1) + "\n"
+    write_atomically(run.files(report.task).report_path, text, durable=False, below=run.path)
 
 
 @cache
@@ -185,7 +192,7 @@ def load_report(task: TaskRun) -> Report:
         if (older := _older_report(task)) is None:
             raise
         return older
-    with suppress(OSError):  # a folder that can only be read: the report is derived, nothing is lost
+    with suppress(EvalkitError):  # a folder that can only be read: the report is derived, nothing is lost
         write_report(task.directory, report)
     return report
 
@@ -193,22 +200,29 @@ def load_report(task: TaskRun) -> Report:
 def stored_report(task: TaskRun) -> Report | None:
     """The content of report.json, or None if it is missing, damaged, of an unknown version or out of date."""
     try:
-        report = cast(Report, _adapter().validate_json(task.files.report_path.read_bytes()))
+        content = read_file(task.files.report_path, task.files.run)
+        report = cast(Report, _adapter().validate_python(parse_json(content)))
     except (OSError, ValueError):
         return None
     return report if report.schema == REPORT_SCHEMA and _fits(report, task) else None
 
 
 def _fits(report: Report, task: TaskRun) -> bool:
-    fits = report.bytes_read == _sizes(task.files) and report.n == task.record.n
-    fits = fits and report.opinion_bytes == _opinion_bytes(task.files)
-    return fits and tuple(report.values) == task.record.problem_ids
+    """Whether a report is of this state of the task's files, and holds figures that can be shown."""
+    record = task.record
+    fits = report.bytes_read == _sizes(task.files) and report.opinion_bytes == _opinion_bytes(task.files)
+    fits = fits and (report.n, report.task, report.title) == (record.n, record.name, record.title)
+    fits = fits and (report.model, report.protocol) == (task.run.model, task.run.protocol_name)
+    fits = fits and report.samples == report.n * report.problems and report.problems == len(report.values)
+    fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
+    fits = fits and all(len(values) == report.n for values in report.values.values())
+    return fits and tuple(report.values) == record.problem_ids and is_finite(asdict(report))
 
 
 def _older_report(task: TaskRun) -> Report | None:
     """The stored report of evalkit 0.1 as it stands, None where there is none that fits."""
     try:
-        report = _from_schema_2(task.files.report_path.read_bytes())
+        report = _from_schema_2(read_file(task.files.report_path, task.files.run))
     except OSError:
         return None
     return report if report is not None and _fits(report, task) else None
@@ -217,14 +231,14 @@ def _older_report(task: TaskRun) -> Report | None:
 def _from_schema_2(content: bytes) -> Report | None:
     """A report of schema 2 (evalkit 0.1), converted to the present schema. None if it is not one."""
     try:
-        old = json.loads(content)
+        old = parse_json(content)
         if old["schema"] != 2:
             return None
         metrics = [_metric_from_schema_2(metric) for metric in old["metrics"]]
         headlines = _headlines(old["task"])
         new = {**old, "schema": REPORT_SCHEMA, "metrics": metrics, "headlines": headlines}
         return cast(Report, _adapter().validate_python(new))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.files import size_of
 from evalkit.store.run import TaskRun
 from evalkit.types import Status
 
 _MISSING = -1
+_SHORTEST = 50  # bytes of a line of completions.jsonl: it has a problem, an index and a finish reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ def load_samples(task: TaskRun) -> Samples:
     if not planned:
         raise EvalkitError(f"{task} has no problems.", "run it with a --limit of at least 1.")
     files = task.files
+    if planned * _SHORTEST > size_of(files.completions_path, files.run):  # before room is made for them
+        raise _incomplete(task, sum(1 for _ in files.completion_facts()), "completions")
     first = {problem_id: i * n for i, problem_id in enumerate(problem_ids)}
     truncated = array("b", [_MISSING]) * planned
     unknown = False

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task, fingerprint_targets
 from evalkit.errors import EvalkitError
@@ -44,7 +45,7 @@ class Check:
 def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
     """Check every rule of the contract for one task, on all its problems. Raises EvalkitError if data is missing."""
     task = spec.create()
-    problems = task.load(source)
+    problems = load_problems(task, source)
     checks = [*_check_declaration(task), *_check_problems(task, problems, source)]
     if any(check.passed is False for check in checks):
         return checks  # the other rules send the problems to other processes

@@ -15,11 +15,13 @@ from typing import Any
 
 import evalkit
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.matching import TextIndex
 from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.benchmark.registry import TaskSpec, installed_tasks, resolve_task
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.files import is_finite, is_running
 from evalkit.importers.mapped import mapped_logs, parse_map
 from evalkit.importers.problem_set import PROBLEM_SET, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
@@ -29,12 +31,14 @@ from evalkit.run.rescore import rescore_run
 from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, TaskFiles, completion_record
 from evalkit.types import Completion, Problem
+from evalkit.visible import visible_line
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_PROTOCOL = "unknown (imported)"
 UNKNOWN_MODEL = "unknown"
 _LETTER = re.compile(r"\(?[A-J]\)?\.?")
+_NUMBERS = ("temperature", "top_p", "top_k", "max_tokens", "n", "seed")
 _PROBLEMS = "problems.jsonl"
 
 
@@ -130,6 +134,7 @@ def import_run(
     wanted = _wanted_tasks(task, found.logs)
     source = DataSource.from_option(str(data) if data else None, allow_changed=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.import")
+    _remove_leftovers(target)
     try:
         done: list[ImportedTask] = []
         entries: dict[str, Any] = {}
@@ -151,6 +156,15 @@ def import_run(
         shutil.rmtree(temporary, ignore_errors=True)
     reports = _score(RunDirectory(target), done, workers, str(data) if data else None) if score else []
     return ImportedRun(target, name, found.logs[0].reader.name, done, found.refused, reports)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what imports into the same folder have left that were killed."""
+    prefix = f".{target.name}."
+    for path in target.parent.glob("*.import") if target.parent.is_dir() else ():
+        process = path.name.removeprefix(prefix).removesuffix(".import")
+        if path.name.startswith(prefix) and process.isdecimal() and not is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _find(path: str, fields: str | Mapping[str, str] | None, format_name: str | None, partial: bool) -> FoundLogs:
@@ -228,7 +242,7 @@ def _known_target(log: Log, name: str | None, wanted: bool, source: DataSource) 
             spec, root = TaskSpec(resolve_task(name).name), source.root
         made = spec.create()
         loaded = DataSource(root=root, allow_changed=True)
-        problems = list(made.load(loaded))
+        problems = load_problems(made, loaded)
         ids = match_problems(log, made, problems)
     except EvalkitError as error:
         if wanted:
@@ -416,7 +430,7 @@ def _task_identity(
     protocol: Protocol | None,
 ) -> dict[str, Any]:
     """What changes a task's numbers: as the log tells it, or as the asserted protocol has it."""
-    sampling = {"max_tokens": None, **facts.sampling}
+    sampling = {"max_tokens": None, **_sampling(facts)}
     if protocol is not None:
         sampling = {key: getattr(protocol, key) for key in ("temperature", "top_p", "top_k", "max_tokens")}
     return {
@@ -430,6 +444,21 @@ def _task_identity(
     }
 
 
+def _sampling(facts: LogFacts) -> Mapping[str, Any]:
+    """The log's sampling. Raises EvalkitError where a setting is not what run.json can hold."""
+    for name, value in facts.sampling.items():
+        whole = name in ("max_tokens", "n", "seed")
+        fits = value is None or (isinstance(value, int if whole else int | float) and not isinstance(value, bool))
+        if name in _NUMBERS and not (fits and is_finite(value)):
+            raise EvalkitError(
+                f"The log's {name} is {visible_line(repr(value))[:60]}, which is not a number.",
+                "correct the log; nothing was imported.",
+            )
+        if not is_finite(value):
+            raise EvalkitError(f"The log's {name} has a number that is not finite.", "correct the log.")
+    return facts.sampling
+
+
 def _own_data(spec: TaskSpec, folder: Path) -> list[dict[str, Any]]:
     source = DataSource(root=folder, allow_changed=True)
     spec.create().load(source)
@@ -441,9 +470,11 @@ class _SampleWriter:
 
     def __init__(self, stack: ExitStack, files: TaskFiles, name: str, known: "_Target | None") -> None:
         self._name, self._known, self._files = name, known, files
-        self._completions = stack.enter_context(LineWriter(files.completions_path))
-        self._peer = stack.enter_context(LineWriter(files.peer_scores_path))
-        self._problems = None if known is not None else stack.enter_context(LineWriter(files.folder / _PROBLEMS))
+        self._completions = stack.enter_context(LineWriter(files.completions_path, files.run))
+        self._peer = stack.enter_context(LineWriter(files.peer_scores_path, files.run))
+        self._problems = (
+            None if known is not None else stack.enter_context(LineWriter(files.folder / _PROBLEMS, files.run))
+        )
         self.indices: dict[str, int] = {}  # how many samples each problem has
         self._highest = -1
         self._golds: dict[str, str | None] = {}

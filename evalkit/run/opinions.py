@@ -68,7 +68,7 @@ def _ask(task: TaskRun, problems: dict[str, Problem], judge: Judge, label: str) 
         if completion.error is None and completion.key not in known and completion.problem_id in problems
     )
     asked = 0
-    with LineWriter(opinions_path(task.files)) as lines, ThreadPoolExecutor(_AT_ONCE) as threads:
+    with LineWriter(opinions_path(task.files), task.files.run) as lines, ThreadPoolExecutor(_AT_ONCE) as threads:
         for batch in _batches(waiting, 16 * _AT_ONCE):
             scores = threads.map(lambda c: judge(problems[c.problem_id], c), batch)
             for completion, score in zip(batch, scores, strict=True):
@@ -156,7 +156,7 @@ def adjudicate(task: TaskRun, decision: Adjudication) -> None:
     Raises EvalkitError if another process is writing to the run.
     """
     with task.directory.locked():
-        with LineWriter(adjudications_path(task.files)) as lines:
+        with LineWriter(adjudications_path(task.files), task.files.run) as lines:
             lines.append(record(decision))
-        with LineWriter(task.files.scores_path) as scores:
+        with LineWriter(task.files.scores_path, task.files.run) as scores:
             scores.append(score_record(decision.score(), decision.grader))

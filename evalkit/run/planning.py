@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_task, option_fields, resolve_task
 from evalkit.benchmark.task import Task, fingerprint_targets
@@ -119,7 +120,7 @@ def plan_task(
     task = chosen.task
     task.prompt = protocol.prompts.get(task.kind, task.prompt)
     before = len(source.loaded)
-    problems = task.load(source)
+    problems = load_problems(task, source)
     if not source.allow_changed:
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
     if len({p.id for p in problems}) < len(problems):

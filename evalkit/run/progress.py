@@ -11,8 +11,8 @@ from math import sqrt
 from types import TracebackType
 from typing import Any
 
-from evalkit.results.formats.escaping import one_line
 from evalkit.types import Completion, Score
+from evalkit.visible import visible_line
 
 PIPE_INTERVAL = 30.0
 _SPEED_WINDOW = 60.0
@@ -160,19 +160,21 @@ class Progress:
             done, score, truncated, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
             parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
-        print(" | ".join([*parts, self._state(), *self._faults()]), file=sys.stderr, flush=True)
+        told = visible_line(" | ".join([*parts, self._state(), *self._faults()]))
+        print(told, file=sys.stderr, flush=True)
 
     def _faults(self) -> list[str]:
         """The faults that the engine tells of, as the last part of a line."""
         told = self._trouble() if self._trouble is not None else ""
-        return [one_line(told)] if told else []
+        return [told] if told else []
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(caption="\n".join([self._state(), *self._faults()]).replace("[", "\\["))
         for heading in ("task", "done", "score (se)", "truncated", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:
-            table.add_row(name, *self._cells(name))
+            table.add_row(Text(visible_line(name)), *self._cells(name))
         return table

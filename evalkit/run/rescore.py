@@ -1,6 +1,5 @@
 """Grades a run again. The new scores replace the old ones when all are graded."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError
+from evalkit.files import rename
 from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run
@@ -67,6 +68,11 @@ def rescore_run(
             spec = recreate_spec(recorded)
             task = spec.create()
             problems = recreate_problems(recorded, task, data_folder)
+            if not set(recorded.record.problem_ids) & {p.id for p in problems}:
+                raise EvalkitError(
+                    f"The data of {name} has none of the problems of {recorded.directory.path}; its scores are kept.",
+                    "pass the folder with the data of the run with --data.",
+                )
             changed += _rescore_task(recorded, spec, task, problems, workers)
             run.adopt_version(name, task.version)
             planned = set(recorded.record.problem_ids)
@@ -88,7 +94,7 @@ def _rescore_task(
         for score, name in files.scores(files.rescoring_path)
         if name == grader and score.status != "error"
     }
-    with LineWriter(files.rescoring_path) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
+    with LineWriter(files.rescoring_path, files.run) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
 
         def keep(score: Score) -> None:
             writer.append(score_record(score, grader))
@@ -110,7 +116,7 @@ def _rescore_task(
         for decision in adjudications(files).values():  # a human's word outranks the graders
             writer.append(score_record(decision.score(), decision.grader))
             fresh[decision.key] = decision.score()
-    os.replace(files.rescoring_path, files.scores_path)
+    rename(files.rescoring_path, files.scores_path, files.run)
     return [
         ChangedVerdict(key, before[key], score.status, score.answer, score.explanation)
         for key, score in fresh.items()

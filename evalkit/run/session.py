@@ -17,7 +17,7 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
@@ -205,12 +205,7 @@ class RunSession:
     def _writer(self, stack: ExitStack, name: str, kind: str) -> LineWriter:
         files = self.run.files(name)
         path = files.completions_path if kind == "completions" else files.scores_path
-        try:
-            writer = stack.enter_context(LineWriter(path))
-        except OSError as error:
-            raise EvalkitError(
-                f"{path} cannot be written: {error.strerror}.", "choose a writable folder with -o."
-            ) from error
+        writer = stack.enter_context(LineWriter(path, files.run))
         if writer.repaired_bytes:
             logger.warning("the last line of %s was incomplete; removed its %d bytes", path, writer.repaired_bytes)
         return writer
@@ -277,7 +272,7 @@ class RunSession:
             self.run.record_engine(self.engine.environment())
             self.engine.close()
             self.throughput = meter.result(requests.first_draw)
-            with LineWriter(self.run.path / "throughput.jsonl") as lines:
+            with LineWriter(self.run.path / "throughput.jsonl", self.run.path) as lines:
                 lines.append(asdict(self.throughput))
 
     def _grade(self, completion: Completion) -> None:

@@ -1,5 +1,6 @@
 """Append-only JSON lines with checksums, which survive a kill, a full disk and bit errors."""
 
+import io
 import json
 import os
 import zlib
@@ -9,9 +10,11 @@ from types import TracebackType
 from typing import Any
 
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.files import make_folders, open_descriptor, open_file, replace_file
+from evalkit.visible import visible_line
 
 _TAIL = len(',"crc":"00000000"}')
-_BUFFER = 1 << 20
+_LONGEST = 1 << 28  # bytes of a line: a hundred times the longest completion
 
 
 def encode_line(record: dict[str, Any]) -> bytes:
@@ -33,26 +36,36 @@ def checksum_fits(line: bytes) -> bool:
         return False
 
 
-def read_checked(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_checked(path: Path, below: Path | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line) for every complete line. A last line without its newline is skipped.
 
-    Raises EvalkitError, naming the line, if a checksum is wrong.
+    Below the folder `below` no link is followed. Raises EvalkitError, naming the line, if a checksum is wrong, and if
+    the file cannot be read.
     """
-    if not path.exists():
+    try:
+        with open_file(path, below) as stream:
+            number = 0
+            while (line := stream.readline(_LONGEST))[-1:] == b"\n":
+                number += 1
+                line = line[:-1]
+                if not checksum_fits(line):
+                    raise damaged(path, number, "its checksum is wrong")
+                yield number, line
+            if len(line) == _LONGEST:
+                raise damaged(path, number + 1, f"it is longer than {_LONGEST >> 20} MiB")
+    except FileNotFoundError:
         return
-    with path.open("rb", buffering=_BUFFER) as stream:
-        for number, line in enumerate(stream, start=1):
-            if line[-1:] != b"\n":
-                return
-            line = line[:-1]
-            if not checksum_fits(line):
-                raise damaged(path, number, "its checksum is wrong")
-            yield number, line
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> EvalkitError:
+    return EvalkitError(f"{path} cannot be read: {error.strerror}.", "restore the file from where it came.")
 
 
 def damaged(path: Path, number: int, reason: str) -> EvalkitError:
     return EvalkitError(
-        f"Line {number} of {path} is damaged: {reason}.",
+        f"Line {number} of {path} is damaged: {visible_line(reason)[:300]}.",
         "delete that line and run the same command again: only that sample is generated again.",
     )
 
@@ -63,22 +76,28 @@ class LineWriter:
     `repaired_bytes` is the length of the removed line, 0 if there was none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, below: Path | None = None) -> None:
+        """Below the folder `below` no link is followed. Raises EvalkitError where the file cannot be written."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        try:
+            make_folders(path.parent, below)
+            descriptor = open_descriptor(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, below)
+        except OSError as error:
+            raise EvalkitError(
+                f"{path} cannot be written: {error.strerror}.", "give a folder that is writable."
+            ) from error
+        self._file = io.FileIO(descriptor, "a+b")
         self.repaired_bytes = self._cut_torn_line()
 
     def _cut_torn_line(self) -> int:
-        size = end = self.path.stat().st_size
-        with self.path.open("rb") as stream:
-            while end > 0:
-                start = max(0, end - 65536)
-                stream.seek(start)
-                if (newline := stream.read(end - start).rfind(b"\n")) >= 0:
-                    end = start + newline + 1
-                    break
-                end = start
+        size = end = os.fstat(self._file.fileno()).st_size
+        while end > 0:
+            start = max(0, end - 65536)
+            self._file.seek(start)
+            if (newline := self._file.read(end - start).rfind(b"\n")) >= 0:
+                end = start + newline + 1
+                break
+            end = start
         if end < size:
             self._file.truncate(end)
         return size - end
@@ -111,24 +130,17 @@ class LineWriter:
         self.close()
 
 
-def write_atomically(path: Path, text: str, durable: bool = True) -> None:
+def write_atomically(path: Path, text: str, durable: bool = True, below: Path | None = None) -> None:
     """Write a file by atomic rename, so that readers see either the old content or the new content.
 
-    With `durable`, wait until the content is on disk. Files that can be derived again need not wait.
+    With `durable`, wait until the content is on disk. Files that can be derived again need not wait. Below the folder
+    `below` no link is followed.
 
     Raises EvalkitError if the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        replace_file(path, text.encode("utf-8", "backslashreplace"), below, durable)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise EvalkitError(
             f"{path} cannot be written: {error.strerror}.", "choose a folder that is writable and has free space."
         ) from error

@@ -6,15 +6,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import TypeAdapter, ValidationError
-
-from evalkit.store.lines import damaged, read_checked
-from evalkit.store.run import TaskFiles
-from evalkit.types import SampleKey, Score, Status
+from evalkit.store.lines import read_checked
+from evalkit.store.run import TaskFiles, validated
+from evalkit.types import SampleIndex, SampleKey, Score, Status
 
 HUMAN = "human:"
 
@@ -25,7 +22,7 @@ class Opinion:
 
     task: str
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     grader: str
     status: Status
     answer: str | None
@@ -42,7 +39,7 @@ class Adjudication:
 
     task: str
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     verdict: Literal["correct", "wrong"]
     answer: str | None
     who: str
@@ -74,12 +71,12 @@ def adjudications_path(files: TaskFiles) -> Path:
 
 def opinions(files: TaskFiles) -> dict[SampleKey, Opinion]:
     """The latest second opinion of every completion that has one. Raises EvalkitError on a damaged line."""
-    return {opinion.key: opinion for opinion in cast(Iterator[Opinion], _read(opinions_path(files), Opinion))}
+    return {opinion.key: opinion for opinion in cast(Iterator[Opinion], _read(files, opinions_path(files), Opinion))}
 
 
 def adjudications(files: TaskFiles) -> dict[SampleKey, Adjudication]:
     """The latest decision of every completion that has one. Raises EvalkitError on a damaged line."""
-    return {one.key: one for one in cast(Iterator[Adjudication], _read(adjudications_path(files), Adjudication))}
+    return {one.key: one for one in cast(Iterator[Adjudication], _read(files, adjudications_path(files), Adjudication))}
 
 
 def record(line: Opinion | Adjudication) -> dict[str, Any]:
@@ -87,14 +84,6 @@ def record(line: Opinion | Adjudication) -> dict[str, Any]:
     return asdict(line)
 
 
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _read(path: Path, kind: type) -> Iterator[Any]:
-    for number, line in read_checked(path):
-        try:
-            yield _adapter(kind).validate_json(line)
-        except ValidationError as error:
-            raise damaged(path, number, str(error.errors()[0]["msg"])) from error
+def _read(files: TaskFiles, path: Path, kind: type) -> Iterator[Any]:
+    for number, line in read_checked(path, files.run):
+        yield validated(kind, line, path, number)

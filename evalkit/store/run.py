@@ -10,6 +10,7 @@ results/<model>/<run-id>/
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +23,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
+from evalkit.files import is_single_name, open_descriptor, parse_json, read_file
 from evalkit.store.lines import damaged, read_checked, write_atomically
-from evalkit.types import Completion, Fact, FinishReason, SampleKey, Score, Status
+from evalkit.types import Completion, Fact, FinishReason, SampleIndex, SampleKey, Score, Status, TokenCount
+from evalkit.visible import json_text
 
 SCHEMA = 1
+_Whole = Annotated[int, Field(ge=-(10**15), le=10**15)]
+_Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ def _task_record(name: str, entry: Mapping[str, Any]) -> TaskRecord:
 def _run_record(content: Mapping[str, Any]) -> RunRecord:
     identity = content["identity"]
     for name in content["tasks"]:
-        if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+        if not is_single_name(name):
             raise EvalkitError(
                 f"run.json names {name!r}, which is not a task name.",
                 "a name is a folder of the run; restore the file.",
@@ -132,6 +137,11 @@ class TaskFiles:
     """The files of one task of a run."""
 
     folder: Path
+
+    @property
+    def run(self) -> Path:
+        """The run directory, below which no link is followed."""
+        return self.folder.parent
 
     @property
     def completions_path(self) -> Path:
@@ -162,8 +172,8 @@ class TaskFiles:
         """
         path = self.completions_path
         finished: defaultdict[str, set[int]] = defaultdict(set)
-        for number, line in read_checked(path):
-            completion: Completion = _validated(Completion, line, path, number)
+        for number, line in read_checked(path, self.run):
+            completion: Completion = validated(Completion, line, path, number)
             of_problem = finished[completion.problem_id]
             if completion.sample_index in of_problem:
                 raise _there_twice(path, number, completion.problem_id, completion.sample_index)
@@ -176,11 +186,11 @@ class TaskFiles:
         path = self.completions_path
         validate = _validator(CompletionFacts).validate_json
         finished: defaultdict[str, set[int]] = defaultdict(set)
-        for number, line in read_checked(path):
+        for number, line in read_checked(path, self.run):
             try:
                 facts: CompletionFacts = validate(line)
             except ValidationError:
-                facts = _validated(CompletionFacts, line, path, number)
+                facts = validated(CompletionFacts, line, path, number)
             of_problem = finished[facts["problem_id"]]
             if facts["sample_index"] in of_problem:
                 raise _there_twice(path, number, facts["problem_id"], facts["sample_index"])
@@ -202,8 +212,8 @@ class TaskFiles:
     def scores(self, path: Path | None = None) -> Iterator[tuple[Score, str]]:
         """Every score with the name of its grader. A later score of a sample replaces an earlier one."""
         path = path or self.scores_path
-        for number, line in read_checked(path):
-            stored: _ScoreLine = _validated(_ScoreLine, line, path, number)
+        for number, line in read_checked(path, self.run):
+            stored: _ScoreLine = validated(_ScoreLine, line, path, number)
             key = SampleKey(stored.task, stored.problem_id, stored.sample_index)
             try:
                 score = Score(
@@ -227,11 +237,11 @@ class TaskFiles:
         """As `scores`, but parses only the fields that metrics need."""
         path = self.scores_path
         validate = _validator(ScoreFacts).validate_json
-        for number, line in read_checked(path):
+        for number, line in read_checked(path, self.run):
             try:
                 facts: ScoreFacts = validate(line)
             except ValidationError:
-                facts = _validated(ScoreFacts, line, path, number)
+                facts = validated(ScoreFacts, line, path, number)
             yield facts
 
 
@@ -241,7 +251,7 @@ class _ScoreLine:
 
     task: str
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     value: float
     status: Status
     answer: str | None
@@ -255,9 +265,9 @@ class CompletionFacts(TypedDict):
     """The fields of a line of completions.jsonl that metrics need."""
 
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     finish_reason: FinishReason
-    completion_tokens: int | None
+    completion_tokens: TokenCount | None
     error: NotRequired[str | None]
 
 
@@ -265,14 +275,22 @@ class ScoreFacts(TypedDict):
     """The fields of a line of scores.jsonl that metrics need."""
 
     problem_id: str
-    sample_index: int
+    sample_index: SampleIndex
     value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     status: Status
     answer: str | None
 
 
-class _Named(TypedDict):
+class _Protocol(TypedDict):
+    """The settings that readers compare and print."""
+
     name: str
+    temperature: NotRequired[_Finite | None]
+    top_p: NotRequired[_Finite | None]
+    top_k: NotRequired[_Finite | None]
+    max_tokens: NotRequired[_Finite | None]
+    system_prompt: NotRequired[str | None]
+    response_prefix: NotRequired[str | None]
 
 
 class _Spec(TypedDict):
@@ -282,7 +300,10 @@ class _Spec(TypedDict):
 
 
 class _Limit(TypedDict):
-    max_tokens: int | None
+    max_tokens: _Whole | None
+    temperature: NotRequired[_Finite | None]
+    top_p: NotRequired[_Finite | None]
+    top_k: NotRequired[_Finite | None]
 
 
 class _Data(TypedDict):
@@ -291,13 +312,15 @@ class _Data(TypedDict):
 
 
 class _TaskIdentity(TypedDict):
-    version: int
+    version: TokenCount
+    options: NotRequired[dict[str, str]]
+    prompt: NotRequired[str | None]
     sampling: _Limit
     data: NotRequired[list[_Data] | None]
 
 
 class _Count(TypedDict):
-    n: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1, le=10**7)]
 
 
 class _DescribedTask(TypedDict):
@@ -306,12 +329,12 @@ class _DescribedTask(TypedDict):
     identity: _TaskIdentity
     sampling: _Count
     problem_ids: list[str]
-    problems_available: NotRequired[int | None]
+    problems_available: NotRequired[TokenCount | None]
     data_folder: NotRequired[str | None]
 
 
 class _Identity(TypedDict):
-    protocol: _Named
+    protocol: _Protocol
     engine: NotRequired[dict[str, Any] | None]
 
 
@@ -344,13 +367,14 @@ def _validator(record_type: Any) -> Any:
     return TypeAdapter(record_type).validator
 
 
-def _validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
+def validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
+    """A line of a file as a record of that type. Raises EvalkitError, naming the line, if it is none."""
     validator = _validator(record_type)
     try:
         try:
             return validator.validate_json(line)
         except ValidationError:
-            return validator.validate_python(json.loads(line))  # reads lone surrogates, which the fast way refuses
+            return validator.validate_python(parse_json(line))  # reads lone surrogates, which the fast way refuses
     except ValidationError as error:
         first = error.errors()[0]
         raise damaged(path, number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -390,7 +414,7 @@ class RunDirectory:
 
     def _content(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.description_path.read_text(encoding="utf-8"))
+            content = parse_json(read_file(self.description_path, below=self.path))
         except FileNotFoundError:
             raise EvalkitError(
                 f"{self.path} is not a run directory: it has no run.json.",
@@ -411,7 +435,7 @@ class RunDirectory:
                 "use the version of evalkit that wrote it.",
             )
         try:
-            _validator(_Description).validate_python(content)
+            _validator(_Description).validate_python(content, strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             raise EvalkitError(
@@ -427,6 +451,7 @@ class RunDirectory:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            os.close(open_descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT, below=self.path))
             lock = FileLock(self.path / ".lock")
             lock.acquire(timeout=0)
         except Timeout:
@@ -475,7 +500,7 @@ class RunDirectory:
 
     def rewrite(self, description: Mapping[str, Any]) -> None:
         """Replace the content of run.json."""
-        write_atomically(self.description_path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(self.description_path, json_text(description, indent=2) + "\n", below=self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from evalkit.cli.terminal import echo
+
 if TYPE_CHECKING:
     from .contests import Contest
 
@@ -57,12 +59,12 @@ def fetch_command(
     wanted = list(ids) or [c.id for c in load_set(name).contests]
     api = Api(user_folder() / "cache", api_url, interval, refresh)
     responses = fetch(api, wanted)
-    click.echo(f"{api.requests} requests", err=True)
+    echo(f"{api.requests} requests", err=True)
     built = []
     for contest_id in wanted:
         one, notes = build_contest(responses, contest_id)
         built.append(one)
-        click.echo(f"{contest_id} {one.name}: {'; '.join(notes)}", err=True)
+        echo(f"{contest_id} {one.name}: {'; '.join(notes)}", err=True)
     _save(name, output, built)
 
 
@@ -83,7 +85,7 @@ def import_command(files: tuple[Path, ...], name: str, output: Path | None) -> N
     for contest_id in sorted(responses.standings.keys() | responses.changes.keys()):
         one, notes = build_contest(responses, contest_id)
         built.append(one)
-        click.echo(f"{contest_id} {one.name}: {'; '.join(notes)}", err=True)
+        echo(f"{contest_id} {one.name}: {'; '.join(notes)}", err=True)
     _save(name, output, built)
 
 
@@ -104,7 +106,7 @@ def _save(name: str, output: Path | None, built: "list[Contest]") -> None:
     contests = old.with_contests(built)
     save_set(contests, path)
     with_standings = sum(c.standings is not None for c in contests.contests)
-    click.echo(f"{path}: {len(contests.contests)} contests, {with_standings} with standings, sha256 {contests.sha256}")
+    echo(f"{path}: {len(contests.contests)} contests, {with_standings} with standings, sha256 {contests.sha256}")
 
 
 @contest.command(name="list", short_help="The sets at hand, or the contests of one.")
@@ -117,16 +119,14 @@ def list_command(name: str | None) -> None:
         for found in set_names():
             contests = load_set(found)
             with_people = sum(c.standings is not None for c in contests.contests)
-            click.echo(
-                f"{found}: {len(contests.contests)} contests, {with_people} with standings, {contests.sha256[:12]}"
-            )
+            echo(f"{found}: {len(contests.contests)} contests, {with_people} with standings, {contests.sha256[:12]}")
         return
     contests = load_set(name)
-    click.echo(f"{contests.name}, sha256 {contests.sha256}")
+    echo(f"{contests.name}, sha256 {contests.sha256}")
     for one in contests.contests:
         people = "no standings" if one.standings is None else f"{one.standings.rating.size} participants"
         problems = f"{len(one.problems)} problems" if one.problems else "problems not fetched"
-        click.echo(f"{one.id:>7} {one.date or '          '} {one.scoring:<6} {problems:>20} {people:>18}  {one.name}")
+        echo(f"{one.id:>7} {one.date or '          '} {one.scoring:<6} {problems:>20} {people:>18}  {one.name}")
 
 
 @command.command(name="histogram", short_help="Fetch the ratings of the active users, for percentiles.")
@@ -143,7 +143,7 @@ def histogram_command(output: Path | None, api_url: str, refresh: bool, interval
     path = output or user_folder() / FILE_NAME
     today = datetime.now(UTC).date().isoformat()
     count = fetch_histogram(Api(user_folder() / "cache", api_url, interval, refresh=True), path, today)
-    click.echo(f"{path}: {count} active users, {today}")
+    echo(f"{path}: {count} active users, {today}")
 
 
 @command.command(name="rate", short_help="Rate a table of solves, or a finished run.")
@@ -201,11 +201,11 @@ def rate_command(
     rating = rate(table, contests, rule=cast(Rule, rule), tie_rule=cast(TieRule, tie_rule), level=level, seed=seed)
     histogram = find_histogram(histogram_path, DataSource.from_option(None).root)
     if as_json:
-        click.echo(json.dumps(to_json(rating, table, contests, histogram), indent=1, allow_nan=False))
+        echo(json.dumps(to_json(rating, table, contests, histogram), indent=1, allow_nan=False))
     else:
-        click.echo(describe(rating, table, contests, histogram), nl=False)
+        echo(describe(rating, table, contests, histogram), nl=False)
     if plots is not None:
         from .plots import write_plots
 
         for path in write_plots(rating, table, contests, plots):
-            click.echo(f"wrote {path}", err=True)
+            echo(f"wrote {path}", err=True)

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json, read_file
 
 from .elo import MOST_RATING, Floats, Ints
 
@@ -107,7 +108,7 @@ def _pack(standings: Standings) -> dict[str, Any]:
 
 def _unpack(value: Mapping[str, Any], contest_id: int) -> Standings:
     try:
-        columns = json.loads(zlib.decompress(base64.b64decode(value["columns"], validate=True)))
+        columns = parse_json(zlib.decompress(base64.b64decode(value["columns"], validate=True)))
         lengths = {len(columns[name]) for name in _COLUMNS} | {value["count"]}
         solved = columns["solved"]
         if len(lengths | ({len(solved)} if solved is not None else set())) != 1:
@@ -241,14 +242,15 @@ def load_set(name: str) -> ContestSet:
     path = Path(name) if name.endswith(".json") or os.sep in name else user_folder() / f"{name}.json"
     shipped = _shipped()
     try:
-        text = shipped[name].read_text("utf-8") if name in shipped and not path.exists() else path.read_text("utf-8")
+        at_hand = name in shipped and not path.exists()
+        text = shipped[name].read_text("utf-8") if at_hand else read_file(path).decode("utf-8")
     except OSError as error:
         raise EvalkitError(
             f"There is no contest set {name}.",
             f"the sets here: {', '.join(set_names())}; `evalkit codeforces contest fetch ID… --set {name}` builds one.",
         ) from error
     try:
-        record = json.loads(text)
+        record = parse_json(text)
     except ValueError as error:
         raise EvalkitError(f"{path} is not JSON: {error}.", "the file is torn; build it again.") from error
     return from_json(record, str(path) if path.exists() else name)

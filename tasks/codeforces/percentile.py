@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.errors import EvalkitError
+from evalkit.files import read_file
 
 from .api import Api
 from .contests import user_folder
@@ -35,7 +36,7 @@ def load_histogram(path: Path) -> Histogram:
     """
     hint = "a CSV file with the columns rating,users; `evalkit codeforces histogram` makes one."
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise EvalkitError(f"The histogram {path} cannot be read: {error}.", hint) from error
     named = re.search(r"20\d\d", path.name)

@@ -1,12 +1,12 @@
 """A table of what was solved: one row for each problem, {contest, index, solved, samples}."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json, text_lines
 
 _FORMAT = 'a row is {"contest": 1983, "index": "A", "solved": 3, "samples": 8}, optionally with "rating" and "results".'
 
@@ -83,15 +83,14 @@ def check_table(rows: Iterable[Solve], where: str) -> list[Solve]:
 def read_table(path: Path) -> list[Solve]:
     """The rows of a JSON lines file. Raises EvalkitError: not there, torn, not of the format."""
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [(number, line) for number, line in text_lines(path)]
+    except (OSError, ValueError) as error:
         raise EvalkitError(f"{path} cannot be read: {error}.", "give a JSON lines file.") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            where = f"Line {number} of {path}"
-            try:
-                rows.append(solve_from_json(json.loads(line), where))
-            except ValueError as error:
-                raise EvalkitError(f"{where} is not JSON: {error}.", _FORMAT) from error
+    for number, line in lines:
+        where = f"Line {number} of {path}"
+        try:
+            rows.append(solve_from_json(parse_json(line), where))
+        except ValueError as error:
+            raise EvalkitError(f"{where} is not JSON: {error}.", _FORMAT) from error
     return check_table(rows, str(path))

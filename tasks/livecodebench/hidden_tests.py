@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-import json
 import struct
 import zlib
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.files import parse_json
 
 _MOST_BYTES = 1 << 30
 # pickle opcodes, as Python's pickletools documents them: (name, width of the argument or of its length)
@@ -19,7 +19,7 @@ _MEMO = {0x94: 0, 0x71: 1, 0x72: 4}  # MEMOIZE, BINPUT, LONG_BINPUT
 def decode_tests(row: dict[str, Any], name: str) -> list[tuple[str, str]]:
     """The public tests followed by the private tests, as (input, output). Raises EvalkitError, naming the row."""
     try:
-        public = json.loads(row["public_test_cases"])
+        public = parse_json(row["public_test_cases"])
         private = _private(row["private_test_cases"])
         return [(test["input"], test["output"]) for test in (*public, *private)]
     except (ValueError, KeyError, TypeError, zlib.error, binascii.Error, struct.error, IndexError) as error:
@@ -31,12 +31,12 @@ def decode_tests(row: dict[str, Any], name: str) -> list[tuple[str, str]]:
 
 def _private(text: str) -> Any:
     if text.lstrip()[:1] == "[":
-        return json.loads(text)
+        return parse_json(text)
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
     if not unpacker.eof:
         raise ValueError(f"incomplete, or larger than {_MOST_BYTES >> 20} MB")
-    return json.loads(pickled_string(data))
+    return parse_json(pickled_string(data))
 
 
 def pickled_string(data: bytes) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import logging
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from evalkit import DatasetSpec, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.file_cache import kept_for_file
 from evalkit.errors import EvalkitError
+from evalkit.files import open_file, parse_json
 from evalkit.types import Metric, Status
 
 from .code_blocks import extract_code, official_code
@@ -214,7 +214,7 @@ def _problems(path: Path) -> Iterator[Problem]:
 
 def _read_problems(path: Path) -> list[dict[str, Any]]:
     found = []
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         offset = 0
         for number, line in enumerate(stream, start=1):
             if line.strip():
@@ -226,7 +226,7 @@ def _read_problems(path: Path) -> list[dict[str, Any]]:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise EvalkitError(f"{where} is not JSON: {error}.", "download the file again.") from error
     missing = [name for name in _COLUMNS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
@@ -241,9 +241,9 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 def _problem(row: dict[str, Any], line: bytes, file: str, offset: int, number: int) -> Problem:
     where = f"Line {number} of {file} ({row['question_id']})"
     try:
-        fn_name = json.loads(row["metadata"]).get("func_name")
+        fn_name = parse_json(row["metadata"]).get("func_name")
         _day(row["contest_date"])
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise EvalkitError(f"{where} has an invalid date or metadata: {error}.", "download the file again.") from error
     starter = row.get("starter_code") or ""
     ending = _STARTER.replace("{starter}", starter) if starter else _STDIN
@@ -269,7 +269,7 @@ def _row(problem: Problem) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4)
 def _read_row(file: str, offset: int, length: int, digest: str) -> dict[str, Any]:
     try:
-        with open(file, "rb") as stream:
+        with open_file(Path(file)) as stream:
             stream.seek(offset)
             line = stream.read(length)
     except OSError as error:

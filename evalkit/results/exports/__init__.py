@@ -31,6 +31,8 @@ def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path
     if to not in TARGETS:
         raise EvalkitError(f"There is no format {to!r} to export to.", f"{', '.join(TARGETS)}.")
     folder = Path(output)
+    if folder.is_symlink() and folder.parent == Path(run):
+        raise EvalkitError(f"{folder} is a link, which is not followed.", "give another folder with -o.")
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise EvalkitError(f"{folder} exists and is not empty.", "give another folder with -o.")
     tasks = []

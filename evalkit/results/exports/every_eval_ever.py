@@ -1,7 +1,6 @@
 """Every Eval Ever's schema 0.3.0: one aggregate record a task, and its samples as JSON lines."""
 
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import evalkit
 from evalkit.results.exports.samples import ExportedSample, TaskExport, thinking_of
 from evalkit.results.report import Report, load_report
 from evalkit.store.lines import write_atomically
+from evalkit.visible import json_text
 
 SCHEMA = "0.3.0"
 
@@ -24,7 +24,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
     written = []
     for task in tasks:
         report = load_report(task.run)
-        lines = [json.dumps(row, ensure_ascii=False) for row in _rows(task)]
+        lines = [json_text(row) for row in _rows(task)]
         samples = "\n".join(lines) + "\n"
         place = _place(task)
         path = folder / f"{place}_samples.jsonl"
@@ -38,7 +38,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
             "total_rows": len(lines),
         }
         aggregate = folder / f"{place}.json"
-        write_atomically(aggregate, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(aggregate, json_text(record, indent=2) + "\n")
         written += [aggregate, path]
     return written
 
@@ -145,7 +145,7 @@ def _row(task: TaskExport, sample: ExportedSample) -> dict[str, Any]:
         "evaluation_name": task.name,
         "evaluation_result_id": f"{_evaluation_id(task)}#{task.task.headlines[0]}",
         "sample_id": problem.id,
-        "sample_hash": hashlib.sha256((prompt + "".join(reference)).encode()).hexdigest(),
+        "sample_hash": hashlib.sha256((prompt + "".join(reference)).encode("utf-8", "surrogatepass")).hexdigest(),
         "interaction_type": "single_turn",
         "input": {"raw": prompt, "reference": reference},
         "output": {"raw": [sample.response], "reasoning_trace": [thinking_of(sample.response)]},

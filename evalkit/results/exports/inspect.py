@@ -9,6 +9,7 @@ from typing import Any
 import evalkit
 from evalkit.results.exports.samples import ExportedSample, TaskExport
 from evalkit.store.lines import write_atomically
+from evalkit.visible import json_text
 
 _STOPPED = {
     "stop": "stop",
@@ -26,7 +27,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
         path = folder / f"{task.finished:%Y-%m-%dT%H-%M-%S}_{task.name}.json"
         samples = [_sample(task, sample) for sample in _ordered(task)]
         content = {**_header(task, samples), "samples": samples}
-        write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(path, json_text(content, indent=1) + "\n")
         written.append(path)
     return written
 

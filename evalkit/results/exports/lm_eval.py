@@ -1,7 +1,6 @@
 """lm-evaluation-harness's samples_<task>_<date>.jsonl and results_<date>.json."""
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.exports.samples import ExportedSample, TaskExport
 from evalkit.results.report import load_report
 from evalkit.store.lines import write_atomically
+from evalkit.visible import json_text
 
 
 def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
         results[task.name] = {"alias": task.name, "avg,none": metric.value / 100 if metric else None}
         configs[task.name] = _config(task)
         path = place / f"samples_{task.name}_{date}.jsonl"
-        rows = [json.dumps(row, ensure_ascii=False) for row in _rows(task)]
+        rows = [json_text(row) for row in _rows(task)]
         write_atomically(path, "\n".join(rows) + "\n")
         written.append(path)
     content = {
@@ -46,7 +46,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
         "model_name": tasks[0].model,
     }
     path = place / f"results_{date}.json"
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json_text(content, indent=2) + "\n")
     return [*written, path]
 
 
@@ -99,7 +99,7 @@ def _row(task: TaskExport, doc_id: int, samples: Sequence[ExportedSample]) -> di
         "filtered_resps": [first.score.answer if first.score and first.score.answer is not None else "[invalid]"],
         "filter": "none",
         "metrics": ["exact_match"] if scores[0] is not None else [],
-        "doc_hash": _sha(json.dumps(doc, ensure_ascii=False)),
+        "doc_hash": _sha(json_text(doc)),
         "prompt_hash": _sha(prompt),
         "target_hash": _sha(target),
     }
@@ -111,4 +111,4 @@ def _row(task: TaskExport, doc_id: int, samples: Sequence[ExportedSample]) -> di
 
 
 def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -63,7 +63,7 @@ class TaskExport:
     @cached_property
     def finished(self) -> datetime:
         """When the last completion was written, in UTC, to the second."""
-        return datetime.fromtimestamp(int(self.run.files.completions_path.stat().st_mtime), UTC)
+        return datetime.fromtimestamp(int(self.run.files.completions_path.lstat().st_mtime), UTC)
 
     def prompt(self, problem: Problem) -> str:
         """The user's message; of a benchmark whose questions are secret a note in its place."""

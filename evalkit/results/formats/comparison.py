@@ -1,11 +1,11 @@
 """`evalkit compare` as markdown for people and as JSON for programs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from evalkit.results.formats.escaping import markdown_escape
+from evalkit.visible import json_text
 
 if TYPE_CHECKING:
     from evalkit.results.compare import TaskComparison
@@ -113,4 +113,4 @@ def comparison_json(a: str, b: str, compared: "Sequence[TaskComparison]") -> str
         return None if isinstance(value, float) and value != value else value
 
     content = {"a": a, "b": b, "caption": CAPTION, "tasks": clean([asdict(c) for c in compared])}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content, indent=1) + "\n"

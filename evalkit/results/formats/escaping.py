@@ -2,10 +2,9 @@
 
 import re
 
+from evalkit.visible import visible_line as one_line
 
-def one_line(text: str) -> str:
-    """`text` without line breaks and other control characters, which would break a table or a terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)
+__all__ = ["markdown_escape", "one_line"]
 
 
 def markdown_escape(text: str) -> str:

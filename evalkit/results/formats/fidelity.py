@@ -1,11 +1,11 @@
 """What fidelity.json says, as markdown or JSON."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from evalkit.results.fidelity import FidelityFigure, FidelityReport, StudentFidelity
 from evalkit.results.formats.escaping import markdown_escape
+from evalkit.visible import json_text
 
 _FORMS = {"perplexity": ".4g", "tokens": ".2f", "correlation": ".2f"}
 _OWN = ("bits_per_byte", "ranking", "reward_correlation")
@@ -64,7 +64,7 @@ def figure_text(figure: FidelityFigure | None) -> str:
 
 def fidelity_json(report: FidelityReport) -> str:
     """The report as it stands in fidelity.json."""
-    return json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+    return json_text(asdict(report), indent=1) + "\n"
 
 
 def fidelity_markdown(report: FidelityReport) -> str:

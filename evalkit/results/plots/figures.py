@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.errors import EvalkitError
+from evalkit.files import replace_file
 from evalkit.results.entries import Entry
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Row, Table
@@ -81,11 +82,8 @@ def save(figure: "Figure", path: Path) -> None:
     stream = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {})
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(stream.getvalue())
-        temporary.replace(path)
+        replace_file(path, stream.getvalue(), durable=False)
     except OSError as error:
         raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "give a folder that is writable.") from error
 

@@ -1,11 +1,11 @@
 """A distillation page as JSON: every figure as a number, and the sentences."""
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
 
 from evalkit.results.distill_records import Distillation
+from evalkit.visible import json_text
 
 SCHEMA = 1
 
@@ -13,7 +13,7 @@ SCHEMA = 1
 def render(found: Distillation) -> str:
     """One object; shares are in [0, 1], what is not defined is null."""
     content = {"schema": SCHEMA, **asdict(found)}
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(_finite(content), indent=1) + "\n"
 
 
 def _finite(value: Any) -> Any:

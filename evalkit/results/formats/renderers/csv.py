@@ -2,18 +2,9 @@
 
 import csv
 import io
-from typing import Any
 
-from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Table
-
-
-def _csv_safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a quote in front."""
-    if isinstance(value, str):
-        value = one_line(value)
-        return f"'{value}" if value[:1] in ("=", "+", "-", "@") else value
-    return value
+from evalkit.visible import spreadsheet_text
 
 
 def render(table: Table) -> str:
@@ -23,5 +14,7 @@ def render(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if records:
         writer.writerow(records[0])
-        writer.writerows([_csv_safe(v) for v in record.values()] for record in records)
+        writer.writerows(
+            [spreadsheet_text(v) if isinstance(v, str) else v for v in record.values()] for record in records
+        )
     return out.getvalue()
