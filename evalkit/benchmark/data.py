@@ -7,12 +7,12 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.benchmark.task import DatasetSpec
+from evalkit.benchmark.task import DatasetSpec, Task, normalised
 from evalkit.errors import EvalkitError
 
 Row = dict[str, Any]
@@ -36,7 +36,9 @@ class LoadedData:
 class DataSource:
     """Loads data sets from the local folder `root`, or from the hub if there is none.
 
-    `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and right answers.
+    `root` holds the data sets in folders of their names; it may also be the folder of the one data set that is wanted,
+    or its file. `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and
+    right answers.
 
     Examples:
         >>> source = DataSource()
@@ -59,7 +61,7 @@ class DataSource:
         chosen = folder or os.environ.get("EVALKIT_DATA")
         if chosen is None:
             return cls(allow_changed=allow_changed)
-        if not Path(chosen).is_dir():
+        if not Path(chosen).exists():
             raise EvalkitError(
                 f"The data folder {chosen} does not exist.",
                 "pass an existing folder with --data or EVALKIT_DATA, or neither to use the hub.",
@@ -111,9 +113,13 @@ class DataSource:
         assert self.root is not None
         name = spec.hub_id.split("/")[-1]
         yield from (self.root / spec.hub_id, self.root / name, self.root / spec.hub_id.replace("/", "__"))
+        if self.root.name in (name, spec.hub_id.replace("/", "__")):
+            yield self.root
 
     def _local_files(self, spec: DatasetSpec) -> list[Path]:
         """The first of `spec.files` that exists, or else the files of the split in a layout that the hub exports."""
+        if self.root is not None and self.root.is_file():
+            return [self.root]
         endings = ("jsonl", "parquet", "csv", "json")
         patterns = [name.split("::")[0] for name in spec.files]
         prefix = f"{spec.config}/" if spec.config else ""
@@ -130,6 +136,8 @@ class DataSource:
         raise self._missing(spec, patterns[0])
 
     def _all_local_files(self, spec: DatasetSpec) -> list[Path]:
+        if self.root is not None and self.root.is_file():
+            return [self.root]
         for folder in self._candidates(spec):
             if found := [folder / name for name in spec.files if (folder / name).is_file()]:
                 return found
@@ -142,6 +150,40 @@ class DataSource:
             f"put the files of https://huggingface.co/datasets/{spec.hub_id} into {self.root}/{folder}/, "
             "or unset --data and EVALKIT_DATA to use the hub.",
         )
+
+
+DataFolders = str | Path | Mapping[str, str | Path] | None
+"""One folder for all tasks, or a folder for each task by name; under `""` stands the one for the others."""
+
+
+def read_data_options(values: Sequence[str]) -> DataFolders:
+    """The folders that `--data DIR` and `--data TASK=DIR` name.
+
+    Raises EvalkitError if two are given for the same tasks.
+
+    Examples:
+        >>> read_data_options(["data", "math500=my/MATH-500"])
+        {'': 'data', 'math500': 'my/MATH-500'}
+    """
+    folders: dict[str, str | Path] = {}
+    for value in values:
+        task, equals, folder = value.partition("=")
+        if not equals or Path(value).exists():
+            task, folder = "", value
+        if task in folders:
+            what = f"the task {task}" if task else "all tasks"
+            raise EvalkitError(f"--data is given twice for {what}.", "use --data TASK=DIR for the data of one task.")
+        folders[task] = folder
+    return folders or None
+
+
+def data_folder_of(task: type[Task] | Task, folders: DataFolders) -> str | None:
+    """The folder in `folders` for one task, named by its name or an alias; None for EVALKIT_DATA or the hub."""
+    if not isinstance(folders, Mapping):
+        return str(folders) if folders else None
+    spellings = {normalised(name) for name in (task.name, *task.aliases)}
+    found = next((v for k, v in folders.items() if normalised(k) in spellings), folders.get(""))
+    return str(found) if found else None
 
 
 def _check_schema(rows: Sequence[Row], spec: DatasetSpec, source: str) -> None:

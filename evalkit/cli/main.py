@@ -12,6 +12,9 @@ from evalkit.errors import EvalkitError
 COMMANDS = (
     "run",
     "score",
+    "merge",
+    "suite",
+    "watch",
     "import",
     "export",
     "samples",

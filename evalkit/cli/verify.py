@@ -21,11 +21,11 @@ def command(runs: tuple[Path, ...]) -> None:
     incomplete = []
     for run in [found for path in runs for found in find_runs(path)]:
         for task in run.tasks().values():
-            planned = {(key, index) for key in task.record.problem_ids for index in range(task.record.n)}
-            finished = task.files.finished() & planned
+            planned = task.record.plan
+            finished = {sample for sample in task.files.finished() if sample in planned}
             scored = {(key.problem_id, key.sample_index) for key in task.files.latest_scores()} & finished
-            click.echo(f"{task}: {len(finished)} of {len(planned)} completions, {len(scored)} scores")
-            if len(scored) < len(planned):
+            click.echo(f"{task}: {len(finished)} of {planned.samples} completions, {len(scored)} scores")
+            if len(scored) < planned.samples:
                 incomplete.append(f"{task}")
     if incomplete:
         raise RunIncompleteError(

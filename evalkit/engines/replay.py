@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class ReplayEngine(Engine):
         self._by_question: dict[str, list[dict[str, Any]]] = {}
         self._index: TextIndex | None = None
         self._told: set[str] = set()
+        self._files = [Path(name) for name in options.recorded]
         for name in options.recorded:
             if options.map:
                 self._read_mapped(name, options.map)
@@ -113,7 +115,14 @@ class ReplayEngine(Engine):
                     )
 
     def identity(self) -> dict[str, Any]:
-        return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
+        return {
+            "backend": self.name,
+            "model": os.path.normpath(self._model),
+            "recorded_sha256": self._digest.hexdigest(),
+        }
+
+    def files(self) -> list[Path]:
+        return self._files
 
     def generate(self, requests: Iterator[Request]) -> Iterator[Completion]:
         for request in requests:

@@ -22,6 +22,8 @@ from evalkit.results.peer import peer_metric
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.stats import TokenSummary, token_summary
+from evalkit.stats.precision import Halves
+from evalkit.store.halves import halves_of
 from evalkit.store.lines import write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
@@ -38,11 +40,11 @@ _UNITS_OF_SCHEMA_2 = {"%": "%", "Elo": "rating", "fraction": "%"}
 class Report:
     """The figures of one task of one run.
 
-    `n` completions were drawn for each of `problems`; `statuses` add up to `samples`. `truncation_rate` in [0, 1] is
-    the share that was cut at the limit, whatever it scored, None where an imported log does not say. `tokens` is None
-    where the engine did not count them.
-    `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table. `disputes` is None where neither a second grader nor a human has judged.
+    `n` completions were drawn for each of `problems`, of some up to `most_n` where that is not None; `statuses` add up
+    to `samples`. `truncation_rate` in [0, 1] is the share that was cut at the limit, whatever it scored, None where an
+    imported log does not say. `tokens` is None where the engine did not count them. `values` holds each problem's first
+    n scores in the order of the sample index. `headlines` names the metrics that stand for the task in a table.
+    `disputes` is None where neither a second grader nor a human has judged.
     """
 
     schema: int
@@ -65,6 +67,7 @@ class Report:
     headlines: list[str] = field(default_factory=lambda: ["pass@1"])
     disputes: DisputeSummary | None = None
     opinion_bytes: int = 0
+    most_n: int | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -79,14 +82,17 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     record = run.record
     read = _sizes(run.files)
     samples = load_samples(run)
-    metrics = standard_metrics(task, samples)
+    metrics = standard_metrics(task, samples, _halves(run))
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
     if run.files.peer_scores_path.exists():
         told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
         metrics += [told] if told is not None else []
-    counts = Counter(chain.from_iterable(samples.statuses))
-    values = samples.values.ravel()
+    every = samples.every
+    counts = Counter(chain.from_iterable(samples.statuses) if every is None else every.statuses)
+    values = samples.values.ravel() if every is None else every.values
+    truncated = samples.truncated if every is None else every.truncated
+    tokens = samples.tokens if every is None else every.tokens
     return Report(
         schema=REPORT_SCHEMA,
         model=run.run.model,
@@ -100,15 +106,26 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         problems=len(record.problem_ids),
         samples=len(values),
         statuses={status: counts[status] for status in STATUSES},
-        truncation_rate=None if samples.truncated is None else int(samples.truncated.sum()) / len(values),
-        tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
+        truncation_rate=None if truncated is None else int(truncated.sum()) / len(values),
+        tokens=token_summary(tokens.ravel(), values) if tokens is not None else None,
         metrics=metrics,
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),
         bytes_read=read,
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
+        most_n=None if every is None else max(every.counts),
     )
+
+
+def _halves(run: TaskRun) -> list[Halves] | None:
+    """The outcomes by half of a run that divided its samples by a pilot, None for other runs."""
+    sampling = run.record.content["sampling"]
+    pilot, phases = sampling.get("pilot"), sampling.get("phases") or {}
+    if not pilot or any(sum(map(sum, phases.get(key, ()))) + pilot > n for key, n in run.record.plan.counts.items()):
+        return None  # every problem has the same number, or only a part of the run is looked at
+    values = {(s["problem_id"], s["sample_index"]): s["value"] for s in run.files.score_facts()}
+    return [Halves(*halves_of(values, key, pilot, phases.get(key, ()))) for key in run.record.problem_ids]
 
 
 def has_own_metrics(task: Task) -> bool:
@@ -153,8 +170,10 @@ def _adapter() -> Any:
     return TypeAdapter(Report)
 
 
-def load_report(task: TaskRun) -> Report:
+def load_report(task: TaskRun, keep: bool = True) -> Report:
     """The report of one task: read from report.json if that is up to date, else computed, and written if possible.
+
+    It is not written unless `keep`, as for a part of the task's completions.
 
     Raises RunIncompleteError if the run is not complete, EvalkitError if it is damaged.
     """
@@ -168,8 +187,9 @@ def load_report(task: TaskRun) -> Report:
         if (older := _older_report(task)) is None:
             raise
         return older
-    with suppress(OSError):  # a folder that can only be read: the report is derived, nothing is lost
-        write_report(task.directory, report)
+    if keep:
+        with suppress(OSError):  # a folder that can only be read: the report is derived, nothing is lost
+            write_report(task.directory, report)
     return report
 
 
@@ -183,7 +203,8 @@ def stored_report(task: TaskRun) -> Report | None:
 
 
 def _fits(report: Report, task: TaskRun) -> bool:
-    fits = report.bytes_read == _sizes(task.files) and report.n == task.record.n
+    plan = task.record.plan
+    fits = report.bytes_read == _sizes(task.files) and (report.n, report.samples) == (plan.n, plan.samples)
     fits = fits and report.opinion_bytes == _opinion_bytes(task.files)
     return fits and tuple(report.values) == task.record.problem_ids
 

@@ -96,6 +96,11 @@ class Progress:
         while not self._ended.wait(self._interval):
             self._print_line()
 
+    def extend(self, totals: dict[str, int]) -> None:
+        """Set the number of completions of each task, for a further phase."""
+        for name, total in totals.items():
+            self.tasks[name].total = total
+
     def follow(self, first_draw: Callable[[], float | None], seconds_left: Callable[[], float | None]) -> None:
         """Set the functions that give the time of the first request (None before it) and the seconds left."""
         self._first_draw, self._seconds_left = first_draw, seconds_left

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +119,7 @@ def write_atomically(path: Path, text: str, durable: bool = True) -> None:
 
     Raises EvalkitError if the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")  # hosts of one file system share pids
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as stream:

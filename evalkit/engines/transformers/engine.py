@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.engines.base import Engine, LoadedModel
@@ -50,7 +51,7 @@ class TransformersEngine(Engine):
         self._reserved = 0
 
     def identity(self) -> dict[str, Any]:
-        return {
+        found = {
             "backend": self.name,
             "model": self.checkpoint.model,
             "fingerprint": self.checkpoint.fingerprint(),
@@ -58,6 +59,14 @@ class TransformersEngine(Engine):
             "max_model_len": self.context_length(),
             "stop_repetition": self.options.stop_repetition,
         }
+        if isinstance(self.checkpoint, LoadedCheckpoint):
+            found["tokenizer"] = self.checkpoint.tokenizer_fingerprint()
+        if code := self.checkpoint.code_fingerprint():
+            found["code"] = code
+        return found
+
+    def files(self) -> list[Path] | None:
+        return self.checkpoint.files()
 
     def environment(self) -> dict[str, Any]:
         import torch
