@@ -15,8 +15,8 @@ JSON_LETTER = (
 )
 ANSWER_LETTER = (
     "Answer the following multiple choice question. The last line of your response should be of the following "
-    "format: 'Answer: $LETTER' (without quotes) where LETTER is one of ABCD. Think step by step before answering.\n\n"
-    "{problem}"
+    "format: 'Answer: $LETTER' (without quotes) where LETTER is one of {letters}. Think step by step before "
+    "answering.\n\n{problem}"
 )
 
 DEEPSEEK_R1 = Protocol(

@@ -103,20 +103,19 @@ def test_growing_n_and_the_limit_makes_only_what_is_missing(folder: Path) -> Non
     assert len(kept) == len(set(kept)) == 10
     run(folder, "-n", 1)
     report = load_report(RunDirectory(folder / "run").task("sums"))
-    assert (report.n, report.samples) == (1, 5), "the report is over what was asked for last"
+    assert (report.n, report.samples) == (2, 10), "what is on disk counts, whatever was asked for last"
 
 
 def test_another_identity_is_refused_and_named(folder: Path) -> None:
     run(folder)
-    error = told(run(folder, "--temperature", 0.7, code=2))
+    error = told(run(folder, "--seed", 1, code=2))
     assert "has other settings" in error
-    assert "temperature was 0.6 and is now 0.7" in error
-    (folder / "sums.py").write_text(TASK.replace("version = 1", "version = 2"))
-    assert "sums: version was 1 and is now 2" in told(run(folder, code=2))
+    assert "seed was 0 and is now 1" in error
+    (folder / "sums.py").write_text(TASK.replace("What is {i}", "Tell me {i}"))
+    assert "sums: the prompt of problem 0 was" in told(run(folder, code=2))
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
-    run(folder)
     with RunDirectory(folder / "run").locked():
         assert "Another process is writing" in told(run(folder, code=2))
     run(folder)

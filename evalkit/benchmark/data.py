@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.benchmark.file_cache import kept_for_file
 from evalkit.benchmark.files import COMPRESSIONS, FORMATS, Row, Wanted, plain_name, read_rows
-from evalkit.benchmark.task import DatasetSpec
+from evalkit.benchmark.task import DatasetSpec, Task, normalised
 from evalkit.errors import EvalkitError
 from evalkit.hub import Repository, is_of_the_hub
 
@@ -35,7 +35,9 @@ class LoadedData:
 class DataSource:
     """Loads data sets from the local folder `root`, or from the hub if there is none.
 
-    `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and right answers.
+    `root` holds the data sets in folders of their names; it may also be the folder of the one data set that is wanted,
+    or its file. `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and
+    right answers.
 
     Examples:
         >>> source = DataSource()
@@ -58,7 +60,7 @@ class DataSource:
         chosen = folder or os.environ.get("EVALKIT_DATA")
         if not chosen:
             return cls(allow_changed=allow_changed)
-        if not Path(chosen).is_dir():
+        if not Path(chosen).exists():
             raise EvalkitError(
                 f"The data folder {chosen} does not exist.",
                 "pass an existing folder with --data or EVALKIT_DATA, or neither to use the hub.",
@@ -119,9 +121,13 @@ class DataSource:
         assert self.root is not None
         name = spec.hub_id.split("/")[-1]
         yield from (self.root / spec.hub_id, self.root / name, self.root / spec.hub_id.replace("/", "__"))
+        if self.root.name in (name, spec.hub_id.replace("/", "__")):
+            yield self.root
 
     def _local_files(self, spec: DatasetSpec) -> list[Path]:
         """The first of `spec.files` that exists, or else the files of the split in a layout that the hub exports."""
+        if self.root is not None and self.root.is_file():
+            return [self.root]
         prefix = f"{spec.config}/" if spec.config else ""
         patterns = [name.split("::")[0] for name in spec.files]
         patterns += [f"{name}{ending}" for name in patterns for ending in COMPRESSIONS]
@@ -146,6 +152,8 @@ class DataSource:
         raise self._missing(spec, patterns[0])
 
     def _all_local_files(self, spec: DatasetSpec) -> list[Path]:
+        if self.root is not None and self.root.is_file():
+            return [self.root]
         for folder in self._candidates(spec):
             found = [folder / name for name in spec.files if (folder / name).is_file()]
             if found and (len(found) == len(spec.files) or self.allow_changed):
@@ -169,6 +177,40 @@ class DataSource:
             f"put the files of {Repository(spec.hub_id, 'dataset').page} into {self.root}/{folder}/, "
             "or unset --data and EVALKIT_DATA to use the hub.",
         )
+
+
+DataFolders = str | Path | Mapping[str, str | Path] | None
+"""One folder for all tasks, or a folder for each task by name; under `""` stands the one for the others."""
+
+
+def read_data_options(values: Sequence[str]) -> DataFolders:
+    """The folders that `--data DIR` and `--data TASK=DIR` name.
+
+    Raises EvalkitError if two are given for the same tasks.
+
+    Examples:
+        >>> read_data_options(["data", "math500=my/MATH-500"])
+        {'': 'data', 'math500': 'my/MATH-500'}
+    """
+    folders: dict[str, str | Path] = {}
+    for value in values:
+        task, equals, folder = value.partition("=")
+        if not equals or Path(value).exists():
+            task, folder = "", value
+        if task in folders:
+            what = f"the task {task}" if task else "all tasks"
+            raise EvalkitError(f"--data is given twice for {what}.", "use --data TASK=DIR for the data of one task.")
+        folders[task] = folder
+    return folders or None
+
+
+def data_folder_of(task: type[Task] | Task, folders: DataFolders) -> str | None:
+    """The folder in `folders` for one task, named by its name or an alias; None for EVALKIT_DATA or the hub."""
+    if not isinstance(folders, Mapping):
+        return str(folders) if folders else None
+    spellings = {normalised(name) for name in (task.name, *task.aliases)}
+    found = next((v for k, v in folders.items() if normalised(k) in spellings), folders.get(""))
+    return str(found) if found else None
 
 
 def _chosen(rows: Iterable[Row], wanted: Wanted | None) -> Iterator[Row]:

@@ -16,6 +16,7 @@ DEFAULT_PROTOCOL = "deepseek-r1"
 GROUP = "evalkit.protocols"
 AUTO_PREFIX = "auto"
 _PREFIX_OF_AUTO = "<think>\n"  # what run.json has always called it
+_ASSERTED = " (asserted)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,15 @@ class Protocol:
         changed = {k: v for k, v in values.items() if v is not None and v != getattr(self, k)}
         marks = [f"{k}={v:g}" if isinstance(v, int | float) else k for k, v in changed.items()]
         return replace(self, name="+".join([self.name, *marks]), **changed) if changed else self
+
+    def of_recorded(self, is_said: bool) -> "Protocol":
+        """The protocol of recorded completions. Without somebody's word (`is_said`) it is not known: `replayed`."""
+        return replace(self, name=f"{self.name}{_ASSERTED}" if is_said else "replayed")
+
+    @property
+    def is_asserted(self) -> bool:
+        """Whether somebody said that recorded completions were drawn under this protocol."""
+        return self.name.endswith(_ASSERTED)
 
     def system_messages(self) -> tuple[Message, ...]:
         """The protocol's system message. One without content asks for no system prompt, a template's own neither."""

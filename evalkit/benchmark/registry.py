@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import importlib.util
 import logging
-import re
 import sys
 import types
 import typing
@@ -17,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from evalkit.benchmark.task import Task
+from evalkit.benchmark.task import Task, normalised
 from evalkit.errors import EvalkitError
 from evalkit.files import read_file
 
@@ -26,15 +25,11 @@ GROUP = "evalkit.tasks"
 logger = logging.getLogger(__name__)
 
 
-def _normalised(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     """` Did you mean X?`, or an empty string if no known name is similar. A mapping maps spellings to names."""
     meanings = known if isinstance(known, Mapping) else {k: k for k in known}
-    by_form = {_normalised(spelling): meaning for spelling, meaning in meanings.items()}
-    near = difflib.get_close_matches(_normalised(name), by_form, n=1, cutoff=0.5)
+    by_form = {normalised(spelling): meaning for spelling, meaning in meanings.items()}
+    near = difflib.get_close_matches(normalised(name), by_form, n=1, cutoff=0.5)
     return f" Did you mean {by_form[near[0]]}?" if near else ""
 
 
@@ -111,9 +106,9 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     if there is no such task.
     """
     own = load_task_file(task_file) if task_file is not None else {}
-    if found := next((c for n, c in own.items() if _normalised(n) == _normalised(name)), None):
+    if found := next((c for n, c in own.items() if normalised(n) == normalised(name)), None):
         return found
-    exact = next((entry for entry in plugins(GROUP) if _normalised(entry) == _normalised(name)), None)
+    exact = next((entry for entry in plugins(GROUP) if normalised(entry) == normalised(name)), None)
     if exact is not None and (installed := installed_task(exact)) is not None:
         return installed
     return find_task_class(name, {**installed_tasks(), **own})
@@ -166,6 +161,18 @@ def _trusted() -> set[str]:
         return set()
 
 
+def code_digest(task: Task, spec: TaskSpec) -> str | None:
+    """The sha256 of the file that defines a task of the user's, None for an installed task or an unknown file."""
+    module = type(task).__module__
+    if spec.file is None or module.partition(".")[0] in ("evalkit", "evalkit_tasks"):
+        return None
+    path = spec.file if spec.file.endswith(".py") else getattr(sys.modules.get(module), "__file__", None)
+    try:
+        return hashlib.sha256(Path(str(path)).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 def require_trusted(file: str, run: str) -> None:
     """Raises EvalkitError unless this user has run or trusted a task file with the same content."""
     try:
@@ -207,8 +214,8 @@ def find_task_class(name: str, classes: Mapping[str, type[Task]]) -> type[Task]:
 
     Raises EvalkitError, suggesting the most similar name, if there is none.
     """
-    spellings = {_normalised(s): c for c in classes.values() for s in (*c.aliases, c.name)}
-    if found := spellings.get(_normalised(name)):
+    spellings = {normalised(s): c for c in classes.values() for s in (*c.aliases, c.name)}
+    if found := spellings.get(normalised(name)):
         return found
     known = {s: c.name for c in classes.values() for s in (*c.aliases, c.name)}
     raise EvalkitError(

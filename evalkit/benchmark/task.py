@@ -1,9 +1,11 @@
 """Task, the base class of benchmarks, and DatasetSpec, which says where the rows of a benchmark come from."""
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from evalkit.types import Message, Metric, Problem, Score
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from evalkit.benchmark.data import DataSource
 
-TaskKind = Literal["math", "choice", "code", "other"]
+TaskKind = Literal["math", "choice", "code", "instructions", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class Task(ABC):
     r"""One benchmark.
 
     Raise `version` with any change that can change a score. `n` is the default number of completions per problem.
-    `prompt` is the user message, with `{problem}` in place of the problem's text; a protocol may replace it for a
-    `kind`. `targets_sha256` is `fingerprint_targets` of the right answers; a run stops if they differ. `score_timeout`
-    is the time limit in seconds for scoring one completion. `headlines` names the metrics that the leaderboard shows.
-    `unsafe_options` names options that are never taken over from a recorded run.
+    `prompt` is the user message, with `{problem}` in place of the problem's text and `{letters}` in place of the
+    letters of its choices; a protocol may replace it for a `kind`. The kind "instructions" is for problems without a
+    right answer, whose responses are checked by what they were told to do. `targets_sha256` is `fingerprint_targets` of
+    the right answers; a run stops if they differ. `score_timeout` is the time limit in seconds for scoring one
+    completion. `headlines` names the metrics that the leaderboard shows. `unsafe_options` names options that are never
+    taken over from a recorded run.
 
     To have options, make the subclass a dataclass: each field is an option (`evalkit run -T window=…`).
 
@@ -115,10 +119,13 @@ class Task(ABC):
 
     def messages(self, problem: Problem) -> list[Message]:
         """The chat messages of a problem, without the system message, which is set by the protocol."""
-        return [{"role": "user", "content": self.prompt.replace("{problem}", problem.prompt)}]
+        prompt = self.prompt.replace("{letters}", choice_letters(problem))
+        return [{"role": "user", "content": prompt.replace("{problem}", problem.prompt)}]
 
     def gold_response(self, problem: Problem) -> str | None:
         """A correct response, for `evalkit tasks check`. None if there is none, as for programs."""
+        if self.kind == "instructions":
+            return None
         return f"So the final answer is \\boxed{{{problem.target}}}."
 
     def same_answer(self, first: str, second: str) -> bool:
@@ -128,6 +135,35 @@ class Task(ABC):
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
         """Metrics in addition to pass@1, pass@k and cons@k. `scores` maps a problem id to its scores."""
         return []
+
+
+def normalised(name: str) -> str:
+    """A name without case, hyphens and underscores, as task names are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_CHOICE_LINE = re.compile(r"^\s*\(?([A-Z])[).:]\s", re.MULTILINE)
+
+
+def choice_letters(problem: Problem) -> str:
+    """The letters of a problem's choices: as many as `metadata["choices"]`, else those that open lines of its text.
+
+    `ABCD` where neither tells.
+
+    Examples:
+        >>> choice_letters(Problem("1", "Which is prime?", "C", {"choices": ["4", "6", "7"]}))
+        'ABC'
+        >>> choice_letters(Problem("1", "Which?\\nA) 4\\nB) 7", "B"))
+        'AB'
+    """
+    choices = problem.metadata.get("choices")
+    if isinstance(choices, Mapping) and all(isinstance(key, str) and len(key) == 1 for key in choices):
+        return "".join(choices)
+    if isinstance(choices, list | tuple | Mapping) and 2 <= len(choices) <= len(ascii_uppercase):
+        return ascii_uppercase[: len(choices)]
+    found = "".join(_CHOICE_LINE.findall(problem.prompt))
+    count = next((i for i in range(len(found), 1, -1) if found.endswith(ascii_uppercase[:i])), 0)
+    return ascii_uppercase[:count] if count else "ABCD"
 
 
 def fingerprint_targets(problems: Sequence[Problem]) -> str:

@@ -32,7 +32,7 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
     from evalkit.results.trackers import is_tracker, log_run
 
     if is_tracker(to):
-        click.echo(log_run(run, to))
+        echo(log_run(run, to))
         return
     for path in export_run(run, to, output or run / f"export-{to}", data=data):
         echo(path)

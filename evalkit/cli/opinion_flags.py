@@ -1,7 +1,6 @@
 """The options of `evalkit run` and `evalkit score` for a second grader."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -9,6 +8,7 @@ import click
 from evalkit.cli.terminal import echo
 
 if TYPE_CHECKING:
+    from evalkit.benchmark.data import DataFolders
     from evalkit.store.run import RunDirectory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ def ask_second_opinion(
     second_opinion: str | None,
     judge_url: str | None,
     judge_model: str | None,
-    data: str | Path | None,
+    data: "DataFolders",
 ) -> None:
     """Ask the second grader that was named, if one was."""
     if second_opinion is None:

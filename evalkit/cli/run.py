@@ -1,6 +1,6 @@
 """`evalkit run`: evaluate a checkpoint."""
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +20,20 @@ if TYPE_CHECKING:
     "-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run; `evalkit tasks` lists them."
 )
 @click.option("-n", "n", type=int, help="Completions per problem [default: set by protocol and task].")
+@click.option(
+    "--precision",
+    type=float,
+    metavar="POINTS",
+    help="Instead of -n: sample until the run-to-run interval of pass@1 is ±POINTS, most where it is uncertain.",
+)
+@click.option("--max-n", type=int, help="Most completions of a problem with --precision [default: 256].")
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Run part K of N, for `evalkit merge`; /N takes K from SLURM_ARRAY_TASK_ID.",
+)
 @click.option("--limit", type=int, help="Run only the first LIMIT problems of each task.")
-@click.option("--protocol", "protocol_name", default="deepseek-r1", show_default=True, help="Preset name or JSON file.")
+@click.option("--protocol", metavar="NAME", help="Preset name or JSON file [default: deepseek-r1].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run.")
 @click.option("--temperature", type=float, help="Sampling temperature [default: set by the protocol].")
 @click.option("--top-p", type=float, help="Nucleus sampling threshold [default: set by the protocol].")
@@ -34,7 +46,13 @@ if TYPE_CHECKING:
     help="Text that opens the response if the chat template leaves that open; auto: <think> for templates of "
     "DeepSeek-R1's family, else none [default: set by the protocol].",
 )
-@click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
+@click.option(
+    "--data",
+    "data_folders",
+    multiple=True,
+    metavar="[TASK=]DIR",
+    help="Folder with the data sets, of all tasks or of one. Repeatable [env: EVALKIT_DATA].",
+)
 @click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers; recorded.")
 @click.option("--task-file", metavar="FILE.py", help="Python file that defines tasks.")
 @click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="Set a task's option. Repeatable.")
@@ -59,18 +77,10 @@ if TYPE_CHECKING:
 def command(
     model: str,
     task_names: str,
-    n: int | None,
-    limit: int | None,
-    protocol_name: str,
-    seed: int,
-    data_folder: str | None,
-    allow_changed_data: bool,
-    task_file: str | None,
-    task_options: tuple[str, ...],
+    data_folders: tuple[str, ...],
     output: str | None,
     results: str,
     engine_name: str | None,
-    engine_file: Path | None,
     price: tuple[float, float] | None,
     workers: int | None,
     second_opinion: str | None,
@@ -89,41 +99,39 @@ def command(
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
     """
+    if not quiet:
+        echo(f"{model}: {task_names}", err=True)  # before the imports, which take their time on a busy machine
+    from evalkit.benchmark.data import read_data_options
     from evalkit.results.trackers import require_tracker
-    from evalkit.run.evaluate import execute_plan, plan_run
+    from evalkit.run.evaluate import execute_plan, finished_run, plan_run
 
     if log_to is not None:
         require_tracker(log_to)
-    engine_options = take_engine_options(others)
-    plan = plan_run(
-        model,
-        task_names,
-        protocol=protocol_name,
-        n=n,
-        limit=limit,
-        seed=seed,
-        engine=engine_name,
-        engine_options=engine_options,
-        engine_file=engine_file,
-        data=data_folder,
-        allow_changed_data=allow_changed_data,
-        task_file=task_file,
-        task_options=task_options,
-        **others,
-    )
-    if dry_run:
-        for line in plan.describe():
-            echo(line)
-        plan.require_room()
-        plan.require_end()
-        return
-    run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
-    names = [task.task.name for task in plan.plans]
-    ask_second_opinion(run.directory, names, second_opinion, judge_url, judge_model, data_folder)
+    others["engine_options"] = take_engine_options(others)
+    others["engine"], others["data"] = engine_name, read_data_options(data_folders)
+    run, throughput = None, None
+    if not dry_run:
+        run = finished_run(model, task_names, output, results, **others)
+    if run is None:
+        plan = plan_run(model, task_names, **others)
+        if dry_run:
+            for line in plan.describe():
+                echo(line)
+            plan.require_room()
+            plan.require_end()
+            return
+        run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
+        if plan.shard is not None:
+            echo(f"shard {plan.shard} is finished: {run.path}; unite the shards with `evalkit merge`", err=True)
+            return
+    elif not quiet:
+        echo("everything is on disk already", err=True)
+    names = run.asked
+    ask_second_opinion(run.directory, names, second_opinion, judge_url, judge_model, others["data"])
     _print_results(run, names, throughput, log_to)
 
 
-def _print_results(run: "Run", names: list[str], throughput: "Throughput | None", log_to: str | None) -> None:
+def _print_results(run: "Run", names: Iterable[str], throughput: "Throughput | None", log_to: str | None) -> None:
     from evalkit.cli.summary import print_summary, throughput_line
     from evalkit.results.trackers import log_run
     from evalkit.run.session import require_no_errors

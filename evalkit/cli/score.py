@@ -1,5 +1,6 @@
 """`evalkit score`: grade a run again."""
 
+import time
 from pathlib import Path
 
 import click
@@ -13,14 +14,26 @@ from evalkit.visible import visible_line
 @click.command(name="score", short_help="Grade runs again and list the verdicts that changed.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-t", "--tasks", "task_names", metavar="A,B", help="Only these tasks of the run.")
-@click.option("--data", "data_folder", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that grade [default: the cores].")
+@click.option(
+    "--data",
+    "data_folders",
+    multiple=True,
+    metavar="[TASK=]DIR",
+    help="Folder with the data sets, of all tasks or of one. Repeatable [env: EVALKIT_DATA].",
+)
+@click.option("--task-file", metavar="FILE.py", help="Where the file of the runs' tasks is now, if it was moved.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that grade [default: as many as save time, up to the cores].",
+)
 @opinion_flags
 @trust_option
 def command(
     runs: tuple[Path, ...],
     task_names: str | None,
-    data_folder: str | None,
+    data_folders: tuple[str, ...],
+    task_file: str | None,
     workers: int | None,
     second_opinion: str | None,
     judge_url: str | None,
@@ -36,6 +49,7 @@ def command(
     evalkit score results/
     evalkit score results/student/deepseek-r1-1a2b3c4d -t math500
     """
+    from evalkit.benchmark.data import read_data_options
     from evalkit.cli.selection import tasks_of_run, trust_task_files
     from evalkit.cli.summary import print_summary
     from evalkit.results.report import load_report
@@ -43,18 +57,27 @@ def command(
     from evalkit.run.session import require_no_errors
     from evalkit.store.run import find_runs
 
+    folders = read_data_options(data_folders)
     if trust:
-        trust_task_files(list(runs))
+        trust_task_files(list(runs), task_file)
     for run in [found for path in runs for found in find_runs(path)]:
         echo(f"{run.path}", err=True)
         names = [task.name for task in tasks_of_run(run, task_names)]
-        changed, reports = rescore_run(run, names, data_folder, workers)
+        begun = time.monotonic()
+        changed, reports = rescore_run(run, names, folders, workers, task_file)
         for one in changed:
             told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
             echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
-        echo(f"{len(changed)} of {sum(r.samples for r in reports)} verdicts changed", err=True)
+        graded = ", ".join(f"{report.samples:,} of {report.title}" for report in reports)
+        echo(
+            visible_line(
+                f"graded {graded} in {time.monotonic() - begun:.1f} s: {len(changed) or 'no'} verdict"
+                f"{'' if len(changed) == 1 else 's'} changed"
+            ),
+            err=True,
+        )
         if second_opinion is not None:
-            ask_second_opinion(run, names, second_opinion, judge_url, judge_model, data_folder)
+            ask_second_opinion(run, names, second_opinion, judge_url, judge_model, folders)
             reports = [load_report(run.task(name)) for name in names]
         print_summary(reports)
         require_no_errors(run, reports)

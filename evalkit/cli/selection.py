@@ -32,12 +32,15 @@ def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
     return [present[name] for name in chosen]
 
 
-def trust_task_files(paths: Iterable[Path]) -> None:
-    """Trust the task files that the runs below `paths` name, for all later commands of this user."""
+def trust_task_files(paths: Iterable[Path], moved: str | None = None) -> None:
+    """Trust the task files that the runs below `paths` name, for all later commands of this user.
+
+    `moved` is where their file is now.
+    """
     from evalkit.benchmark.registry import trust_task_file
     from evalkit.store.run import find_runs
 
     for run in [found for path in paths for found in find_runs(path)]:
         for task in run.tasks().values():
             if file := task.record.spec.get("file"):
-                trust_task_file(file)
+                trust_task_file(moved if moved is not None and file.endswith(".py") else file)

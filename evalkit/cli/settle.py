@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="settle", short_help="Close samples that can never succeed, so that a run is complete.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -31,4 +33,4 @@ def command(run: Path, status: str, task_names: str | None, undo: bool) -> None:
     counts = reopen(directory, names) if undo else settle(directory, names)
     what = "opened again" if undo else "closed as errors"
     for name, count in counts.items():
-        click.echo(f"{name}: {count} samples {what}", err=True)
+        echo(f"{name}: {count} samples {what}", err=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from evalkit.cli.terminal import echo
 from evalkit.results.formats.escaping import markdown_escape
-from evalkit.results.metrics import UNIT_NAMES, kind_of, with_error_bars
+from evalkit.results.metrics import UNIT_NAMES, kind_of, n_text, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
 from evalkit.visible import visible_line
@@ -22,7 +22,7 @@ def print_summary(reports: Sequence[Report]) -> None:
         cells = (
             markdown_escape(report.title),
             str(report.problems),
-            str(report.n),
+            n_text(report.n, report.most_n),
             with_error_bars(report.metric("pass@1")),
             with_error_bars(report.metric(f"cons@{report.n}")),
             "unknown" if report.truncation_rate is None else f"{100 * report.truncation_rate:.1f}%",

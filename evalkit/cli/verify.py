@@ -24,12 +24,11 @@ def command(runs: tuple[Path, ...]) -> None:
     incomplete = []
     for run in [found for path in runs for found in find_runs(path)]:
         for task in run.tasks().values():
-            planned, problems, n = task.record.samples, set(task.record.problem_ids), task.record.n
-            done = {key for key in task.files.finished() if key[0] in problems and key[1] < n}
-            finished = len(done)
-            scored = len(done & {(key.problem_id, key.sample_index) for key in task.files.latest_scores()})
-            echo(visible_line(f"{task}: {finished} of {planned} completions, {scored} scores"))
-            if scored < planned:
+            planned = task.record.plan
+            finished = {sample for sample in task.files.finished() if sample in planned}
+            scored = {(key.problem_id, key.sample_index) for key in task.files.latest_scores()} & finished
+            echo(visible_line(f"{task}: {len(finished)} of {planned.samples} completions, {len(scored)} scores"))
+            if len(scored) < planned.samples:
                 incomplete.append(f"{task}")
     if incomplete:
         raise RunIncompleteError(

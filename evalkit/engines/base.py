@@ -1,8 +1,9 @@
 """The engine's side of the contract: requests in, completions out as they finish."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from evalkit.engines.endings import Endings
@@ -58,6 +59,10 @@ class Engine(Protocol):
         reorder what is left meanwhile. A fault of one request is a completion with finish_reason "error"; a fault
         that ends the engine raises RunIncompleteError. May be called again when the iterator has ended or is closed.
         """
+
+    def files(self) -> Sequence[Path] | None:
+        """The files that `identity` depends on beside the options, None where it depends on more, such as a server."""
+        return None
 
     def environment(self) -> dict[str, Any]:
         """Versions and hardware, as JSON: recorded in run.json, not compared."""

@@ -164,6 +164,21 @@ class Checkpoint:
                 digest.update(_sampled_content(path))
         return digest.hexdigest()
 
+    def code_fingerprint(self) -> str | None:
+        """The sha256 of the Python files of a local checkpoint whose code is run, None where none is."""
+        if not (self.is_local and self.trust_remote_code):
+            return None
+        code = sorted(Path(self.model).glob("*.py"))
+        content = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in code]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest() if code else None
+
+    def files(self) -> list[Path] | None:
+        """The folder of a local checkpoint and what is in it; nothing for a commit of the hub; None for a branch."""
+        if not self.is_local:
+            return [] if re.fullmatch("[0-9a-f]{40}", self.revision or "") else None
+        folder = Path(self.model)
+        return [folder, *(path for path in sorted(folder.iterdir()) if path.is_file())]
+
 
 def _no_config(what: str, model: str, names: Sequence[str]) -> EvalkitError:
     """What a checkpoint without config.json is instead."""
@@ -231,6 +246,15 @@ class LoadedCheckpoint(Checkpoint):
             part = tensor.detach().reshape(-1)[: _BLOCK // max(tensor.element_size(), 1)]
             digest.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    def tokenizer_fingerprint(self) -> str:
+        """The sha256 of the tokenizer's vocabulary, its special tokens and its chat template."""
+        known = self.tokenizer
+        content = [sorted(known.get_vocab().items()), known.special_tokens_map, getattr(known, "chat_template", None)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+    def files(self) -> list[Path] | None:
+        return None
 
 
 def _require_files(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -45,6 +46,7 @@ class ReplayEngine(Engine):
         self._by_question: dict[str, list[dict[str, Any]]] = {}
         self._index: TextIndex | None = None
         self._told: set[str] = set()
+        self._files = [Path(name) for name in options.recorded]
         for name in options.recorded:
             if options.map:
                 self._read_mapped(name, options.map)
@@ -115,7 +117,14 @@ class ReplayEngine(Engine):
                     )
 
     def identity(self) -> dict[str, Any]:
-        return {"backend": self.name, "model": self._model, "recorded_sha256": self._digest.hexdigest()}
+        return {
+            "backend": self.name,
+            "model": os.path.normpath(self._model),
+            "recorded_sha256": self._digest.hexdigest(),
+        }
+
+    def files(self) -> list[Path]:
+        return self._files
 
     def unanswerable(self, requests: Iterable[Request]) -> list[SampleKey]:
         return [r.key for r in requests if self._find(r.key, r.messages[-1]["content"]) is None]

@@ -51,7 +51,7 @@ def disputes(task: TaskRun) -> list[Dispute]:
     ]
     order = {problem_id: i for i, problem_id in enumerate(task.record.problem_ids)}
     return sorted(
-        (one for one in found if one.key.problem_id in order and one.key.sample_index < task.record.n),
+        (one for one in found if (one.key.problem_id, one.key.sample_index) in task.record.plan),
         key=lambda one: (order[one.key.problem_id], one.key.sample_index),
     )
 
@@ -69,8 +69,8 @@ def summarise_disputes(task: TaskRun) -> DisputeSummary | None:
         return None
     open_disputes = disputes(task)
     values = {key: score.value for key, score in task.files.latest_scores().items()}
-    planned = set(task.record.problem_ids)
-    counted = {k: v for k, v in values.items() if k.problem_id in planned and k.sample_index < task.record.n}
+    plan = task.record.plan
+    counted = {k: v for k, v in values.items() if (k.problem_id, k.sample_index) in plan}
     total, samples = sum(counted.values()), max(len(counted), 1)
     gain = sum(one.ours.status != "correct" for one in open_disputes)
     loss = sum(counted.get(one.key, 0.0) for one in open_disputes if one.ours.status == "correct")

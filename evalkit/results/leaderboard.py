@@ -106,6 +106,7 @@ def _cell(
     cell = Cell(
         metric,
         n=report.n,
+        most_n=report.most_n,
         problems=report.problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],

@@ -6,7 +6,7 @@ task that the leaderboard shows.
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import isfinite
 
@@ -15,16 +15,27 @@ import numpy.typing as npt
 
 from evalkit.benchmark.task import Task
 from evalkit.results.samples import Samples
-from evalkit.stats import Estimate, avg_at_n, cons_curve, equivalence_classes, finished_score, pass_curve
+from evalkit.stats import (
+    Estimate,
+    avg_at_n,
+    avg_of_unequal,
+    cons_curve,
+    equivalence_classes,
+    finished_score,
+    pass_curve,
+)
+from evalkit.stats.precision import Halves, mean_of_halves
 from evalkit.types import Interval, Metric, Unit
 
 
 class GradedSamples:
     """The samples of one task of a run, with the task, whose `same_answer` groups equal answers."""
 
-    def __init__(self, task: Task, samples: Samples) -> None:
+    def __init__(self, task: Task, samples: Samples, halves: Sequence[Halves] | None = None) -> None:
+        """`halves` are the outcomes of a run that divided its samples by a pilot (`--precision`)."""
         self.task = task
         self.samples = samples
+        self.halves = halves
 
     @property
     def n(self) -> int:
@@ -54,8 +65,24 @@ class GradedSamples:
 
 
 def _pass_at_1(graded: GradedSamples) -> Iterable[Metric]:
-    note = f"mean over n = {graded.n} completions per problem"
-    yield percent_metric("pass@1", avg_at_n(graded.samples.values), note)
+    if (every := graded.samples.every) is None and graded.halves is None:
+        note = f"mean over n = {graded.n} completions per problem"
+        yield percent_metric("pass@1", avg_at_n(graded.samples.values), note)
+        return
+    n = n_text(graded.n, graded.n if every is None else max(every.counts))
+    if graded.halves is not None:
+        estimate, how = mean_of_halves(graded.halves), ", more where the outcome is uncertain"
+    else:
+        assert every is not None
+        estimate, how = avg_of_unequal(every.by_problem()), ""
+    note = f"mean over problems, of n = {n} completions each{how}"
+    found = percent_metric("pass@1", estimate, note)
+    yield found if every is None else replace(found, n=len(every.values))
+
+
+def n_text(least: int, most: int | None) -> str:
+    """`8`, or `4 to 37` where problems have different numbers of completions."""
+    return str(least) if most is None or most == least else f"{least} to {most}"
 
 
 def _finished(graded: GradedSamples) -> Iterable[Metric]:
@@ -109,9 +136,12 @@ DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "tokens": 0, "seco
 UNIT_NAMES: dict[Unit, str] = {"%": "percent", "rating": "rating", "count": "count", "tokens": "tokens", "seconds": "s"}
 
 
-def standard_metrics(task: Task, samples: Samples) -> list[Metric]:
-    """The metrics of every task, in the order of `KINDS`."""
-    graded = GradedSamples(task, samples)
+def standard_metrics(task: Task, samples: Samples, halves: Sequence[Halves] | None = None) -> list[Metric]:
+    """The metrics of every task, in the order of `KINDS`. `halves`: see `GradedSamples`.
+
+    pass@k and cons@k are over the first n completions of each problem, n the smallest number of a problem.
+    """
+    graded = GradedSamples(task, samples, halves)
     return [metric for kind in KINDS if kind.compute is not None for metric in kind.compute(graded)]
 
 

@@ -2,7 +2,7 @@
 
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.loading import load_problems
-from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
+from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted, trust_task_file
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import size_of
@@ -12,8 +12,8 @@ from evalkit.store.run import TaskRun
 from evalkit.types import Problem
 
 
-def recreate_spec(task: TaskRun) -> TaskSpec:
-    """The spec of the run's task, without unsafe options.
+def recreate_spec(task: TaskRun, file: str | None = None) -> TaskSpec:
+    """The spec of the run's task, without unsafe options. `file` is where the user says that its task file is now.
 
     Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
@@ -25,6 +25,9 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
         known = installed_task(spec.name)
         unsafe = known.unsafe_options if known is not None else ()
         return TaskSpec(spec.name, None, {k: v for k, v in spec.options.items() if k not in unsafe})
+    if file is not None and spec.file.endswith(".py"):
+        trust_task_file(file)
+        return TaskSpec(spec.name, file, spec.options)
     require_trusted(spec.file, f"{task}")
     return spec
 

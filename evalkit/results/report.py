@@ -23,6 +23,8 @@ from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.results.signs import warning_signs
 from evalkit.stats import TokenSummary, token_summary
+from evalkit.stats.precision import Halves
+from evalkit.store.halves import halves_of
 from evalkit.store.lines import unreadable, write_atomically
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
@@ -41,13 +43,12 @@ _UNITS_OF_SCHEMA_2 = {"%": "%", "Elo": "rating", "fraction": "%"}
 class Report:
     """The figures of one task of one run.
 
-    `n` completions were drawn for each of `problems`; `statuses` add up to `samples`. `truncation_rate` in [0, 1] is
-    the share that was cut at the limit, whatever it scored, None where an imported log does not say. `tokens` is None
-    where the engine did not count them.
-    `values` holds each problem's scores in the order of the sample index. `headlines` names the metrics that stand for
-    the task in a table. `disputes` is None where neither a second grader nor a human has judged. `warnings` are words
-    such as `no thinking`: signs that the figures say little. `settled` of the samples with the status error were closed
-    by `evalkit settle`.
+    `n` completions were drawn for each of `problems`, of some up to `most_n` where that is not None; `statuses` add up
+    to `samples`. `truncation_rate` in [0, 1] is the share that was cut at the limit, whatever it scored, None where an
+    imported log does not say. `tokens` is None where the engine did not count them. `values` holds each problem's first
+    n scores in the order of the sample index. `headlines` names the metrics that stand for the task in a table.
+    `disputes` is None where neither a second grader nor a human has judged. `warnings` are words such as `no thinking`:
+    signs that the figures say little. `settled` of the samples with the status error were closed by `evalkit settle`.
     """
 
     schema: int
@@ -72,6 +73,7 @@ class Report:
     opinion_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
     settled: int = 0
+    most_n: int | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -86,15 +88,18 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     record = run.record
     read = _sizes(run.files)
     samples = load_samples(run)
-    metrics = standard_metrics(task, samples)
+    metrics = standard_metrics(task, samples, _halves(run))
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
     if _size(run.files, run.files.peer_scores_path):
         told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
         metrics += [told] if told is not None else []
-    counts = Counter(chain.from_iterable(samples.statuses))
-    values = samples.values.ravel()
-    truncation_rate = None if samples.truncated is None else int(samples.truncated.sum()) / len(values)
+    every = samples.every
+    counts = Counter(chain.from_iterable(samples.statuses) if every is None else every.statuses)
+    values = samples.values.ravel() if every is None else every.values
+    truncated = samples.truncated if every is None else every.truncated
+    tokens = samples.tokens if every is None else every.tokens
+    truncation_rate = None if truncated is None else int(truncated.sum()) / len(values)
     return Report(
         schema=REPORT_SCHEMA,
         model=run.run.model,
@@ -109,7 +114,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         samples=len(values),
         statuses={status: counts[status] for status in STATUSES},
         truncation_rate=truncation_rate,
-        tokens=token_summary(samples.tokens.ravel(), values) if samples.tokens is not None else None,
+        tokens=token_summary(tokens.ravel(), values) if tokens is not None else None,
         metrics=metrics,
         values=dict(zip(record.problem_ids, samples.values.tolist(), strict=True)),
         bytes_read=read,
@@ -118,6 +123,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         opinion_bytes=_opinion_bytes(run.files),
         warnings=warning_signs(run, counts, truncation_rate),
         settled=_settled_errors(run),
+        most_n=None if every is None else max(every.counts),
     )
 
 
@@ -127,6 +133,16 @@ def _settled_errors(run: TaskRun) -> int:
     if not closed:
         return 0
     return sum(score.status == "error" and key in closed for key, score in run.files.latest_scores().items())
+
+
+def _halves(run: TaskRun) -> list[Halves] | None:
+    """The outcomes by half of a run that divided its samples by a pilot, None for other runs."""
+    sampling = run.record.content["sampling"]
+    pilot, phases = sampling.get("pilot"), sampling.get("phases") or {}
+    if not pilot or any(sum(map(sum, phases.get(key, ()))) + pilot > n for key, n in run.record.plan.counts.items()):
+        return None  # every problem has the same number, or only a part of the run is looked at
+    values = {(s["problem_id"], s["sample_index"]): s["value"] for s in run.files.score_facts()}
+    return [Halves(*halves_of(values, key, pilot, phases.get(key, ()))) for key in run.record.problem_ids]
 
 
 def has_own_metrics(task: Task) -> bool:
@@ -177,8 +193,10 @@ def _adapter() -> Any:
     return TypeAdapter(Report)
 
 
-def load_report(task: TaskRun) -> Report:
+def load_report(task: TaskRun, keep: bool = True) -> Report:
     """The report of one task: read from report.json if that is up to date, else computed, and written if possible.
+
+    It is not written unless `keep`, as for a part of the task's completions.
 
     Raises RunIncompleteError if the run is not complete, EvalkitError if it is damaged.
     """
@@ -192,8 +210,9 @@ def load_report(task: TaskRun) -> Report:
         if (older := _older_report(task)) is None:
             raise
         return older
-    with suppress(EvalkitError):  # a folder that can only be read: the report is derived, nothing is lost
-        write_report(task.directory, report)
+    if keep:
+        with suppress(EvalkitError):  # a folder that can only be read: the report is derived, nothing is lost
+            write_report(task.directory, report)
     return report
 
 
@@ -209,11 +228,11 @@ def stored_report(task: TaskRun) -> Report | None:
 
 def _fits(report: Report, task: TaskRun) -> bool:
     """Whether a report is of this state of the task's files, and holds figures that can be shown."""
-    record = task.record
+    record, plan = task.record, task.record.plan
     fits = report.bytes_read == _sizes(task.files) and report.opinion_bytes == _opinion_bytes(task.files)
-    fits = fits and (report.n, report.task, report.title) == (record.n, record.name, record.title)
+    fits = fits and (report.n, report.task, report.title) == (plan.n, record.name, record.title)
     fits = fits and (report.model, report.protocol) == (task.run.model, task.run.protocol_name)
-    fits = fits and report.samples == report.n * report.problems and report.problems == len(report.values)
+    fits = fits and report.samples == plan.samples and report.problems == len(report.values)
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
     fits = fits and all(len(values) == report.n for values in report.values.values())
     return fits and tuple(report.values) == record.problem_ids and is_finite(asdict(report))

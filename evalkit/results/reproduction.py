@@ -1,5 +1,6 @@
 """Whether a run reproduces a published figure: compares the settings, then the difference in standard errors."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,8 +58,9 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
     if entry.settings.get("data_unchecked"):
         yield "the data may have been changed (--allow-changed-data)"
-    if entry.engine.get("backend") == "imported" and not entry.settings.get("asserted"):
-        yield "imported: it is not known under which protocol it was made"
+    backend = {"imported": "imported", "replay": "replayed"}.get(str(entry.engine.get("backend")))
+    if backend is not None and not entry.settings.get("asserted"):
+        yield f"{backend}: it is not known under which protocol it was made"
     for kind in ("quantization", "lora"):
         if entry.engine.get(kind):
             yield f"{kind} {entry.engine[kind]}"
@@ -83,8 +85,13 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
             yield f"{name} {_short(ours)} instead of {_short(theirs)}"
     if preset is not None and task_class is not None:
         task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
-        if entry.settings.get("prompt") != preset.prompts.get(task.kind, task.prompt):
+        if not _is_made_from(str(entry.settings.get("prompt")), preset.prompts.get(task.kind, task.prompt)):
             yield "different prompt"
+
+
+def _is_made_from(prompt: str, template: str) -> bool:
+    """Whether `prompt` is the template, with any letters of choices."""
+    return re.fullmatch(re.escape(template).replace(re.escape("{letters}"), "[A-Z]+"), prompt) is not None
 
 
 def _options(task_class: type[Task], given: Mapping[str, str]) -> dict[str, Any]:

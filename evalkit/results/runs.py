@@ -1,6 +1,6 @@
 """A run as a Python object: metrics and samples as data frames, reports, and a table in a notebook."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from evalkit.results.leaderboard import build_table
 from evalkit.results.metrics import kind_of
 from evalkit.results.recreate import recreate_problems
 from evalkit.results.report import Report, load_report
+from evalkit.store.plan import SamplePlan
 from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs
 from evalkit.types import Problem
 
@@ -23,13 +24,20 @@ class Run:
     """One run on disk.
 
     `problems` holds the problems of each task, if they are already loaded. Otherwise they are loaded when needed.
+    `plans` names the completions that are looked at, by task; None for all that are recorded as finished.
 
     Raises EvalkitError if `path` is not a run directory or is damaged.
     """
 
-    def __init__(self, path: str | Path, problems: dict[str, Sequence[Problem]] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        problems: dict[str, Sequence[Problem]] | None = None,
+        plans: Mapping[str, SamplePlan] | None = None,
+    ) -> None:
         self.directory = RunDirectory(Path(path))
         self.record: RunRecord = self.directory.record()
+        self._plans = dict(plans or {})
         self._problems = dict(problems or {})
 
     def __repr__(self) -> str:
@@ -55,12 +63,18 @@ class Run:
         """The names of the run's tasks."""
         return list(self.record.tasks)
 
+    @property
+    def asked(self) -> list[str]:
+        """The names of the tasks that are looked at: those of `plans`, else all of the run."""
+        return list(self._plans or self.record.tasks)
+
     def report(self, task: str | None = None) -> Report:
         """The report of one task. The name may be left out if the run has one task.
 
         Raises RunIncompleteError if samples are missing, EvalkitError for an unknown name.
         """
-        return load_report(self._task(task))
+        found = self._task(task)
+        return load_report(found, keep=found.record.plan == self.record.tasks[found.name].plan)
 
     @property
     def metrics(self) -> "pd.DataFrame":
@@ -91,7 +105,7 @@ class Run:
 
         recorded = self._task(task)
         problems = {p.id: p for p in self._problems_of(recorded)} if prompts else {}
-        return pd.DataFrame(list(_sample_rows(recorded, problems, prompts)))
+        return pd.DataFrame(list(_sample_rows(recorded, problems, prompts, self._plans.get(recorded.name))))
 
     def _problems_of(self, task: TaskRun) -> Sequence[Problem]:
         if task.name not in self._problems:
@@ -99,11 +113,10 @@ class Run:
         return self._problems[task.name]
 
     def _task(self, name: str | None) -> TaskRun:
-        if name is not None:
-            return self.directory.task(name)
-        if len(self.tasks) != 1:
+        if name is None and len(self.tasks) != 1:
             raise EvalkitError(f"{self.path} has {len(self.tasks)} tasks.", f"name one: {', '.join(self.tasks)}.")
-        return self.directory.task(self.tasks[0])
+        found = self.directory.task(name if name is not None else self.tasks[0])
+        return found.with_plan(self._plans[found.name]) if found.name in self._plans else found
 
     @property
     def errors(self) -> dict[str, int]:
@@ -154,9 +167,13 @@ def _metric_rows(report: Report) -> Iterator[dict[str, Any]]:
         }
 
 
-def _sample_rows(task: TaskRun, problems: dict[str, Problem], prompts: bool) -> Iterator[dict[str, Any]]:
+def _sample_rows(
+    task: TaskRun, problems: dict[str, Problem], prompts: bool, plan: SamplePlan | None
+) -> Iterator[dict[str, Any]]:
     scores = task.files.latest_scores()
     for completion in task.files.standing_completions():
+        if plan is not None and (completion.problem_id, completion.sample_index) not in plan:
+            continue
         score, problem = scores.get(completion.key), problems.get(completion.problem_id)
         known = {"prompt": problem.prompt if problem else None, "gold": problem.target if problem else None}
         yield {

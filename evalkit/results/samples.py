@@ -2,12 +2,14 @@
 
 from array import array
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import size_of
+from evalkit.store.plan import SamplePlan
 from evalkit.store.run import TaskRun
 from evalkit.types import Status
 
@@ -17,11 +19,12 @@ _SHORTEST = 50  # bytes of a line of completions.jsonl: it has a problem, an ind
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All n samples of each problem of the run, in the order of run.json.
+    """The first n samples of each problem of the run, in the order of run.json.
 
     Arrays and lists have the shape (problems, n). `values` is in [0, 1]. `truncated` is true for a truncated
     completion, whatever it scored; it is None if that is not known of every sample. `tokens` counts completion tokens;
-    it is None if a sample has no count.
+    it is None if a sample has no count. n is the smallest number of samples of a problem; where problems have more,
+    `every` has the samples of each problem one after another, and `counts` their numbers.
     """
 
     problem_ids: list[str]
@@ -30,6 +33,22 @@ class Samples:
     answers: list[list[str | None]]
     truncated: npt.NDArray[np.bool_] | None
     tokens: npt.NDArray[np.int64] | None
+    every: "EverySample | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class EverySample:
+    """All samples where problems have different numbers of them: flat arrays, problem after problem."""
+
+    counts: list[int]
+    values: npt.NDArray[np.float64]
+    statuses: list[Status]
+    truncated: npt.NDArray[np.bool_] | None
+    tokens: npt.NDArray[np.int64] | None
+
+    def by_problem(self) -> list[npt.NDArray[np.float64]]:
+        """The values of each problem in the order of the sample index."""
+        return np.split(self.values, np.cumsum(self.counts)[:-1])
 
 
 def load_samples(task: TaskRun) -> Samples:
@@ -37,23 +56,25 @@ def load_samples(task: TaskRun) -> Samples:
 
     Raises EvalkitError for a damaged line, RunIncompleteError if a planned sample has no completion or no score.
     """
-    problem_ids, n, planned = task.record.problem_ids, task.record.n, task.record.samples
+    plan = task.record.plan
+    planned = plan.samples
     if not planned:
         raise EvalkitError(f"{task} has no problems.", "run it with a --limit of at least 1.")
     files = task.files
     if planned * _SHORTEST > size_of(files.completions_path, files.run):  # before room is made for them
         raise _incomplete(task, sum(1 for _ in files.completion_facts()), "completions")
-    first = {problem_id: i * n for i, problem_id in enumerate(problem_ids)}
+    first = dict(zip(plan.counts, accumulate(plan.counts.values(), initial=0), strict=False))
     truncated = array("b", [_MISSING]) * planned
     unknown = False
     tokens = array("q", [_MISSING]) * planned
     for completion in files.completion_facts():
-        index, start = completion["sample_index"], first.get(completion["problem_id"])
-        if start is not None and 0 <= index < n:
-            truncated[start + index] = completion["finish_reason"] in ("length", "repetition")
+        sample = completion["problem_id"], completion["sample_index"]
+        if sample in plan:
+            at = first[sample[0]] + sample[1]
+            truncated[at] = completion["finish_reason"] in ("length", "repetition")
             unknown = unknown or completion["finish_reason"] == "unknown"
             counted = completion["completion_tokens"]
-            tokens[start + index] = _MISSING if counted is None else counted
+            tokens[at] = _MISSING if counted is None else counted
     if missing := truncated.count(_MISSING):
         raise _incomplete(task, planned - missing, "completions")
     values = array("d", [0.0]) * planned
@@ -61,26 +82,50 @@ def load_samples(task: TaskRun) -> Samples:
     answers: list[str | None] = [None] * planned
     known: dict[str | None, str | None] = {}  # equal answers share one string
     for score in files.score_facts():
-        index, start = score["sample_index"], first.get(score["problem_id"])
-        if start is not None and 0 <= index < n:
-            at = start + index
+        sample = score["problem_id"], score["sample_index"]
+        if sample in plan:
+            at = first[sample[0]] + sample[1]
             values[at], statuses[at] = score["value"], score["status"]
             answers[at] = known.setdefault(score["answer"], score["answer"])
     given = [status for status in statuses if status is not None]
     if len(given) < planned:
         raise _incomplete(task, len(given), "scores")
-    shape = (len(problem_ids), n)
+    cut = None if unknown else np.array(truncated, dtype=bool)
+    counted_tokens = None if _MISSING in tokens else np.array(tokens)
+    return _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
+
+
+def _shaped(
+    plan: SamplePlan,
+    values: npt.NDArray[np.float64],
+    statuses: list[Status],
+    answers: list[str | None],
+    truncated: npt.NDArray[np.bool_] | None,
+    tokens: npt.NDArray[np.int64] | None,
+) -> Samples:
+    """The flat values of all planned samples as `Samples`."""
+    n, starts = plan.n, list(accumulate(plan.counts.values(), initial=0))[:-1]
+    at = (np.array(starts)[:, None] + np.arange(n)).ravel()
+    shape = (len(plan.counts), n)
+    every = None if plan.most == n else EverySample(list(plan.counts.values()), values, statuses, truncated, tokens)
     return Samples(
-        list(problem_ids),
-        np.array(values).reshape(shape),
-        [given[i : i + n] for i in range(0, planned, n)],
-        [answers[i : i + n] for i in range(0, planned, n)],
-        None if unknown else np.array(truncated, dtype=bool).reshape(shape),
-        None if _MISSING in tokens else np.array(tokens).reshape(shape),
+        list(plan.counts),
+        values[at].reshape(shape),
+        [statuses[start : start + n] for start in starts],
+        [answers[start : start + n] for start in starts],
+        None if truncated is None else truncated[at].reshape(shape),
+        None if tokens is None else tokens[at].reshape(shape),
+        every,
     )
 
 
 def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
+    shard = task.run.content["identity"].get("shard")
+    if shard is not None:
+        return RunIncompleteError(
+            f"{task.directory.path} is shard {shard} of a run.",
+            "unite the shards with `evalkit merge`.",
+        )
     return RunIncompleteError(
         f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
         "run the command that started it again to finish it"

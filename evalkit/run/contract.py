@@ -115,7 +115,9 @@ def digest_in_another_process(payload: dict[str, Any]) -> str:
 
 
 def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> Iterator[Check]:
-    golds = [(p, response) for p in problems if (response := task.gold_response(p)) is not None]
+    own_gold = type(task).gold_response is not Task.gold_response
+    with_gold = [p for p in problems if p.target or own_gold]
+    golds = [(p, response) for p in with_gold if (response := task.gold_response(p)) is not None]
     if golds:
         scores = _score_all(task, scorer, golds)
         failed = [
@@ -123,14 +125,32 @@ def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> I
         ]
         yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _some(failed))
     else:
-        yield Check("the right answer is graded correct", None, "the task has no gold_response")
+        yield Check("the right answer is graded correct", None, "the task has no right answers")
     sampled = problems[:: max(1, len(problems) // 8)]
     hostile = [(p, response) for p in sampled for response in HOSTILE_RESPONSES]
     scores = _score_all(task, scorer, hostile)
+    if task.kind == "instructions" or all(not p.target for p in problems):
+        yield from _check_instructions(hostile, scores)
+        return
     wrong = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and (s.status == "correct" or s.value > 0)]
     yield Check(f"empty and hostile answers are not graded correct ({len(hostile)} tried)", not wrong, _some(wrong))
+    yield _check_no_errors(scores)
+
+
+def _check_no_errors(scores: Sequence[Score]) -> Check:
     failed = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and s.status == "error"]
-    yield Check("no answer causes a grader error", not failed, _some(failed))
+    return Check("no answer causes a grader error", not failed, _some(failed))
+
+
+def _check_instructions(tried: Sequence[tuple[Problem, str]], scores: Sequence[Score]) -> Iterator[Check]:
+    """What can be held where no answer is right or wrong: `I do not know.` may well follow an instruction."""
+    empty = [
+        f"{problem.id}: {score.explanation}"
+        for (problem, response), score in zip(tried, scores, strict=True)
+        if not response.strip() and (score.status == "correct" or score.value > 0)
+    ]
+    yield Check("an empty response is not graded correct", not empty, _some(empty))
+    yield _check_no_errors(scores)
 
 
 def _score_all(task: Task, scorer: Scorer, responses: Sequence[tuple[Problem, str]]) -> list[Score]:

@@ -1,6 +1,7 @@
 """`evaluate`: from a model and tasks to a finished run on disk."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Unpack
 
 from typing_extensions import TypedDict
 
-from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.data import DataFolders, DataSource, data_folder_of
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import trust_task_file
 from evalkit.engines import open_engine
@@ -17,8 +18,10 @@ from evalkit.engines.endings import require_end
 from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
+from evalkit.run.finished import command_digest, find_finished, record_finished_command
 from evalkit.run.other_versions import tell_other_version
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
+from evalkit.run.precision import Precision, precision_of
 from evalkit.run.preflight import (
     TaskCheck,
     check_task_prompts,
@@ -32,10 +35,13 @@ from evalkit.run.preflight import (
 )
 from evalkit.run.queue import TaskPlan
 from evalkit.run.session import RunSession, default_run_path, run_identity
+from evalkit.run.shards import Shard, part_of, read_shard
 from evalkit.run.throughput import Throughput
 from evalkit.store.run import RunDirectory
 
 logger = logging.getLogger(__name__)
+
+_MOST_FILES = 1000
 
 
 class ProtocolOverrides(TypedDict, total=False):
@@ -52,23 +58,25 @@ class ProtocolOverrides(TypedDict, total=False):
 def _model_name(model: str | Path | LoadedModel) -> str:
     if isinstance(model, tuple):
         return str(getattr(getattr(model[0], "config", None), "_name_or_path", "") or type(model[0]).__name__)
-    return str(model)
+    return os.path.normpath(model) if Path(model).is_dir() else str(model)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """A checked run that has not started: no weights are loaded and no files are written.
 
-    `checks` holds one entry per task, with the prompt lengths in tokens.
+    `checks` holds one entry per task, with the prompt lengths in tokens. `command` is a digest of what was asked for.
     """
 
     model: str
     protocol: Protocol
     seed: int
-    source: DataSource
     plans: Sequence[TaskPlan]
     checks: Sequence[TaskCheck]
     engine: Engine
+    shard: Shard | None = None
+    precision: Precision | None = None
+    command: str | None = None
 
     def describe(self) -> Iterator[str]:
         """The lines of a dry run: counts, settings, and the first prompt of each task with its tokens."""
@@ -88,60 +96,102 @@ class RunPlan:
         return self.checks[0].opening
 
     def default_path(self, results: str | Path) -> Path:
-        """The run directory below `results`. Equal plans have the same directory, other plans have another one."""
-        identity = run_identity(self.engine, self.protocol, self.seed, self.opening)
+        """The run directory below `results`. Equal plans have the same directory, other plans have another one.
+
+        The plans of one checkpoint are equal whatever its folder is called and wherever it lies.
+        """
+        identity = run_identity(self.engine, self.protocol, self.seed, self.shard, self.opening)
         return default_run_path(Path(results), self.model, identity)
 
 
-def plan_run(
-    model: str | Path | LoadedModel,
-    tasks: Tasks,
-    *,
-    protocol: str | Protocol = DEFAULT_PROTOCOL,
-    n: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    engine: str | None = None,
-    engine_options: Mapping[str, object] | None = None,
-    engine_file: str | Path | None = None,
-    data: str | Path | None = None,
-    allow_changed_data: bool = False,
-    task_file: str | Path | None = None,
-    task_options: Sequence[str] = (),
-    **overrides: Unpack[ProtocolOverrides],
-) -> RunPlan:
+class RunArguments(ProtocolOverrides, total=False):
+    """What decides the completions of a run, beside the model and the tasks: the arguments of `evaluate`."""
+
+    protocol: str | Protocol | None
+    n: int | None
+    limit: int | None
+    seed: int
+    engine: str | None
+    engine_options: Mapping[str, object] | None
+    engine_file: str | Path | None
+    data: DataFolders
+    allow_changed_data: bool
+    task_file: str | Path | None
+    task_options: Sequence[str]
+    shard: str | Shard | None
+    precision: float | None
+    max_n: int | None
+
+
+def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[RunArguments]) -> RunPlan:
     """Load the problems of the tasks and render every prompt, without generating. Arguments as for `evaluate`.
 
     Raises EvalkitError as `evaluate` does.
     """
+    n, limit, protocol = arguments.get("n"), arguments.get("limit"), arguments.get("protocol")
     for name, value in (("n", n), ("limit", limit)):
         if value is not None and value < 1:
             raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "omit it to use the default.")
-    preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol)
-    preset = preset.overridden(overrides)
-    chosen = choose_tasks(tasks, str(task_file) if task_file else None, task_options, preset.options)
-    source = DataSource.from_option(str(data) if data else None, allow_changed_data)
-    plans = [plan_task(one, preset, source, seed, n, limit) for one in chosen]
-    opened = open_engine(engine, model, engine_options, file=Path(engine_file) if engine_file else None)
-    checks = [check_task_prompts(plan, preset, opened) for plan in plans]
+    preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol or DEFAULT_PROTOCOL)
+    preset = preset.overridden({k: v for k, v in arguments.items() if k in ProtocolOverrides.__annotations__})
+    shard = arguments.get("shard")
+    part = read_shard(shard) if isinstance(shard, str) else shard
+    aim = precision_of(arguments.get("precision"), arguments.get("max_n"), n, part)
+    task_file, engine_file = arguments.get("task_file"), arguments.get("engine_file")
+    chosen = choose_tasks(
+        tasks, str(task_file) if task_file else None, arguments.get("task_options", ()), preset.options
+    )
+    seed, plans = arguments.get("seed", 0), []
+    for one in chosen:
+        folder = data_folder_of(one.task, arguments.get("data"))
+        source = DataSource.from_option(folder, arguments.get("allow_changed_data", False))
+        plans.append(plan_task(one, preset, source, seed, n, limit))
+    if aim is not None:
+        plans = [aim.pilot_of(plan) for plan in plans]
+    if part is not None:
+        plans = part_of(plans, part)
+    engine = open_engine(
+        arguments.get("engine"),
+        model,
+        arguments.get("engine_options"),
+        file=Path(engine_file) if engine_file else None,
+    )
+    if engine.name == "replay":
+        preset = preset.of_recorded(is_said=protocol is not None)
+    checks = [check_task_prompts(plan, preset, engine) for plan in plans]
     for one in chosen:
         if one.spec.file is not None:
             trust_task_file(one.spec.file)
-    return RunPlan(_model_name(model), preset, seed, source, plans, checks, opened)
+    digest = command_digest(model, tasks, arguments)
+    return RunPlan(_model_name(model), preset, seed, plans, checks, engine, part, aim, digest)
+
+
+def finished_run(
+    model: str | Path | LoadedModel,
+    tasks: Tasks,
+    output: str | Path | None = None,
+    results: str | Path = "results",
+    **arguments: Unpack[RunArguments],
+) -> Run | None:
+    """The run that has all that `evaluate` would do with these arguments, None if there is none.
+
+    Neither the engine nor the data sets are opened. None also where it cannot be told so.
+    """
+    return find_finished(command_digest(model, tasks, arguments), output, results)
 
 
 def evaluate(
     model: str | Path | LoadedModel,
     tasks: Tasks,
     *,
-    protocol: str | Protocol = DEFAULT_PROTOCOL,
+    protocol: str | Protocol | None = None,
     n: int | None = None,
     limit: int | None = None,
     seed: int = 0,
     engine: str | None = None,
     engine_options: Mapping[str, object] | None = None,
     engine_file: str | Path | None = None,
-    data: str | Path | None = None,
+    data: DataFolders = None,
     allow_changed_data: bool = False,
     task_file: str | Path | None = None,
     task_options: Sequence[str] = (),
@@ -150,6 +200,9 @@ def evaluate(
     workers: int | None = None,
     prices: tuple[float, float] | None = None,
     progress: bool = True,
+    shard: str | Shard | None = None,
+    precision: float | None = None,
+    max_n: int | None = None,
     **overrides: Unpack[ProtocolOverrides],
 ) -> Run:
     """Evaluate a model on tasks and return the run. Repeating the call resumes at the level of one completion.
@@ -157,7 +210,8 @@ def evaluate(
     Args:
         model: A hub id, a folder, or a pair `(model, tokenizer)` loaded with transformers.
         tasks: Names (`"aime24,math500"` or a list), Task classes, or Task instances.
-        protocol: The name of a preset, a JSON file, or a Protocol.
+        protocol: The name of a preset, a JSON file, or a Protocol; None for deepseek-r1. The protocol of recorded
+            completions is not known unless one is named here.
         n: Completions per problem; None for the protocol's.
         limit: Run only the first `limit` problems of each task.
         seed: The run's seed. A sample's seed is a hash of it, the task, the problem and the sample index.
@@ -165,7 +219,7 @@ def evaluate(
             installed, else transformers.
         engine_options: The engine's options by name; `evalkit engines show NAME` lists them.
         engine_file: A Python file that defines the engine.
-        data: A folder with the data sets; None for EVALKIT_DATA or the hub.
+        data: A folder with the data sets, or a folder for each task by name; None for EVALKIT_DATA or the hub.
         allow_changed_data: Accept a data set with other rows or answers. This is recorded.
         task_file: A Python file that defines tasks.
         task_options: Options of tasks, each `"NAME=VALUE"` or `"TASK.NAME=VALUE"`.
@@ -174,6 +228,10 @@ def evaluate(
         workers: The number of grader processes; None for the number of cores.
         prices: Prices per million prompt tokens and per million generated tokens, to record the run's cost.
         progress: Show progress on stderr, or in the notebook. Nothing is printed to stdout.
+        shard: One part of the run, such as `"3/16"`; `evalkit merge` unites the parts.
+        precision: The half-width in points that the run-to-run interval of pass@1 is to have, instead of `n`: a few
+            completions of each problem, then more of those whose outcome is uncertain.
+        max_n: The largest number of completions of a problem with `precision`.
         overrides: `temperature`, `top_p`, `top_k`, `max_tokens`, `system_prompt` and `response_prefix` override the
             protocol's values. The overrides are added to the protocol's name.
 
@@ -191,22 +249,26 @@ def evaluate(
         ...     print(len(run.samples()), run.report().metric("pass@1").unit)
         6 %
     """
-    plan = plan_run(
-        model,
-        tasks,
-        protocol=protocol,
-        n=n,
-        limit=limit,
-        seed=seed,
-        engine=engine,
-        engine_options=engine_options,
-        engine_file=engine_file,
-        data=data,
-        allow_changed_data=allow_changed_data,
-        task_file=task_file,
-        task_options=task_options,
+    given: RunArguments = {
+        "protocol": protocol,
+        "n": n,
+        "limit": limit,
+        "seed": seed,
+        "engine": engine,
+        "engine_options": engine_options,
+        "engine_file": engine_file,
+        "data": data,
+        "allow_changed_data": allow_changed_data,
+        "task_file": task_file,
+        "task_options": task_options,
+        "shard": shard,
+        "precision": precision,
+        "max_n": max_n,
         **overrides,
-    )
+    }
+    if (finished := finished_run(model, tasks, output, results, **given)) is not None:
+        return finished
+    plan = plan_run(model, tasks, **given)
     return execute_plan(plan, output or plan.default_path(results), workers, prices, progress)[0]
 
 
@@ -228,7 +290,9 @@ def execute_plan(
     plan.require_end()
     for line in doubts(plan.checks, plan.engine):
         logger.warning("%s", line)
-    if told := tell_other_version(Path(output), run_identity(plan.engine, plan.protocol, plan.seed, plan.opening)):
+    if told := tell_other_version(
+        Path(output), run_identity(plan.engine, plan.protocol, plan.seed, plan.shard, plan.opening)
+    ):
         logger.warning("%s", told)
     context = plan.engine.context_length()
     rooms_told = [tell_least_room(check, context) for check in plan.checks]
@@ -238,7 +302,41 @@ def execute_plan(
     plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
     rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}
     session = RunSession(
-        RunDirectory(Path(output)), plan.model, plan.plans, plan.engine, plan.protocol, prices, rooms, plan.opening
+        RunDirectory(Path(output)),
+        plan.model,
+        plan.plans,
+        plan.engine,
+        plan.protocol,
+        prices,
+        rooms,
+        plan.opening,
+        plan.shard,
+        plan.precision.next_phase if plan.precision is not None else None,
     )
-    session.execute(plan.source, plan.seed, workers, quiet=not progress)
-    return Run(output, {p.task.name: p.problems for p in plan.plans}), session.throughput
+    session.execute(DataSource(), plan.seed, workers, quiet=not progress)
+    problems = {p.task.name: p.problems for p in plan.plans}
+    asked = {name: p.sample_plan for name, p in session.plans.items()}
+    if plan.shard is None and not any(session.errors.values()):
+        record_finished_command(session.run, plan.command, _files(plan), asked)
+    return Run(output, problems, asked), session.throughput
+
+
+def _files(plan: RunPlan) -> list[Path] | None:
+    """The files that decide what the plan's run is, None if they cannot be named."""
+    found = plan.engine.files()
+    if found is None:
+        return None
+    files = list(found)
+    for one in plan.plans:
+        if one.spec.file is not None:
+            if not one.spec.file.endswith(".py"):
+                return None
+            folder = Path(one.spec.file).resolve().parent  # it may read files of its own beside it
+            files += [folder, *(path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file())]
+        for data in one.data:
+            if not data.source.startswith("hub:") and data.source != data.hub_id:
+                paths = [Path(part) for part in data.source.split(", ")]
+                if not all(path.exists() for path in paths):
+                    return None
+                files += paths
+    return files

@@ -19,7 +19,7 @@ from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.matching import TextIndex
 from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.benchmark.registry import TaskSpec, installed_tasks, resolve_task
-from evalkit.benchmark.task import Task
+from evalkit.benchmark.task import Task, choice_letters
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, is_running
 from evalkit.importers.mapped import mapped_logs, parse_map
@@ -421,6 +421,11 @@ def _write(
     return imported, entry
 
 
+def _prompt(protocol: Protocol, known: "_Target") -> str:
+    letters = next((choice_letters(problem) for problem in known.problems.values()), "")
+    return protocol.prompts.get(known.task.kind, known.task.prompt).replace("{letters}", letters)
+
+
 def _task_identity(
     spec: TaskSpec,
     version: int,
@@ -437,7 +442,7 @@ def _task_identity(
         "version": version,
         "options": dict(spec.options),
         "task_file_sha256": None,
-        "prompt": protocol.prompts.get(known.task.kind, known.task.prompt) if protocol and known else None,
+        "prompt": _prompt(protocol, known) if protocol and known else None,
         "sampling": sampling,
         "data": data,
         "data_unchecked": False,

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from evalkit.benchmark.data import DataFolders, data_folder_of
 from evalkit.errors import EvalkitError
 from evalkit.grading.external import grader
 from evalkit.results.recreate import recreate_problems, recreate_task
@@ -39,7 +39,7 @@ def second_opinions(
     second: str,
     judge_url: str | None = None,
     judge_model: str | None = None,
-    data: str | Path | None = None,
+    data: DataFolders = None,
 ) -> int:
     """Ask a second grader about every completion of the tasks `names` and store what it says; return how many are new.
 
@@ -55,7 +55,7 @@ def second_opinions(
             made = recreate_task(task)
             if made.kind == "code" or (second != "llm" and made.kind != "math"):
                 continue
-            problems = {p.id: p for p in recreate_problems(task, made, str(data) if data else None)}
+            problems = {p.id: p for p in recreate_problems(task, made, data_folder_of(made, data))}
             asked += _ask(task, problems, judge, label)
     return asked
 

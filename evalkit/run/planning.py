@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_task
 from evalkit.benchmark.task import Task, fingerprint_targets
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan
-from evalkit.types import Problem
+from evalkit.types import Message, Problem
 
 Tasks = str | type[Task] | Task | Sequence[str | type[Task] | Task]
 
@@ -118,7 +120,7 @@ def plan_task(
 ) -> TaskPlan:
     """Load the problems of one task and check them. Raises EvalkitError if they are not those of the benchmark."""
     task = chosen.task
-    task.prompt = protocol.prompts.get(task.kind, task.prompt)
+    object.__setattr__(task, "prompt", protocol.prompts.get(task.kind, task.prompt))  # a task may be a frozen dataclass
     before = len(source.loaded)
     problems = load_problems(task, source)
     if not source.allow_changed:
@@ -136,7 +138,15 @@ def plan_task(
         source.loaded[before:],
         len(problems),
         chosen.local,
+        source=source,
+        prompts={p.id: digest_of(task.messages(p)) for p in planned},
+        dataset=problems,
     )
+
+
+def digest_of(messages: Sequence[Message]) -> str:
+    """12 hex digits of a sha256 of one problem's messages."""
+    return hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _check_problems(name: str, problems: Sequence[Problem], rows: int | None, targets_sha256: str | None) -> None:

@@ -98,6 +98,11 @@ class Progress:
         while not self._ended.wait(self._interval):
             self._print_line()
 
+    def extend(self, totals: dict[str, int]) -> None:
+        """Set the number of completions of each task, for a further phase."""
+        for name, total in totals.items():
+            self.tasks[name].total = total
+
     def follow(
         self,
         first_draw: Callable[[], float | None],

@@ -2,14 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from evalkit.benchmark.data import LoadedData
+from evalkit.benchmark.data import DataSource, LoadedData
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task
 from evalkit.run.schedule import Schedule
+from evalkit.store.halves import Phases
+from evalkit.store.plan import SamplePlan
 from evalkit.types import Completion, Problem, Request, SampleKey, SamplingParams
 
 _CHARACTERS_PER_TOKEN = 4  # estimate, if the server does not count tokens
@@ -20,7 +22,10 @@ class TaskPlan:
     """One task of a run: its problems in order, how they are sampled, and the data they came from.
 
     `available` is the number of problems before --limit. A `local` task is graded in this process, since other
-    processes cannot import it.
+    processes cannot import it. `indices` has the sample indices of problems that are not to have 0 to n - 1. `source`
+    is where the data were loaded from; `prompts` has a digest of each problem's messages by problem id; `dataset` has
+    all problems, those before --limit included. With a `pilot`, the number of completions of a problem depends on what
+    its first `pilot` completions scored; `phases` has those of each problem after the pilot, by half.
     """
 
     task: Task
@@ -30,10 +35,32 @@ class TaskPlan:
     data: Sequence[LoadedData] = ()
     available: int | None = None
     local: bool = False
+    indices: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    source: DataSource | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    dataset: Sequence[Problem] = ()
+    pilot: int = 0
+    phases: Mapping[str, Phases] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
-        return len(self.problems) * self.params.n
+        return sum(len(self.wanted(problem.id)) for problem in self.problems)
+
+    def wanted(self, problem_id: str) -> Sequence[int]:
+        """The sample indices of one problem that this execution is to have."""
+        return self.indices.get(problem_id, range(self.params.n))
+
+    def counts_text(self) -> str:
+        """`30 x 64`, `30 x 4 to 37`, or the number of completions of a shard."""
+        counts = [len(self.wanted(problem.id)) for problem in self.problems]
+        low, high = min(counts), max(counts)
+        return f"{len(counts)} x {low}" if low == high else f"{len(counts)} x {low} to {high}"
+
+    @property
+    def sample_plan(self) -> SamplePlan:
+        """The completions of the whole run: 0 to n - 1, or to the largest index of `indices`."""
+        counts = {p.id: max(self.params.n, *(i + 1 for i in self.wanted(p.id)), 1) for p in self.problems}
+        return SamplePlan(counts)
 
 
 def make_request(plan: TaskPlan, protocol: Protocol, problem: Problem, sample_index: int) -> Request:
@@ -69,12 +96,12 @@ class RequestQueue:
         for task, problem_id, sample_index in done:
             if (number := self._numbers.get((task, problem_id))) is not None:
                 present.setdefault(number, set()).add(sample_index)
-        wanted: list[tuple[int, range | list[int]]] = []
+        wanted: list[tuple[int, Sequence[int]]] = []
         for i, plan in enumerate(plans):
-            every = range(plan.params.n)
-            for number in range(len(wanted), len(wanted) + len(plan.problems)):
-                there = present.get(number)
-                wanted.append((i, [s for s in every if s not in there] if there else every))
+            for number, problem in enumerate(plan.problems, start=len(wanted)):
+                there, every = present.get(number), plan.wanted(problem.id)
+                plain = not there and isinstance(every, range)
+                wanted.append((i, every if plain else [s for s in every if not there or s not in there]))
         self._schedule = Schedule([plan.params.max_tokens for plan in plans], wanted, clock)
         self._clock = clock
         self._lock = threading.Lock()

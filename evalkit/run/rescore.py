@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.benchmark.registry import TaskSpec
+from evalkit.benchmark.data import DataFolders, data_folder_of
+from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import rename
@@ -36,25 +37,31 @@ def rescore(
     run: str | Path | Run,
     tasks: Sequence[str] | None = None,
     *,
-    data: str | Path | None = None,
+    data: DataFolders = None,
     workers: int | None = None,
+    task_file: str | Path | None = None,
 ) -> list[ChangedVerdict]:
     """Grade a run again with the graders of this version and return the verdicts that changed.
 
     `tasks` names the tasks to grade, None for all. `data` is the folder with their data, None for the one that the run
-    used. `workers` is the number of grader processes, None for the number of cores. The old scores are kept until all
-    completions are graded.
+    used. `workers` is the number of grader processes, None for as many as pay for their start, up to the number of
+    cores. `task_file` is where the tasks' file is now, if it is not where the run recorded it. The old scores are kept
+    until all completions are graded.
 
     Raises EvalkitError if this is not a run or if its data is not available, RunIncompleteError if completions are
     missing.
     """
     directory = run.directory if isinstance(run, Run) else RunDirectory(Path(run))
     names = list(tasks) if tasks is not None else list(directory.tasks())
-    return rescore_run(directory, names, str(data) if data else None, workers)[0]
+    return rescore_run(directory, names, data, workers, task_file)[0]
 
 
 def rescore_run(
-    run: RunDirectory, names: Sequence[str], data_folder: str | None, workers: int | None
+    run: RunDirectory,
+    names: Sequence[str],
+    data: DataFolders,
+    workers: int | None,
+    task_file: str | Path | None = None,
 ) -> tuple[list[ChangedVerdict], list[Report]]:
     """Grade the tasks `names` of a run again and return the verdicts that changed and the new reports.
 
@@ -65,16 +72,17 @@ def rescore_run(
     with run.locked():
         for name in names:
             recorded = run.task(name)
-            spec = recreate_spec(recorded)
+            spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
             task = spec.create()
-            problems = recreate_problems(recorded, task, data_folder)
+            problems = recreate_problems(recorded, task, data_folder_of(task, data))
             if not set(recorded.record.problem_ids) & {p.id for p in problems}:
                 raise EvalkitError(
                     f"The data of {name} has none of the problems of {recorded.directory.path}; its scores are kept.",
                     "pass the folder with the data of the run with --data.",
                 )
             changed += _rescore_task(recorded, spec, task, problems, workers)
-            run.adopt_version(name, task.version)
+            file = spec.file if spec.file is not None and spec.file.endswith(".py") else None
+            run.adopt_grader(name, task.version, code_digest(task, spec) if file else None, spec.file)
             planned = set(recorded.record.problem_ids)
             report = build_report(run.task(name), task, [p for p in problems if p.id in planned])
             write_report(run, report)
@@ -88,7 +96,7 @@ def _rescore_task(
     files = run.files
     by_id = {p.id: p for p in problems}
     before = {key: score.status for key, score in files.latest_scores().items()}
-    grader = grader_name(task)
+    grader = grader_name(task, spec)
     fresh: dict[SampleKey | None, Score] = {
         score.key: score
         for score, name in files.scores(files.rescoring_path)

@@ -35,7 +35,7 @@ class _Problem:
     """The remaining samples of one problem, and what is known about its lengths."""
 
     task: int
-    left: "range | list[int]"
+    left: Sequence[int]
     drawn: int = 0
     finished: int = 0
     log_sum: float = 0.0
@@ -54,7 +54,7 @@ class Schedule:
     def __init__(
         self,
         limits: Sequence[int],
-        problems: Sequence[tuple[int, "range | list[int]"]],
+        problems: Sequence[tuple[int, Sequence[int]]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits

@@ -3,12 +3,14 @@
 import os
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
-from evalkit.benchmark.registry import TaskSpec
+from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
@@ -17,38 +19,57 @@ GRADER_VERSION = 3
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
-def grader_name(task: Task) -> str:
-    """The grader's name in scores.jsonl. Scores with different names are not comparable."""
-    return f"{task.name}@{task.version}+grader{GRADER_VERSION}"
+def grader_name(task: Task, spec: TaskSpec | None = None) -> str:
+    """The grader's name in scores.jsonl. Scores with different names are not comparable.
+
+    The content of a task file is part of it, so that scores are made again when the file has changed.
+    """
+    digest = code_digest(task, spec) if spec is not None else None
+    file = f"+file{digest[:8]}" if digest else ""
+    return f"{task.name}@{task.version}+grader{GRADER_VERSION}{file}"
 
 
 class Scorer:
-    """Grades completions in `workers` processes while the engine runs. Results come in the order they finish.
+    """Grades completions in processes while the engine runs. Results come in the order they finish.
 
-    `close` does not wait. The next `evalkit run` or `evalkit score` grades the completions that are left.
+    Without `workers` it begins with one process and adds another whenever that saves more time than the start of a
+    process takes, up to the number of cores. `close` does not wait. The next `evalkit run` or `evalkit score` grades
+    the completions that are left.
     """
 
     def __init__(
         self, tasks: Sequence[tuple[TaskSpec, Task]], workers: int | None = None, local: Collection[str] = ()
     ) -> None:
         """`local` names tasks that other processes cannot import; this process grades them, without a time limit."""
-        count = workers or os.cpu_count() or 1
+        self._most = workers or os.cpu_count() or 1
+        self._allowed = workers or 1
         self._tasks = {task.name: task for _, task in tasks}
         self._local = frozenset(local)
         self._local_lock = threading.Lock()
         self._pool = WorkerPool(
             "evalkit.run.scoring:score_in_worker",
-            workers=count,
+            workers=self._most,
             initializer="evalkit.run.scoring:prepare_worker",
             setup=[asdict(spec) for spec, task in tasks if task.name not in self._local],
         )
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="scorer")
+        self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="scorer")
         self._finished: queue.SimpleQueue[Future[Score]] = queue.SimpleQueue()
         self._pending = 0
+        self._lock = threading.Lock()
+        self._queued: deque[tuple[Problem, Completion]] = deque()
+        self._running = 0
+        self._seconds = _GradingTimes()
+        self._closed = False
+
+    @property
+    def workers(self) -> int:
+        """The number of processes that may grade at once now."""
+        return self._allowed
 
     def start(self) -> None:
         """Start workers in the background, before the first completion arrives."""
         if self._tasks.keys() - self._local:
+            self._allowed = max(self._allowed, min(_STARTED_BEFORE, self._most))
             self._pool.start(_STARTED_BEFORE)
 
     @property
@@ -58,7 +79,34 @@ class Scorer:
 
     def submit(self, problem: Problem, completion: Completion) -> None:
         self._pending += 1
-        self._threads.submit(self._score, problem, completion).add_done_callback(self._finished.put)
+        with self._lock:
+            self._queued.append((problem, completion))
+            self._add_thread()
+
+    def _add_thread(self) -> None:
+        """Let one thread more grade, if it may. The lock is held."""
+        if self._queued and self._running < self._allowed and not self._closed:
+            self._running += 1
+            self._threads.submit(self._grade_queued)
+
+    def _grade_queued(self) -> None:
+        """Grade queued completions until there is none."""
+        while True:
+            with self._lock:
+                if not self._queued or self._closed:
+                    self._running -= 1
+                    return
+                problem, completion = self._queued.popleft()
+            future: Future[Score] = Future()
+            try:
+                future.set_result(self._score(problem, completion))
+            except BaseException as error:  # whoever asks for the result gets it
+                future.set_exception(error)
+            self._finished.put(future)
+            with self._lock:
+                if self._allowed < self._most and self._seconds.is_worth_another(len(self._queued), self._allowed):
+                    self._allowed += 1
+                    self._add_thread()
 
     def results(self, wait: bool) -> Iterator[Score]:
         """The scores that are ready, or with `wait` the scores of all submitted completions."""
@@ -91,15 +139,46 @@ class Scorer:
         limit = self._tasks[task].score_timeout
         payload = {"task": task, "problem": _plain(problem), "response": response}
         try:
-            return Score(**self._pool.call(payload, limit))
+            begun = time.perf_counter()
+            found = self._pool.call(payload, limit)
+            self._seconds.add(time.perf_counter() - begun)
+            return Score(**found)
         except WorkerTimeoutError:
             return Score(0.0, "error", explanation=f"timeout: the grader took more than {limit:g} s")
         except (WorkerDiedError, WorkerCallError) as error:
             return Score(0.0, "error", explanation=f"the grader failed: {error}")
 
     def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._queued.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
+
+
+class _GradingTimes:
+    """How long grading takes, and the start of a worker: the first call waits for it."""
+
+    _PAYS = 2.0  # a worker's start takes the time of those that grade
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._total = 0.0
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        if self._start is None:
+            self._start = seconds
+        else:
+            self._total += seconds
+            self._count += 1
+
+    def is_worth_another(self, queued: int, workers: int) -> bool:
+        """Whether grading `queued` completions with one worker more saves more than its start costs."""
+        if self._start is None or not self._count:
+            return False
+        work = queued * self._total / self._count
+        return work / workers - work / (workers + 1) > self._PAYS * self._start
 
 
 def score_completion(completion: Completion, grade: Callable[[str], Score]) -> Score:

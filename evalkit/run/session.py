@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from typing import Any
 import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
+from evalkit.benchmark.task import choice_letters
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
 from evalkit.errors import RunIncompleteError
@@ -22,8 +23,10 @@ from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.run.scoring import Scorer, grader_name
+from evalkit.run.shards import Shard
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.run.watch import EarlyWatch
+from evalkit.store.identity import content_of, run_differences
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
@@ -32,27 +35,38 @@ from evalkit.types import Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
+Grow = Callable[[RunDirectory, Sequence[TaskPlan]], Sequence[TaskPlan] | None]
+"""What is called between two phases of a run, with its plans: the plans of the next phase, None at the end."""
+
 _PACKAGES = ("evalkit", "torch", "transformers", "vllm", "tokenizers", "datasets", "numpy", "sympy")
 _MOST_UNSCORED = 2000
 
 
-def run_identity(engine: Engine, protocol: Protocol, seed: int, opening: Opening | None = None) -> dict[str, Any]:
+def run_identity(
+    engine: Engine, protocol: Protocol, seed: int, shard: Shard | None = None, opening: Opening | None = None
+) -> dict[str, Any]:
     """The settings that all tasks of a run share and that affect numbers. A run with other values is another run.
 
     `opening` is how responses begin: where the protocol leaves a prefix to the chat template and none was added, the
-    engine's part says so.
+    engine's part says so. Recorded completions that are replayed were drawn under settings that are not known here.
     """
-    identity = engine.identity()
+    identity, fixed = engine.identity(), protocol.fixed_settings()
     left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
     if left_open and protocol.response_prefix == AUTO_PREFIX:
         identity = {**identity, "response_prefix": "none"}
-    return {"engine": identity, "protocol": protocol.fixed_settings(), "seed": seed}
+    if identity.get("backend") == "replay":
+        fixed["asserted"] = protocol.is_asserted
+    found: dict[str, Any] = {"engine": identity, "protocol": fixed, "seed": seed}
+    return {**found, "shard": str(shard)} if shard is not None else found
 
 
 def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
     """One task's entry in run.json. `identity` has to be equal to resume; the other fields may change."""
     sampling = {k: v for k, v in asdict(plan.params).items() if k not in ("n", "seed")}
     file = Path(plan.spec.file).resolve() if plan.spec.file and plan.spec.file.endswith(".py") else None
+    source = plan.source or source
+    letters = choice_letters(plan.problems[0])
+    samples = plan.sample_plan
     return {
         "title": plan.task.title,
         "spec": {**asdict(plan.spec), "file": str(file) if file else plan.spec.file},
@@ -60,15 +74,16 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
             "version": plan.task.version,
             "options": dict(plan.spec.options),
             "task_file_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
-            "prompt": plan.task.prompt,
+            "prompt": plan.task.prompt.replace("{letters}", letters),
             "sampling": sampling,
             "data": [{"hub_id": d.hub_id, "fingerprint": d.fingerprint} for d in plan.data],
             "data_unchecked": source.allow_changed,
         },
-        "sampling": {"n": plan.params.n},
+        "sampling": samples.sampling(),
         "data": [asdict(d) for d in plan.data],
         "data_folder": str(source.root.resolve()) if source.root else None,
-        "problem_ids": [p.id for p in plan.problems],
+        "problem_ids": list(samples.counts),
+        **({"problem_prompts": [plan.prompts[key] for key in samples.counts]} if plan.prompts else {}),
         "problems_available": plan.available,
     }
 
@@ -100,10 +115,33 @@ def engine_line(identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str
 
 
 def default_run_path(results: Path, model: str, identity: Mapping[str, Any]) -> Path:
-    """The default run directory: results/<model>/<protocol>-<hash of the identity>."""
+    """The run directory below `results` that has this identity, whatever the model was called when it was made.
+
+    Where there is none: results/<model>/<protocol>-<hash of the identity>.
+    """
+    found = [run for run in _directories(results) if _is_run_of(run, identity)]
+    if found:
+        return max(found, key=lambda run: (_bytes_of_completions(run), str(run)))
     name = Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "__")
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return results / name / f"{identity['protocol']['name']}-{digest[:8]}"
+    digest = hashlib.sha256(content_of(identity).encode()).hexdigest()
+    part = f"-shard-{identity['shard'].replace('/', '-of-')}" if "shard" in identity else ""
+    return results / name / f"{identity['protocol']['name']}-{digest[:8]}{part}"
+
+
+def _directories(results: Path) -> list[Path]:
+    return [file.parent for file in sorted(results.glob("*/*/run.json"))]
+
+
+def _is_run_of(run: Path, identity: Mapping[str, Any]) -> bool:
+    try:
+        present = json.loads((run / "run.json").read_text(encoding="utf-8"))["identity"]
+        return not run_differences(present, json.loads(json.dumps(identity)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # not a run of this version, or a damaged one: whoever reads it is told
+
+
+def _bytes_of_completions(run: Path) -> int:
+    return sum(path.stat().st_size for path in run.glob("*/completions.jsonl"))
 
 
 class RunSession:
@@ -111,7 +149,8 @@ class RunSession:
 
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
     completions where they are fewer than max_tokens; `opening` is how responses begin; `throughput` is None until
-    something was generated.
+    something was generated. Of a `shard` there are no reports. `grow` is called when everything is graded; it returns
+    the plans of a next phase with more completions, or None.
     """
 
     def __init__(
@@ -124,6 +163,8 @@ class RunSession:
         prices: tuple[float, float] | None = None,
         rooms: Mapping[str, int | None] | None = None,
         opening: Opening | None = None,
+        shard: Shard | None = None,
+        grow: Grow | None = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -131,13 +172,19 @@ class RunSession:
         self.engine = engine
         self.protocol = protocol
         self.problems = {(name, p.id): p for name, plan in self.plans.items() for p in plan.problems}
-        self.graders = {name: grader_name(plan.task) for name, plan in self.plans.items()}
+        self.graders = {name: grader_name(plan.task, plan.spec) for name, plan in self.plans.items()}
+        self.shard = shard
+        self.grow = grow
         self.prices = prices
         self.rooms = dict(rooms or {})
         self.opening = opening
         self.throughput: Throughput | None = None
+        self.errors: dict[str, int] = {}
         self._waiting: set[SampleKey] = set()
         self._watch = EarlyWatch(protocol.response_prefix)
+        self._counted: set[SampleKey] = set()
+        self._meter: Meter | None = None
+        self._first_queue: RequestQueue | None = None
 
     def execute(self, source: DataSource, seed: int, workers: int | None, quiet: bool) -> list[Report]:
         """Execute the run and return a report for each task.
@@ -155,7 +202,7 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            identity = run_identity(self.engine, self.protocol, seed, self.opening)
+            identity = run_identity(self.engine, self.protocol, seed, self.shard, self.opening)
             logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
             if self.opening is not None:
                 logger.info("response prefix: %s", self.opening)
@@ -185,10 +232,37 @@ class RunSession:
             self._progress = stack.enter_context(
                 Progress({name: plan.samples for name, plan in self.plans.items()}, quiet=quiet)
             )
-            self._generate(self._take_up_what_is_done())
-            self._grade_what_waits()
+            self._complete()
             self._watch.finish()
-        return [self._report(plan) for plan in self.plans.values()]
+            if self.shard is not None:
+                return []
+            self._record_finished()
+            reports = [self._report(plan) for plan in self.plans.values()]
+            self.errors = {report.task: report.statuses["error"] for report in reports}
+            return reports
+
+    def _complete(self) -> None:
+        """Generate and grade what is missing, and again for each phase that `grow` adds."""
+        requests = self._take_up_what_is_done()
+        try:
+            while True:
+                self._generate(requests)
+                self._grade_what_waits()
+                grown = self.grow(self.run, list(self.plans.values())) if self.grow is not None else None
+                if grown is None:
+                    return
+                self.plans = {plan.task.name: plan for plan in grown}
+                self._progress.extend({name: plan.samples for name, plan in self.plans.items()})
+                requests = self._take_up_what_is_done(again=True)
+        finally:
+            self._end_generating()
+
+    def _record_finished(self) -> None:
+        plans = {name: plan.sample_plan for name, plan in self.plans.items()}
+        divided = {
+            name: {"pilot": plan.pilot, "phases": dict(plan.phases)} for name, plan in self.plans.items() if plan.pilot
+        }
+        self.run.record_finished(plans, {name: plan.prompts for name, plan in self.plans.items()}, divided)
 
     def _resumed_by(self, recorded: dict[str, Any]) -> dict[str, Any]:
         """The environment, once the engine has looked at that of a run on disk. Raises EvalkitError as it does."""
@@ -210,8 +284,11 @@ class RunSession:
             logger.warning("the last line of %s was incomplete; removed its %d bytes", path, writer.repaired_bytes)
         return writer
 
-    def _take_up_what_is_done(self) -> RequestQueue:
-        """Count the completions on disk, grade those without a score, and queue the missing ones."""
+    def _take_up_what_is_done(self, again: bool = False) -> RequestQueue:
+        """Count the completions on disk, grade those without a score, and queue the missing ones.
+
+        `again`: what is on disk was counted and graded before.
+        """
         done: set[SampleKey] = set()
         lengths: list[Completion] = []
         for name, plan in self.plans.items():
@@ -224,11 +301,16 @@ class RunSession:
             closed = self._settled(name)
             scored |= closed
             for completion in files.completions():
-                wanted = (name, completion.problem_id) in self.problems and completion.sample_index < plan.params.n
+                wanted = (name, completion.problem_id) in self.problems and completion.sample_index in plan.wanted(
+                    completion.problem_id
+                )
                 closed_error = completion.key in closed and completion.key not in done
                 if not wanted or (completion.error is not None and not closed_error):
                     continue
                 done.add(completion.key)
+                if again and completion.key in self._counted:
+                    continue
+                self._counted.add(completion.key)
                 lengths.append(
                     replace(completion, text=completion.text if completion.completion_tokens is None else "")
                 )
@@ -240,7 +322,7 @@ class RunSession:
         requests = RequestQueue(list(self.plans.values()), self.protocol, done)
         for completion in lengths:
             requests.observe(completion)
-        counts = ", ".join(f"{name} {len(p.problems)} x {p.params.n}" for name, p in self.plans.items())
+        counts = ", ".join(f"{name} {p.counts_text()}" for name, p in self.plans.items())
         logger.info("%s: %d completions to generate, %d already on disk", counts, len(requests), len(done))
         return requests
 
@@ -254,26 +336,33 @@ class RunSession:
         if not len(requests):
             return
         self._scorer.start()  # while the engine loads; later, starting would take its CPU time
-        meter = Meter(self.engine.gpus, self.prices)
+        if self._meter is None:
+            self._meter = Meter(self.engine.gpus, self.prices)
+            self._first_queue = requests
         trouble = getattr(self.engine, "trouble", None)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left, trouble)
         completions: Iterator[Completion] = self.engine.generate(requests)
-        try:
-            for completion in completions:
-                self._completions[completion.task].append(completion_record(completion))
-                self._watch.add_completion(completion)
-                meter.add(completion)
-                requests.observe(completion)
-                self._progress.add_completion(completion)
-                self._grade(completion)
-                for score in self._scorer.results(wait=False):
-                    self._store_score(score)
-        finally:
-            self.run.record_engine(self.engine.environment())
-            self.engine.close()
-            self.throughput = meter.result(requests.first_draw)
-            with LineWriter(self.run.path / "throughput.jsonl", self.run.path) as lines:
-                lines.append(asdict(self.throughput))
+        for completion in completions:
+            self._completions[completion.task].append(completion_record(completion))
+            self._counted.add(completion.key)
+            self._watch.add_completion(completion)
+            self._meter.add(completion)
+            requests.observe(completion)
+            self._progress.add_completion(completion)
+            self._grade(completion)
+            for score in self._scorer.results(wait=False):
+                self._store_score(score)
+
+    def _end_generating(self) -> None:
+        """Close the engine and record what it did, if it was used."""
+        if self._meter is None or self._first_queue is None:
+            return
+        self.run.record_engine(self.engine.environment())
+        self._meter.gpus = self.engine.gpus  # on a cluster it is known now
+        self.engine.close()
+        self.throughput = self._meter.result(self._first_queue.first_draw)
+        with LineWriter(self.run.path / "throughput.jsonl", self.run.path) as lines:
+            lines.append(asdict(self.throughput))
 
     def _grade(self, completion: Completion) -> None:
         """Submit a completion for grading. It is postponed if the graders are far behind, so the engine never waits."""
@@ -299,9 +388,14 @@ class RunSession:
         self._progress.add_score(score)
 
     def _report(self, plan: TaskPlan) -> Report:
-        report = build_report(self.run.task(plan.task.name), plan.task, plan.problems)
-        write_report(self.run, report)
-        return report
+        """The report of what was asked for. That of all finished completions of the task is written."""
+        recorded = self.run.task(plan.task.name)
+        every = plan.dataset or plan.problems
+        whole = build_report(recorded, plan.task, [p for p in every if p.id in recorded.record.plan.counts])
+        write_report(self.run, whole)
+        if recorded.record.plan == plan.sample_plan:
+            return whole
+        return build_report(recorded.with_plan(plan.sample_plan), plan.task, plan.problems)
 
 
 def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:

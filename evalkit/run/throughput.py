@@ -43,7 +43,7 @@ class Meter:
         prices: tuple[float, float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gpus = gpus
+        self.gpus = gpus
         self._prices = prices
         self._clock = clock
         self._begun = self._last = clock()
@@ -89,7 +89,7 @@ class Meter:
             mean_running=self._request_seconds * per,
             idle_seconds=max(seconds - busy, 0.0),
             repetitions=self._repetitions,
-            gpu_hours=self._gpus * (load + seconds) / 3600 if self._gpus else None,
+            gpu_hours=self.gpus * (load + seconds) / 3600 if self.gpus else None,
             prices=self._prices,
             cost=cost,
         )

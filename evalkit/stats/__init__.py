@@ -3,6 +3,7 @@
 from evalkit.stats.intervals import Estimate, wilson
 from evalkit.stats.metrics import (
     avg_at_n,
+    avg_of_unequal,
     cons_at_k,
     cons_curve,
     equivalence_classes,
@@ -29,6 +30,7 @@ __all__ = [
     "Estimate",
     "TokenSummary",
     "avg_at_n",
+    "avg_of_unequal",
     "compare_paired",
     "cons_at_k",
     "cons_curve",

@@ -72,6 +72,29 @@ def pass_at_k(values: Sequence[Sequence[float]] | Floats, k: int) -> Estimate:
     return pass_curve(values, [k])[0]
 
 
+def avg_of_unequal(problems: Sequence[Floats]) -> Estimate:
+    """The mean over problems of the mean of each problem's outcomes, of which problems have different numbers.
+
+    The numbers must not depend on the outcomes; `evalkit.stats.precision` is for those that do. A problem with one
+    outcome adds to the run-to-run error what the others show on average. Raises EvalkitError as `avg_at_n` does.
+
+    Examples:
+        >>> avg_of_unequal([np.array([1.0, 0.0]), np.array([1.0, 1.0, 0.0, 0.0])]).value
+        0.5
+    """
+    rows = [_matrix(values[None, :])[0] for values in problems]
+    if not rows:
+        raise EvalkitError("There is no problem to take a mean over.", "check the run: it has no scores.")
+    known = [float(row.var(ddof=1)) for row in rows if len(row) > 1]
+    usual = float(np.mean(known)) if known else None
+    variance = None
+    if usual is not None:
+        variance = sum((float(r.var(ddof=1)) if len(r) > 1 else usual) / len(r) for r in rows)
+    fewest = min(len(row) for row in rows)
+    means = np.array([row.mean() for row in rows])
+    return estimate(means, variance, fewest, binary=all(bool(np.isin(r, (0.0, 1.0)).all()) for r in rows))
+
+
 def pass_curve(values: Sequence[Sequence[float]] | Floats, ks: Sequence[int]) -> list[Estimate]:
     """`pass_at_k` for each of several k.
 

@@ -10,11 +10,10 @@ results/<model>/<run-id>/
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, cast
@@ -23,8 +22,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
-from evalkit.files import is_single_name, open_descriptor, parse_json, read_file
+from evalkit.files import is_single_name, parse_json, read_file
+from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import damaged, read_checked, write_atomically
+from evalkit.store.locks import run_lock
+from evalkit.store.plan import SamplePlan
 from evalkit.types import Completion, Fact, FinishReason, SampleIndex, SampleKey, Score, Status, TokenCount
 from evalkit.visible import json_text
 
@@ -46,7 +48,8 @@ class TaskRecord:
     """One task's entry in run.json.
 
     `spec` (name, file, options) is what creates the task again. `identity` (version, options, prompt, sampling, data)
-    has to be equal to resume. `n` is the number of completions for each problem of `problem_ids`.
+    has to be equal to resume. `n` is the number of completions for each problem of `problem_ids`, the smallest where
+    they differ (see `plan`).
     `problems_available` is the size of the data set, None if it was not recorded. `content` is the entry as stored.
     `max_tokens` is None where an imported log does not say.
     """
@@ -67,7 +70,21 @@ class TaskRecord:
     @property
     def samples(self) -> int:
         """The number of planned completions."""
-        return len(self.problem_ids) * self.n
+        return self.plan.samples
+
+    @property
+    def plan(self) -> SamplePlan:
+        """The completions of each problem."""
+        return SamplePlan.of_entry(self.content)
+
+    def with_plan(self, plan: SamplePlan) -> "TaskRecord":
+        """The record of the same task with other completions."""
+        ids = list(plan.counts)
+        content = {**self.content, "problem_ids": ids, "sampling": {**self.content["sampling"], **plan.sampling()}}
+        if "by_problem" not in plan.sampling():
+            content["sampling"].pop("by_problem", None)
+        content.pop("problem_prompts", None)
+        return replace(self, n=plan.n, problem_ids=tuple(ids), content=content)
 
     @property
     def problems_digest(self) -> str:
@@ -321,6 +338,8 @@ class _TaskIdentity(TypedDict):
 
 class _Count(TypedDict):
     n: Annotated[int, Field(ge=1, le=10**7)]
+    by_problem: NotRequired[dict[str, Annotated[int, Field(ge=1, le=10**7)]]]
+    pilot: NotRequired[Annotated[int, Field(ge=1, le=10**7)] | None]
 
 
 class _DescribedTask(TypedDict):
@@ -447,42 +466,58 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run for writing. Raises EvalkitError if another process has locked it or it cannot be written."""
-        from filelock import FileLock, Timeout
-
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            os.close(open_descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT, below=self.path))
-            lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise EvalkitError(
-                f"Another process is writing to {self.path}.",
-                "wait for it to finish, or choose another run directory with -o.",
-            ) from None
-        except OSError as error:
-            raise EvalkitError(
-                f"The run directory {self.path} cannot be written: {error.strerror}.",
-                "choose a writable folder with -o.",
-            ) from error
-        try:
+        with run_lock(self.path):
             yield
-        finally:
-            lock.release()
 
     def begin(self, description: dict[str, Any]) -> None:
         """Write run.json before generating. Tasks that are already recorded there are kept.
 
-        Raises EvalkitError, naming the fields, if the existing run has other settings.
+        Completions that were finished before stay part of the run: a task whose recorded plan is complete keeps it
+        until `record_finished`. Raises EvalkitError, naming the fields, if the existing run has other settings.
         """
         description = json.loads(json.dumps({"schema": SCHEMA, **description}))
         if self.description_path.exists():
             present = self._content()
-            _refuse_differences(self.path, "", present["identity"], description["identity"])
+            refuse_differences(self.path, "", run_differences(present["identity"], description["identity"]))
             for name in present["tasks"].keys() & description["tasks"].keys():
-                old, new = present["tasks"][name]["identity"], description["tasks"][name]["identity"]
-                _refuse_differences(self.path, f"{name}: ", old, new)
+                old, new = present["tasks"][name], description["tasks"][name]
+                refuse_differences(self.path, f"{name}: ", task_differences(old, new))
+                if SamplePlan.of_entry(old) != SamplePlan.of_entry(new) and self._is_complete(name, old):
+                    _keep_plan(old, new)
             description["tasks"] = {**present["tasks"], **description["tasks"]}
+            if Path(present["model"]).name == Path(description["model"]).name:
+                description["model"] = present["model"]  # another spelling of the same path
         self.rewrite(description)
+
+    def _is_complete(self, name: str, entry: Mapping[str, Any]) -> bool:
+        facts = self.files(name).completion_facts()
+        return not SamplePlan.of_entry(entry).missing((c["problem_id"], c["sample_index"]) for c in facts)
+
+    def record_finished(
+        self,
+        plans: Mapping[str, SamplePlan],
+        prompts: Mapping[str, Mapping[str, str]],
+        divided: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Record that all completions of `plans` (by task) are there, beside those that were recorded before.
+
+        `prompts` has the digests of the messages by task and problem. `divided` has `pilot` and `phases` of the tasks
+        whose completions were divided by what a pilot scored.
+        """
+        content = self._content()
+        for name, plan in plans.items():
+            entry = content["tasks"][name]
+            before = SamplePlan.of_entry(entry)
+            entry["sampling"] = {**entry["sampling"], **divided.get(name, {})}
+            both = plan.united(before, plan.counts) if len(plan.counts) > len(before.counts) else before.united(plan)
+            if both == before:
+                continue
+            digests = {**(prompt_digests(entry) or {}), **prompts.get(name, {})}
+            entry["problem_ids"] = list(both.counts)
+            kept = {key: value for key, value in entry["sampling"].items() if key not in ("n", "by_problem")}
+            entry["sampling"] = {**kept, **both.sampling()}
+            _set_prompts(entry, digests)
+        self.rewrite(content)
 
     def record_engine(self, environment: Mapping[str, Any]) -> None:
         """Record what the engine says of itself now that it has run."""
@@ -491,12 +526,15 @@ class RunDirectory:
             content["environment"]["engine"] = json.loads(json.dumps(environment))
             self.rewrite(content)
 
-    def adopt_version(self, name: str, version: int) -> None:
-        """Record the version of the task that its scores now have."""
+    def adopt_grader(self, name: str, version: int, file_sha256: str | None, file: str | None) -> None:
+        """Record the version of the task that its scores now have, and the file that defines it."""
         content = self._content()
-        if content["tasks"][name]["identity"]["version"] != version:
-            content["tasks"][name]["identity"]["version"] = version
-            self.rewrite(content)
+        entry = content["tasks"][name]
+        entry["identity"]["version"] = version
+        if "task_file_sha256" in entry["identity"]:
+            entry["identity"]["task_file_sha256"] = file_sha256
+        entry["spec"]["file"] = file
+        self.rewrite(content)
 
     def rewrite(self, description: Mapping[str, Any]) -> None:
         """Replace the content of run.json."""
@@ -519,29 +557,27 @@ class TaskRun:
     def files(self) -> TaskFiles:
         return self.directory.files(self.record.name)
 
+    def with_plan(self, plan: SamplePlan) -> "TaskRun":
+        """The same task with only the completions of `plan`."""
+        return replace(self, record=self.record.with_plan(plan))
+
     def __str__(self) -> str:
         return f"{self.directory.path} {self.record.name}"
 
 
-def _refuse_differences(path: Path, where: str, present: Any, wanted: Any) -> None:
-    differences = list(_differences("", present, wanted))
-    if differences:
-        changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
-        hint = "use the same options to resume it, or choose another folder with -o for a new run."
-        if [name for name, _, _ in differences] == ["engine.fingerprint"]:
-            hint = (
-                f"the checkpoint itself has changed: on the hub, --revision {differences[0][1]} resumes the run; or "
-                "choose another folder with -o."
-            )
-        raise EvalkitError(f"The run in {path} has other settings: {changes}.", hint)
+def _keep_plan(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+    """Give the entry `new` the problems and the counts of `old`."""
+    digests = {**(prompt_digests(new) or {}), **(prompt_digests(old) or {})}
+    new["problem_ids"], new["sampling"] = old["problem_ids"], old["sampling"]
+    _set_prompts(new, digests)
 
 
-def _differences(name: str, present: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(present, dict) and isinstance(wanted, dict):
-        for key in sorted(present.keys() | wanted.keys()):
-            yield from _differences(f"{name}.{key}" if name else key, present.get(key), wanted.get(key))
-    elif present != wanted:
-        yield name, present, wanted
+def _set_prompts(entry: dict[str, Any], digests: Mapping[str, str]) -> None:
+    """Record the prompts' digests, or none where they are not known of every problem."""
+    if all(key in digests for key in entry["problem_ids"]):
+        entry["problem_prompts"] = [digests[key] for key in entry["problem_ids"]]
+    else:
+        entry.pop("problem_prompts", None)
 
 
 def find_runs(path: Path) -> list[RunDirectory]:

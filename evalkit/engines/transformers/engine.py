@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.engines.adapter import Adapter, split_adapter
@@ -83,7 +84,15 @@ class TransformersEngine(Engine):
             "stop_repetition": self.options.stop_repetition,
             **self.prompts.identity(),
         }
+        if isinstance(self.checkpoint, LoadedCheckpoint):
+            found["tokenizer"] = self.checkpoint.tokenizer_fingerprint()
+        if code := self.checkpoint.code_fingerprint():
+            found["code"] = code
         return {**found, "lora": self.adapter.fingerprint()} if self.adapter else found
+
+    def files(self) -> list[Path] | None:
+        other = self.adapter or self.options.tokenizer or self.options.chat_template
+        return None if other else self.checkpoint.files()
 
     def environment(self) -> dict[str, Any]:
         import torch

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from evalkit.engines.adapter import Adapter, reserved_rank, split_adapter
@@ -118,6 +119,8 @@ class VLLMEngine(Engine):
             "tensor_parallel": self.tensor_parallel,
             "stop_repetition": self.options.stop_repetition,
         }
+        if code := self.checkpoint.code_fingerprint():
+            found["code"] = code
         if not self.options.sample_seeds:
             found["sample_seeds"] = False
         found |= self.prompts.identity()
@@ -126,6 +129,12 @@ class VLLMEngine(Engine):
                 name: str(text) for name, text in sorted(self.options.engine_arguments.items())
             }
         return found
+
+    def files(self) -> list[Path] | None:
+        found = self.checkpoint.files()
+        if found is None or self.adapter is None:
+            return found
+        return [*found, *(path for path in sorted(self.adapter.folder.iterdir()) if path.is_file())]
 
     def environment(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from evalkit.results.metrics import error_bars, figure_text
+from evalkit.results.metrics import error_bars, figure_text, n_text
 from evalkit.types import Metric
 
 
@@ -25,14 +25,16 @@ class Column:
 class Cell:
     """One figure with what it rests on.
 
-    `n` samples for each of `problems`; `truncated` is the share in [0, 1] that was cut. `mark` points to a note of
-    the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why there is no z. A
-    published cell has a `source` instead. Where the source does not tell its n, `z` is that of one sample per problem
-    and `z_most` that of 64. `seen` is the difference that would have been seen with 80% power, in the metric's unit.
+    `n` samples for each of `problems`, of some up to `most_n`; `truncated` is the share in [0, 1] that was cut. `mark`
+    points to a note of the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why
+    there is no z. A published cell has a `source` instead. Where the source does not tell its n, `z` is that of one
+    sample per problem and `z_most` that of 64. `seen` is the difference that would have been seen with 80% power, in
+    the metric's unit.
     """
 
     metric: Metric
     n: int | None = None
+    most_n: int | None = None
     problems: int | None = None
     truncated: float | None = None
     errors: int = 0
@@ -60,7 +62,7 @@ class Cell:
 
     def basis(self) -> list[str]:
         """What the figure rests on: n, the share that was cut, samples lost to faults."""
-        told = [f"n={self.n}"] if self.n is not None else []
+        told = [f"n={n_text(self.n, self.most_n)}"] if self.n is not None else []
         if self.truncated is not None:
             told.append(f"{100 * self.truncated:.1f}% cut")
         elif self.problems is not None:

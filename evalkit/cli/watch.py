@@ -1,0 +1,53 @@
+"""`evalkit watch`: evaluate checkpoints as a training run writes them."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    name="watch",
+    short_help="Evaluate checkpoints as a training run writes them.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("run_options", nargs=-1, type=click.UNPROCESSED)
+@click.option("--every-new", is_flag=True, help="Evaluate each new checkpoint, not only the newest.")
+@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--settle", type=float, default=10.0, show_default=True, help="Seconds for which nothing in a checkpoint changes."
+)
+@click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between two looks at the folder.")
+@click.option("--once", is_flag=True, help="End when the checkpoints that are there are evaluated.")
+@click.option(
+    "--until", type=click.Path(path_type=Path), metavar="FILE", help="End when FILE exists and nothing is left."
+)
+def command(
+    folder: Path,
+    run_options: tuple[str, ...],
+    every_new: bool,
+    results: Path,
+    settle: float,
+    poll: float,
+    once: bool,
+    until: Path | None,
+) -> None:
+    """Evaluate each complete checkpoint in FOLDER and add it to the curve of its training run.
+
+    All other options are those of `evalkit run`. What is evaluated already is skipped, so the command can be stopped
+    and started at any time. The curve is RESULTS/curves/<training run>.csv.
+
+    \b
+    evalkit watch runs/sft -t math500 -n 4 --every-new
+    """
+    from evalkit.errors import RunIncompleteError
+    from evalkit.run.watching import Watch
+
+    watch = Watch(folder, results, run_options, every_new, settle)
+    watch.follow(until, once, poll, lambda line: click.echo(line, err=True))
+    if watch.failed:
+        first = next(iter(watch.failed))
+        raise RunIncompleteError(
+            f"{len(watch.failed)} checkpoints could not be evaluated, the first is {first}.",
+            f"see `evalkit run {first}` for the reason; run the same command again to resume.",
+        )

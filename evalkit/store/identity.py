@@ -1,0 +1,92 @@
+"""Whether two descriptions (run.json) are of the same run: what has to be equal, and what is only a label.
+
+The identity of a run is the content of the checkpoint (weights, tokenizer, chat template, code), the settings and the
+prompts. The model's name, the place of a task file and what only grades completions may change.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError
+
+_CONTENT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ADDED = {"code", "tokenizer"}
+"""Fields of the engine's identity that runs of earlier versions do not have."""
+_GRADING = {"version", "task_file_sha256"}
+"""Fields of a task's identity that change scores and no completion: the scores are made again."""
+
+Difference = tuple[str, Any, Any]
+
+
+def run_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
+    """(field, present value, wanted value) for each setting of two runs that makes them different runs."""
+    old_engine, new_engine = dict(present.get("engine") or {}), dict(wanted.get("engine") or {})
+    for name in _ADDED - old_engine.keys():
+        new_engine.pop(name, None)
+    if all(_CONTENT.fullmatch(str(engine.get("fingerprint"))) for engine in (old_engine, new_engine)):
+        old_engine.pop("model", None)
+        new_engine.pop("model", None)
+    old, new = ({k: v for k, v in side.items() if k != "engine"} for side in (present, wanted))
+    if old_engine.get("backend") == new_engine.get("backend") == "replay":
+        old.pop("protocol", None)  # recorded completions do not depend on it
+        new.pop("protocol", None)
+    return [*_differences("engine", old_engine, new_engine), *_differences("", old, new)]
+
+
+def task_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
+    """As `run_differences`, for the entries of one task.
+
+    A task file may change as long as the messages of the problems that both have are the same. Where an entry of an
+    earlier version does not record them, the file has to be unchanged.
+    """
+    old, new = dict(present["identity"]), dict(wanted["identity"])
+    known, now = prompt_digests(present), prompt_digests(wanted)
+    if known is not None and now is not None:
+        changed = [key for key, digest in now.items() if known.get(key, digest) != digest]
+        if changed:
+            return [(f"the prompt of problem {changed[0]}", known[changed[0]], now[changed[0]])]
+    left_out = _GRADING if known is not None or old.get("task_file_sha256") is None else {"version"}
+    for side in (old, new):
+        for name in left_out:
+            side.pop(name, None)
+    return list(_differences("", old, new))
+
+
+def prompt_digests(entry: Mapping[str, Any]) -> dict[str, str] | None:
+    """The digest of each problem's messages by problem id, None where the entry does not have them."""
+    digests = entry.get("problem_prompts")
+    if not isinstance(digests, list) or len(digests) != len(entry["problem_ids"]):
+        return None
+    return dict(zip(entry["problem_ids"], map(str, digests), strict=True))
+
+
+def refuse_differences(path: Path, where: str, differences: list[Difference]) -> None:
+    """Raises EvalkitError, naming the first four, if there are differences."""
+    if differences:
+        changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
+        hint = "use the same options to resume it, or choose another folder with -o for a new run."
+        if [name for name, _, _ in differences] == ["engine.fingerprint"]:
+            hint = (
+                f"the checkpoint itself has changed: on the hub, --revision {differences[0][1]} resumes the run; or "
+                "choose another folder with -o."
+            )
+        raise EvalkitError(f"The run in {path} has other settings: {changes}.", hint)
+
+
+def content_of(identity: Mapping[str, Any]) -> str:
+    """The identity as JSON, without labels: equal for runs that `run_differences` does not tell apart."""
+    engine = dict(identity["engine"])
+    if _CONTENT.fullmatch(str(engine.get("fingerprint"))):
+        engine.pop("model", None)
+    return json.dumps({**identity, "engine": engine}, sort_keys=True)
+
+
+def _differences(name: str, present: Any, wanted: Any) -> Iterator[Difference]:
+    if isinstance(present, dict) and isinstance(wanted, dict):
+        for key in sorted(present.keys() | wanted.keys()):
+            yield from _differences(f"{name}.{key}" if name else key, present.get(key), wanted.get(key))
+    elif present != wanted:
+        yield name, present, wanted
