@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="merge", short_help="Unite the shards of a run.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -26,7 +28,7 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     merged = merge_runs(runs, output)
     for task in merged:
         double = f", {task.overlaps:,} in several shards" if task.overlaps else ""
-        click.echo(f"{task.name}: {task.completions:,} completions{double}", err=True)
+        echo(f"{task.name}: {task.completions:,} completions{double}", err=True)
     run = RunDirectory(output)
     reports = [load_report(task) for task in run.tasks().values()]
     print_summary(reports)

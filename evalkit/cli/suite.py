@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.terminal import echo
+
 if TYPE_CHECKING:
     from evalkit.run.suites import JobState
 
@@ -44,7 +46,7 @@ def command(
     if dry_run:
         for job in jobs:
             counts = ", ".join(f"{task} n = {n}" for task, n in job.protocol.n.items())
-            click.echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
+            echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
         return
     more = [part for folder_ in data_folders for part in ("--data", folder_)]
     running = SuiteRun(described, jobs, Path(results), more, side_by_side)
@@ -66,9 +68,9 @@ def _finish(states: "Sequence[JobState]", published: Sequence[str], page: Path) 
     if runs:
         entries, notes = load_entries(runs)
         table = build_table(entries, [figure for name in published for figure in load_published(name)], notes=notes)
-        click.echo(renderer("md")(table), nl=False)
+        echo(renderer("md")(table), nl=False)
         write_atomically(page, renderer("html")(table))
-        click.echo(f"page: {page}", err=True)
+        echo(f"page: {page}", err=True)
     if failed := [state for state in states if state.code]:
         raise RunIncompleteError(
             f"{len(failed)} of {len(states)} runs could not finish: {failed[0].job.name}: {failed[0].said}",
@@ -119,7 +121,7 @@ class _View:
             word = "waiting" if state.process is None else "running" if state.code is None else _plain(state.said)
             if self._told.get(number) != word and word != "waiting":
                 self._told[number] = word
-                click.echo(f"[{number + 1}/{self._total}] {_plain(state.job.name)}: {word}", err=True)
+                echo(f"[{number + 1}/{self._total}] {_plain(state.job.name)}: {word}", err=True)
 
 
 def _plain(text: str) -> str:

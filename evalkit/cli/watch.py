@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(
     name="watch",
@@ -44,7 +46,7 @@ def command(
     from evalkit.run.watching import Watch
 
     watch = Watch(folder, results, run_options, every_new, settle)
-    watch.follow(until, once, poll, lambda line: click.echo(line, err=True))
+    watch.follow(until, once, poll, lambda line: echo(line, err=True))
     if watch.failed:
         first = next(iter(watch.failed))
         raise RunIncompleteError(

@@ -131,6 +131,8 @@ class VLLMEngine(Engine):
         return found
 
     def files(self) -> list[Path] | None:
+        if self.options.tokenizer or self.options.chat_template:
+            return None
         found = self.checkpoint.files()
         if found is None or self.adapter is None:
             return found
