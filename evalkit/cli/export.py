@@ -11,7 +11,7 @@ import click
     "--to",
     required=True,
     metavar="FORMAT",
-    help="every-eval-ever, hf-eval-results, inspect, lm-eval, parquet or sft.",
+    help="every-eval-ever, hf-eval-results, inspect, lm-eval or parquet.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The folder [default: RUN/FORMAT]."
@@ -23,7 +23,8 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
     \b
     evalkit export results/student/deepseek-r1-1a2b3c4d --to inspect
     evalkit export results/student/deepseek-r1-1a2b3c4d --to hf-eval-results -o my-model-repository
-    evalkit export results/student/deepseek-r1-1a2b3c4d --to sft -o training
+
+    A training set is made by `evalkit transfer`.
     """
     from evalkit.results.exports import export_run
 

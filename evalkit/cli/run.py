@@ -12,8 +12,11 @@ from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 @click.command(name="run", short_help="Evaluate a checkpoint, or resume a run.")
 @click.argument("model")
 @click.option(
-    "-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run; `evalkit tasks` lists them."
+    "-t", "--tasks", "task_names", default="", metavar="A,B", help="Tasks or suites; `evalkit tasks` lists them."
 )
+@click.option("--problems", type=click.Path(), metavar="FILE", help="Problems of your own: jsonl, json, csv, parquet.")
+@click.option("--kind", type=click.Choice(["math", "choice"]), help="How the answers of --problems are graded.")
+@click.option("--fields", default="", metavar="FIELDS", help="Of --problems: problem=question,gold=answer,…")
 @click.option("-n", "n", type=int, help="Completions per problem [default: set by protocol and task].")
 @click.option("--limit", type=int, help="Run only the first LIMIT problems of each task.")
 @click.option("--protocol", "protocol_name", default="deepseek-r1", show_default=True, help="Preset name or JSON file.")
@@ -47,6 +50,9 @@ from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 def command(
     model: str,
     task_names: str,
+    problems: str | None,
+    kind: str | None,
+    fields: str,
     n: int | None,
     limit: int | None,
     protocol_name: str,
@@ -75,7 +81,9 @@ def command(
     \b
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
+    evalkit run ./checkpoint --problems train.jsonl --kind math --fields problem=question,gold=answer
     """
+    from evalkit.cli.selection import chosen_tasks
     from evalkit.cli.summary import print_summary, throughput_line
     from evalkit.run.evaluate import execute_plan, plan_run
     from evalkit.run.session import require_no_errors
@@ -83,7 +91,7 @@ def command(
     engine_options = take_engine_options(others)
     plan = plan_run(
         model,
-        task_names,
+        chosen_tasks(task_names, problems, kind, fields),
         protocol=protocol_name,
         n=n,
         limit=limit,

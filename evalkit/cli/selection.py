@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from evalkit.importers.problem_file import ProblemFile
     from evalkit.store.run import RunDirectory, TaskRun
 
 trust_option: Callable[[Any], Any] = click.option(
@@ -41,3 +42,18 @@ def trust_task_files(paths: Iterable[Path]) -> None:
         for task in run.tasks().values():
             if file := task.record.spec.get("file"):
                 trust_task_file(file)
+
+
+def chosen_tasks(names: str, problems: str | None, kind: str | None, fields: str) -> "list[str | ProblemFile]":
+    """The tasks of -t and of --problems. Raises EvalkitError where --kind is missing or has no use."""
+    from evalkit.errors import EvalkitError
+    from evalkit.importers.problem_file import ProblemFile
+
+    if problems is None:
+        if kind or fields:
+            raise EvalkitError("--kind and --fields are of a file of problems.", "name it with --problems FILE.")
+        return [names] if names else []
+    if kind is None:
+        raise EvalkitError("How the answers are graded is not known.", "add --kind math or --kind choice.")
+    own = ProblemFile(problems, "choice" if kind == "choice" else "math", fields)
+    return [*([names] if names else []), own]

@@ -4,6 +4,7 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
+from evalkit.importers.problem_file import PROBLEM_FILE
 from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.store.run import TaskRun
 from evalkit.types import Problem
@@ -15,7 +16,7 @@ def recreate_spec(task: TaskRun) -> TaskSpec:
     Raises EvalkitError if the run names a task file that this user has neither run nor trusted.
     """
     spec = TaskSpec(**task.record.spec)
-    if spec.file == PROBLEM_SET:  # evalkit's own, for the set of an imported log
+    if spec.file in (PROBLEM_SET, PROBLEM_FILE):  # evalkit's own: a set of problems without code
         return spec
     if spec.file is None:
         known = installed_task(spec.name)
