@@ -164,12 +164,21 @@ def _read_file(path: Path, password: str | None) -> list[Row]:
         if path.suffix == ".parquet":
             import pandas as pd
 
-            return [{str(k): v for k, v in row.items()} for row in pd.read_parquet(path).to_dict("records")]
+            return [{str(k): _plain(v) for k, v in row.items()} for row in pd.read_parquet(path).to_dict("records")]
         return _parse(path.read_bytes(), path.name, name)
     except EvalkitError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise EvalkitError(f"{name} cannot be read: {error}.", "download the file again.") from error
+
+
+def _plain(value: Any) -> Any:
+    """A value of a parquet file with lists where pandas has arrays."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if type(value).__name__ == "ndarray":
+        return [_plain(v) for v in value.tolist()]
+    return value
 
 
 def _own_file(name: str) -> list[Row]:

@@ -43,7 +43,7 @@ BOILERPLATE = (
 _BOILERPLATE_WEIGHT = 0.15
 _FILTER_BITS = 22
 _NEEDED = 0.3  # of a problem's weight, at least, in the triples that it is found by
-_SHORTEST = 4  # tokens of a problem, below which only the exact text counts, if that
+_SHORTEST = 4  # tokens of a problem, below which only a text that is nothing else counts
 NEAR, NUMBERS, ALIKE = 0.6, 0.7, 0.5  # coverage, masked coverage, and the Jaccard index of both
 _TELLING = 5  # rare triples that a problem needs, to be told from others by less than nearly its whole text
 _VERY_ALIKE = 0.75  # coverage and Jaccard index of a problem that has fewer
@@ -159,10 +159,10 @@ class Index:
         """As `likeness`, for the tokens of a text."""
         own_words, own = self._words[problem], self._masked[problem]
         start = _find(own_words, words)
-        if start is not None and len(own_words) >= _SHORTEST:
+        if start is not None and (len(own_words) >= _SHORTEST or len(own_words) == len(words)):
             return Likeness("exact", 1.0, 1.0, 1.0, start, start + len(own_words))
         theirs, exactly = grams(masked), grams(words)
-        if not len(own) or not len(theirs):
+        if len(own_words) < _SHORTEST or not len(theirs):
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)
         order = np.argsort(own, kind="stable")
         where = np.minimum(np.searchsorted(own[order], theirs), len(own) - 1)

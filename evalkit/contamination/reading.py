@@ -25,6 +25,8 @@ class SetFile:
 
     def records(self, after: int = 0) -> Iterator[tuple[int, Any]]:
         """(number from 1, record) of every record after the first `after` ones. Raises EvalkitError: damaged."""
+        if self.size == 0:
+            return
         if self.file is None or (not self.file.is_parquet and self.file.is_lines):
             with sys.stdin.buffer if self.file is None else self.file.open() as stream:
                 yield from _lines(stream, self.name, after)

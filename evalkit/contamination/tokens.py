@@ -50,6 +50,7 @@ def without_drawings(text: str) -> str:
 
 def visible(text: str) -> str:
     """The text whose bytes the tokens point into: characters that only look different are made the same."""
+    text = text.replace("\x01", " ")
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKC", text)

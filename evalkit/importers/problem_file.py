@@ -78,7 +78,9 @@ class ProblemFile(Task):
             return Problem(problem_id, text, (answer.rpartition("####")[2] if "####" in answer else answer).strip())
         choices = found["choices"]
         if not isinstance(choices, Sequence) or isinstance(choices, str) or not 2 <= len(choices) <= len(_LETTERS):
-            raise EvalkitError(f"Row {number} of {self.file} has no list of 2 to 10 choices.", "--fields choices=FIELD.")
+            raise EvalkitError(
+                f"Row {number} of {self.file} has no list of 2 to 10 choices.", "--fields choices=FIELD."
+            )
         options = [str(choice).strip() for choice in choices]
         lines = "\n".join(f"{letter}) {option}" for letter, option in zip(_LETTERS, options, strict=False))
         about = {"choices": options, "question": text}

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from evalkit.contamination.reading import set_files
 from evalkit.errors import EvalkitError
 from evalkit.grading import grade_choice, grade_math
-from evalkit.thinking import opened_thinking, split_thinking
+from evalkit.thinking import split_thinking
 from evalkit.transfer.quality import is_looping, mixes_languages, same_text
 
 Kind = Literal["math", "choice"]
@@ -117,7 +117,7 @@ class _Counts:
         answer = parts.response
         self._tokens.append(len(record.response))
         self._thinking.append(len(parts.thinking) if answer is not None else len(record.response))
-        thinks = answer is None or bool(parts.thinking) or opened_thinking(record.response) != ""
+        thinks = answer is None or answer.strip() != record.response.strip()
         self._with["thinking"] += thinks
         if not thinks:
             self._fault("no thinking", where)
