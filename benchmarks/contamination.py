@@ -6,9 +6,10 @@
     python benchmarks/contamination.py write FILE --megabytes N  a set like R1's, to be scanned
 
 All need EVALKIT_DATA. contamination_pairs.csv has pairs of a MATH-500 problem and the most similar problem of MATH's
-training split or of AIME 1983 to 2023, by cosine of character 6-grams, sampled by similarity and judged by reading
-both: `same`, `near` (the same problem with other words, names or numbers, or another question about the same
-situation) or `different`. Problems that share no five words beside their numbers count as different.
+training split or of AIME 1983 to 2023, by cosine of character 6-grams, sampled by similarity, and the 40 most similar
+pairs of GSM8K's two splits. They were judged by reading both: `same`, `near` (the same problem with other words, names
+or numbers, or another question about the same situation) or `different`. Problems that share no five words beside
+their numbers count as different.
 """
 
 import argparse
@@ -45,6 +46,10 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 def math500() -> list[Item]:
     return [Item("math500", row["unique_id"], row["problem"]) for row in rows("MATH-500/test.jsonl")]
+
+
+def gsm8k() -> list[Item]:
+    return [Item("gsm8k", str(i), row["question"]) for i, row in enumerate(rows("gsm8k/test.jsonl"))]
 
 
 def set_like_r1(megabytes: float, seed: int = 0) -> Iterator[str]:
@@ -116,18 +121,21 @@ def _datasketch(path: Path, index: Index, megabytes: float) -> None:
 
 def pairs() -> None:
     """Precision and recall on the judged pairs."""
-    index = Index(math500())
-    sets = {n: rows(f"training_sets/{n}.json") for n in ("math_train", "aime_1983_2023")}
-    counts: Counter[tuple[str, bool]] = Counter()
+    sets = {n: [row["problem"] for row in rows(f"training_sets/{n}.json")] for n in ("math_train", "aime_1983_2023")}
+    sets["gsm8k_train"] = [row["question"] for row in rows("gsm8k/train.jsonl")]
     with PAIRS.open() as stream:
-        for row in csv.DictReader(stream):
-            text = sets[row["training_set"]][int(row["training_row"])]["problem"]
-            likeness = index.likeness(int(row["math500_row"]), text)
-            counts[row["label"], likeness.kind is not None] += 1
-    right = counts["same", True] + counts["near", True]
-    wanted = right + counts["same", False] + counts["near", False]
-    print(dict(sorted(counts.items())))
-    print(f"precision {right}/{right + counts['different', True]}, recall {right}/{wanted}")
+        judged = list(csv.DictReader(stream))
+    for name, items in (("math500", math500()), ("gsm8k", gsm8k())):
+        index = Index(items)
+        counts: Counter[tuple[str, bool]] = Counter()
+        for row in judged:
+            if row["benchmark"] == name:
+                likeness = index.likeness(int(row["row"]), sets[row["training_set"]][int(row["training_row"])])
+                counts[row["label"], likeness.kind is not None] += 1
+        right = counts["same", True] + counts["near", True]
+        wanted = right + counts["same", False] + counts["near", False]
+        print(f"{name}: {dict(sorted(counts.items()))}")
+        print(f"{name}: precision {right}/{right + counts['different', True]}, recall {right}/{wanted}")
 
 
 def planted_copies(text: str, rng: random.Random) -> dict[str, str]:
@@ -157,8 +165,7 @@ def planted_copies(text: str, rng: random.Random) -> dict[str, str]:
 
 def planted() -> None:
     """Recall by kind on GSM8K's test split and MATH-500, and false alarms on GSM8K's training split."""
-    gsm = [Item("gsm8k", str(i), row["question"]) for i, row in enumerate(rows("gsm8k/test.jsonl"))]
-    for name, items in (("gsm8k", gsm), ("math500", math500())):
+    for name, items in (("gsm8k", gsm8k()), ("math500", math500())):
         index, rng = Index(items), random.Random(19)
         hits: defaultdict[str, list[bool]] = defaultdict(list)
         for number in rng.sample(range(len(items)), 200):

@@ -24,6 +24,7 @@ class IFEval(Task):
     version = 1
     title = "IFEval"
     rows = 541
+    any_text_may_be_right = True
     headlines = ("pass@1", "prompt loose", "instruction strict", "instruction loose")
     dataset = DatasetSpec(
         hub_id="google/IFEval",

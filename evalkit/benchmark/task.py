@@ -73,7 +73,8 @@ class Task(ABC):
     `prompt` is the user message, with `{problem}` in place of the problem's text; a protocol may replace it for a
     `kind`. `targets_sha256` is `fingerprint_targets` of the right answers; a run stops if they differ. `score_timeout`
     is the time limit in seconds for scoring one completion. `headlines` names the metrics that the leaderboard shows.
-    `unsafe_options` names options that are never taken over from a recorded run.
+    `unsafe_options` names options that are never taken over from a recorded run. `any_text_may_be_right` is true where
+    a response is not right or wrong by an answer, as where instructions are to be followed.
 
     To have options, make the subclass a dataclass: each field is an option (`evalkit run -T window=…`).
 
@@ -103,6 +104,7 @@ class Task(ABC):
     score_timeout: ClassVar[float] = 60.0
     headlines: ClassVar[tuple[str, ...]] = ("pass@1",)
     unsafe_options: ClassVar[tuple[str, ...]] = ()
+    any_text_may_be_right: ClassVar[bool] = False
     prompt: str = "{problem}"
 
     @abstractmethod

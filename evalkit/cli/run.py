@@ -50,9 +50,6 @@ from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 def command(
     model: str,
     task_names: str,
-    problems: str | None,
-    kind: str | None,
-    fields: str,
     n: int | None,
     limit: int | None,
     protocol_name: str,
@@ -83,15 +80,16 @@ def command(
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
     evalkit run ./checkpoint --problems train.jsonl --kind math --fields problem=question,gold=answer
     """
-    from evalkit.cli.selection import chosen_tasks
+    from evalkit.cli.selection import take_tasks
     from evalkit.cli.summary import print_summary, throughput_line
     from evalkit.run.evaluate import execute_plan, plan_run
     from evalkit.run.session import require_no_errors
 
     engine_options = take_engine_options(others)
+    tasks = take_tasks(task_names, others)
     plan = plan_run(
         model,
-        chosen_tasks(task_names, problems, kind, fields),
+        tasks,
         protocol=protocol_name,
         n=n,
         limit=limit,

@@ -44,16 +44,19 @@ def trust_task_files(paths: Iterable[Path]) -> None:
                 trust_task_file(file)
 
 
-def chosen_tasks(names: str, problems: str | None, kind: str | None, fields: str) -> "list[str | ProblemFile]":
-    """The tasks of -t and of --problems. Raises EvalkitError where --kind is missing or has no use."""
+def take_tasks(names: str, others: dict[str, Any]) -> "list[str | ProblemFile]":
+    """The tasks of -t and of --problems, whose flags are taken out of `others`.
+
+    Raises EvalkitError where --kind is missing or has no use.
+    """
     from evalkit.errors import EvalkitError
     from evalkit.importers.problem_file import ProblemFile
 
+    problems, kind, fields = others.pop("problems"), others.pop("kind"), others.pop("fields")
     if problems is None:
         if kind or fields:
             raise EvalkitError("--kind and --fields are of a file of problems.", "name it with --problems FILE.")
         return [names] if names else []
     if kind is None:
         raise EvalkitError("How the answers are graded is not known.", "add --kind math or --kind choice.")
-    own = ProblemFile(problems, "choice" if kind == "choice" else "math", fields)
-    return [*([names] if names else []), own]
+    return [*([names] if names else []), ProblemFile(problems, kind, fields)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from evalkit.contamination.tokens import GRAM, Hashes, Positions, grams, numeric, tokenize, visible, without_drawings
 
@@ -44,7 +45,7 @@ _BOILERPLATE_WEIGHT = 0.15
 _FILTER_BITS = 22
 _NEEDED = 0.3  # of a problem's weight, at least, in the triples that it is found by
 _SHORTEST = 4  # tokens of a problem, below which only a text that is nothing else counts
-NEAR, NUMBERS, ALIKE = 0.6, 0.7, 0.5  # coverage, masked coverage, and the Jaccard index of both
+NEAR, NUMBERS, ALIKE = 0.5, 0.6, 0.45  # coverage, masked coverage, and the Jaccard index of both
 _TELLING = 5  # rare triples that a problem needs, to be told from others by less than nearly its whole text
 _VERY_ALIKE = 0.75  # coverage and Jaccard index of a problem that has fewer
 
@@ -102,6 +103,7 @@ class Index:
             g: math.log((total + 1) / n) * (_BOILERPLATE_WEIGHT if g in common else 1.0) for g, n in counts.items()
         }
         self._weights = [np.array([self._weight[g] for g in own.tolist()]) for own in self._masked]
+        self._sorted = [self._weighed(own) for own in self._masked]
         self.lengths = np.array([len(own) for own in self._words])
         self.totals = np.array([sum(self._weight[g] for g in set(own.tolist())) for own in self._masked])
         rare = math.log((total + 1) / max(2, total // 100))
@@ -137,6 +139,11 @@ class Index:
         self._filter = np.zeros(1 << _FILTER_BITS, dtype=bool)
         self._filter[self.known >> np.uint64(64 - _FILTER_BITS)] = True
 
+    def _weighed(self, masked: Hashes) -> tuple[Hashes, npt.NDArray[np.float64]]:
+        """The distinct triples of a problem, sorted, each with its weight times how often it is there."""
+        known, times = np.unique(masked, return_counts=True)
+        return known, np.array([self._weight[g] for g in known.tolist()]) * times
+
     def hits(self, found: Hashes) -> tuple[Positions, Positions, Positions]:
         """(position, problem, triple) for every triple of a text that a problem has; `known_weights` weighs them."""
         at = np.flatnonzero(self._filter[found >> np.uint64(64 - _FILTER_BITS)])
@@ -157,30 +164,33 @@ class Index:
 
     def place(self, problem: int, words: Hashes, masked: Hashes) -> Likeness:
         """As `likeness`, for the tokens of a text."""
-        own_words, own = self._words[problem], self._masked[problem]
+        own_words = self._words[problem]
         start = _find(own_words, words)
         if start is not None and (len(own_words) >= _SHORTEST or len(own_words) == len(words)):
             return Likeness("exact", 1.0, 1.0, 1.0, start, start + len(own_words))
         theirs, exactly = grams(masked), grams(words)
         if len(own_words) < _SHORTEST or not len(theirs):
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)
-        order = np.argsort(own, kind="stable")
-        where = np.minimum(np.searchsorted(own[order], theirs), len(own) - 1)
-        shared = own[order][where] == theirs
-        weight = np.where(shared, self._weights[problem][order][where], 0.0)
-        length = math.ceil(1.4 * len(own)) + 6
+        known, weights = self._sorted[problem]
+        where = np.minimum(np.searchsorted(known, theirs), len(known) - 1)
+        shared = known[where] == theirs
+        weight = np.where(shared, weights[where], 0.0)
+        length = math.ceil(1.4 * len(self._masked[problem])) + 6
         sums = np.concatenate([[0.0], np.cumsum(weight)])
         last = np.minimum(np.arange(len(theirs)) + length, len(theirs))
-        start = int(np.argmax(sums[last] - sums[:-1]))
-        inside = np.flatnonzero(shared[start : start + length]) + start
-        if not len(inside):
+        inside_weight = sums[last] - sums[:-1]  # with repeats: at least what is covered
+        start = int(np.argmax(inside_weight))
+        if inside_weight[start] < min(NEAR, NUMBERS) * weights.sum():
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)
+        inside = np.flatnonzero(shared[start : start + length]) + start
         start, end = int(inside[0]), int(inside[-1]) + 1
         return self._judged(problem, start, end, theirs[start:end], exactly[start:end])
 
     def _judged(self, problem: int, start: int, end: int, masked: Hashes, plain: Hashes) -> Likeness:
         weights, total = self._weights[problem], float(self._weights[problem].sum()) or 1.0
         masked_coverage = float(weights[np.isin(self._masked[problem], masked)].sum()) / total
+        if masked_coverage < min(NEAR, NUMBERS):
+            return Likeness(None, 0.0, masked_coverage, 0.0, start, end + GRAM - 1)
         coverage = float(weights[np.isin(self._grams[problem], plain)].sum()) / total
         jaccard, masked_jaccard = _jaccard(self._grams[problem], plain), _jaccard(self._masked[problem], masked)
         kind: Kind | None = None

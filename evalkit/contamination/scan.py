@@ -18,7 +18,7 @@ from evalkit.contamination.tokens import Positions, Tokens, grams, tokenize
 from evalkit.errors import EvalkitError
 from evalkit.store.lines import LineWriter, read_checked
 
-BATCH = 1 << 21  # characters
+BATCH = 1 << 20  # characters
 _BLOCK = 128  # tokens: a problem is looked for in two neighbouring blocks of a long text
 _DENSE = 1 << 23
 _LEAST = 12  # characters of a text that may hold a problem

@@ -127,7 +127,12 @@ def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> I
     hostile = [(p, response) for p in sampled for response in HOSTILE_RESPONSES]
     scores = _score_all(task, scorer, hostile)
     wrong = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and (s.status == "correct" or s.value > 0)]
-    yield Check(f"empty and hostile answers are not graded correct ({len(hostile)} tried)", not wrong, _some(wrong))
+    rule = f"empty and hostile answers are not graded correct ({len(hostile)} tried)"
+    yield (
+        Check(rule, None, "any text may be right")
+        if task.any_text_may_be_right
+        else Check(rule, not wrong, _some(wrong))
+    )
     failed = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and s.status == "error"]
     yield Check("no answer causes a grader error", not failed, _some(failed))
 
