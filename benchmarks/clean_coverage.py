@@ -51,8 +51,7 @@ def main() -> None:
     results = [(case, *covered(case, args.sets, seed)) for seed, case in enumerate(CASES)]
     for case, over, run in sorted(results, key=lambda row: min(row[1], row[2]))[:12]:
         print(f"{case}: {over:.3f} over problems, {run:.3f} run to run")
-    for name, column in (("over problems", 1), ("run to run", 2)):
-        shares = [float(row[column]) for row in results]
+    for name, shares in (("over problems", [row[1] for row in results]), ("run to run", [row[2] for row in results])):
         print(
             f"{name}: least {min(shares):.3f}, mean {np.mean(shares):.3f}, below 93%: {sum(s < 0.93 for s in shares)}"
         )

@@ -280,6 +280,7 @@ def test_clean_minus_whole_is_the_difference_of_the_means() -> None:
     found = clean_score(values, [False, True, True, True])
     assert found.clean is not None
     assert found.difference == pytest.approx(found.clean.value - found.whole.value)
+    assert found.difference is not None
     assert found.interval_problems is not None
     assert found.interval_problems[0] <= found.difference <= found.interval_problems[1]
     assert clean_score(values, [True] * 4).interval_problems == (0.0, 0.0)

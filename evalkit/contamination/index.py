@@ -118,15 +118,15 @@ class Index:
         """
         shares = [NEAR if telling >= _TELLING else _VERY_ALIKE for telling in self._telling]
         own, self.needed = [], np.array(shares) * self.totals
-        for number, masked in enumerate(self._masked):
+        for problem, masked in enumerate(self._masked):
             common = sorted(set(masked.tolist()), key=lambda g: (-counts[g], g))
-            least = _NEEDED if self._telling[number] >= _TELLING else NEAR
+            least = _NEEDED if self._telling[problem] >= _TELLING else NEAR
             left_out = 0
             for g in common:
-                rest = self.needed[number] - self._weight[g]
-                if counts[g] < 3 or rest < least * self.totals[number]:
+                rest = self.needed[problem] - self._weight[g]
+                if counts[g] < 3 or rest < least * self.totals[problem]:
                     break
-                self.needed[number] -= self._weight[g]
+                self.needed[problem] -= self._weight[g]
                 left_out += 1
             own.append(np.array(common[left_out:], dtype=np.uint64))
         every = np.concatenate([*own, np.zeros(0, dtype=np.uint64)])

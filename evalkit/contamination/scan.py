@@ -207,6 +207,6 @@ def _sums(keys: Positions, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     if not len(keys):
         return weights
     if int(keys.max()) < _DENSE:
-        return np.bincount(keys, weights)[keys]
+        return np.asarray(np.bincount(keys, weights)[keys], dtype=np.float64)
     _, inverse = np.unique(keys, return_inverse=True)
     return np.asarray(np.bincount(inverse, weights)[inverse])

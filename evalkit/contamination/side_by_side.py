@@ -24,7 +24,7 @@ def summary_lines(found: Contamination) -> Iterator[str]:
 def side_by_side(found: Contamination, most: int) -> Iterator[str]:
     """The surest `most` matches, each problem on the left and its place in the set on the right."""
     every = [(task.task, problem) for task in found.tasks.values() for problem in task.found]
-    every.sort(key=lambda pair: (KINDS.index(pair[1].kind), -pair[1].matches[0].coverage))  # type: ignore[arg-type]
+    every.sort(key=lambda pair: (KINDS.index(pair[1].kind), -pair[1].matches[0].coverage))
     for task, problem in every[:most]:
         yield ""
         yield from _pair(task, problem, problem.matches[0])
