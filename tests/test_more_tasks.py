@@ -216,6 +216,7 @@ def test_a_file_of_problems_is_a_task(tmp_path: Path) -> None:
     problems = task.load(DataSource())
     assert [(p.id, p.target) for p in problems] == [("1", "42"), ("2", "2.5")]
     assert task.name == "own_problems"
+    assert ProblemFile("math500.jsonl", "math").name == "math500_problems"  # never taken for the benchmark
     passed(task, DataSource())
     choice = ProblemFile(str(write_lines(tmp_path / "choice.jsonl", CHOICE_ROWS)), "choice")
     assert [(p.id, p.target) for p in choice.load(DataSource())] == [("x", "B"), ("y", "A"), ("z", "B")]

@@ -85,8 +85,7 @@ def command(
     from evalkit.run.evaluate import execute_plan, plan_run
     from evalkit.run.session import require_no_errors
 
-    engine_options = take_engine_options(others)
-    tasks = take_tasks(task_names, others)
+    engine_options, tasks = take_engine_options(others), take_tasks(task_names, others)
     plan = plan_run(
         model,
         tasks,

@@ -13,6 +13,7 @@ from evalkit.contamination.index import ALIKE, BOILERPLATE, NEAR, NUMBERS, Index
 from evalkit.contamination.reading import SetFile, set_files
 from evalkit.contamination.report import Contamination, ProblemMatches, TaskContamination
 from evalkit.contamination.scan import Found, Progress, Scan
+from evalkit.types import Problem
 
 VERSION = 1  # raise it with any change of what is found
 
@@ -84,8 +85,13 @@ def _items(task: Task, data: str | Path | None) -> tuple[list[Item], tuple[int, 
     source = DataSource.from_option(str(data) if data is not None else None, allow_changed=True)
     secret = task.dataset is not None and task.dataset.zip_password is not None
     problems = task.load(source)
-    items = [Item(task.name, p.id, str(p.metadata.get("question") or p.prompt), secret) for p in problems]
+    items = [Item(task.name, p.id, _question(p), secret) for p in problems]
     return items, (len(items), tuple(loaded.fingerprint for loaded in source.loaded))
+
+
+def _question(problem: Problem) -> str:
+    """The problem without its choices, which copies have in another order."""
+    return problem.prompt.partition("\n\nA) ")[0] if problem.metadata.get("choices") else problem.prompt
 
 
 def _described(file: SetFile, progress: Progress, number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.benchmark.data import DataSource, Row
-from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.registry import GROUP, did_you_mean, plugins
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError
 from evalkit.grading import grade_choice, grade_math, math_equal
@@ -47,11 +47,13 @@ class ProblemFile(Task):
     n = 1
 
     def __post_init__(self) -> None:
-        stem = Path(self.file).name.partition(".")[0]
+        if self.file:
+            self.file = str(Path(self.file).resolve())  # a run is read from other folders
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(self.file).name.partition(".")[0]).strip("_") or "problems"
         own: Any = self  # the names of a class, here of one file
-        own.name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_") or "problems"
+        own.name = f"{name}_problems" if name in plugins(GROUP) else name  # never a benchmark's
         own.title, own.kind = Path(self.file).name, self.of_kind
-        own.dataset = DatasetSpec.from_file(Path(self.file).resolve() if self.file else "")
+        own.dataset = DatasetSpec.from_file(self.file)
         self._fields = parse_fields(self.fields)
 
     def load(self, source: DataSource) -> Sequence[Problem]:

@@ -46,7 +46,7 @@ def choose_tasks(
     for one in [tasks] if isinstance(tasks, str | type | Task) else tasks:
         given += task_names(one) if isinstance(one, str) else [one]
     if not given:
-        raise EvalkitError("No task was named.", "`evalkit tasks` lists them.")
+        raise EvalkitError("No task was named.", "`evalkit tasks` lists them; --problems takes a file.")
     used: set[str] = set()
     chosen: dict[str, ChosenTask] = {}
     for one in given:

@@ -46,14 +46,15 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
+    text, number = pa.string(), pa.int64()
+    source = [(name, text) for name in ("model", "run", "task", "problem_id")]
+    source += [("sample_index", number), ("completion_tokens", number)]
+    message = pa.struct([("role", text), ("content", text)])
+    schema = pa.schema([("messages", pa.list_(message)), ("gold", text), ("source", pa.struct(source))])
     rows = iter(rows)
-    first = list(islice(rows, _BATCH))
-    schema = pa.Table.from_pylist(first).schema
     with parquet.ParquetWriter(path, schema) as writer:
-        batch = first
-        while batch:
+        while batch := list(islice(rows, _BATCH)):
             writer.write_table(pa.Table.from_pylist(batch, schema))
-            batch = list(islice(rows, _BATCH))
 
 
 def write_card(path: Path, text: str) -> Path:
