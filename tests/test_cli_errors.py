@@ -60,7 +60,7 @@ def data(tmp_path: Path) -> Path:
             ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--base-url", "http://localhost:1"],
             "The transformers engine has no option 'base_url'.",
         ),
-        (["run", CHECKPOINT], "Missing option '-t' / '--tasks'."),
+        (["run", CHECKPOINT], "No task was named."),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "-n", "many"],
             "Invalid value for '-n': 'many' is not a valid integer.",
@@ -68,7 +68,7 @@ def data(tmp_path: Path) -> Path:
         (["rnu"], "There is no command 'rnu'. Did you mean run?"),
         (["score", "/nowhere"], "The folder /nowhere does not exist."),
         (["score", "docs"], "There is no run below docs."),
-        (["tasks", "show", "aime42"], "There is no task 'aime42'. Did you mean aime24?"),
+        (["tasks", "show", "aime42"], "There is no task 'aime42'. Did you mean aime26?"),
         (["tasks", "new", "my-task"], "'my-task' cannot be a task's name."),
         (["tasks", "check", "x", "--task-file", "nowhere.py"], "There is no task file nowhere.py."),
     ],

@@ -77,15 +77,6 @@ def test_the_same_run_gives_the_same_files(run: Path, tmp_path: Path) -> None:
         assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second], to
 
 
-def test_training_examples_are_right_and_whole(run: Path, tmp_path: Path) -> None:
-    (path,) = export_run(run, "sft", tmp_path / "out")
-    examples = records(path)
-    assert len(examples) == 2  # of three right ones the third was cut
-    for example in examples:
-        assert [m["role"] for m in example["messages"]] == ["user", "assistant"]
-        assert "</think>" in example["messages"][1]["content"]
-
-
 def test_every_eval_ever_has_the_figure_and_every_sample(run: Path, tmp_path: Path) -> None:
     aggregate, samples = export_run(run, "every-eval-ever", tmp_path / "out")
     record = json.loads(aggregate.read_text())
@@ -139,7 +130,7 @@ def test_a_run_with_a_fault_goes_to_inspect_and_not_to_lm_eval(tmp_path: Path) -
 
 
 def test_the_command_line_tells_what_it_wrote_and_refuses_to_overwrite(run: Path, tmp_path: Path) -> None:
-    done = evalkit("export", run, "--to", "sft", "-o", tmp_path / "out")
-    assert done.stdout.strip() == str(tmp_path / "out" / "sft.jsonl")
-    assert "not empty" in told(evalkit("export", run, "--to", "sft", "-o", tmp_path / "out", code=2))
+    done = evalkit("export", run, "--to", "parquet", "-o", tmp_path / "out")
+    assert done.stdout.strip() == str(tmp_path / "out" / "samples.parquet")
+    assert "not empty" in told(evalkit("export", run, "--to", "parquet", "-o", tmp_path / "out", code=2))
     assert "no format" in told(evalkit("export", run, "--to", "csv", code=2))

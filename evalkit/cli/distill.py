@@ -15,6 +15,12 @@ from evalkit.cli.terminal import echo
 )
 @click.option("--rounds", is_flag=True, help="The students are a chain in this order: the gain of each round.")
 @click.option(
+    "--without-contaminated",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add the scores on the problems that this file of `evalkit contamination` does not name.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -22,7 +28,12 @@ from evalkit.cli.terminal import echo
     help="Write .html, .md, .tex or .json there [default: markdown on stdout].",
 )
 def command(
-    students: tuple[Path, ...], teacher: tuple[str, ...], base: tuple[str, ...], rounds: bool, output: Path | None
+    students: tuple[Path, ...],
+    teacher: tuple[str, ...],
+    base: tuple[str, ...],
+    rounds: bool,
+    without_contaminated: Path | None,
+    output: Path | None,
 ) -> None:
     """Say what STUDENT_RUNS have of their teacher, and what they lost against their base.
 
@@ -34,7 +45,9 @@ def command(
     """
     from evalkit.results.distillation import distillation
 
-    found = distillation(students, teacher=teacher, base=base or None, rounds=rounds)
+    found = distillation(
+        students, teacher=teacher, base=base or None, rounds=rounds, without_contaminated=without_contaminated
+    )
     if output is None:
         echo(found.text("md"), nl=False)
     else:

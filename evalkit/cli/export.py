@@ -13,7 +13,7 @@ from evalkit.cli.terminal import echo
     "--to",
     required=True,
     metavar="FORMAT",
-    help="every-eval-ever, hf-eval-results, inspect, lm-eval, parquet or sft; or a tracker: wandb, mlflow, trackio.",
+    help="every-eval-ever, hf-eval-results, inspect, lm-eval or parquet; or a tracker: wandb, mlflow, trackio.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The folder [default: RUN/FORMAT]."
@@ -25,8 +25,9 @@ def command(run: Path, to: str, output: Path | None, data: str | None) -> None:
     \b
     evalkit export results/student/deepseek-r1-1a2b3c4d --to inspect
     evalkit export results/student/deepseek-r1-1a2b3c4d --to hf-eval-results -o my-model-repository
-    evalkit export results/student/deepseek-r1-1a2b3c4d --to sft -o training
     evalkit export results/student/deepseek-r1-1a2b3c4d --to wandb:students
+
+    A training set is made by `evalkit transfer`.
     """
     from evalkit.results.exports import export_run
     from evalkit.results.trackers import is_tracker, log_run

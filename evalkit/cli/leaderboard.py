@@ -37,6 +37,12 @@ _FORMATS = sorted(module.name for module in iter_modules([str(_RENDERERS)]))
 @click.option(
     "-m", "--metric", "metrics", multiple=True, metavar="NAME", help="Add a column, such as pass@8. Repeatable."
 )
+@click.option(
+    "--without-contaminated",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show beside each score the one on the problems that this file of `evalkit contamination` does not name.",
+)
 @trust_option
 def command(
     runs: tuple[Path, ...],
@@ -44,6 +50,7 @@ def command(
     output: Path | None,
     tables: tuple[str, ...],
     metrics: tuple[str, ...],
+    without_contaminated: Path | None,
     trust: bool,
 ) -> None:
     """Print the leaderboard of RUNS, which are results folders or run directories [default: results].
@@ -66,6 +73,11 @@ def command(
     entries, notes = load_entries(paths) if paths else ([], [])
     for note in notes:
         echo(note, err=True)
+    if without_contaminated is not None:
+        from evalkit.contamination.report import load_contamination
+        from evalkit.results.clean import NOTE, with_clean_scores
+
+        entries, notes = with_clean_scores(entries, load_contamination(without_contaminated)), [*notes, NOTE]
     if form == "model-card":
         from evalkit.results.formats.model_card import model_card
 

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 @click.command(name="run", short_help="Evaluate a checkpoint, or resume a run.")
 @click.argument("model")
 @click.option(
-    "-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run; `evalkit tasks` lists them."
+    "-t", "--tasks", "task_names", default="", metavar="A,B", help="Tasks or suites; `evalkit tasks` lists them."
 )
+@click.option("--problems", type=click.Path(), metavar="FILE", help="Problems of your own: jsonl, json, csv, parquet.")
+@click.option("--kind", type=click.Choice(["math", "choice"]), help="How the answers of --problems are graded.")
+@click.option("--fields", default="", metavar="FIELDS", help="Of --problems: problem=question,gold=answer,…")
 @click.option("-n", "n", type=int, help="Completions per problem [default: set by protocol and task].")
 @click.option(
     "--precision",
@@ -98,22 +101,25 @@ def command(
     \b
     evalkit run examples/tiny_distill/student-distilled -t arithmetic --max-tokens 64
     evalkit run ./checkpoint -t math500 -n 4 --limit 50 --data DIR
+    evalkit run ./checkpoint --problems train.jsonl --kind math --fields problem=question,gold=answer
     """
-    if not quiet:
-        echo(f"{model}: {task_names}", err=True)  # before the imports, which take their time on a busy machine
+    if not quiet:  # before the imports, which take their time on a busy machine
+        echo(f"{model}: {task_names or others['problems']}", err=True)
     from evalkit.benchmark.data import read_data_options
+    from evalkit.cli.selection import take_tasks
     from evalkit.results.trackers import require_tracker
     from evalkit.run.evaluate import execute_plan, finished_run, plan_run
 
     if log_to is not None:
         require_tracker(log_to)
+    tasks = take_tasks(task_names, others)
     others["engine_options"] = take_engine_options(others)
     others["engine"], others["data"] = engine_name, read_data_options(data_folders)
     run, throughput = None, None
     if not dry_run:
-        run = finished_run(model, task_names, output, results, **others)
+        run = finished_run(model, tasks, output, results, **others)
     if run is None:
-        plan = plan_run(model, task_names, **others)
+        plan = plan_run(model, tasks, **others)
         if dry_run:
             for line in plan.describe():
                 echo(line)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from evalkit.importers.problem_file import ProblemFile
     from evalkit.store.run import RunDirectory, TaskRun
 
 trust_option: Callable[[Any], Any] = click.option(
@@ -44,3 +45,21 @@ def trust_task_files(paths: Iterable[Path], moved: str | None = None) -> None:
         for task in run.tasks().values():
             if file := task.record.spec.get("file"):
                 trust_task_file(moved if moved is not None and file.endswith(".py") else file)
+
+
+def take_tasks(names: str, others: dict[str, Any]) -> "list[str | ProblemFile]":
+    """The tasks of -t and of --problems, whose flags are taken out of `others`.
+
+    Raises EvalkitError where --kind is missing or has no use.
+    """
+    from evalkit.errors import EvalkitError
+    from evalkit.importers.problem_file import ProblemFile
+
+    problems, kind, fields = others.pop("problems"), others.pop("kind"), others.pop("fields")
+    if problems is None:
+        if kind or fields:
+            raise EvalkitError("--kind and --fields are of a file of problems.", "name it with --problems FILE.")
+        return [names] if names else []
+    if kind is None:
+        raise EvalkitError("How the answers are graded is not known.", "add --kind math or --kind choice.")
+    return [*([names] if names else []), ProblemFile(problems, kind, fields)]

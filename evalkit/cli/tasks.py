@@ -55,11 +55,14 @@ def command(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from evalkit.benchmark.registry import installed_tasks
+    from evalkit.benchmark.suites import installed_suites
 
     for name, task in installed_tasks().items():
         data = task.dataset.hub_id if task.dataset else "embedded"
         problems = f"{task.rows} problems" if task.rows else "size varies"
         echo(f"{name:<16}{task.title:<34}{problems:<14}n = {task.n:<5}{data}")
+    for name, members in installed_suites().items():
+        echo(f"{name:<16}suite: {', '.join(members)}")
 
 
 def _find(name: str, task_file: str | None) -> Any:

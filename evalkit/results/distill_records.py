@@ -7,6 +7,7 @@ from evalkit.results.distill_costs import Cost
 from evalkit.results.distill_models import Size
 from evalkit.results.fidelity import StudentFidelity
 from evalkit.stats.agreement import ErrorConsistency
+from evalkit.stats.clean import CleanScore
 from evalkit.stats.clustered import ClusteredMean
 from evalkit.stats.passes import Crossing
 from evalkit.stats.ratio import Ratio
@@ -107,6 +108,18 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanTask:
+    """The scores on the problems that were not found in the training sets, by role, and the gap recovered on them.
+
+    `contaminated` problems of those that all sides have were found.
+    """
+
+    contaminated: int
+    scores: Mapping[str, CleanScore]
+    recovered: Ratio | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDistillation:
     """One student on one benchmark. What needs samples of all sides is None with published figures.
 
@@ -122,6 +135,7 @@ class TaskDistillation:
     costs: Mapping[str, Cost]
     budgets: Mapping[int, ClusteredMean]
     notes: tuple[str, ...]
+    clean: CleanTask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evalkit.contamination.report import Contamination
 from evalkit.errors import EvalkitError
+from evalkit.results.clean import read_contamination, score_clean
 from evalkit.results.distill_costs import Cost, budget_differences, budget_grid, measure_cost
 from evalkit.results.distill_models import ModelSide, TaskSide, load_side, measure_size, one_side, settings_notes
 from evalkit.results.distill_records import (
     Agreement,
+    CleanTask,
     Distillation,
     Gap,
     Round,
@@ -28,6 +31,7 @@ from evalkit.results.fidelity import StudentFidelity, load_fidelity
 from evalkit.results.formats.distillation import render
 from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
 from evalkit.stats.agreement import error_consistency, same_answer_shares
+from evalkit.stats.clean import CleanScore
 from evalkit.stats.clustered import ClusteredMean
 from evalkit.stats.intervals import Floats
 from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
@@ -57,7 +61,12 @@ class DistillationPage(Distillation):
 
 
 def distillation(
-    students: Source, *, teacher: Source, base: Source | None = None, rounds: bool = False
+    students: Source,
+    *,
+    teacher: Source,
+    base: Source | None = None,
+    rounds: bool = False,
+    without_contaminated: str | Path | Contamination | None = None,
 ) -> DistillationPage:
     """Compare students with their teacher and with the base that they were trained from.
 
@@ -66,6 +75,7 @@ def distillation(
         teacher: The same for the teacher, or `TABLE:MODEL` for published figures (`deepseek-r1:DeepSeek-R1`).
         base: The same for the base; without it there is no gap and nothing is lost or new.
         rounds: The students are a chain in the order given (self-improvement): the gain of each round is told.
+        without_contaminated: A file of `evalkit contamination`: the scores on the other problems are told as well.
 
     Returns:
         The figures, paired by problem; `verdict` has them in words, `save` writes the page.
@@ -90,7 +100,8 @@ def distillation(
                     f"{side.label} is its own {role}: the same runs were given for both.",
                     "give runs of their own: a second run of the same model with another --seed will do.",
                 )
-    found = [_student(side, of_teacher, of_base) for side in of_students]
+    contamination = read_contamination(without_contaminated)
+    found = [_student(side, of_teacher, of_base, contamination) for side in of_students]
     chain = [of_base, *of_students] if of_base is not None else of_students
     notes = [note for side in (of_teacher, of_base, *of_students) if side is not None for note in side.notes]
     page = DistillationPage(
@@ -106,7 +117,9 @@ def distillation(
     return replace(page, verdict=tuple(first), details=tuple(rest))
 
 
-def _student(side: ModelSide, teacher: ModelSide, base: ModelSide | None) -> StudentDistillation:
+def _student(
+    side: ModelSide, teacher: ModelSide, base: ModelSide | None, contamination: Contamination | None
+) -> StudentDistillation:
     shared = [name for name in side.tasks if name in teacher.tasks]
     if not shared:
         raise EvalkitError(
@@ -117,6 +130,8 @@ def _student(side: ModelSide, teacher: ModelSide, base: ModelSide | None) -> Stu
     for name in shared:
         of_base = base.tasks.get(name) if base is not None else None
         found, rates = _task(side.tasks[name], teacher.tasks[name], of_base)
+        if contamination is not None:
+            found = replace(found, clean=_clean(side.tasks[name], teacher.tasks[name], of_base, contamination))
         tasks.append(found)
         parts.append(rates)
     pooled = None
@@ -180,6 +195,29 @@ def _task(
         ),
         parts,
     )
+
+
+def _clean(
+    student: TaskSide, teacher: TaskSide, base: TaskSide | None, contamination: Contamination
+) -> CleanTask | None:
+    """The scores on clean problems of all sides whose samples are at hand, on the problems that they share."""
+    sides = {"base": base, "student": student, "teacher": teacher}
+    of_runs = {role: side for role, side in sides.items() if side is not None and side.run is not None}
+    ids = [i for i in student.samples.problem_ids if all(i in side.samples.problem_ids for side in of_runs.values())]
+    scores: dict[str, CleanScore] = {}
+    for role, side in of_runs.items():
+        values = dict(zip(ids, side.samples.values[_rows(side, ids)].tolist(), strict=True))
+        found = score_clean(contamination, student.task, values)
+        if found is None:
+            return None
+        scores[role] = found
+    bad = contamination.tasks[student.task].ids()
+    clean = [i for i in ids if i not in bad]
+    recovered = None
+    if len(scores) == 3 and clean:
+        means = {role: side.samples.values[_rows(side, clean)].mean(axis=1) for role, side in of_runs.items()}
+        recovered = gap_recovered(means["student"], means["teacher"], means["base"])
+    return CleanTask(len(ids) - len(clean), scores, recovered)
 
 
 def _rows(side: TaskSide, ids: Sequence[str]) -> list[int]:

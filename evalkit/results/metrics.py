@@ -127,6 +127,7 @@ KINDS = (
     MetricKind(r"finished", "%", compute=_finished),
     MetricKind(r"pass@\d+", "%", comparable=True, curve=True, ranked=True, compute=_pass_at_k),
     MetricKind(r"cons@\d+", "%", comparable=True, curve=True, ranked=True, compute=_cons_at_k),
+    MetricKind(r"pass@1 clean|clean − all", "%"),  # with --without-contaminated
     MetricKind(r"peer", "%"),  # of an imported log: what its harness said
     MetricKind(r"rating", "rating", comparable=True, ranked=True),
     MetricKind(r"percentile", "%", comparable=True, ranked=True),

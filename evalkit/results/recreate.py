@@ -6,6 +6,7 @@ from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import size_of
+from evalkit.importers.problem_file import PROBLEM_FILE
 from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.store.lines import unreadable
 from evalkit.store.run import TaskRun
@@ -19,7 +20,7 @@ def recreate_spec(task: TaskRun, file: str | None = None) -> TaskSpec:
     """
     stored = task.record.spec
     spec = TaskSpec(stored["name"], stored.get("file"), stored.get("options") or {})
-    if spec.file == PROBLEM_SET:  # evalkit's own, for the set of an imported log
+    if spec.file in (PROBLEM_SET, PROBLEM_FILE):  # evalkit's own: a set of problems without code
         return spec
     if spec.file is None:
         known = installed_task(spec.name)

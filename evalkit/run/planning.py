@@ -12,6 +12,7 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_task, option_fields, resolve_task
+from evalkit.benchmark.suites import task_names
 from evalkit.benchmark.task import Task, fingerprint_targets
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan
@@ -46,9 +47,9 @@ def choose_tasks(
     """
     given: list[str | type[Task] | Task] = []
     for one in [tasks] if isinstance(tasks, str | type | Task) else tasks:
-        given += [part.strip() for part in one.split(",") if part.strip()] if isinstance(one, str) else [one]
+        given += task_names(one) if isinstance(one, str) else [one]
     if not given:
-        raise EvalkitError("No task was named.", "`evalkit tasks` lists them.")
+        raise EvalkitError("No task was named.", "`evalkit tasks` lists them; --problems takes a file.")
     used: set[str] = set()
     chosen: dict[str, ChosenTask] = {}
     for one in given:

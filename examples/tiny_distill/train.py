@@ -1,19 +1,25 @@
-"""Train one tiny teacher and two tiny students on two-digit arithmetic, on one CPU thread, in minutes.
+"""R1's recipe on two-digit arithmetic, on one CPU thread: a teacher, its transfer set, and students trained on it.
 
     OMP_NUM_THREADS=1 python examples/tiny_distill/train.py --out DIR
 
-The first student learns from hard labels alone; the second has the same architecture, problems, initial weights,
-batches and number of steps, and learns from the teacher's soft targets as well (Hinton, Vinyals and Dean 2015,
-"Distilling the Knowledge in a Neural Network", section 2). Written to DIR: teacher/, student-plain/ and
-student-distilled/, each an ordinary Hugging Face checkpoint (the students of the first seed), and log.json.
+1. A teacher is trained on the whole training split.
+2. A small base is trained on few labelled problems.
+3. The teacher answers other problems with evalkit, and `make_transfer_set` keeps the right answers (DeepSeek-AI 2025,
+   arXiv:2501.12948, section 2.3.3).
+4. The student is the base, fine-tuned on the transfer set. Beside it stands a student that also learns the teacher's
+   soft targets on the same texts (Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
+
+Written to DIR, each an ordinary Hugging Face checkpoint: teacher/; for each seed base-S/ and student-S/; for the first
+seed student-soft/; transfer.jsonl with its card; log.json.
 """
 
 import argparse
+import copy
 import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +30,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch.nn import functional
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from evalkit import Problem
+from evalkit import Problem, Run, evaluate
+from evalkit.benchmark.protocols import find_protocol
+from evalkit.importers.problem_file import ProblemFile
+from evalkit.transfer import TransferSet, make_transfer_set
 
 VOCABULARY = 448
 VALIDATION = 200
@@ -49,10 +58,13 @@ and the solution is to be expressed in terms of the constant."""
 class Settings:
     """Everything that decides the result but the seed. Chosen on the validation split (see the README)."""
 
-    student_problems: int = 1000
     teacher_steps: int = 1000
     teacher_batch: int = 64
-    student_steps: int = 1200
+    labelled_problems: int = 400
+    base_steps: int = 1000
+    transfer_problems: int = 4000
+    samples: int = 2
+    student_steps: int = 2400
     student_batch: int = 32
     learning_rate: float = 3e-3
     muon_learning_rate: float = 0.02
@@ -156,13 +168,27 @@ def prompt_text(tokenizer: Any, problem: Problem) -> str:
     return str(tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
 
 
-def encode(tokenizer: Any, problems: Sequence[Problem]) -> Batch:
-    """Prompt and worked solution of each problem, padded on the right."""
+def labelled(tokenizer: Any, problems: Sequence[Problem]) -> Batch:
+    """Problems with their worked solutions."""
+    return encode(tokenizer, [(prompt_text(tokenizer, problem), worked_solution(problem)) for problem in problems])
+
+
+def written_by_teacher(tokenizer: Any, made: TransferSet) -> Batch:
+    """The examples of a transfer set; the chat template has written `<think>\\n` into the prompt already."""
+    texts = []
+    for example in made.examples:
+        prompt = str(tokenizer.apply_chat_template(list(example.prompt), tokenize=False, add_generation_prompt=True))
+        texts.append((prompt, example.response.removeprefix("<think>\n")))
+    return encode(tokenizer, texts)
+
+
+def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> Batch:
+    """Prompts and responses, padded on the right; the responses are what a model is to write."""
     rows, starts = [], []
-    for problem in problems:
-        prompt = tokenizer(prompt_text(tokenizer, problem))["input_ids"]
-        rows.append(prompt + tokenizer(worked_solution(problem) + tokenizer.eos_token)["input_ids"])
-        starts.append(len(prompt))
+    for prompt, response in texts:
+        first = tokenizer(prompt)["input_ids"]
+        rows.append(first + tokenizer(response + tokenizer.eos_token)["input_ids"])
+        starts.append(len(first))
     length = max(map(len, rows))
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (length - len(row)) for row in rows])
     position = torch.arange(length)
@@ -302,12 +328,82 @@ def operation_weights(problems: Sequence[Problem]) -> torch.Tensor:
     return torch.tensor([1 / operations.count(operation) for operation in operations])
 
 
+def sample_teacher(folder: Path, problems: Sequence[Problem], samples: int) -> Run:
+    """The teacher's answers to the problems, with evalkit: a run below `folder`."""
+    file = folder / "transfer_problems.jsonl"
+    file.write_text("".join(json.dumps({"id": p.id, "problem": p.prompt, "answer": p.target}) + "\n" for p in problems))
+    bare = replace(find_protocol("deepseek-r1"), name="bare", prompts={}, max_tokens=64)  # the models know the question
+    task = ProblemFile(str(file), "math")
+    return evaluate(folder / "teacher", task, protocol=bare, n=samples, results=folder / "runs", progress=False)
+
+
+class Log:
+    """log.json, written anew after each model."""
+
+    def __init__(self, out: Path, tokenizer: Any, content: dict[str, Any], with_test: bool) -> None:
+        self.out, self.tokenizer, self.content = out, tokenizer, content
+        self.splits = {"validation": training_problems()[:VALIDATION]} | (
+            {"test": test_problems()} if with_test else {}
+        )
+
+    def add(self, name: str, seed: int, size: Size, model: Qwen2ForCausalLM, since: float, curve: Any) -> None:
+        run = {
+            "model": name,
+            "seed": seed,
+            **asdict(size),
+            "parameters": model.num_parameters(),
+            **{split: accuracy(model, self.tokenizer, chosen) for split, chosen in self.splits.items()},
+            "cpu_seconds": round(time.process_time() - since, 1),
+            "loss": curve,
+        }
+        self.content["runs"].append(run)
+        (self.out / "log.json").write_text(json.dumps(self.content, indent=1) + "\n")
+        print({key: value for key, value in run.items() if key != "loss"}, flush=True)
+
+
+def make_teacher(args: argparse.Namespace, settings: Settings, tokenizer: Any, log: Log) -> Qwen2ForCausalLM:
+    """A teacher trained on the training split, or the one that was given."""
+    started, curve = time.process_time(), []
+    if args.teacher:
+        teacher = Qwen2ForCausalLM.from_pretrained(args.teacher)
+    else:
+        training = training_problems()[VALIDATION:]
+        teacher = make_model(tokenizer, TEACHER, args.seeds[0])
+        data, weights = labelled(tokenizer, training), operation_weights(training)
+        size, steps = settings.teacher_batch, settings.teacher_steps
+        curve = train(teacher, data, steps, size, args.seeds[0], settings, weights=weights)
+    save(teacher, tokenizer, args.out / "teacher")
+    log.add("teacher", args.seeds[0], TEACHER, teacher, started, curve)
+    return teacher
+
+
+def make_students(args: argparse.Namespace, settings: Settings, tokenizer: Any, log: Log, data: list[Batch]) -> None:
+    """For each seed a base, and from it a student on the transfer set, without and with soft targets."""
+    few, hard, soft = data
+    for seed in args.seeds:
+        started = time.process_time()
+        base = make_model(tokenizer, STUDENT, seed)
+        curve = train(base, few, settings.base_steps, settings.student_batch, seed, settings)
+        save(base, tokenizer, args.out / f"base-{seed}")
+        log.add("base", seed, STUDENT, base, started, curve)
+        for name, texts in (("student", hard), ("student-soft", soft)):
+            started = time.process_time()
+            student = copy.deepcopy(base)
+            curve = train(student, texts, settings.student_steps, settings.student_batch, seed, settings)
+            if name == "student":
+                save(student, tokenizer, args.out / f"student-{seed}")
+            elif seed == args.seeds[0]:
+                save(student, tokenizer, args.out / name)
+            log.add(name, seed, STUDENT, student, started, curve)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = Settings()
-    parser.add_argument("--out", type=Path, required=True, help="folder for the three checkpoints and log.json")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the teacher and of the students that are saved")
-    parser.add_argument("--more-seeds", type=int, nargs="*", default=[1, 2], help="student seeds for the spread")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the checkpoints, the transfer set, log.json"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the first is also the teacher's")
     parser.add_argument("--teacher", type=Path, help="a teacher trained earlier, instead of training one")
     parser.add_argument("--no-test", action="store_true", help="leave the test split alone (to choose settings)")
     for name, value in asdict(defaults).items():
@@ -319,55 +415,21 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    problems = training_problems()
-    validation, training = problems[:VALIDATION], problems[VALIDATION:]
-    splits = {"validation": validation} | ({} if args.no_test else {"test": test_problems()})
     tokenizer = make_tokenizer(args.out / "teacher")
-    log: dict[str, Any] = {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "seed": args.seed,
-        "settings": asdict(settings),
-        "validation_problems": len(validation),
-        "teacher_problems": len(training),
-        "runs": [],
-    }
-
-    def record(name: str, seed: int, size: Size, model: Qwen2ForCausalLM, curve: list[dict[str, float]]) -> None:
-        run = {
-            "model": name,
-            "seed": seed,
-            **asdict(size),
-            "parameters": model.num_parameters(),
-            **{split: accuracy(model, tokenizer, chosen) for split, chosen in splits.items()},
-            "cpu_seconds": round(time.process_time() - started, 1),
-            "loss": curve,
-        }
-        log["runs"].append(run)
-        (args.out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
-        print({key: value for key, value in run.items() if key != "loss"}, flush=True)
-
-    started = time.process_time()
-    if args.teacher:
-        teacher, curve = Qwen2ForCausalLM.from_pretrained(args.teacher), []
-    else:
-        teacher = make_model(tokenizer, TEACHER, args.seed)
-        data, weights = encode(tokenizer, training), operation_weights(training)
-        size, steps = settings.teacher_batch, settings.teacher_steps
-        curve = train(teacher, data, steps, size, args.seed, settings, weights=weights)
-    save(teacher, tokenizer, args.out / "teacher")
-    record("teacher", args.seed, TEACHER, teacher, curve)
-
-    hard = encode(tokenizer, training[: settings.student_problems])
-    soft = with_soft_targets(hard, teacher)
-    for seed in (args.seed, *args.more_seeds):
-        for name, data in (("student-plain", hard), ("student-distilled", soft)):
-            started = time.process_time()
-            student = make_model(tokenizer, STUDENT, seed)
-            curve = train(student, data, settings.student_steps, settings.student_batch, seed, settings)
-            if seed == args.seed:
-                save(student, tokenizer, args.out / name)
-            record(name, seed, STUDENT, student, curve)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    content = {**versions, "seeds": args.seeds, "settings": asdict(settings), "runs": []}
+    log = Log(args.out, tokenizer, content, not args.no_test)
+    teacher = make_teacher(args, settings, tokenizer, log)
+    training = training_problems()[VALIDATION:]
+    few, others = training[: settings.labelled_problems], training[settings.labelled_problems :]
+    run = sample_teacher(args.out, others[: settings.transfer_problems], settings.samples)
+    made = make_transfer_set(run.path, per_problem=1)
+    made.save(args.out / "transfer.jsonl")
+    content["transfer"] = {
+        "completions": made.completions, "examples": len(made.examples), "rejected": dict(made.rejected),
+    }  # fmt: skip
+    hard = written_by_teacher(tokenizer, made)
+    make_students(args, settings, tokenizer, log, [labelled(tokenizer, few), hard, with_soft_targets(hard, teacher)])
 
 
 if __name__ == "__main__":

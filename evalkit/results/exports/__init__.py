@@ -8,7 +8,7 @@ from evalkit.results.exports.samples import TaskExport
 from evalkit.results.recreate import recreate_problems, recreate_task
 from evalkit.store.run import RunDirectory
 
-TARGETS = ("every-eval-ever", "hf-eval-results", "inspect", "lm-eval", "parquet", "sft")
+TARGETS = ("every-eval-ever", "hf-eval-results", "inspect", "lm-eval", "parquet")
 
 
 def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path | None = None) -> list[Path]:
@@ -29,7 +29,10 @@ def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path
         ['samples.parquet']
     """
     if to not in TARGETS:
-        raise EvalkitError(f"There is no format {to!r} to export to.", f"{', '.join(TARGETS)}.")
+        raise EvalkitError(
+            f"There is no format {to!r} to export to.",
+            f"{', '.join(TARGETS)}; a training set is made by `evalkit transfer`.",
+        )
     folder = Path(output)
     if folder.is_symlink() and folder.parent == Path(run):
         raise EvalkitError(f"{folder} is a link, which is not followed.", "give another folder with -o.")

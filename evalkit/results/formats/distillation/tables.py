@@ -15,6 +15,7 @@ from evalkit.results.distill_records import (
 )
 from evalkit.results.distill_words import interval_percent, mean_text, percent, ratio_text
 from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
+from evalkit.stats.clean import CleanScore
 
 _NAMED = 12  # problems named in a cell
 _LONG = 34  # characters of a cell from which its column holds words
@@ -44,6 +45,7 @@ def page_tables(found: Distillation) -> list[PageTable]:
     made = [
         _gap_table(found),
         _overall_table(found),
+        _clean_table(found),
         _solved_table(found),
         _tries_table(found),
         _agreement_table(found),
@@ -103,6 +105,36 @@ def _overall_table(found: Distillation) -> PageTable:
         "One gap of the mean scores, each benchmark counting the same.",
         ("student", "benchmarks", "gap recovered, over problems"),
         rows,
+    )
+
+
+def _clean_table(found: Distillation) -> PageTable:
+    rows = []
+    for name, student, task in _each(found):
+        if task.clean is None:
+            continue
+        labels = {"base": found.base or "base", "student": student.label, "teacher": found.teacher}
+        for role, scores in task.clean.scores.items():
+            recovered = ratio_text(task.clean.recovered) if role == "student" else "–"
+            rows.append((_of(found, name, labels[role]), *_clean_cells(scores), recovered))
+    return PageTable(
+        "On clean problems",
+        "Clean: not found in the training sets that were scanned. Clean − all is in points, with its 95% interval over "
+        "problems. Paraphrases and translations are not found; problems that were found may be the easier ones.",
+        ("", "all", "clean", "problems found", "clean − all", "gap recovered on clean problems"),
+        tuple(rows),
+    )
+
+
+def _clean_cells(scores: CleanScore) -> tuple[str, ...]:
+    if scores.clean is None or scores.difference is None or scores.interval_problems is None:
+        return percent(scores.whole.value, 1), "–", f"{scores.contaminated}", "–"
+    low, high = (100 * end for end in scores.interval_problems)
+    return (
+        percent(scores.whole.value, 1),
+        percent(scores.clean.value, 1),
+        f"{scores.contaminated}",
+        f"{100 * scores.difference:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−"),
     )
 
 

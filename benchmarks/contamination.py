@@ -1,0 +1,196 @@
+"""What `evalkit contamination` finds and how fast it reads.
+
+    python benchmarks/contamination.py speed --megabytes 200     MB/s of a core, memory, datasketch's MinHash beside it
+    python benchmarks/contamination.py pairs                     precision and recall on judged pairs
+    python benchmarks/contamination.py planted                   recall of planted copies, by kind
+    python benchmarks/contamination.py write FILE --megabytes N  a set like R1's, to be scanned
+
+All need EVALKIT_DATA. contamination_pairs.csv has pairs of a MATH-500 problem and the most similar problem of MATH's
+training split or of AIME 1983 to 2023, by cosine of character 6-grams, sampled by similarity, and the 40 most similar
+pairs of GSM8K's two splits. They were judged by reading both: `same`, `near` (the same problem with other words, names
+or numbers, or another question about the same situation) or `different`. Problems that share no five words beside
+their numbers count as different.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import re
+import resource
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalkit.contamination.index import Index, Item
+from evalkit.contamination.reading import set_files
+from evalkit.contamination.scan import Scan
+
+DATA = Path(os.environ.get("EVALKIT_DATA", "data"))
+PAIRS = Path(__file__).with_name("contamination_pairs.csv")
+NAMES = ("Olga", "Marek", "Imani", "Kenji", "Rosalind", "Tobias", "Yusuf", "Freya")
+TRANSLATED = (
+    "Wie viele Möglichkeiten gibt es, {n} Kugeln auf {m} Kisten zu verteilen? Gib die Antwort als ganze Zahl an. "
+    "Dabei sind weder die Kugeln noch die Kisten voneinander zu unterscheiden."
+)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    text = (DATA / name).read_text(encoding="utf-8")
+    return json.loads(text) if name.endswith(".json") else [json.loads(line) for line in text.splitlines()]
+
+
+def math500() -> list[Item]:
+    return [Item("math500", row["unique_id"], row["problem"]) for row in rows("MATH-500/test.jsonl")]
+
+
+def gsm8k() -> list[Item]:
+    return [Item("gsm8k", str(i), row["question"]) for i, row in enumerate(rows("gsm8k/test.jsonl"))]
+
+
+def set_like_r1(megabytes: float, seed: int = 0) -> Iterator[str]:
+    """Lines of messages with long responses: sentences of AIME solutions in random order with other numbers."""
+    rng = random.Random(seed)
+    solutions = " ".join(row["solution"] or "" for row in rows("training_sets/aime_1983_2023.json"))
+    sentences = [s for s in re.split(r"(?<=[.!?])\s+", solutions) if 20 < len(s) < 300]
+    prompts = [row["question"] for row in rows("gsm8k/train.jsonl")]
+    written = 0.0
+    while written < megabytes * 1e6:
+        chosen = rng.choices(sentences, k=rng.randrange(40, 160))
+        response = "\n".join(re.sub(r"\d+", str(rng.randrange(1000)), s) for s in chosen)
+        messages = [
+            {"role": "user", "content": rng.choice(prompts)},
+            {
+                "role": "assistant",
+                "content": f"<think>\n{response}\n</think>\n\nSo it is \\boxed{{{rng.randrange(99)}}}.",
+            },
+        ]
+        line = json.dumps({"messages": messages}) + "\n"
+        written += len(line)
+        yield line
+
+
+def speed(megabytes: float, folder: Path) -> None:
+    """Scan a set of that size, in CPU seconds; then the same with datasketch, on a smaller part."""
+    path = folder / "set.jsonl"
+    if not path.exists():
+        with path.open("w") as stream:
+            stream.writelines(set_like_r1(megabytes))
+    size = path.stat().st_size / 1e6
+    index = Index(math500())
+    scan = Scan(index, set_files([str(path)]), folder / "partial", {})
+    (folder / "partial").unlink(missing_ok=True)
+    started = time.process_time()
+    found = scan.run()
+    spent = time.process_time() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"evalkit: {size:.0f} MB in {spent:.1f} CPU s, {size / spent:.1f} MB/s, {memory:.0f} MB of memory at most,",
+        end=" ",
+    )
+    print(f"{len(found.best)} problems found")
+    _datasketch(path, index, min(size, 2.0))
+
+
+def _datasketch(path: Path, index: Index, megabytes: float) -> None:
+    from datasketch import MinHash, MinHashLSH
+
+    def signature(text: str) -> MinHash:
+        made = MinHash(num_perm=128)
+        words = re.findall(r"[a-z]+|[0-9]+", text.lower())
+        made.update_batch([" ".join(words[i : i + 3]).encode() for i in range(max(len(words) - 2, 1))])
+        return made
+
+    lsh = MinHashLSH(threshold=0.5, num_perm=128)
+    for number, item in enumerate(index.items):
+        lsh.insert(number, signature(item.text))
+    read, started = 0, time.process_time()
+    with path.open() as stream:
+        for line in stream:
+            for message in json.loads(line)["messages"]:
+                lsh.query(signature(message["content"]))
+            read += len(line)
+            if read > megabytes * 1e6:
+                break
+    print(f"datasketch {megabytes:.0f} MB: {read / 1e6 / (time.process_time() - started):.1f} MB/s")
+
+
+def pairs() -> None:
+    """Precision and recall on the judged pairs."""
+    sets = {n: [row["problem"] for row in rows(f"training_sets/{n}.json")] for n in ("math_train", "aime_1983_2023")}
+    sets["gsm8k_train"] = [row["question"] for row in rows("gsm8k/train.jsonl")]
+    with PAIRS.open() as stream:
+        judged = list(csv.DictReader(stream))
+    for name, items in (("math500", math500()), ("gsm8k", gsm8k())):
+        index = Index(items)
+        counts: Counter[tuple[str, bool]] = Counter()
+        for row in judged:
+            if row["benchmark"] == name:
+                likeness = index.likeness(int(row["row"]), sets[row["training_set"]][int(row["training_row"])])
+                counts[row["label"], likeness.kind is not None] += 1
+        right = counts["same", True] + counts["near", True]
+        wanted = right + counts["same", False] + counts["near", False]
+        print(f"{name}: {dict(sorted(counts.items()))}")
+        print(f"{name}: precision {right}/{right + counts['different', True]}, recall {right}/{wanted}")
+
+
+def planted_copies(text: str, rng: random.Random) -> dict[str, str]:
+    """One copy of each kind of a problem in words."""
+    names = list(dict.fromkeys(re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}", text) + re.findall(r"^[A-Z][a-z]{2,}", text)))
+    renamed = text
+    for name, other in zip(names, rng.sample(NAMES, len(NAMES)), strict=False):
+        renamed = re.sub(rf"\b{name}\b", other, renamed)
+
+    def numbered(source: str) -> str:
+        return re.sub(r"\d+", lambda found: str(int(found[0]) + rng.randrange(1, 9)), source)
+
+    spaced = re.sub(r"([=+\-$(){}])", r" \1 ", text).replace("\\frac", "\\dfrac").replace("  ", " ")
+    words = text.split()
+    dropped = " ".join(word for word in words if rng.random() > 0.08)
+    return {
+        "verbatim": f"Question: {text} Please reason step by step.",
+        "LaTeX and spacing": spaced.upper() if rng.random() < 0.2 else spaced,
+        "names": renamed,
+        "numbers": numbered(text),
+        "names and numbers": numbered(renamed),
+        "8% of the words dropped": dropped,
+        "inside a long response": "Let me think about another one. " * 60 + text + " Now back to it. " * 60,
+        "translation": TRANSLATED.format(n=rng.randrange(9), m=rng.randrange(9)),
+    }
+
+
+def planted() -> None:
+    """Recall by kind on GSM8K's test split and MATH-500, and false alarms on GSM8K's training split."""
+    for name, items in (("gsm8k", gsm8k()), ("math500", math500())):
+        index, rng = Index(items), random.Random(19)
+        hits: defaultdict[str, list[bool]] = defaultdict(list)
+        for number in rng.sample(range(len(items)), 200):
+            for kind, copy in planted_copies(items[number].text, rng).items():
+                hits[kind].append(index.likeness(number, copy).kind is not None)
+        for kind, found in hits.items():
+            print(f"{name:<8} {kind:<26} {sum(found)}/{len(found)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "pairs", "planted", "write"])
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--megabytes", type=float, default=200)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/evalkit_contamination"))
+    args = parser.parse_args()
+    if args.what == "write":
+        with args.file.open("w") if args.file else sys.stdout as stream:
+            stream.writelines(set_like_r1(args.megabytes))
+    elif args.what == "speed":
+        args.folder.mkdir(parents=True, exist_ok=True)
+        speed(args.megabytes, args.folder)
+    else:
+        {"pairs": pairs, "planted": planted}[args.what]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Names for groups of tasks: `evalkit run -t r1`. Packages add theirs in the entry-point group `evalkit.suites`."""
+
+from collections.abc import Sequence
+
+from evalkit.benchmark.registry import load_plugin, plugins
+from evalkit.errors import EvalkitError
+
+GROUP = "evalkit.suites"
+
+
+def installed_suites() -> dict[str, tuple[str, ...]]:
+    """The tasks of every installed suite by its name. Raises EvalkitError where one cannot be imported."""
+    return {name: suite(name) for name in plugins(GROUP)}
+
+
+def suite(name: str) -> tuple[str, ...]:
+    """The names of a suite's tasks. Raises EvalkitError where it cannot be imported or is not a list of names."""
+    tasks = load_plugin(plugins(GROUP)[name], "suite")
+    if isinstance(tasks, str) or not all(isinstance(task, str) for task in tasks):
+        raise EvalkitError(f"The suite {name} is not a list of task names.", "repair the package that defines it.")
+    return tuple(tasks)
+
+
+def task_names(names: str) -> list[str]:
+    """The tasks that `A,B` names, a suite's in its place.
+
+    Examples:
+        >>> task_names("arithmetic,forgetting")
+        ['arithmetic', 'gsm8k', 'mmlu_pro', 'ifeval']
+    """
+    found: dict[str, None] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        members: Sequence[str] = suite(name) if name in plugins(GROUP) else [name]
+        found.update(dict.fromkeys(members))
+    return list(found)

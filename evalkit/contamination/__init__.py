@@ -1,0 +1,1 @@
+"""Which benchmark problems a training set holds: exact copies, near copies, and copies with other numbers."""
