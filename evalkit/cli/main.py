@@ -18,6 +18,7 @@ COMMANDS = (
     "adjudicate",
     "verify",
     "leaderboard",
+    "view",
     "compare",
     "distill",
     "fidelity",

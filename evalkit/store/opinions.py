@@ -4,6 +4,7 @@
 <task>/adjudications.jsonl     append only: one line per decision of a human, which outranks every grader
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -95,6 +96,11 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 def _read(path: Path, kind: type) -> Iterator[Any]:
     for number, line in read_checked(path):
         try:
-            yield _adapter(kind).validate_json(line)
+            try:
+                yield _adapter(kind).validate_json(line)
+            except ValidationError:
+                yield _adapter(kind).validate_python(json.loads(line))  # reads lone surrogates, as completions are read
         except ValidationError as error:
             raise damaged(path, number, str(error.errors()[0]["msg"])) from error
+        except ValueError as error:
+            raise damaged(path, number, str(error)) from error
