@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import REPOSITORY, evalkit, told
+from helpers import EVALKIT, REPOSITORY, evalkit, told
 from report_runs import Sample, TaskData, maths_problems, maths_sample, report_results, write_samples, write_task_file
 
 import evalkit.results.site as site_package
 from evalkit.errors import EvalkitError
+from evalkit.results.runs import RunDifference, load_runs
 from evalkit.results.site.export import Site, write_site
 from evalkit.results.site.marks import find_loops, mark
 from evalkit.results.site.options import SiteOptions
@@ -62,8 +64,8 @@ def test_marks_count_as_a_browser_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Start. " + "Wait, let me recompute. " * 60, (7, 24)),
-        ("Start. " + "Wait, let me recompute. " * 60 + "Wa", (7, 24)),
+        ("Start." + " Wait, let me recompute." * 60, (6, 24)),
+        ("Start." + " Wait, let me recompute." * 60 + " Wa", (6, 24)),
         ("x" * 5000, (0, 1)),
         ("\n".join(f"{i}: we try the next value of n here" for i in range(200)), None),
         ("abc" * 50, None),  # too short to say
@@ -142,6 +144,22 @@ def test_the_site_holds_every_sample_and_figure(results: Path, tmp_path: Path) -
             )  # fmt: skip
 
 
+def test_a_notebook_shows_a_run_and_a_comparison_with_the_pages_parts(results: Path) -> None:
+    base, student, _ = load_runs(results)
+    shown = base._repr_html_()
+    assert "<b>org/base-1.5B</b>" in shown
+    assert shown.count("<svg") == 4, "intervals and shares of two tasks"
+    compared = base.compare(student)
+    assert [task.task for task in compared.tasks] == ["quadratics", "programs"]
+    page = compared._repr_html_()
+    assert page.count("<svg") == 2
+    gained = next(f.problem_id for f in compared.tasks[0].flips if f.after > f.before)
+    assert gained in page
+    hostile = RunDifference("<script>x</script>", "\u202eb", compared.tasks)._repr_html_()
+    assert "<script" not in hostile
+    assert "\u202e" not in hostile
+
+
 def test_the_same_runs_give_the_same_site(results: Path, tmp_path: Path) -> None:
     folders = [write_site(tmp_path / name, SiteOptions((results,))).folder for name in ("one", "two")]
     digests = [
@@ -167,7 +185,7 @@ def test_the_flags_name_what_to_look_at(results: Path, tmp_path: Path) -> None:
 
 def test_options_leave_texts_out_and_say_so(results: Path, tmp_path: Path) -> None:
     few = write_site(tmp_path / "few", SiteOptions((results,), max_samples=10, pictures=False)).folder
-    assert len(texts(few)) == 4 * 3 + 10 * 3 - 4 * 3 + 2 * 3 * 2  # ten of 96, all eight of the programs
+    assert len(texts(few)) == 3 * (10 + 8)  # ten of 96, all eight of the programs
     assert {t["i"] for t in texts(few) if t["f"] == 0} == {0}
     assert "at most 10 completions" in piece(few, "index")["notices"][0]
     wrong = write_site(tmp_path / "wrong", SiteOptions((results,), only_wrong=True, pictures=False)).folder
@@ -191,7 +209,7 @@ def test_a_gated_set_is_redacted_unless_told_otherwise(tmp_path: Path) -> None:
     site = write_site(tmp_path / "site", SiteOptions((tmp_path / "results",), pictures=False)).folder
     everything = "".join(json.dumps(piece(site, p.stem)) for p in (site / "data").glob("[!g]*.js"))
     assert "nitrogen" not in everything
-    assert "[17 words of the question left out]" in everything
+    assert "[18 words of the question left out]" in everything
     (notice,) = piece(site, "index")["notices"]
     assert notice.startswith("Moons: the problems' texts were left out (its authors ask that they are not published)")
     kept = write_site(tmp_path / "kept", SiteOptions((tmp_path / "results",), redact_prompts=False, pictures=False))
@@ -230,6 +248,21 @@ def test_a_refresh_reads_only_what_was_added(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "data" / "p0.js").read_bytes() == before
     assert len(texts(tmp_path / "site")) == 96
     assert piece(tmp_path / "site", "index")["feeds"][0]["report"] is not None
+
+
+def test_the_command_serves_until_it_is_interrupted(results: Path) -> None:
+    command = [EVALKIT, "view", results / "org__base-1.5B"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        connection = http.client.HTTPConnection("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]), timeout=60)
+        connection.request("GET", "/data/state.json")
+        assert json.loads(connection.getresponse().read()) == {"version": 1}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert "stopped" in process.stderr.read()
 
 
 @pytest.fixture(scope="module")

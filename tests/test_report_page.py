@@ -31,13 +31,14 @@ from evalkit.types import Problem
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
+expect.set_options(timeout=30_000)
 
 # without the last ones Chromium asks hosts of its own maker's at start
 CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PATIENCE = 10_000  # milliseconds: a busy machine is slow, and none of the tests measures that
+PATIENCE = 30_000  # milliseconds: a busy machine is slow, and none of the tests measures that
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = report_results(folder)
     runs = [results / model.replace("/", "__") for model, _ in MODELS]
     _add_opinions(runs[1] / "deepseek-r1-0123abcd" / "quadratics")
+    # many pieces, as a large site has, so that the search uses the index
     options = SiteOptions(
         (results,), ("deepseek-r1",), teacher=(str(runs[2]),), base=(str(runs[0]),), students=(runs[1],)
     )
-    return write_site(folder / "site", options).folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evalkit.results.site.pieces.PIECE_CHARACTERS", 40_000)
+        return write_site(folder / "site", options).folder
 
 
 def _add_opinions(task: Path) -> None:
@@ -77,17 +81,19 @@ def _add_opinions(task: Path) -> None:
     (task / "second_opinions.jsonl").write_bytes(b"".join(lines))
 
 
-@pytest.fixture(params=["file", "server"])
-def address(request: pytest.FixtureRequest, site: Path) -> Iterator[str]:
-    """The address of the page: from disk, and from a server."""
-    if request.param == "file":
-        yield (site / "index.html").as_uri()
-        return
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
     server = SiteServer(site)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.url
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(params=["file", "server"])
+def address(request: pytest.FixtureRequest, site: Path, served: str) -> str:
+    """The address of the page: from disk, and from a server."""
+    return served if request.param == "server" else (site / "index.html").as_uri()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from evalkit.types import STATUSES
 
 SITE_SCHEMA = 1
 _MARKER = "evalkit-site"  # a file that says: this folder is a site and may be replaced
+_LEAST_INDEXED = 8  # pieces: fewer are read sooner than an index
 _MOST_RUN_PICTURES = 16  # tasks of runs
 
 
@@ -93,7 +94,7 @@ class Site:
             "statuses": [*STATUSES, "not scored"],
             "flags": FLAGS,
             "pieces": self.pieces.count,
-            "grams": 0 if self.live else self.pieces.write_grams(),
+            "grams": 0 if self.live or self.pieces.count < _LEAST_INDEXED else self.pieces.write_grams(),
             "notices": self.notices(),
             "runs": [self._run(i, run) for i, run in enumerate(self.runs)],
             "feeds": [self._feed(feed, count, entries) for feed, count in zip(self.feeds, counts, strict=True)],
