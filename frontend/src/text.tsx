@@ -89,7 +89,7 @@ export function Prose({ parts, marks, id }: { parts: Block[]; marks: Marked; id:
     <div class="prose">
       {parts.map((block, i) => {
         const end = parts[i + 1]?.start ?? Number.MAX_SAFE_INTEGER;
-        const loop = marks.loops.findIndex(([from, to]) => from < end && to > block.start);
+        const loop = marks.loops.findIndex(([from, to]) => from < block.start + block.text.length && to > block.start);
         const stated = !statedShown && marks.stated !== null && marks.stated > block.start && marks.stated <= end;
         statedShown ||= stated;
         const first = loop >= 0 && !begun.has(loop);
