@@ -115,7 +115,7 @@ def _bar_points(axes: "Axes") -> Iterator[tuple[float, float, str]]:
         if sideways:  # a bar of `bars`: its row is named on the left
             row = round(y)
             name = labels[row] if row < len(labels) else ""
-            yield x, y, f"{name}: {patch.get_width():.1f}".lstrip(": ")
+            yield patch.get_width(), y, f"{name}: {patch.get_width():.1f}".lstrip(": ")
         else:
             low, high = patch.get_x(), patch.get_x() + patch.get_width()
             yield x, y, f"{low:.0f} to {high:.0f}: {patch.get_height():.0f} completions"
