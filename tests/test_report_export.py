@@ -64,8 +64,8 @@ def test_marks_count_as_a_browser_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Start." + " Wait, let me recompute." * 60, (6, 24)),
-        ("Start." + " Wait, let me recompute." * 60 + " Wa", (6, 24)),
+        ("Start!" + " Wait, let me recompute." * 60, (6, 24)),
+        ("Start!" + " Wait, let me recompute." * 60 + " Wa", (6, 24)),
         ("x" * 5000, (0, 1)),
         ("\n".join(f"{i}: we try the next value of n here" for i in range(200)), None),
         ("abc" * 50, None),  # too short to say
@@ -251,7 +251,7 @@ def test_a_refresh_reads_only_what_was_added(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_until_it_is_interrupted(results: Path) -> None:
-    command = [EVALKIT, "view", results / "org__base-1.5B"]
+    command = [str(EVALKIT), "view", str(results / "org__base-1.5B")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

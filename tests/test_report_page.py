@@ -111,7 +111,12 @@ def page(browser: Any) -> Iterator[Any]:
 
     opened.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("dialog", lambda dialog: (errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        errors.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    opened.on("dialog", dismiss)
     context.on("request", watch)
     context.on("page", lambda other: errors.append(f"opened {other.url}") if other is not opened else None)
     opened.add_init_script("window.evalkitPwned = () => { document.documentElement.dataset.pwned = 'yes'; };")
