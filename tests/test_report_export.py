@@ -19,6 +19,7 @@ from helpers import EVALKIT, REPOSITORY, evalkit, told
 from report_runs import Sample, TaskData, maths_problems, maths_sample, report_results, write_samples, write_task_file
 
 import evalkit.results.site as site_package
+from evalkit.benchmark.registry import trust_task_file
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import RunDifference, load_runs
 from evalkit.results.site.export import Site, write_site
@@ -217,6 +218,22 @@ def test_a_gated_set_is_redacted_unless_told_otherwise(tmp_path: Path) -> None:
     (tmp_path / "tasks" / "problems0.jsonl").unlink()
     blind = write_site(tmp_path / "blind", SiteOptions((tmp_path / "results",), pictures=False)).folder
     assert texts(blind) == [], "what a completion quotes cannot be told without the problems"
+
+
+def test_a_tasks_own_messages_are_told_as_they_were_sent(tmp_path: Path) -> None:
+    def sample(problem: Problem, i: int) -> Sample:
+        return Sample("\\boxed{1}", "correct", "1")
+
+    task = TaskData("own", "Own", [Problem(f"p{i}", f"What is {i}?", f"{i}") for i in range(2)], sample, n=1)
+    file = write_task_file(tmp_path / "tasks", [task])
+    own = "    def messages(self, problem):\n"
+    own += "        return [{'role': 'user', 'content': f'Q{problem.id}: {problem.prompt}'}]\n"
+    file.write_text(file.read_text() + own)
+    trust_task_file(str(file))
+    write_samples(tmp_path / "results" / "m" / "run", "m", [task], file)
+    site = write_site(tmp_path / "site", SiteOptions((tmp_path / "results",), pictures=False)).folder
+    assert [p["messages"][0]["content"] for p in piece(site, "q0-0")] == ["Qp0: What is 0?", "Qp1: What is 1?"]
+    assert piece(site, "index")["feeds"][0]["messages"] == []
 
 
 def test_the_command_writes_a_folder_and_replaces_only_its_own(results: Path, tmp_path: Path) -> None:

@@ -98,11 +98,11 @@ def _serve(options: "SiteOptions", port: int, in_browser: bool) -> None:
         site = Site(Path(folder).resolve(), options, live=True)
         copy_front_end(site.folder)
         site.refresh(_tell)
-        with serving(site, port) as server:
-            click.echo(server.url)
-            if in_browser:
-                click.launch(server.url)
-            try:
+        try:
+            with serving(site, port) as server:
+                click.echo(server.url)
+                if in_browser:
+                    click.launch(server.url)
                 threading.Event().wait()
-            except KeyboardInterrupt:
-                click.echo("stopped", err=True)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)

@@ -99,6 +99,7 @@ export interface ProblemSet {
   pieceSize: number;
 }
 export interface ProblemText {
+  messages?: Message[]; // of a task that writes them itself
   prompt?: string;
   target?: string | null;
   facts?: Record<string, string | number>;

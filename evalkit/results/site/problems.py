@@ -128,6 +128,8 @@ class ProblemSets:
         try:
             found.task = recreate_task(task)
             found.kind = found.task.kind
+            if prompt := task.record.identity.get("prompt"):
+                found.task.prompt = str(prompt)
             dataset = found.task.dataset
             found.gated = dataset is not None and dataset.gated
             problems = recreate_problems(task, found.task, self._options.data)
@@ -156,27 +158,22 @@ def _record(one: ProblemSet, problem_id: str) -> dict[str, Any]:
     problem = one.problems.get(problem_id)
     if problem is None:
         return {}
-    if one.redacted:
-        return {"target": one.target(problem_id), "facts": one.facts(problem_id)}
-    return {"prompt": problem.prompt, "target": one.target(problem_id), "facts": one.facts(problem_id)}
+    told: dict[str, Any] = {"target": one.target(problem_id), "facts": one.facts(problem_id)}
+    if not one.redacted:
+        told["prompt"] = problem.prompt
+        if one.task is not None and type(one.task).messages is not Task.messages:
+            told["messages"] = list(one.task.messages(problem))
+    return told
 
 
 def prompt_messages(task: TaskRun, one: ProblemSet) -> Iterator[dict[str, str]]:
     """How this run asked: the system message and the user's with `{problem}` in its place.
 
-    A task with messages of its own is told by its first problem, whose text is replaced by `{problem}`.
+    A task with messages of its own tells them with each problem.
     """
     system = task.run.protocol.get("system_prompt")
     if system:
         yield {"role": "system", "content": str(system)}
     prompt = task.record.identity.get("prompt")
-    problem = next((one.problems[i] for i in task.record.problem_ids if i in one.problems), None)
-    if one.task is None or problem is None or type(one.task).messages is Task.messages:
-        if prompt:
-            yield {"role": "user", "content": str(prompt)}
-        return
-    if prompt:
-        one.task.prompt = str(prompt)
-    for message in one.task.messages(problem):
-        content = message["content"].replace(problem.prompt, "{problem}")
-        yield {"role": message["role"], "content": content}
+    if prompt and (one.task is None or type(one.task).messages is Task.messages):
+        yield {"role": "user", "content": str(prompt)}

@@ -24,8 +24,8 @@ function Asked({ feed, set, problem }: { feed: Feed; set: ProblemSet; problem: P
           {set.redacted ? "The problem's text was left out of this report." : `The problem's text is not here. ${set.missing}`}
         </p>
       ) : (
-        feed.messages.map((message, i) => {
-          const whole = message.content.split("{problem}").join(text);
+        [...feed.messages, ...(problem.messages ?? [])].map((message, i) => {
+          const whole = problem.messages?.includes(message) ? message.content : message.content.split("{problem}").join(text);
           return (
             <div key={i} class="message">
               <span class="role">{visible(message.role)}</span>
@@ -34,7 +34,7 @@ function Asked({ feed, set, problem }: { feed: Feed; set: ProblemSet; problem: P
           );
         })
       )}
-      {text !== undefined && !feed.messages.length && <Typeset text={text} />}
+      {text !== undefined && !feed.messages.length && !problem.messages && <Typeset text={text} />}
       {text !== undefined && (
         <button type="button" class="plain" aria-pressed={raw} onClick={() => setRaw(!raw)}>
           {raw ? "typeset" : "raw text"}
