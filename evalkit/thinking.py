@@ -201,6 +201,8 @@ _MARK = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _WORDED_MARK = re.compile(_any_tag(_WORDED), re.IGNORECASE)
+_FIRST_OF_MARK = re.compile(r"[<◁`~\[\]]")  # every mark begins with one of these, and they are found far sooner
+_WORDED_HINTS = ("analysis", "assistantfinal", "[begin final", "to=self<", "to=user<", "process:", "steps:")
 _HAS_WORDED = re.compile(
     r"""
     (?:\A\s*|[>\]▷]\s{0,20})analysis|assistantfinal|\[BEGIN\ FINAL|to=(?:self|user)<|thought\ process:
@@ -405,8 +407,12 @@ def _is_blank(answer: str) -> bool:
 
 def _marks(text: str) -> list[_Mark]:
     """Every tag, end of a turn and fence in order, tags in quotes left out."""
-    found = list(_MARK.finditer(text))
-    if _HAS_WORDED.search(text):
+    found: list[re.Match[str]] = []
+    for first in _FIRST_OF_MARK.finditer(text):
+        if (not found or first.start() >= found[-1].end()) and (match := _MARK.match(text, first.start())):
+            found.append(match)
+    lowered = text.casefold()
+    if any(hint in lowered for hint in _WORDED_HINTS) and _HAS_WORDED.search(text):
         found = sorted([*found, *_WORDED_MARK.finditer(text)], key=lambda match: match.start())
     marks: list[_Mark] = []
     for match in found:

@@ -27,6 +27,9 @@ def main() -> None:
     for name in CHECKPOINTS:
         evalkit("run", f"examples/tiny_distill/{name}", "-t", "arithmetic", "--max-tokens", "64", "--results", results)
     evalkit("leaderboard", results)
+    site = Path(results) / "site"
+    evalkit("view", results, "-o", str(site))
+    print(f"\nThe report page, to open in a browser: {(HERE.parent / site / 'index.html').resolve()}")
     print(f"\n{time.monotonic() - start:.0f} s; completions, scores and reports are in {results}/", file=sys.stderr)
 
 

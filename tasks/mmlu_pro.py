@@ -5,7 +5,7 @@ Models are asked without examples, where the paper gives five. The letters in th
 
 from collections.abc import Mapping, Sequence
 
-from evalkit import DatasetSpec, EvalkitError, Message, Metric, Problem, Score, Task
+from evalkit import DatasetSpec, EvalkitError, Metric, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 from evalkit.grading import grade_choice
 
@@ -30,11 +30,6 @@ class MMLUPro(Task):
 
     def load(self, source: DataSource) -> Sequence[Problem]:
         return [_problem(row) for row in source.rows(self.dataset)]
-
-    def messages(self, problem: Problem) -> list[Message]:
-        letters = _LETTERS[: len(problem.metadata["choices"])]
-        prompt = self.prompt.replace("one of ABCD", f"one of {letters}")  # the protocols' prompt is of four choices
-        return [{"role": "user", "content": prompt.replace("{problem}", problem.prompt)}]
 
     def score(self, problem: Problem, response: str) -> Score:
         return grade_choice(response, problem.target, problem.metadata["choices"])

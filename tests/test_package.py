@@ -36,6 +36,9 @@ def test_the_wheel_holds_no_top_level_tasks_package(wheel: Path) -> None:
     top = {name.split("/")[0] for name in names}
     assert {t for t in top if not t.endswith(".dist-info")} <= {"evalkit", "evalkit_tasks", "evalkit_published"}
     assert "evalkit/py.typed" in names
+    page = "evalkit/results/site/static/"
+    static = {str(p.relative_to(REPOSITORY / page)) for p in (REPOSITORY / page).rglob("*") if p.is_file()}
+    assert {n.removeprefix(page) for n in names if n.startswith(page)} == static, "the report page is in the wheel"
     packaged = {n for n in names if n.startswith("evalkit/") and n.endswith(".py")}
     written = {f"evalkit/{p.relative_to(REPOSITORY / 'evalkit')}" for p in (REPOSITORY / "evalkit").rglob("*.py")}
     assert packaged == written, "pyproject.toml lists the packages one by one"

@@ -27,6 +27,7 @@ COMMANDS = (
     "adjudicate",
     "verify",
     "leaderboard",
+    "view",
     "compare",
     "distill",
     "transfer",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.benchmark.data import DataSource, Row
+from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.files import Row
 from evalkit.benchmark.registry import GROUP, did_you_mean, plugins
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError

@@ -1,14 +1,15 @@
 """A run as a Python object: metrics and samples as data frames, reports, and a table in a notebook."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import EvalkitError
+from evalkit.results.compare import TaskComparison, compare
 from evalkit.results.entries import load_entries
-from evalkit.results.formats.renderers.html import table_html
-from evalkit.results.leaderboard import build_table
+from evalkit.results.formats.parts import comparison_html, run_html
 from evalkit.results.metrics import kind_of
 from evalkit.results.recreate import recreate_problems
 from evalkit.results.report import Report, load_report
@@ -130,7 +131,29 @@ class Run:
             entries, notes = load_entries([self.path])
         except EvalkitError as error:
             return f"<p>{escape(error.message)}</p>"
-        return table_html(build_table(entries, notes=notes))
+        return run_html(entries, notes)
+
+    def compare(self, other: "Run", across_protocols: bool = False) -> "RunDifference":
+        """`other` compared with this run, paired by problem; a notebook shows it as a table.
+
+        Raises EvalkitError if the runs share no task, or if their protocols differ and `across_protocols` is false;
+        RunIncompleteError if one of them is not complete.
+        """
+        (first, _), (second, _) = load_entries([self.path]), load_entries([other.path])
+        return RunDifference(self.model, other.model, tuple(compare(first, second, across_protocols, 0.02)))
+
+
+@dataclass(frozen=True, slots=True)
+class RunDifference:
+    """Model `b` compared with model `a` on each task that both runs have."""
+
+    a: str
+    b: str
+    tasks: tuple[TaskComparison, ...]
+
+    def _repr_html_(self) -> str:
+        """The differences, their intervals and the problems gained and lost, for a notebook."""
+        return comparison_html(self.a, self.b, self.tasks)
 
 
 def load_runs(*paths: str | Path) -> list[Run]:

@@ -1,0 +1,179 @@
+"""The report page at 20,000 samples of 30,000 characters: how fast it is exported, opened, searched, and its memory.
+
+    python benchmarks/report_page.py [--samples 20000] [--characters 30000] [--folder DIR]
+
+Needs Chromium. The texts are sentences of random words, formulas and numbers; their words follow Zipf's law, so that
+they compress about as well as English. Times are wall-clock seconds on this machine.
+"""
+
+import argparse
+import json
+import random
+import resource
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from evalkit.results.site.export import write_site
+from evalkit.results.site.options import SiteOptions
+from evalkit.results.site.server import SiteServer
+from evalkit.store.lines import encode_line
+from evalkit.store.run import RunDirectory, completion_record, score_record
+from evalkit.types import Completion, SampleKey, Score, Status
+
+RUNS = 4
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
+             "--enable-precise-memory-info")  # fmt: skip
+RARE = "zyzzyva quokka"
+
+
+def words(rng: random.Random) -> tuple[list[str], list[float]]:
+    letters = "etaoinshrdlucmfwypvbgk"
+    found = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(20_000)]
+    return found, [1 / (rank + 2) for rank in range(len(found))]
+
+
+def sentences(rng: random.Random, count: int) -> list[str]:
+    """Sentences to draw from; drawing words for every text would take longer than what is measured."""
+    known, weights = words(rng)
+    made = []
+    for _ in range(count):
+        text = " ".join(rng.choices(known, weights, k=rng.randint(6, 24))).capitalize()
+        if rng.random() < 0.3:
+            text += f", so $x_{{{rng.randint(1, 9)}}} = \\frac{{{rng.randint(1, 9999)}}}{{{rng.randint(2, 99)}}}$"
+        made.append(text + rng.choice([". ", ".\n\n", ". Wait, ", ".\n"]))
+    return made
+
+
+def write_results(folder: Path, samples: int, characters: int) -> int:
+    """Runs of one task with so many samples in all; returns the bytes of their completions."""
+    rng = random.Random(0)
+    pool = sentences(rng, 60_000)
+    n = 8
+    problems = [f"p{i}" for i in range(max(1, samples // RUNS // n))]
+    size = 0
+    for number in range(RUNS):
+        run = RunDirectory(folder / f"model-{number}" / "run")
+        run.rewrite({
+            "schema": 1, "evalkit": "0.2.0", "model": f"org/model-{number}",
+            "identity": {"engine": {}, "protocol": {"name": "deepseek-r1"}, "seed": 0},
+            "protocol": {"name": "deepseek-r1"}, "environment": {},
+            "tasks": {"math500": {
+                "title": "MATH-500", "spec": {"name": "math500", "options": {}},
+                "identity": {"version": 1, "sampling": {"max_tokens": 32768}, "data": []},
+                "sampling": {"n": n}, "problem_ids": problems, "problems_available": len(problems),
+            }},
+        })  # fmt: skip
+        files = run.files("math500")
+        files.folder.mkdir(parents=True)
+        with files.completions_path.open("wb") as completions, files.scores_path.open("wb") as scores:
+            for problem in problems:
+                for i in range(n):
+                    parts, length = [], 0
+                    while length < characters:
+                        parts.append(rng.choice(pool))
+                        length += len(parts[-1])
+                    if problem == "p7" and i == 3:
+                        parts.append(RARE)
+                    right = rng.random() < 0.6
+                    text = f"{''.join(parts)}\n</think>\n\nThe answer is \\boxed{{{problem[1:]}}}."
+                    done = Completion("math500", problem, i, text, "stop", 90, len(text) // 4, 20.0, "<think>\n")
+                    line = encode_line(completion_record(done))
+                    size += len(line)
+                    completions.write(line)
+                    status: Status = "correct" if right else "wrong"
+                    score = Score(float(right), status, problem[1:], "", "box", SampleKey("math500", problem, i))
+                    scores.write(encode_line(score_record(score, "math500@1")))
+    return size
+
+
+def browse(address: str) -> dict[str, Any]:
+    """First paint, search times and memory of the page at `address`."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    told: dict[str, Any] = {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(180_000)
+        start = time.perf_counter()
+        page.goto(address)
+        page.wait_for_selector("table.leaderboard")
+        told["leaderboard there"] = time.perf_counter() - start
+        told["first contentful paint"] = page.evaluate(
+            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime / 1000"
+        )
+        start = time.perf_counter()
+        page.goto(f"{address}#/samples")
+        page.wait_for_selector("table.samples")
+        told["list of all samples"] = time.perf_counter() - start
+        for name, query in (
+            ("rare", RARE),
+            ("absent", "nowhere to be found"),
+            ("in every text", "wait, "),
+            ("two letters", "zq"),
+        ):
+            start = time.perf_counter()
+            page.goto("about:blank")
+            page.goto(f"{address}#/samples?q={query}")
+            page.wait_for_function(
+                "/have it|stopped here/.test(document.querySelector('main p[role=status]')?.textContent)"
+            )
+            told[f"search, {name}"] = time.perf_counter() - start
+            told[f"hits, {name}"] = page.locator("main p[role=status]").first.inner_text()
+        start = time.perf_counter()
+        page.locator("table.samples tbody a").first.click()
+        page.wait_for_selector("details.thinking")
+        told["a sample"] = time.perf_counter() - start
+        page.keyboard.press("o")
+        page.wait_for_selector(".prose .katex")
+        memory = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        told["memory of the page's process, MB"] = max(
+            _resident(p["id"]) for p in memory if p["type"].lower() == "renderer"
+        )
+        browser.close()
+    return told
+
+
+def _resident(process: int) -> float:
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return round(int(line.split()[1]) / 1000, 1)
+    return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--characters", type=int, default=30_000)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="report-page-"))
+    results = folder / "results"
+    size = sum(f.stat().st_size for f in results.rglob("completions.jsonl")) if results.exists() else 0
+    size = size or write_results(results, options.samples, options.characters)
+    wall, cpu = time.perf_counter(), time.process_time()
+    site = write_site(folder / "site", SiteOptions((results,), pictures=False)).folder
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    told: dict[str, Any] = {
+        "completions, MB": size / 1e6,
+        "export, s": wall,
+        "export, MB/s": size / 1e6 / wall,
+        "export, MB per second of processor time": size / 1e6 / cpu,
+        "export, most memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "site, MB": sum(f.stat().st_size for f in site.rglob("*") if f.is_file()) / 1e6,
+    }
+    told["from disk"] = browse((site / "index.html").as_uri())
+    server = SiteServer(site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told["from a server"] = browse(server.url)
+    server.shutdown()
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

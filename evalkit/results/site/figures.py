@@ -1,0 +1,177 @@
+"""The numbers of the site: the leaderboard, each run's settings and metrics, comparisons of pairs."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError
+from evalkit.results.compare import compare
+from evalkit.results.entries import Entry
+from evalkit.results.formats.table import Cell, Table
+from evalkit.results.leaderboard import build_table
+from evalkit.results.metrics import error_bars, figure_text
+from evalkit.results.published import load_published, model_key
+from evalkit.store.lines import read_checked
+from evalkit.store.run import RunDirectory, RunRecord
+from evalkit.types import Metric
+
+_MOST_PAIRS = 66  # of 12 runs
+_LONGEST_SETTING = 400
+
+
+def finite(value: Any) -> Any:
+    """`value` with null where a number is not finite, which JSON cannot hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def leaderboard_records(
+    entries: Sequence[Entry], published: Sequence[str], notes: Sequence[str], runs: Sequence[Path]
+) -> dict[str, Any]:
+    """The leaderboard as the page draws it; `run` of a row is its position in `runs`, None for a published row."""
+    figures = [figure for name in published for figure in load_published(name)]
+    if not entries and not figures:
+        return {"columns": [], "rows": [], "caption": "", "notes": list(notes)}
+    table = build_table(entries, figures, (), notes)
+    return {
+        "columns": [asdict(column) for column in table.columns],
+        "rows": list(_rows(table, entries, runs)),
+        "caption": table.caption,
+        "notes": table.notes,
+    }
+
+
+def _rows(table: Table, entries: Sequence[Entry], runs: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Each row with the position of its run: rows of one model and run name stand in the order of the runs."""
+    open_runs = list(dict.fromkeys((entry.report.model, entry.run.name, entry.run) for entry in entries))
+    for row in table.rows:
+        found = next((one for one in open_runs if one[:2] == (row.model, row.run)), None)
+        if found is not None:
+            open_runs.remove(found)
+        yield {
+            "model": row.model,
+            "label": row.label,
+            "protocol": row.protocol,
+            "published": row.published,
+            "kin": model_key(row.model),
+            "run": runs.index(found[2]) if found is not None else None,
+            "cells": [None if cell is None else _cell(cell) for cell in row.cells],
+        }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        **metric_record(cell.metric),
+        "basis": cell.basis(),
+        "mark": cell.mark,
+        "best": cell.best,
+        "significant": bool(getattr(cell, "significant", False)),
+        "comparison": cell.comparison() or cell.not_compared,
+        "source": cell.source,
+    }
+
+
+def metric_record(metric: Metric) -> dict[str, Any]:
+    """A metric with its value as text and its half-widths as text."""
+    return {
+        "name": metric.name,
+        "value": metric.value,
+        "text": metric.text or figure_text(metric.value, metric.unit),
+        "unit": metric.unit,
+        "bars": error_bars(metric),
+        "run": metric.interval_run,
+        "problems": metric.interval_problems,
+        "n": metric.n,
+        "note": metric.note,
+    }
+
+
+def run_record(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
+    """One run's settings, its environment and how fast it was."""
+    content = record.content
+    settings = [
+        *_flat("protocol", {k: v for k, v in record.protocol.items() if k not in ("prompts", "n", "options")}),
+        *_flat("engine", record.engine),
+        *_flat("", {k: v for k, v in content["identity"].items() if k not in ("protocol", "engine")}),
+    ]
+    return {
+        "model": record.model,
+        "name": run.path.name,
+        "protocol": record.protocol_name,
+        "evalkit": content.get("evalkit"),
+        "settings": settings,
+        "environment": list(_flat("", record.environment)),
+        "imported": list(_flat("", content["imported"])) if isinstance(content.get("imported"), dict) else [],
+        "throughput": list(_throughput(run.path / "throughput.jsonl")),
+    }
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else str(key), inner)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        yield name, text if len(text) <= _LONGEST_SETTING else f"{text[:_LONGEST_SETTING]}…"
+
+
+def _throughput(path: Path) -> Iterator[dict[str, Any]]:
+    """Each execution's figures. A damaged line says nothing of the results, so that it is left out."""
+    try:
+        for _, line in read_checked(path):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                yield {k: v for k, v in found.items() if k != "crc"}
+    except (EvalkitError, OSError, ValueError):
+        return
+
+
+def report_record(entry: Entry) -> dict[str, Any]:
+    """The figures of one complete task of one run."""
+    report = entry.report
+    return {
+        "metrics": [metric_record(metric) for metric in report.metrics],
+        "headlines": report.headlines,
+        "truncation": report.truncation_rate,
+        "tokens": asdict(report.tokens) if report.tokens is not None else None,
+        "subset": entry.subset,
+        "disputes": asdict(report.disputes) if report.disputes is not None else None,
+        "disputesText": str(report.disputes) if report.disputes is not None else "",
+    }
+
+
+def comparison_records(entries: Sequence[Entry], runs: Sequence[Path]) -> tuple[list[dict[str, Any]], int]:
+    """Every pair of runs on the tasks that both have, and the number of pairs left out where there are too many."""
+    by_run: dict[Path, list[Entry]] = {}
+    for entry in entries:
+        by_run.setdefault(entry.run, []).append(entry)
+    pairs = list(combinations(by_run, 2))
+    found = []
+    for a, b in pairs[:_MOST_PAIRS]:
+        shared = {e.report.task for e in by_run[a]} & {e.report.task for e in by_run[b]}
+        first, second = ([e for e in by_run[run] if e.report.task in shared] for run in (a, b))
+        try:
+            compared = compare(first, second, True, 0.02) if shared else []
+        except EvalkitError as error:
+            found.append({"a": runs.index(a), "b": runs.index(b), "error": error.message, "tasks": []})
+            continue
+        if compared:
+            tasks = []
+            for one in compared:
+                result = asdict(replace(one.result, by_problem=()))
+                tasks.append({
+                    "task": one.task, "title": one.title, "p": one.result.p_value, "adjusted": one.adjusted_p,
+                    "problems": len(one.result.by_problem), "differences": one.differences, "leftOut": one.left_out,
+                    **{k: result[k] for k in ("difference", "interval_run", "interval_problems", "a", "b")},
+                })  # fmt: skip
+            found.append({"a": runs.index(a), "b": runs.index(b), "error": "", "tasks": tasks})
+    return found, max(len(pairs) - _MOST_PAIRS, 0)
