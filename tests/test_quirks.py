@@ -127,7 +127,9 @@ def _hold_samples(quirk: Quirk, output: Path) -> None:
         assert {each["finish_reason"] for each in made} == {quirk.finish}
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "a " in name[:2] else name for name in HOSTILE]
+)
 def test_a_hostile_server_costs_bounded_memory_and_time(name: str, tmp_path: Path) -> None:
     quirk = SCENARIOS[name]
     options = [part for key, value in quirk.options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
