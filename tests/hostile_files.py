@@ -142,20 +142,19 @@ LINES: dict[str, bytes] = {
     "a blank line": b"",
     "a long line": b'{"problem_id": "' + b"x" * 5_000_000 + b'"}',
 }
+_VALUES: dict[str, tuple[Any, ...]] = {
+    "sample_index": (-1, 1.5, "x", None, 2**31, 10**30, [0]),
+    "problem_id": (7, None, ["x"], {}),
+    "completion_tokens": (-1, 1.5, "x", 2**63, [], 10**30),
+    "prompt_tokens": (-1, "x", 2**64),
+    "finish_reason": ("done", None, 3),
+    "text": (None, 7, ["x"]),
+    "seconds": ("long", [], 1e308),
+    "prefix": (7, None),
+    "error": (7, ["x"]),
+}
 FIELDS: dict[str, tuple[str, Any]] = {
-    f"{field} is {str(value)[:16]}": (field, value)
-    for field, values in {
-        "sample_index": (-1, 1.5, "x", None, True, 2**31, 10**30, [0]),
-        "problem_id": (7, None, ["x"], {}),
-        "completion_tokens": (-1, 1.5, "x", 2**63, [], 10**30),
-        "prompt_tokens": (-1, "x", 2**64),
-        "finish_reason": ("done", None, 3),
-        "text": (None, 7, ["x"]),
-        "seconds": ("long", [], 1e308),
-        "prefix": (7, None),
-        "error": (7, ["x"]),
-    }.items()
-    for value in values
+    f"{field} is {str(value)[:16]}": (field, value) for field, values in _VALUES.items() for value in values
 }
 
 

@@ -74,7 +74,12 @@ def held(arguments: list[str], victim: Path) -> tuple[int | None, str]:
     return code, out + err
 
 
-PLACES = ("run.json", "arithmetic/report.json", "arithmetic/completions.jsonl", "arithmetic/scores.jsonl")
+PLACES: tuple[str, ...] = (
+    "run.json",
+    "arithmetic/report.json",
+    "arithmetic/completions.jsonl",
+    "arithmetic/scores.jsonl",
+)
 PLACES += ("arithmetic/second_opinions.jsonl", "arithmetic/adjudications.jsonl", "throughput.jsonl", "fidelity.json")
 PLACES += ("arithmetic/scores.new.jsonl", ".lock")
 WRITING = dict.fromkeys(
@@ -255,10 +260,10 @@ def test_an_output_that_cannot_encode_everything(encoding: str, run: Path) -> No
 @pytest.mark.parametrize("command", [["leaderboard", "{run}"], ["samples", "{run}", "--json"], ["tasks"], ["--help"]])
 def test_an_output_that_is_full(command: list[str], run: Path) -> None:
     with open("/dev/full", "w") as full:
-        arguments = [EVALKIT, *(part.replace("{run}", str(run)) for part in command)]
+        arguments = [str(EVALKIT), *(part.replace("{run}", str(run)) for part in command)]
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert "No space left on device" in told(done)  # type: ignore[arg-type]
+    assert "No space left on device" in told(done)
 
 
 def test_an_output_that_nobody_reads(run: Path) -> None:
