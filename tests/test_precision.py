@@ -40,7 +40,7 @@ def simulated(rates: "np.ndarray[tuple[int], np.dtype[np.float64]]", aim: float,
 
 
 def test_it_is_unbiased_where_the_plain_mean_is_not() -> None:
-    """A plain mean over all draws of a problem is too high where lucky pilots look like problems that are always solved."""
+    """The plain mean over all draws is too high where lucky pilots look like problems that are always solved."""
     rates = np.repeat([1.0, 0.75], 20)
     ours, plain = [], []
     for seed in range(100):

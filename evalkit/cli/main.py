@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from evalkit.errors import EvalkitError
+from evalkit.workers import end_with_parent
 
 COMMANDS = (
     "run",
@@ -115,6 +116,7 @@ def fail(error: EvalkitError) -> int:
 
 def main() -> None:
     """The entry point `evalkit`. Exit codes: 0 success, 1 the run could not finish, 2 wrong usage or input."""
+    end_with_parent()
     try:
         cli.main(standalone_mode=False)
     except EvalkitError as error:
