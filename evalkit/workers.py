@@ -17,13 +17,36 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from evalkit.visible import VisibleStream
 
 _HEADER = struct.Struct(">Q")
 _GRACE = 0.2  # seconds after the limit in which a worker may report that it stopped
+
+
+_PARENT = "EVALKIT_PARENT"
+
+
+def ending_with_this_process(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for an evalkit process that ends when this process does, even by kill -9."""
+    return {**environment, _PARENT: str(os.getpid())}
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, if that one asked for it."""
+    parent = os.environ.pop(_PARENT, "")
+    if parent != str(os.getppid()):
+        return
+
+    def watch() -> None:
+        while str(os.getppid()) == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 class WorkerTimeoutError(Exception):

@@ -250,7 +250,9 @@ def test_data_of_one_task_leaves_the_others_alone(tmp_path: Path) -> None:
 def test_data_of_one_task_may_be_its_own_folder(data_dir: Path, tmp_path: Path) -> None:
     from evalkit_tasks.math500 import MATH500
 
-    assert len(MATH500().load(DataSource(data_dir / "MATH-500"))) == 500
+    shutil.copytree(data_dir / "MATH-500", tmp_path / "mine")
+    for place in (data_dir / "MATH-500", tmp_path / "mine", tmp_path / "mine" / "test.jsonl"):
+        assert len(MATH500().load(DataSource(place))) == 500
 
 
 def test_a_task_that_is_checked_by_instructions_passes(folder: Path) -> None:

@@ -121,8 +121,7 @@ class DataSource:
         assert self.root is not None
         name = spec.hub_id.split("/")[-1]
         yield from (self.root / spec.hub_id, self.root / name, self.root / spec.hub_id.replace("/", "__"))
-        if self.root.name in (name, spec.hub_id.replace("/", "__")):
-            yield self.root
+        yield self.root
 
     def _local_files(self, spec: DatasetSpec) -> list[Path]:
         """The first of `spec.files` that exists, or else the files of the split in a layout that the hub exports."""

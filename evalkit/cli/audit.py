@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
 
 _BAR = 40
@@ -34,22 +35,22 @@ def command(sets: tuple[str, ...], gold: str | None, kind: str, allowed: tuple[s
 
     shares = _shares(allowed, list(FAULTS))
     found = audit_set(sets, gold=gold, kind=kind)  # type: ignore[arg-type]  # click has checked it
-    click.echo(f"{found.records:,} records")
+    echo(f"{found.records:,} records")
     for name, counts in found.histograms.items():
-        click.echo(f"\n{name}")
+        echo(f"\n{name}")
         most = max(counts.values(), default=1)
         for label, count in counts.items():
-            click.echo(f"  {label:>22} {count:>9,} {'█' * round(_BAR * count / most)}".rstrip())
-    click.echo("\nfaults" if found.faults else "\nno faults")
+            echo(f"  {label:>22} {count:>9,} {'█' * round(_BAR * count / most)}".rstrip())
+    echo("\nfaults" if found.faults else "\nno faults")
     for name, fault in found.faults.items():
         where = ", ".join(map(one_line, fault.first))
-        click.echo(f"  {name:<20} {fault.count:>9,} {fault.count / found.records:>8.2%}  {FAULTS[name]}: {where}")
+        echo(f"  {name:<20} {fault.count:>9,} {fault.count / found.records:>8.2%}  {FAULTS[name]}: {where}")
     if found.graded is not None:
         right, graded = found.graded
-        click.echo(f"\n{right:,} of {graded:,} graded answers are right")
+        echo(f"\n{right:,} of {graded:,} graded answers are right")
     if failing := found.failing(shares):
         for line in failing:
-            click.echo(f"above what is allowed: {line}", err=True)
+            echo(f"above what is allowed: {line}", err=True)
         sys.exit(1)
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="contamination", short_help="Find benchmark problems in training sets.")
 @click.argument("sets", nargs=-1, required=True, metavar="SETS...")
@@ -49,12 +51,12 @@ def command(
         data=data,
         task_file=task_file,
         partial=partial,
-        tell=None if quiet else lambda progress: click.echo(f"{progress.total / 1e6:,.0f} MB read", err=True),
+        tell=None if quiet else lambda progress: echo(f"{progress.total / 1e6:,.0f} MB read", err=True),
     )
     found.save(output)
     partial.unlink(missing_ok=True)
     for line in summary_lines(found):
-        click.echo(line)
+        echo(line)
     for line in side_by_side(found, show):
-        click.echo(line)
-    click.echo(f"wrote {output}", err=True)
+        echo(line)
+    echo(f"wrote {output}", err=True)

@@ -13,6 +13,7 @@ import click
 from evalkit.cli.terminal import close_output, echo, end_process, guard_output, ignore_interrupts
 from evalkit.errors import EvalkitError
 from evalkit.visible import visible_line
+from evalkit.workers import end_with_parent
 
 COMMANDS = (
     "run",
@@ -193,6 +194,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The entry point `evalkit`. Exits as `run` returns."""
+    end_with_parent()
     _print_every_character()
     guard_output()
     end_process(run())

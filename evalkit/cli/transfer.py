@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.terminal import echo
+
 
 @click.command(name="transfer", short_help="Make a training set of a teacher's right completions.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...", type=click.Path(path_type=Path))
@@ -41,6 +43,6 @@ def command(runs: tuple[Path, ...], output: Path, per_problem: int, choose: str,
     )
     written = made.save(output)
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in made.rejected.items()) or "none"
-    click.echo(f"{len(made.examples):,} of {made.completions:,} completions kept; left out: {left_out}", err=True)
+    echo(f"{len(made.examples):,} of {made.completions:,} completions kept; left out: {left_out}", err=True)
     for path in written:
-        click.echo(path)
+        echo(path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evalkit.cli.selection import trust_option, trust_task_files
+from evalkit.cli.terminal import echo
 
 if TYPE_CHECKING:
     from evalkit.results.site.options import SiteOptions
@@ -76,15 +77,15 @@ def command(
 
         site = write_site(output, options, _tell)
         for notice in site.notices():
-            click.echo(notice, err=True)
+            echo(notice, err=True)
         page = site.folder / "index.html"
-        click.echo(f"wrote {page}", err=True)
+        echo(f"wrote {page}", err=True)
         if in_browser:
             click.launch(page.as_uri())
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _serve(options: "SiteOptions", port: int, in_browser: bool) -> None:
@@ -100,9 +101,9 @@ def _serve(options: "SiteOptions", port: int, in_browser: bool) -> None:
         site.refresh(_tell)
         try:
             with serving(site, port) as server:
-                click.echo(server.url)
+                echo(server.url)
                 if in_browser:
                     click.launch(server.url)
                 threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+            echo("stopped", err=True)

@@ -14,6 +14,8 @@ from evalkit.cli.terminal import echo
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("run_options", nargs=-1, type=click.UNPROCESSED)
+@click.option("-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run on each checkpoint.")
+@click.option("-n", "n", type=click.IntRange(min=1), help="Completions per problem [default: as `evalkit run`].")
 @click.option("--every-new", is_flag=True, help="Evaluate each new checkpoint, not only the newest.")
 @click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
@@ -27,6 +29,8 @@ from evalkit.cli.terminal import echo
 def command(
     folder: Path,
     run_options: tuple[str, ...],
+    task_names: str,
+    n: int | None,
     every_new: bool,
     results: Path,
     settle: float,
@@ -45,7 +49,8 @@ def command(
     from evalkit.errors import RunIncompleteError
     from evalkit.run.watching import Watch
 
-    watch = Watch(folder, results, run_options, every_new, settle)
+    arguments = ["-t", task_names, *(["-n", str(n)] if n is not None else []), *run_options]
+    watch = Watch(folder, results, arguments, every_new, settle)
     watch.follow(until, once, poll, lambda line: echo(line, err=True))
     if watch.failed:
         first = next(iter(watch.failed))

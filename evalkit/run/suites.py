@@ -27,6 +27,7 @@ from evalkit.benchmark.registry import did_you_mean
 from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.errors import EvalkitError
 from evalkit.store.lines import write_atomically
+from evalkit.workers import ending_with_this_process
 
 logger = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ class SuiteRun:
         write_atomically(protocol, json.dumps(asdict(state.job.protocol)), durable=False)
         command = [sys.executable, "-m", "evalkit", "run", state.job.model, "--protocol", str(protocol)]
         command += [*state.job.arguments, "--results", str(self._results), *self._arguments]
-        environment = dict(os.environ)
+        environment = ending_with_this_process(os.environ)
         if state.devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.name for gpu in state.devices)
         state.log.parent.mkdir(parents=True, exist_ok=True)

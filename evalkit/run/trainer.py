@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import EvalkitError
+from evalkit.workers import ending_with_this_process
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -53,7 +54,9 @@ def trainer_callback(
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _FINISHED).unlink(missing_ok=True)
             arguments = _watch(folder, tasks, options, Path(results), every_new, settle)
-            environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": gpus} if gpus is not None else {})}
+            environment = ending_with_this_process(os.environ)
+            if gpus is not None:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus
             self.process = subprocess.Popen(arguments, env=environment)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -25,6 +25,7 @@ from evalkit.results.entries import natural_order
 from evalkit.results.report import load_report
 from evalkit.store.lines import write_atomically
 from evalkit.store.run import RunDirectory
+from evalkit.workers import ending_with_this_process
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,13 @@ class Watch:
     def evaluate(self, checkpoint: Path) -> bool:
         """Evaluate one checkpoint in a process of its own and extend the curve; whether it could be finished."""
         command = [sys.executable, "-m", "evalkit", "run", str(checkpoint), "--results", str(self.results)]
-        done = subprocess.run([*command, *self.arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        done = subprocess.run(
+            [*command, *self.arguments],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=ending_with_this_process(os.environ),
+        )
         found = _RUN_DIRECTORY.findall(done.stderr)
         if done.returncode or not found:
             self.failed[checkpoint] = self.failed.get(checkpoint, 0) + 1
@@ -160,12 +167,12 @@ class Watch:
                 tell(f"{checkpoint}: evaluating")
                 if self.evaluate(checkpoint):
                     tell(f"{checkpoint}: finished")
-            if (once or is_last) and not self._can_come():
-                return
             for line in self._incomplete():
                 if line not in told:
                     told.add(line)
                     tell(line)
+            if (once or is_last) and not self._can_come():
+                return
             time.sleep(poll)
 
     def _can_come(self) -> bool:
