@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def page(runs: Path, **options: bool) -> DistillationPage:
+def page(runs: Path, **options: Any) -> DistillationPage:
     return distillation(runs / "student", teacher=runs / "teacher", base=runs / "base", **options)
 
 
