@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -197,7 +198,7 @@ def test_a_list_that_is_not_up_to_date_gives_no_second_holder(tmp_path: Path, mo
     holder = Lease(tmp_path)
     holder.acquire()
     (tmp_path / ".lease-1").rename(tmp_path / ".lease-3")
-    listed = iter([[], None])
+    listed: Iterator[list[tuple[int, Path]] | None] = iter([[], None])
     whole = Lease._all
 
     def stale(self: Lease) -> list[tuple[int, Path]]:
