@@ -57,7 +57,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--allow-changed-data",
         "--quiet",
     )
-    evalkit("run", MODEL, "-t", "livecodebench,codeforces", *options, "--results", folder / "results")
+    evalkit(
+        "run",
+        MODEL,
+        "-t",
+        "livecodebench,codeforces",
+        "--protocol",
+        "deepseek-r1",
+        *options,
+        "--results",
+        folder / "results",
+    )
     return folder / "results"
 
 

@@ -68,11 +68,11 @@ def command(
         for one in changed:
             told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
             echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
-        graded = ", ".join(f"{report.samples:,} of {report.title}" for report in reports)
+        graded = ", ".join(report.title for report in reports)
         echo(
             visible_line(
-                f"graded {graded} in {time.monotonic() - begun:.1f} s: {len(changed) or 'no'} verdict"
-                f"{'' if len(changed) == 1 else 's'} changed"
+                f"graded {graded} in {time.monotonic() - begun:.1f} s: "
+                f"{len(changed):,} of {sum(report.samples for report in reports):,} verdicts changed"
             ),
             err=True,
         )

@@ -10,6 +10,7 @@ import click
 from evalkit.cli.terminal import echo
 
 if TYPE_CHECKING:
+    from evalkit.results.published import PublishedScore
     from evalkit.run.suites import JobState
 
 
@@ -39,6 +40,7 @@ def command(
     evalkit suite r1-distill
     evalkit suite my-models.toml --results results/may
     """
+    from evalkit.results.published import load_published
     from evalkit.run.suites import SuiteRun, plan_suite, read_suite
 
     described, folder = read_suite(suite)
@@ -49,25 +51,25 @@ def command(
             echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
         return
     more = [part for folder_ in data_folders for part in ("--data", folder_)]
+    figures = [figure for name in described.published for figure in load_published(name)]
     running = SuiteRun(described, jobs, Path(results), more, side_by_side)
     with _View(len(jobs)) as view:
         running.execute(view.show)
-    _finish(running.states, described.published, output or Path(results) / "suites" / f"{described.name}.html")
+    _finish(running.states, figures, output or Path(results) / "suites" / f"{described.name}.html")
 
 
-def _finish(states: "Sequence[JobState]", published: Sequence[str], page: Path) -> None:
+def _finish(states: "Sequence[JobState]", figures: "Sequence[PublishedScore]", page: Path) -> None:
     """Print the table of what is finished and write the page. Raises RunIncompleteError if a run failed."""
     from evalkit.errors import RunIncompleteError
     from evalkit.results.entries import load_entries
     from evalkit.results.formats import renderer
     from evalkit.results.leaderboard import build_table
-    from evalkit.results.published import load_published
     from evalkit.store.lines import write_atomically
 
     runs = list(dict.fromkeys(state.run for state in states if state.run is not None))
     if runs:
         entries, notes = load_entries(runs)
-        table = build_table(entries, [figure for name in published for figure in load_published(name)], notes=notes)
+        table = build_table(entries, figures, notes=notes)
         echo(renderer("md")(table), nl=False)
         write_atomically(page, renderer("html")(table))
         echo(f"page: {page}", err=True)
