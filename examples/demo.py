@@ -1,4 +1,4 @@
-"""`make demo`: evaluate the three real checkpoints of examples/tiny_distill offline and print their table."""
+"""`make demo`: a teacher, bases and students of examples/tiny_distill, evaluated offline, and what was distilled."""
 
 import os
 import shlex
@@ -7,8 +7,15 @@ import sys
 import time
 from pathlib import Path
 
+from evalkit import distillation
+
 HERE = Path(__file__).parent
-CHECKPOINTS = ("teacher", "student-distilled", "student-plain")
+SEEDS = ("", "-1", "-2")
+CHECKPOINTS = (
+    "teacher",
+    *(f"{name}{seed}" for seed in SEEDS for name in ("base", "student-distilled")),
+    "student-soft",
+)
 EVALKIT = Path(sys.executable).with_name("evalkit")
 
 
@@ -27,10 +34,18 @@ def main() -> None:
     for name in CHECKPOINTS:
         evalkit("run", f"examples/tiny_distill/{name}", "-t", "arithmetic", "--max-tokens", "64", "--results", results)
     evalkit("leaderboard", results)
+    page = f"{results}/distillation.html"
+    students = (f"{results}/student-distilled", f"{results}/student-soft")
+    evalkit("distill", *students, "--teacher", f"{results}/teacher", "--base", f"{results}/base", "-o", page)
+    print("\nThe same with three seeds, as they came out:")
+    where = HERE.parent / results
+    for seed in SEEDS:
+        found = distillation(where / f"student-distilled{seed}", teacher=where / "teacher", base=where / f"base{seed}")
+        print(f"- student-distilled{seed}: {found.verdict[0]}", flush=True)
     site = Path(results) / "site"
     evalkit("view", results, "-o", str(site))
     print(f"\nThe report page, to open in a browser: {(HERE.parent / site / 'index.html').resolve()}")
-    print(f"\n{time.monotonic() - start:.0f} s; completions, scores and reports are in {results}/", file=sys.stderr)
+    print(f"\n{time.monotonic() - start:.0f} s; the page is {page}, runs are in {results}/", file=sys.stderr)
 
 
 if __name__ == "__main__":

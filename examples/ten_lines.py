@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 
 from evalkit import evaluate
 
-run = evaluate("examples/tiny_distill/student-plain", "arithmetic", n=8, limit=20, max_tokens=64, results=sys.argv[1])
+run = evaluate("examples/tiny_distill/base", "arithmetic", n=8, limit=20, max_tokens=64, results=sys.argv[1])
 curve = run.metrics.query("curve and metric.str.startswith('pass')")
 figure, axes = plt.subplots()
 axes.errorbar(curve["metric"], curve["value"], [curve["value"] - curve["run_low"], curve["run_high"] - curve["value"]])

@@ -26,7 +26,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 FOLDER = Path(__file__).parents[1] / "examples" / "tiny_distill"
-TEACHER, DISTILLED, PLAIN = (str(FOLDER / name) for name in ("teacher", "student-distilled", "student-plain"))
+TEACHER, DISTILLED, BASE = (str(FOLDER / name) for name in ("teacher", "student-distilled", "base"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -138,8 +138,8 @@ def values(report: FidelityReport, student: str = DISTILLED, group: str = "all")
 
 
 def test_every_measure_is_that_of_full_logits_in_float64(texts: list[tuple[Any, str]], traces: Path) -> None:
-    report = measure_fidelity([DISTILLED, PLAIN], TEACHER, traces)
-    for student in (DISTILLED, PLAIN):
+    report = measure_fidelity([DISTILLED, BASE], TEACHER, traces)
+    for student in (DISTILLED, BASE):
         measured = values(report, student)
         for name, expected in direct(texts, student).items():
             assert measured[name] == pytest.approx(expected, rel=1e-5), name
@@ -257,16 +257,16 @@ def test_a_measurement_goes_on_where_it_was_cut(traces: Path, tmp_path: Path) ->
 
 
 def test_students_of_the_same_texts_share_a_file_and_other_settings_do_not(traces: Path, tmp_path: Path) -> None:
-    measure_fidelity(PLAIN, TEACHER, traces, output=tmp_path)
+    measure_fidelity(BASE, TEACHER, traces, output=tmp_path)
     measure_fidelity(DISTILLED, TEACHER, traces, output=tmp_path)
     report = load_fidelity(tmp_path)
     assert report is not None
-    assert [s.model for s in report.students] == [DISTILLED, PLAIN]
-    measure_fidelity(PLAIN, TEACHER, traces, output=tmp_path, settings=FidelitySettings(temperatures=(3,)))
+    assert [s.model for s in report.students] == [DISTILLED, BASE]
+    measure_fidelity(BASE, TEACHER, traces, output=tmp_path, settings=FidelitySettings(temperatures=(3,)))
     report = load_fidelity(tmp_path)
     assert report is not None
-    assert [s.model for s in report.students] == [PLAIN]
-    assert "kl_forward@3" in values(report, PLAIN)
+    assert [s.model for s in report.students] == [BASE]
+    assert "kl_forward@3" in values(report, BASE)
 
 
 def test_a_teacher_is_its_own_best_student(traces: Path, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_per_token_arrays_add_up(traces: Path, tmp_path: Path) -> None:
 def test_drafting_as_transformers_does_it(texts: list[tuple[Any, str]], tmp_path: Path) -> None:
     """Tokens per pass of the teacher, told from its own samples, against assisted generation's passes."""
     hot = {name: str(tmp_path / name) for name in ("teacher", "student")}
-    for name, checkpoint in (("teacher", TEACHER), ("student", PLAIN)):
+    for name, checkpoint in (("teacher", TEACHER), ("student", BASE)):
         model, tokenizer = load(checkpoint)
         model.config.tie_word_embeddings = False
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight / 1.5)  # temperature 1.5, as a checkpoint
@@ -440,7 +440,7 @@ def test_the_command_prints_a_table(traces: Path, tmp_path: Path) -> None:
 def test_a_run_is_read_and_shows_on_the_page_of_its_student(tmp_path: Path) -> None:
     """The demo's own way: evaluate teacher, base and student, measure on the teacher's run, write the page."""
     runs = {}
-    for role, checkpoint in (("teacher", TEACHER), ("base", PLAIN), ("student", DISTILLED)):
+    for role, checkpoint in (("teacher", TEACHER), ("base", BASE), ("student", DISTILLED)):
         runs[role] = evaluate(
             checkpoint, "arithmetic", n=2, limit=8, max_tokens=64, output=tmp_path / role, progress=False, workers=1
         ).path

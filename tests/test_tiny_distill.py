@@ -1,4 +1,4 @@
-"""The demo's three checkpoints and the script that trained them."""
+"""The demo's checkpoints and the script that trained them."""
 
 import importlib.util
 import json
@@ -13,7 +13,11 @@ from evalkit_tasks.arithmetic import test_problems, training_problems
 from evalkit import Problem
 
 FOLDER = Path(__file__).parents[1] / "examples" / "tiny_distill"
-NAMES = ("teacher", "student-plain", "student-distilled")
+SEEDS = (0, 1, 2)
+CHECKPOINTS = {"teacher": ("teacher", 0), "student-soft": ("student-soft", 0)} | {
+    f"{name}-{seed}" if seed else name: (name, seed) for seed in SEEDS for name in ("base", "student-distilled")
+}
+
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -47,29 +51,43 @@ def load(name: str) -> tuple[Any, Any]:
     )
 
 
-def test_the_log_belongs_to_the_shipped_pair_and_tells_the_spread(log: dict[str, Any]) -> None:
-    shipped = [run for run in log["runs"] if run["seed"] == log["seed"]]
-    assert [run["model"] for run in shipped] == list(NAMES)
-    for name in NAMES[1:]:
-        assert len({run["seed"] for run in log["runs"] if run["model"] == name}) >= 3
-    size = sum(file.stat().st_size for name in NAMES for file in (FOLDER / name).iterdir())
-    assert size < 5_000_000
+def logged(log: dict[str, Any], checkpoint: str) -> dict[str, Any]:
+    name, seed = CHECKPOINTS[checkpoint]
+    return next(run for run in log["runs"] if run["model"] == name and run["seed"] == seed)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_the_log_has_every_checkpoint_and_they_are_small(log: dict[str, Any]) -> None:
+    assert [(run["model"], run["seed"]) for run in log["runs"]] == [
+        ("teacher", 0), *((name, seed) for seed in SEEDS for name in ("base", "student-distilled", "student-soft"))
+    ]  # fmt: skip
+    size = sum(file.stat().st_size for name in CHECKPOINTS for file in (FOLDER / name).iterdir())
+    assert size < 6_000_000
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_students_of_every_seed_are_beyond_their_base_by_more_than_the_error(
+    log: dict[str, Any], seed: int
+) -> None:
+    by_name = {run["model"]: run["test"] for run in log["runs"] if run["seed"] == seed}
+    widest = 1.96 * (2 * 0.25 / len(test_problems())) ** 0.5  # of a difference of two shares
+    for student in ("student-distilled", "student-soft"):
+        assert by_name[student] - by_name["base"] > widest
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_checkpoint_loads_and_scores_what_the_log_says(script: Any, log: dict[str, Any], name: str) -> None:
     model, tokenizer = load(name)
     assert model.config.model_type == "qwen2"
     assert model.dtype == torch.float32
-    run = next(run for run in log["runs"] if run["model"] == name and run["seed"] == log["seed"])
+    run = logged(log, name)
     assert model.num_parameters() == run["parameters"]
     # Another processor's rounding may tip a few answers.
     assert script.accuracy(model, tokenizer, test_problems()) == pytest.approx(run["test"], abs=0.02)
 
 
-def test_the_three_share_one_tokenizer() -> None:
+def test_all_share_one_tokenizer() -> None:
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        assert len({(FOLDER / name / file).read_bytes() for name in NAMES}) == 1
+        assert len({(FOLDER / name / file).read_bytes() for name in CHECKPOINTS}) == 1
 
 
 def test_the_tokenizer_reads_back_what_it_wrote(tmp_path: Path) -> None:
@@ -87,7 +105,7 @@ def test_the_tokenizer_reads_back_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_the_template_opens_the_thinking_and_adds_no_bos(script: Any) -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "student-plain")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "base")
     prompt = script.prompt_text(tokenizer, test_problems()[0])
     assert prompt == "<|im_start|>user\nWhat is 12 + 62?<|im_end|>\n<|im_start|>assistant\n<think>\n"
     assert tokenizer.bos_token is None
@@ -113,7 +131,7 @@ def test_the_tokenizer_is_rebuilt_to_the_byte(script: Any, tmp_path: Path) -> No
 def test_only_what_the_model_has_to_write_is_learnt(script: Any) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
     problems = training_problems(3)
-    data = script.encode(tokenizer, problems)
+    data = script.labelled(tokenizer, problems)
     for problem, ids, written in zip(problems, data.ids, data.written, strict=True):
         assert tokenizer.decode(ids[written]) == script.worked_solution(problem) + "<|im_end|>"
     assert data.rows(torch.tensor([2])).ids.shape[1] == int(data.written[2].nonzero().max()) + 1
@@ -138,7 +156,7 @@ def test_distillation_loss_is_hintons(script: Any) -> None:
 def test_training_lowers_both_losses_and_repeats_itself(script: Any) -> None:
     teacher, tokenizer = load("teacher")
     settings = script.Settings()
-    hard = script.encode(tokenizer, training_problems(64))
+    hard = script.labelled(tokenizer, training_problems(64))
     soft = script.with_soft_targets(hard, teacher)
     for data in (hard, soft):
         curves = []
@@ -150,20 +168,24 @@ def test_training_lowers_both_losses_and_repeats_itself(script: Any) -> None:
         assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_whole_script_runs_and_writes_three_checkpoints(
+def test_the_whole_script_runs_and_writes_its_checkpoints(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--out", str(tmp_path), "--teacher", str(FOLDER / "teacher"), "--no-test"]
-    arguments += ["--student-steps", "3", "--student-problems", "20", "--more-seeds"]
+    arguments = ["--out", str(tmp_path), "--teacher", str(FOLDER / "teacher"), "--no-test", "--seeds", "0", "1"]
+    arguments += ["--base-steps", "3", "--labelled-problems", "20", "--student-steps", "3", "--transfer-problems", "20"]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     try:
         script.main()
     finally:
         torch.use_deterministic_algorithms(False)
     log = json.loads((tmp_path / "log.json").read_text())
-    assert [run["model"] for run in log["runs"]] == list(NAMES)
+    students = [(name, seed) for seed in (0, 1) for name in ("base", "student-distilled", "student-soft")]
+    assert [(run["model"], run["seed"]) for run in log["runs"]] == [("teacher", 0), *students]
     assert all("validation" in run and "test" not in run for run in log["runs"])
     assert log["runs"][0]["validation"] > log["runs"][1]["validation"]
-    for name in NAMES:
+    assert log["transfer"]["completions"] == 40
+    assert log["transfer"]["examples"] + sum(log["transfer"]["rejected"].values()) == 40
+    assert (tmp_path / "transfer.md").exists()
+    for name in ("teacher", "base", "base-1", "student-distilled", "student-distilled-1", "student-soft"):
         transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name)
         assert (tmp_path / name / "tokenizer.json").read_bytes() == (FOLDER / name / "tokenizer.json").read_bytes()

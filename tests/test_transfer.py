@@ -25,7 +25,7 @@ RESPONSES = {
     "no answer": "<think>\nHm.\n</think>\n\nI cannot say.",
     "looping": "<think>\n" + "We try it once more and get nothing. " * 60 + "\n</think>\n\n\\boxed{42}",
     "mixed languages": "<think>\nFirst 我们把六和七相乘得到四十二 as they say.\n</think>\n\n\\boxed{42}",
-    "duplicate": GOOD.format(way="Counting,"),
+    "duplicate": GOOD.format(way="  COUNTING"),
 }
 
 
@@ -88,6 +88,13 @@ def test_the_shortest_and_the_most_unlike_are_chosen(run: Path) -> None:
     assert "way 0" in diverse
     assert diverse[1].endswith(("3", "4"))
     assert len(set(ways("random", 3))) == 3
+
+
+def test_problems_that_differ_in_a_sign_alone_are_two(tmp_path: Path) -> None:
+    rows = [{**row([GOOD.format(way="it")], problem=f"What is 50 {sign} 8?"), "gold": "42"} for sign in "+-*"]
+    write_lines(tmp_path / "log.jsonl", rows)
+    done = import_run(tmp_path / "log.jsonl", tmp_path / "run", fields=FIELDS, model="m", workers=1)
+    assert len(make_transfer_set(done.path, per_problem=1).examples) == 3
 
 
 @pytest.mark.parametrize(
@@ -192,7 +199,7 @@ def test_loops_are_found_at_the_end_and_inside() -> None:
     assert not is_looping(varied)
     assert is_looping(varied + loop)
     assert is_looping(loop + "So it is 42.")
-    assert same_text("A  b\n1.") == "ab1"
+    assert same_text("A  b\n1.") == "ab1."
 
 
 @pytest.mark.slow

@@ -244,7 +244,7 @@ def evaluate(
     Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run = evaluate("examples/tiny_distill/student-plain", "arithmetic", n=2, limit=3, max_tokens=64,
+        ...     run = evaluate("examples/tiny_distill/base", "arithmetic", n=2, limit=3, max_tokens=64,
         ...                    engine="transformers", results=folder, progress=False)
         ...     print(len(run.samples()), run.report().metric("pass@1").unit)
         6 %

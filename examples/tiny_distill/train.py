@@ -9,8 +9,8 @@
 4. The student is the base, fine-tuned on the transfer set. Beside it stands a student that also learns the teacher's
    soft targets on the same texts (Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
 
-Written to DIR, each an ordinary Hugging Face checkpoint: teacher/; for each seed base-S/ and student-S/; for the first
-seed student-soft/; transfer.jsonl with its card; log.json.
+Written to DIR, each an ordinary Hugging Face checkpoint: teacher/, base/, student-distilled/ and student-soft/; base-S/
+and student-distilled-S/ for each further seed S; transfer.jsonl with its card; log.json.
 """
 
 import argparse
@@ -384,16 +384,15 @@ def make_students(args: argparse.Namespace, settings: Settings, tokenizer: Any, 
         started = time.process_time()
         base = make_model(tokenizer, STUDENT, seed)
         curve = train(base, few, settings.base_steps, settings.student_batch, seed, settings)
-        save(base, tokenizer, args.out / f"base-{seed}")
+        which = "" if seed == args.seeds[0] else f"-{seed}"
+        save(base, tokenizer, args.out / f"base{which}")
         log.add("base", seed, STUDENT, base, started, curve)
-        for name, texts in (("student", hard), ("student-soft", soft)):
+        for name, texts in (("student-distilled", hard), ("student-soft", soft)):
             started = time.process_time()
             student = copy.deepcopy(base)
             curve = train(student, texts, settings.student_steps, settings.student_batch, seed, settings)
-            if name == "student":
-                save(student, tokenizer, args.out / f"student-{seed}")
-            elif seed == args.seeds[0]:
-                save(student, tokenizer, args.out / name)
+            if name == "student-distilled" or not which:
+                save(student, tokenizer, args.out / f"{name}{which}")
             log.add(name, seed, STUDENT, student, started, curve)
 
 
