@@ -9,6 +9,7 @@ they compress about as well as English. Times are wall-clock seconds on this mac
 import argparse
 import json
 import random
+import re
 import resource
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from evalkit.benchmark.data import DataSource
+from evalkit.importers.problem_set import PROBLEM_SET, ProblemSet
 from evalkit.results.site.export import write_site
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.server import SiteServer
@@ -25,6 +28,7 @@ from evalkit.store.run import RunDirectory, completion_record, score_record
 from evalkit.types import Completion, SampleKey, Score, Status
 
 RUNS = 4
+TASK = "benchmark"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
              "--enable-precise-memory-info")  # fmt: skip
 RARE = "zyzzyva quokka"
@@ -48,6 +52,17 @@ def sentences(rng: random.Random, count: int) -> list[str]:
     return made
 
 
+def write_problems(run: Path, problems: list[str]) -> str:
+    """The problems with their right answers, as an imported log keeps them; returns the data's fingerprint."""
+    path = run / TASK / "problems.jsonl"
+    path.parent.mkdir(parents=True)
+    rows = [{"id": p, "prompt": f"Which number comes after {p}?", "target": p[1:], "metadata": {}} for p in problems]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = DataSource(root=run)
+    ProblemSet(label=TASK).load(source)
+    return source.loaded[0].fingerprint
+
+
 def write_results(folder: Path, samples: int, characters: int) -> int:
     """Runs of one task with so many samples in all; returns the bytes of their completions."""
     rng = random.Random(0)
@@ -57,18 +72,21 @@ def write_results(folder: Path, samples: int, characters: int) -> int:
     size = 0
     for number in range(RUNS):
         run = RunDirectory(folder / f"model-{number}" / "run")
+        fingerprint = write_problems(run.path, problems)
         run.rewrite({
             "schema": 1, "evalkit": "0.2.0", "model": f"org/model-{number}",
             "identity": {"engine": {}, "protocol": {"name": "deepseek-r1"}, "seed": 0},
             "protocol": {"name": "deepseek-r1"}, "environment": {},
-            "tasks": {"math500": {
-                "title": "MATH-500", "spec": {"name": "math500", "options": {}},
-                "identity": {"version": 1, "sampling": {"max_tokens": 32768}, "data": []},
+            "tasks": {TASK: {
+                "title": "Benchmark", "spec": {"name": TASK, "file": PROBLEM_SET, "options": {"label": TASK}},
+                "identity": {
+                    "version": 1, "sampling": {"max_tokens": 32768}, "prompt": "{problem}",
+                    "data": [{"hub_id": f"imported/{TASK}", "fingerprint": fingerprint}],
+                },
                 "sampling": {"n": n}, "problem_ids": problems, "problems_available": len(problems),
             }},
         })  # fmt: skip
-        files = run.files("math500")
-        files.folder.mkdir(parents=True)
+        files = run.files(TASK)
         with files.completions_path.open("wb") as completions, files.scores_path.open("wb") as scores:
             for problem in problems:
                 for i in range(n):
@@ -80,19 +98,19 @@ def write_results(folder: Path, samples: int, characters: int) -> int:
                         parts.append(RARE)
                     right = rng.random() < 0.6
                     text = f"{''.join(parts)}\n</think>\n\nThe answer is \\boxed{{{problem[1:]}}}."
-                    done = Completion("math500", problem, i, text, "stop", 90, len(text) // 4, 20.0, "<think>\n")
+                    done = Completion(TASK, problem, i, text, "stop", 90, len(text) // 4, 20.0, "<think>\n")
                     line = encode_line(completion_record(done))
                     size += len(line)
                     completions.write(line)
                     status: Status = "correct" if right else "wrong"
-                    score = Score(float(right), status, problem[1:], "", "box", SampleKey("math500", problem, i))
-                    scores.write(encode_line(score_record(score, "math500@1")))
+                    score = Score(float(right), status, problem[1:], "", "box", SampleKey(TASK, problem, i))
+                    scores.write(encode_line(score_record(score, f"{TASK}@1")))
     return size
 
 
 def browse(address: str) -> dict[str, Any]:
     """First paint, search times and memory of the page at `address`."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
     told: dict[str, Any] = {}
@@ -111,20 +129,15 @@ def browse(address: str) -> dict[str, Any]:
         page.goto(f"{address}#/samples")
         page.wait_for_selector("table.samples")
         told["list of all samples"] = time.perf_counter() - start
-        for name, query in (
-            ("rare", RARE),
-            ("absent", "nowhere to be found"),
-            ("in every text", "wait, "),
-            ("two letters", "zq"),
-        ):
+        queries = {"rare": RARE, "absent": "nowhere to be found", "two letters": "zq", "in every text": "wait, "}
+        for name, query in queries.items():
             start = time.perf_counter()
             page.goto("about:blank")
             page.goto(f"{address}#/samples?q={query}")
-            page.wait_for_function(
-                "/have it|stopped here/.test(document.querySelector('main p[role=status]')?.textContent)"
-            )
+            status = page.locator("main p[role=status]").first
+            expect(status).to_contain_text(re.compile("have it|stopped here"), timeout=180_000)
             told[f"search, {name}"] = time.perf_counter() - start
-            told[f"hits, {name}"] = page.locator("main p[role=status]").first.inner_text()
+            told[f"hits, {name}"] = status.inner_text()
         start = time.perf_counter()
         page.locator("table.samples tbody a").first.click()
         page.wait_for_selector("details.thinking")

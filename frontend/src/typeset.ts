@@ -20,13 +20,21 @@ interface Token {
   children?: (Token | string)[];
 }
 
+// "C++17", "Python 3" and their like; what is not known is read as Python, which most of these programs are.
+function languageOf(name: string): string {
+  const plain = name.toLowerCase();
+  if (hljs.getLanguage(plain)) return plain;
+  if (/c\+\+|g\+\+/.test(plain)) return "cpp";
+  return ["javascript", "java", "rust", "go", "bash", "json", "c"].find((known) => plain.startsWith(known)) ?? "python";
+}
+
 // The highlighted code as elements: no markup is parsed.
 function highlight(place: HTMLElement, code: string, language: string): void {
   if (code.length > 50_000) {
     place.textContent = code;
     return;
   }
-  const known = hljs.getLanguage(language) ? language : "python";
+  const known = languageOf(language);
   const result = hljs.highlight(code, { language: known, ignoreIllegals: true });
   const root = (result._emitter as unknown as { rootNode: Token }).rootNode;
   const put = (parent: Node, token: Token | string): void => {
