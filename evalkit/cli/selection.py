@@ -17,6 +17,22 @@ trust_option: Callable[[Any], Any] = click.option(
 )
 
 
+output_option: Callable[[Any], Any] = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
+)
+
+
+def write_output(text: str, output: Path | None) -> None:
+    """Print `text`, or write it to a file by atomic rename and say so on stderr."""
+    from evalkit.store.lines import write_atomically
+
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text)
+        click.echo(f"wrote {output}", err=True)
+
+
 def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
     """The tasks named by -t (`A,B`), or all tasks of the run. Raises EvalkitError if the run does not have one."""
     from evalkit.benchmark.registry import did_you_mean
