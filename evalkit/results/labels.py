@@ -62,19 +62,19 @@ def fits(pattern: str, run: Path, *names: str) -> bool:
 
 
 def shortest(names: Sequence[str]) -> list[str]:
-    """The shortest end of each path that no other ends in: `a/x`, `b/x`, `b/y` become `a/x`, `b/x`, `y`.
+    """The shortest end of each path that no other ends in, equally many parts for those of one folder.
 
     Examples:
-        >>> shortest(["org/a/x", "org/b/x", "org/b/y"])
-        ['a/x', 'b/x', 'y']
+        >>> shortest(["org/a/x", "org/b/x", "org/b/y", "org/z"])
+        ['a/x', 'b/x', 'b/y', 'z']
     """
     parts = [name.split("/") for name in names]
     ends = Counter("/".join(part[-k:]) for part in parts for k in range(1, len(part) + 1))
-    found = []
-    for name, part in zip(names, parts, strict=True):
-        own = ("/".join(part[-k:]) for k in range(1, len(part) + 1))
-        found.append(next((end for end in own if ends[end] == 1), name))
-    return found
+    needed = [next((k for k in range(1, len(p) + 1) if ends["/".join(p[-k:])] == 1), len(p)) for p in parts]
+    most: dict[tuple[str, ...], int] = {}
+    for part, k in zip(parts, needed, strict=True):
+        most[tuple(part[:-1])] = max(most.get(tuple(part[:-1]), 1), k)
+    return ["/".join(part[-most[tuple(part[:-1])] :]) for part in parts]
 
 
 def _plain(model: str) -> str:

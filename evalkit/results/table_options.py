@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, natural_order
+from evalkit.results.entries import Entry, load_entries, natural_order
 from evalkit.results.formats.table import Column, Row, Table
 from evalkit.results.labels import fits
 from evalkit.results.leaderboard import build_table
@@ -272,3 +272,8 @@ def _has_word(row: Row, word: str) -> bool:
 def merged(options: TableOptions, given: Mapping[str, Any]) -> TableOptions:
     """`options` with what was given on the command line in its place."""
     return replace(options, **cast(dict[str, Any], {key: value for key, value in given.items() if value}))
+
+
+def published_beside(source: str, runs: Sequence[Path]) -> list[PublishedScore]:
+    """The published figures of `source` to show beside these runs, as `choose_published` chooses them."""
+    return choose_published(TableOptions(published=(source,)), load_entries(runs)[0])

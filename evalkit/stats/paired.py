@@ -349,10 +349,11 @@ def samples_to_find(found: Comparison, target: float, tests: int = 1) -> int | N
     """Samples per problem, in each run, at which the test of `found` finds a difference of `target` in 4 of 5 tries.
 
     `tests` is the number of tests among which it has to hold (the level is 5% / `tests`). Unlike `samples_needed` this
-    counts how the true difference varies from problem to problem, which more samples do not reduce: the variance of the
-    mean difference is (s² + w / n) / m, s² that of the true differences of m problems and w that of one sample of each
-    run. None where no number of samples of these problems would do. At one sample per problem w is taken to be all of
-    the variance, and the number is an upper bound.
+    counts how the true difference varies from problem to problem, which more samples do not reduce. With s² the
+    variance of the true differences of m problems and w that of one sample of each run, the test sees a variance of
+    (s² + w / n) / m, while the same problems sampled again vary by w / (n m), so that the difference has to be
+    t₀.₉₇₅ √((s² + w / n) / m) + t₀.₈ √(w / (n m)). None where no number of samples of these problems would do. At one
+    sample per problem w is taken to be all of the variance, and the number is an upper bound.
 
     Examples:
         >>> found = compare_paired([[0, 1, 0, 1]] * 50, [[1, 1, 0, 0]] * 50)
@@ -371,18 +372,16 @@ def samples_to_find(found: Comparison, target: float, tests: int = 1) -> int | N
     if found.a.samples == found.b.samples == 1:
         noise = now = total
     between = max(total - now, 0.0)
-    left = (target / _power_quantile(problems, tests)) ** 2 - between
-    if left <= 0 or noise <= 0:
-        return None
-    return max(1, math.ceil(noise / left))
-
-
-def _power_quantile(problems: int, tests: int) -> float:
-    """How many standard errors a difference must measure to be found with 80% power at 5% / `tests`, two-sided."""
     from scipy.special import stdtrit
 
-    freedom = problems - 1
-    return float(stdtrit(freedom, 1 - 0.025 / tests) + stdtrit(freedom, 0.8))
+    level, power = (float(stdtrit(problems - 1, p)) for p in (1 - 0.025 / tests, 0.8))
+    left = target**2 - level**2 * between
+    if left <= 0 or noise <= 0:
+        return None
+    # target = level √(between + x²) + power x, solved for the error x of new samples
+    curve = level**2 - power**2
+    error = (math.sqrt((power * target) ** 2 + curve * left) - power * target) / curve
+    return max(1, math.ceil(noise / error**2))
 
 
 def _samples(variance: float, target: float) -> int | None:

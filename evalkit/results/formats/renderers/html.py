@@ -18,6 +18,7 @@ table { border-collapse: collapse; }
 caption { text-align: left; padding-bottom: .8rem; max-width: 60rem; }
 th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th:first-child { text-align: left; }
+tbody th[scope=row] { font-weight: normal; }
 thead { border-top: 2px solid; border-bottom: 1px solid; }
 tbody { border-bottom: 2px solid; }
 tr.published { color: GrayText; }
