@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-vllm test-peers lint docs coverage constraints install clean
+.PHONY: demo test test-all test-vllm test-peers lint docs gallery coverage constraints install clean
 
 install: $(INSTALLED)
 
@@ -60,6 +60,10 @@ lint: install
 # The site lies in site/ afterwards. Nothing is fetched.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# Every picture and table with 2, 4 and 12 invented models, into gallery/; and those that docs/gallery.md shows.
+gallery: install
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/gallery.py gallery --docs docs/gallery
 
 # Lines and branches that the quick tests run, subprocesses included; fails below the floor in pyproject.toml.
 coverage: install

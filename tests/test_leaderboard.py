@@ -48,8 +48,9 @@ def test_cells_are_the_statistics_of_the_samples(results: Path) -> None:
     assert cell.metric.interval_run == pytest.approx([100 * v for v in expected.interval_run])
     assert cell.metric.interval_problems == pytest.approx([100 * v for v in expected.interval_problems])
     assert (cell.n, cell.problems) == (64, 30)
+    assert "\n" not in table.caption
     assert "run to run" in table.caption
-    assert "over problems" in table.caption
+    assert "over problems" in replace(table, verbose=True).caption
     best = table.rows[1].cells[2]
     assert best is not None
     assert best.best
@@ -59,10 +60,14 @@ def test_cells_are_the_statistics_of_the_samples(results: Path) -> None:
 def test_every_format_holds_every_figure_and_escapes_names(form: str, tmp_path: Path) -> None:
     write_run(tmp_path / "r" / "x", HOSTILE, {"aime24": solve_rates(5, 4, 0.5)}, titles={"aime24": HOSTILE})
     entries, notes = load_entries([tmp_path])
-    text = renderer(form)(build_table(entries, notes=notes))
+    table = build_table(entries, notes=notes)
+    text = renderer(form)(table)
     assert "\x1b" not in text
+    figure = f"{100 * avg_at_n(solve_rates(5, 4, 0.5)).value:.1f}"
+    assert figure in text
     if form == "html":
-        assert "<script" not in text
+        assert text.count("<script") == 1
+        assert "alert" not in text.replace("&lt;script&gt;alert(1)", "")
     elif form == "latex":
         assert "\\input" not in text
         assert text.count(r"\begin{table*}") == 1
@@ -74,8 +79,11 @@ def test_every_format_holds_every_figure_and_escapes_names(form: str, tmp_path: 
         parsed = list(csv.DictReader(io.StringIO(text)))
         assert [r["metric"] for r in parsed] == ["pass@1"]
         assert float(parsed[0]["value"]) == pytest.approx(100 * avg_at_n(solve_rates(5, 4, 0.5)).value)
-    else:
+    elif form == "json":
         assert json.loads(text)["cells"][0]["metric"] == "pass@1"
+    else:
+        assert form in ("terminal", "typst")
+        assert "\n# head" not in text
 
 
 def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> None:
@@ -161,10 +169,14 @@ def test_whether_a_figure_was_reproduced() -> None:
 
 def test_ours_stands_beside_the_published_figure(results: Path) -> None:
     out = run_evalkit("leaderboard", results, "--published", "deepseek-r1").stdout
-    lines = [line for line in out.splitlines() if "Qwen-1.5B" in line]
+    lines = [line for line in out.splitlines() if "Qwen-1.5B" in line and line.startswith("|")]
     assert len(lines) == 2
     assert "28.9" in lines[0]
-    assert "z=" in lines[1]
+    assert "(published)" in lines[0]
+    assert "z=" not in lines[1]
+    assert "Qwen-1.5B against the published figures: AIME 2024 pass@1 z=" in out
+    full = run_evalkit("leaderboard", results, "--published", "deepseek-r1", "-v").stdout
+    assert "z=" in [line for line in full.splitlines() if "Qwen-1.5B" in line][1]
 
 
 def test_output_file_and_errors(results: Path, tmp_path: Path) -> None:

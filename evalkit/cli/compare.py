@@ -1,63 +1,115 @@
-"""`evalkit compare A B`: two runs, paired by problem."""
+"""`evalkit compare A B …`: runs against a reference, or all pairs; with gates for CI."""
 
 from pathlib import Path
 
 import click
 
-from evalkit.cli.selection import trust_option, trust_task_files
+from evalkit.cli.selection import output_option, trust_option, trust_task_files
 from evalkit.cli.terminal import echo
 
 
-@click.command(name="compare", short_help="Compare two runs, paired by problem.")
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.command(name="compare", short_help="Compare runs with a reference, paired by problem.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run that the others are compared with [default: the first].",
+)
+@click.option("--all-pairs", is_flag=True, help="Compare every run with every other.")
+@click.option("--label", "labels", multiple=True, metavar="RUN=NAME", help="Another name for a run. Repeatable.")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="'TASK >= POINTS'",
+    help="Fail where B − A is below POINTS, as in 'math500 >= -1'. Exit code 3: the loss is established; 4: "
+    "too few samples to say. Repeatable; TASK may be a pattern.",
+)
+@click.option(
+    "--gate-over",
+    type=click.Choice(["run", "problems"]),
+    default="run",
+    show_default=True,
+    help="The error that a gate counts: new samples of the same problems, or other problems.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the gates as JUnit XML too.")
 @click.option("--across-protocols", is_flag=True, help="Allow runs of different protocols; the table names them.")
 @click.option(
     "--points",
     type=float,
     default=2.0,
     show_default=True,
-    help="Difference, in points, for which the n needed is computed.",
+    help="Difference, in points, for which the samples needed are computed.",
 )
 @click.option(
     "--flips", type=click.IntRange(min=0), default=10, show_default=True, help="Flipped problems listed per task."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show both intervals, p-values and what would be needed.")
 @click.option(
-    "-f", "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True, help="Output format."
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "md", "json", "junit"]),
+    help="Output format [default: terminal on a terminal, else md].",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
-)
+@output_option
 @trust_option
 def command(
-    a: Path, b: Path, across_protocols: bool, points: float, flips: int, form: str, output: Path | None, trust: bool
+    runs: tuple[Path, ...],
+    reference: Path | None,
+    all_pairs: bool,
+    labels: tuple[str, ...],
+    gates: tuple[str, ...],
+    gate_over: str,
+    junit: Path | None,
+    across_protocols: bool,
+    points: float,
+    flips: int,
+    verbose: bool,
+    form: str | None,
+    output: Path | None,
+    trust: bool,
 ) -> None:
-    """Compare run directory B with run directory A on the problems that both have.
+    """Compare run directories B, C, … with run directory A, on the problems that both have.
 
-    For each task it prints the difference with its intervals, a paired test, and the problems whose solve rate changed.
+    It prints what is established in one sentence, the difference on each task, and the problems whose solve rate
+    changed.
 
     \b
     evalkit compare results/base/deepseek-r1-1a2b3c4d results/student/deepseek-r1-5e6f7a8b
+    evalkit compare results/* --reference results/teacher
+    evalkit compare results/old results/new --gate "math500 >= -1" --junit gates.xml
     """
-    from evalkit.results.compare import compare
-    from evalkit.results.entries import load_entries
-    from evalkit.results.formats.comparison import comparison_json, comparison_markdown
-    from evalkit.store.lines import write_atomically
+    import sys
 
+    from evalkit.cli.selection import write_output
+    from evalkit.results.compare import compare_runs
+    from evalkit.results.formats import comparison
+    from evalkit.results.gates import Over, check_gates, exit_code, parse_gate
+    from evalkit.results.labels import given_labels
+    from evalkit.results.sides import load_sides
+
+    wanted = [parse_gate(text) for text in gates]
+    paths = list(dict.fromkeys([*([reference] if reference is not None else []), *runs]))
     if trust:
-        trust_task_files([a, b])
-    (first, incomplete_a), (second, incomplete_b) = load_entries([a]), load_entries([b])
-    for note in incomplete_a + incomplete_b:
+        trust_task_files(paths)
+    sides, notes = load_sides(paths, given_labels(labels))
+    for note in notes:
         echo(note, err=True)
-    compared = compare(first, second, across_protocols, points / 100)
-    name_a, name_b = f"{first[0].report.model} ({a})", f"{second[0].report.model} ({b})"
-    text = (
-        comparison_markdown(name_a, name_b, compared, flips)
-        if form == "md"
-        else comparison_json(name_a, name_b, compared)
-    )
-    if output is None:
-        echo(text, nl=False)
+    compared = compare_runs(sides, None if all_pairs else 0, across_protocols, points / 100)
+    over: Over = "problems" if gate_over == "problems" else "run"
+    results = check_gates(wanted, compared, over) if wanted else []
+    form = form or ("terminal" if output is None and sys.stdout.isatty() else "md")
+    if form == "terminal":
+        colour = output is None and sys.stdout.isatty()
+        text = comparison.comparison_terminal(compared, results, flips, verbose, colour=colour)
+    elif form == "md":
+        text = comparison.comparison_markdown(compared, results, flips, verbose)
     else:
-        write_atomically(output, text)
-        echo(f"wrote {output}", err=True)
+        text = comparison.comparison_json(compared, results) if form == "json" else comparison.comparison_junit(results)
+    write_output(text, output)
+    if junit is not None:
+        write_output(comparison.comparison_junit(results), junit)
+    if code := exit_code(results):
+        raise SystemExit(code)

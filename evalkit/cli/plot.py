@@ -7,66 +7,74 @@ import click
 from evalkit.cli.selection import trust_option, trust_task_files
 from evalkit.cli.terminal import echo
 
-KINDS = {
-    "bars": "score per benchmark with error bars; --published adds published figures",
-    "tokens": "accuracy against mean completion tokens, with the Pareto front",
-    "k": "pass@k and cons@k against k",
-    "map": "solve rate of each problem in each run, sorted by difficulty",
-    "lengths": "completion lengths by status, with the token limit",
-    "budget": "accuracy if completions were cut at 1k, 2k, 4k, ... tokens",
-    "steps": "score against the training step in the checkpoints' names",
-}
+KINDS = ("bars", "tokens", "k", "map", "lengths", "budget", "steps", "gap", "crossing", "lineage", "thinking")
 
 
-@click.command(
-    name="plot",
-    short_help="Plot runs: bars, tokens, k, map, lengths, budget, steps.",
-    epilog="\b\n" + "\n".join(f"{kind:8} {what}" for kind, what in KINDS.items()),
-)
-@click.argument("kind", type=click.Choice(list(KINDS)))
+class _WithKinds(click.Command):
+    """Lists the kinds of picture below the options, which are imported only for that."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from evalkit.results.plots import kinds
+
+        with formatter.section("Kinds"):
+            formatter.write_dl(list(kinds.KINDS.items()))
+
+
+@click.command(name="plot", cls=_WithKinds, short_help=f"Plot runs: {', '.join(KINDS)}.")
+@click.argument("kind", type=click.Choice(KINDS))
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="PNG or SVG file to write [default: KIND.png].",
+    help="PNG, SVG or PDF file to write [default: KIND.png].",
 )
 @click.option("-t", "--task", metavar="NAME", help="Task to plot; required if the runs have several.")
-@click.option("--published", metavar="NAME", help="Add a published table, such as deepseek-r1, to `bars`.")
+@click.option(
+    "--published",
+    metavar="NAME",
+    help="Add a published table, such as deepseek-r1, to `bars` or `steps`; NAME:PATTERN picks models.",
+)
+@click.option("--teacher", type=click.Path(path_type=Path), metavar="RUN", help="The teacher's run.")
+@click.option("--base", type=click.Path(path_type=Path), metavar="RUN", help="The run of the students' base.")
+@click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    show_default=True,
+    help="paper: one column wide, small letters, without a title.",
+)
 @trust_option
 def command(
-    kind: str, runs: tuple[Path, ...], output: Path | None, task: str | None, published: str | None, trust: bool
+    kind: str,
+    runs: tuple[Path, ...],
+    output: Path | None,
+    task: str | None,
+    published: str | None,
+    teacher: Path | None,
+    base: Path | None,
+    style: str,
+    trust: bool,
 ) -> None:
     """Draw a plot of RUNS, which are results folders or run directories.
 
     \b
     evalkit plot bars results/ --published deepseek-r1 -o bars.svg
-    evalkit plot budget results/ -t aime24
+    evalkit plot budget results/ -t aime24 --style paper -o budget.pdf
+    evalkit plot lineage results/student --base results/base --teacher results/teacher
     """
-    from evalkit.results.entries import load_entries
-    from evalkit.results.plots import figures as plots
-    from evalkit.results.plots import samples as plots_samples
-    from evalkit.results.published import load_published
+    from evalkit.results.plots.drawing import LOOKS, save
+    from evalkit.results.plots.kinds import Request, draw
+    from evalkit.results.table_options import published_beside
 
     if trust:
-        trust_task_files(runs)
-    entries, notes = load_entries(runs)
-    for note in notes:
+        trust_task_files([*runs, *(path for path in (teacher, base) if path is not None)])
+    figures = published_beside(published, runs) if published else []
+    request = Request(runs, task, figures, base, teacher, LOOKS[style])
+    figure = draw(kind, request)
+    for note in request.notes:
         echo(note, err=True)
-    if kind == "bars":
-        chosen = plots.of_task(entries, task) if task else entries
-        figure = plots.bars(chosen, load_published(published) if published else [])
-    else:
-        draw = {
-            "tokens": plots.accuracy_against_tokens,
-            "k": plots.score_against_k,
-            "map": plots.solve_rate_map,
-            "lengths": plots_samples.length_distribution,
-            "budget": plots_samples.budget_curve,
-            "steps": plots.checkpoint_sweep,
-        }[kind]
-        figure = draw(entries, task)
     path = output or Path(f"{kind}.png")
-    plots.save(figure, path)
+    save(figure, path)
     echo(f"wrote {path}", err=True)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.terminal import echo
+
 if TYPE_CHECKING:
     from evalkit.importers.problem_file import ProblemFile
     from evalkit.store.run import RunDirectory, TaskRun
@@ -16,6 +18,22 @@ trust_option: Callable[[Any], Any] = click.option(
     is_flag=True,
     help="Trust the task files that the runs name, now and in later commands.",
 )
+
+
+output_option: Callable[[Any], Any] = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
+)
+
+
+def write_output(text: str, output: Path | None) -> None:
+    """Print `text`, or write it to a file by atomic rename and say so on stderr."""
+    from evalkit.store.lines import write_atomically
+
+    if output is None:
+        echo(text, nl=False, coloured=True)
+    else:
+        write_atomically(output, text)
+        echo(f"wrote {output}", err=True)
 
 
 def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -12,13 +13,25 @@ import click
 
 from evalkit.visible import visible
 
+_COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 
-def echo(text: object = "", *, err: bool = False, nl: bool = True, bold: bool = False, red: bool = False) -> None:
+
+def echo(
+    text: object = "",
+    *,
+    err: bool = False,
+    nl: bool = True,
+    bold: bool = False,
+    red: bool = False,
+    coloured: bool = False,
+) -> None:
     """Print to stdout, or with `err` to stderr; `bold` and `red` are how a terminal shows it.
 
-    Characters that show nothing are printed as escapes, see `visible`. Line feeds and tabs are left.
+    Characters that show nothing are printed as escapes, see `visible`. Line feeds and tabs are left. `coloured` leaves
+    the colours that evalkit's own tables have; what stands in their cells was made visible before.
     """
-    shown = visible(str(text))
+    pieces = _COLOURS.split(str(text)) if coloured else [str(text)]
+    shown = "".join(piece if i % 2 else visible(piece) for i, piece in enumerate(pieces))
     if bold or red:
         shown = click.style(shown, fg="red" if red else None, bold=bold or None)
     click.echo(shown, err=err, nl=nl)

@@ -1,6 +1,7 @@
 """Builds the leaderboard from reports and published figures."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,20 +10,24 @@ from pathlib import Path
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, natural_order, setting_differences
 from evalkit.results.formats.table import Cell, Column, Row, Table
+from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
-from evalkit.stats import holm, leaders, least_p_value, sign_flip_test
+from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
 from evalkit.types import Interval, Metric
 
-CAPTION = (
-    "Percent unless it is a rating. After each figure its 95% half-widths: run to run (the same problems, new "
-    "samples), then over problems (other problems of the same kind, clustered by problem). n: samples per problem; "
-    "cut: share of completions stopped at the token limit or for repetition, counted as they score."
+BEST_NOTE = (
+    "bold: better than every other run of its column (paired permutation test, p < 0.05 after Holm over the columns; "
+    "for metrics that are not means over problems, their run-to-run errors). Runs that are tied at the top share it."
 )
-BEST_NOTE = "bold: best of the column; *: better than the next best (paired permutation test, p < 0.05 after Holm)."
+INTERVAL_NOTE = (
+    "±: 95% half-widths, run to run (the same problems, new samples), then over problems (other problems of the same "
+    "kind, clustered by problem). Completions that were cut count as they score."
+)
 BOUND_NOTE = "n=1: one sample per problem gives no estimate of the run-to-run error; its upper bound is shown instead."
 _MARKS = "†‡§¶"
+_LEVEL = 0.05
 
 
 def build_table(
@@ -30,20 +35,38 @@ def build_table(
     published: Sequence[PublishedScore] = (),
     metrics: Sequence[str] = (),
     notes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> Table:
     """Build the table: the paper's columns first, and each published row followed by our runs of that model.
 
-    `metrics` adds columns, such as `pass@8`, for every task that has them.
+    `metrics` adds columns, such as `pass@8`, for every task that has them. `labels` are names for runs or models, see
+    `run_labels`.
 
-    Raises EvalkitError if no run has one of `metrics`.
+    Raises EvalkitError if no run has one of `metrics`, or if there is no run of `labels`.
     """
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
         runs.setdefault(entry.run, []).append(entry)
     unusual = _unusual_settings(entries, columns)
-    marks = _Marks()
+    marks = _marks(entries, unusual)
     judged: list[PublishedScore] = []
+    theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
+    names = run_labels(entries, labels)
+    ours = []
+    for path, tasks in runs.items():
+        report = tasks[0].report
+        by_task = {t.report.task: t for t in tasks}
+        cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
+        ours.append(Row(report.model, names[path], cells, path.name, report.protocol, where=str(path)))
+    ours = _with_best(ours, columns, runs, unusual)
+    told = [*marks.told(), *_consensus_notes(ours, columns), *_figure_notes(published), *notes]
+    details = [*_own_details(ours, judged), *_figure_details(published)]
+    return Table(columns, _order(ours, _published_rows(published, columns, bool(ours))), told, details)
+
+
+def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) -> "_Marks":
+    marks = _Marks()
     for entry in entries:
         if entry.subset:
             marks.add(entry, f"subset of {entry.report.problems} of {entry.available} problems: another benchmark.")
@@ -53,27 +76,13 @@ def build_table(
         if entry.report.warnings:
             marks.add(entry, f"{', '.join(entry.report.warnings)}.")
     for entry in entries:
+        if failed := entry.report.statuses["error"]:
+            many = f"{failed:,} of {entry.report.samples:,} samples"
+            marks.add(entry, f"{many} were spoilt by the engine or the grader and count as 0.")
+    for entry in entries:
         if note := unusual.get((entry.run, entry.report.task)):
             marks.add(entry, note)
-    theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
-    names = Counter(tasks[0].report.model for tasks in runs.values())
-    ours = []
-    for path, tasks in runs.items():
-        report = tasks[0].report
-        label = report.model if names[report.model] == 1 else f"{report.model} ({path.name})"
-        by_task = {t.report.task: t for t in tasks}
-        cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
-        ours.append(Row(report.model, label, cells, path.name, report.protocol))
-    ours = _with_best(ours, columns, runs, unusual)
-    caption = CAPTION if ours else "Percent unless it is a rating; published figures."
-    notes = [
-        *_own_notes(ours, judged),
-        *_consensus_notes(ours, columns),
-        *marks.told(),
-        *_figure_notes(published),
-        *notes,
-    ]
-    return Table(columns, _order(ours, _published_rows(published, columns)), caption, notes)
+    return marks
 
 
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
@@ -182,42 +191,73 @@ def _with_best(
     runs: Mapping[Path, Sequence[Entry]],
     unusual: Mapping[tuple[Path, str], str],
 ) -> list[Row]:
-    """Mark the best figure of each column among runs with the usual settings, and whether the lead is significant."""
-    values = [{e.report.task: e.report.values for e in tasks} for tasks in runs.values()]
-    usual = [{e.report.task for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
-    best: dict[int, set[int]] = {}
-    tests: list[tuple[int, float, float]] = []
-    headlines = {(e.report.task, name) for tasks in runs.values() for e in tasks for name in e.report.headlines}
+    """Mark the best figure of each column among runs with the usual settings, where its lead is beyond chance."""
+    entries = [{e.report.task: e for e in tasks if (e.run, e.report.task) not in unusual} for tasks in runs.values()]
+    best: list[tuple[int, set[int]]] = []
+    leads: list[tuple[float, float]] = []
     for i, column in enumerate(columns):
-        if not kind_of(column.metric).ranked and (column.task, column.metric) not in headlines:
-            continue
         ranked = [
             (cell.value, r)
             for r, row in enumerate(rows)
-            if (cell := row.cells[i]) is not None and not cell.metric.text and column.task in usual[r]
+            if (cell := row.cells[i]) is not None and not cell.metric.text and column.task in entries[r]
         ]
-        if len(ranked) < 2:
-            continue
-        ranked.sort(key=lambda pair: -pair[0])
-        best[i] = {ranked[at][1] for at in leaders([value for value, _ in ranked])}
-        first, second = (values[r][column.task] for _, r in ranked[:2])
-        if column.metric == "pass@1" and len(best[i]) == 1 and first.keys() == second.keys():
-            pair = [second[k] for k in first], list(first.values())
-            tests.append((i, sign_flip_test(*pair), least_p_value(*pair)))
-    found = holm([p for _, p, _ in tests], [least for _, _, least in tests])
-    adjusted = dict(zip([i for i, _, _ in tests], found, strict=True))
-    marked = []
-    for r, row in enumerate(rows):
-        cells = [
-            replace(cell, best=True, significant=adjusted.get(i, 1.0) < 0.05) if cell and r in best.get(i, ()) else cell
-            for i, cell in enumerate(row.cells)
-        ]
-        marked.append(replace(row, cells=cells))
-    return marked
+        first = {ranked[at][1] for at in leaders([value for value, _ in ranked])}
+        if len(first) == len(ranked) or not any(_is_ranked(entries[r][column.task], column.metric) for r in first):
+            continue  # none, one, or all alike: there is no best
+        others = [r for _, r in sorted(ranked, key=lambda pair: -pair[0]) if r not in first]
+        best.append((i, first))
+        leads.append(_lead([entries[r][column.task] for r in first], [entries[r][column.task] for r in others], column))
+    established = [
+        column for column, p in zip(best, holm([p for p, _ in leads], [least for _, least in leads]), strict=True)
+        if p < _LEVEL
+    ]  # fmt: skip
+    found = {(i, r) for i, first in established for r in first}
+    return [
+        replace(row, cells=[replace(cell, best=(i, r) in found) if cell else None for i, cell in enumerate(row.cells)])
+        for r, row in enumerate(rows)
+    ]
 
 
-def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column]) -> list[Row]:
-    """One row for each model and source, in the order of the published table."""
+def _is_ranked(entry: Entry, metric: str) -> bool:
+    """Whether more is better: known of standard metrics, and of a task's headlines that are shares or ratings."""
+    found = entry.report.metric(metric)
+    own = metric in entry.report.headlines and found is not None and found.unit in ("%", "rating")
+    return kind_of(metric).ranked or own
+
+
+def _lead(first: Sequence[Entry], others: Sequence[Entry], column: Column) -> tuple[float, float]:
+    """(p, the least p possible) of the claim that `first` are better than all `others`, which stand best first."""
+    worst, least = 0.0, 0.0
+    for one in first:
+        for other in others:
+            p, possible = _test(one, other, column)
+            worst, least = max(worst, p), max(least, possible)
+            if worst > _LEVEL:
+                return worst, least
+    return worst, least
+
+
+def _test(a: Entry, b: Entry, column: Column) -> tuple[float, float]:
+    """(p, the least p possible) that two figures differ."""
+    first, second = a.report.values, b.report.values
+    if column.metric == "pass@1":
+        if first.keys() != second.keys():
+            return 1.0, 1.0
+        pair = [second[k] for k in first], list(first.values())
+        return sign_flip_test(*pair), least_p_value(*pair)
+    one, other = a.report.metric(column.metric), b.report.metric(column.metric)
+    if one is None or other is None or one.interval_run is None or other.interval_run is None:
+        return 1.0, 1.0
+    errors = (
+        error_towards(one.value, one.interval_run, other.value),
+        error_towards(other.value, other.interval_run, one.value),
+    )
+    z = abs(distance(one.value, errors[0], other.value, errors[1]).z)
+    return math.erfc(z / math.sqrt(2)), 0.0
+
+
+def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column], beside: bool) -> list[Row]:
+    """One row for each model and source, in the order of the published table; named so if they stand `beside` ours."""
     groups: dict[tuple[str, str], dict[tuple[str, str], PublishedScore]] = {}
     for figure in published:
         groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
@@ -227,7 +267,8 @@ def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Colum
         for column in columns:
             found = figures.get((column.task, column.metric))
             cells.append(None if found is None else _published_cell(found))
-        rows.append(Row(model, f"{model} (published)", cells, published=True))
+        label = f"{model} (published)" if beside else model
+        rows.append(Row(model, label, cells, published=True))
     return rows
 
 
@@ -243,7 +284,7 @@ def _published_cell(figure: PublishedScore) -> Cell:
 def _order(ours: list[Row], published: list[Row]) -> list[Row]:
     """Each published model followed by our runs of it, then our runs of other models."""
     if not published:
-        return sorted(ours, key=lambda row: natural_order(row.label))
+        return sorted(ours, key=lambda row: natural_order(f"{row.model} {row.label}"))
     rows: list[Row] = []
     last = {model_key(row.model): i for i, row in enumerate(published)}
     for i, row in enumerate(published):
@@ -254,9 +295,10 @@ def _order(ours: list[Row], published: list[Row]) -> list[Row]:
     return rows + [r for r in ours if model_key(r.model) not in last]
 
 
-def _own_notes(ours: Sequence[Row], judged: Sequence[PublishedScore]) -> list[str]:
+def _own_details(ours: Sequence[Row], judged: Sequence[PublishedScore]) -> list[str]:
     cells = [cell for row in ours for cell in row.cells if cell is not None]
-    notes = [BEST_NOTE] if any(c.best for c in cells) else []
+    notes = [INTERVAL_NOTE] if any(c.bars() for c in cells) else []
+    notes += [BEST_NOTE] if any(c.best for c in cells) else []
     if any(c.n == 1 and c.metric.interval_run for c in cells):
         notes.append(BOUND_NOTE)
     if any(c.verdict for c in cells):
@@ -308,7 +350,10 @@ def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str
 def _figure_notes(published: Sequence[PublishedScore]) -> list[str]:
     notes = [f"published: {source}." for source in dict.fromkeys(f.source for f in published)]
     told = [f for f in published if f.note]
-    notes += [f"{f.model}, {f.benchmark} {f.metric} {f.value:g}: {f.note}." for f in told[:20]]
+    return notes + [f"{f.model}, {f.benchmark} {f.metric} {f.value:g}: {f.note}." for f in told[:20]]
+
+
+def _figure_details(published: Sequence[PublishedScore]) -> list[str]:
     if any(f.sd is not None for f in published):
-        notes.append("± of a published figure: 1.96 times its standard deviation between single runs.")
-    return notes
+        return ["± of a published figure: 1.96 times its standard deviation between single runs."]
+    return []

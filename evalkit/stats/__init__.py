@@ -14,11 +14,13 @@ from evalkit.stats.metrics import (
 from evalkit.stats.paired import (
     Comparison,
     compare_paired,
+    compare_unpaired,
     holm,
     leaders,
     least_p_value,
     problems_needed,
     samples_needed,
+    samples_to_find,
     sign_flip_test,
 )
 from evalkit.stats.published import Distance, distance, error_of_runs, error_towards, published_error
@@ -32,6 +34,7 @@ __all__ = [
     "avg_at_n",
     "avg_of_unequal",
     "compare_paired",
+    "compare_unpaired",
     "cons_at_k",
     "cons_curve",
     "distance",
@@ -47,6 +50,7 @@ __all__ = [
     "problems_needed",
     "published_error",
     "samples_needed",
+    "samples_to_find",
     "sign_flip_test",
     "token_summary",
     "wilson",

@@ -30,7 +30,8 @@ class Comparison:
     `seen_run` and `seen_problems` are the differences that would have been seen with 80% power at the 5% level.
     `samples_needed` a problem (in both runs) and `problems_needed` would show a difference of `target` with that
     power; each is None where it cannot be told, since nothing varied. `samples_needed` is an upper bound where
-    `needed_is_bound` is true: one sample per problem does not tell how a second would differ.
+    `needed_is_bound` is true: one sample per problem does not tell how a second would differ. Where the problems are
+    not the same ones (`compare_unpaired`), `by_problem` is empty.
 
     Examples:
         >>> found = compare_paired([[0, 1], [0, 0]], [[1, 1], [0, 1]])
@@ -55,6 +56,11 @@ class Comparison:
     problems_needed: int | None
     needed_is_bound: bool
 
+    @property
+    def paired(self) -> bool:
+        """Whether both runs have the same problems."""
+        return bool(self.by_problem)
+
 
 def compare_paired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
     """Compare two runs: samples' values in [0, 1] by problem, the same problems in the same order.
@@ -69,8 +75,7 @@ def compare_paired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
     """
     if len(a) != len(b):
         raise EvalkitError(f"One run has {len(a)} problems, the other {len(b)}.", "compare runs of the same problems.")
-    if not 0 < target < 1:
-        raise EvalkitError(f"A difference of {target * 100:g} points cannot be seen.", "ask for one in (0, 100).")
+    _check_target(target)
     first, second = avg_at_n(a), avg_at_n(b)
     means_a, means_b = (np.asarray(rows, dtype=np.float64).mean(axis=1) for rows in (a, b))
     differences = means_b - means_a
@@ -102,6 +107,78 @@ def compare_paired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
         problems_needed=problems_needed(spread, target) if problems > 1 else None,
         needed_is_bound=first.run_is_bound or second.run_is_bound,
     )
+
+
+def compare_unpaired(a: Samples, b: Samples, target: float = 0.02) -> Comparison:
+    """Compare two runs on different problems of one kind: as `compare_paired`, without anything to pair.
+
+    Both intervals are Newcombe's with no correlation. The test exchanges problems between the runs: 20,000 seeded
+    permutations of Welch's statistic (Janssen 1997, Statistics and Probability Letters 36, 9). `by_problem` is empty.
+
+    Raises EvalkitError as `compare_paired` does.
+
+    Examples:
+        >>> found = compare_unpaired([[0, 1], [0, 0], [0, 0]], [[1, 1], [0, 1]])
+        >>> found.difference, found.paired
+        (0.5833333333333334, False)
+    """
+    _check_target(target)
+    first, second = avg_at_n(a), avg_at_n(b)
+    means_a, means_b = (np.asarray([np.mean(row) for row in rows], dtype=np.float64) for rows in (a, b))
+    interval_run = _difference_interval(first, second, "run", 0.0)
+    interval_problems = _difference_interval(first, second, "problems", 0.0)
+    spread = math.hypot(first.stderr_problems, second.stderr_problems)  # NaN for a single problem
+    alike = len({float(v) for means in (means_a, means_b) for v in means}) == 1
+    more = _POWER_Z * spread / target
+    return Comparison(
+        a=first,
+        b=second,
+        difference=second.value - first.value,
+        stderr_run=math.hypot(first.stderr_run, second.stderr_run),
+        stderr_problems=spread,
+        interval_run=interval_run,
+        interval_problems=interval_problems,
+        p_value=permutation_test(means_a, means_b),
+        least_p=1.0 if alike else min(1.0, 2 / math.comb(len(means_a) + len(means_b), len(means_a))),
+        by_problem=(),
+        target=target,
+        seen_run=_POWER_Z / _Z * (interval_run[1] - interval_run[0]) / 2,
+        seen_problems=_POWER_Z / _Z * (interval_problems[1] - interval_problems[0]) / 2,
+        samples_needed=samples_needed(first, second, target),
+        problems_needed=math.ceil(min(len(a), len(b)) * more**2) if spread > 0 else None,
+        needed_is_bound=first.run_is_bound or second.run_is_bound,
+    )
+
+
+def permutation_test(a: Floats, b: Floats) -> float:
+    """The two-sided p-value that two sets of problem means have one mean: permutations of Welch's statistic, seeded.
+
+    Examples:
+        >>> permutation_test(np.array([0.1, 0.2, 0.1, 0.3] * 3), np.array([0.8, 0.9, 0.7, 0.9] * 3)) < 0.001
+        True
+    """
+    if len(a) < 2 or len(b) < 2:
+        return 1.0
+    pooled, rng = np.concatenate([a, b]), np.random.default_rng(0)
+    orders = rng.permuted(np.tile(pooled, (1000, 1)), axis=1)
+    observed, beyond = abs(_welch(a[None], b[None])[0]), 0
+    for _ in range(_FLIPS // 1000):
+        orders = rng.permuted(orders, axis=1)
+        beyond += int((np.abs(_welch(orders[:, : len(a)], orders[:, len(a) :])) >= observed - 1e-9).sum())
+    return (beyond + 1) / (_FLIPS + 1)
+
+
+def _welch(a: Floats, b: Floats) -> Floats:
+    """Welch's t of each row; 0 where nothing differs, infinite where only the means do."""
+    difference = b.mean(axis=1) - a.mean(axis=1)
+    error = np.sqrt(a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(np.abs(difference) < 1e-12, 0.0, difference / error))
+
+
+def _check_target(target: float) -> None:
+    if not 0 < target < 1:
+        raise EvalkitError(f"A difference of {target * 100:g} points cannot be seen.", "ask for one in (0, 100).")
 
 
 def _correlation(a: Floats, b: Floats) -> float:
@@ -266,6 +343,45 @@ def samples_needed(a: Estimate, b: Estimate, target: float) -> int | None:
         True
     """
     return _samples(a.samples * a.stderr_run**2 + b.samples * b.stderr_run**2, target)
+
+
+def samples_to_find(found: Comparison, target: float, tests: int = 1) -> int | None:
+    """Samples per problem, in each run, at which the test of `found` finds a difference of `target` in 4 of 5 tries.
+
+    `tests` is the number of tests among which it has to hold (the level is 5% / `tests`). Unlike `samples_needed` this
+    counts how the true difference varies from problem to problem, which more samples do not reduce. With s² the
+    variance of the true differences of m problems and w that of one sample of each run, the test sees a variance of
+    (s² + w / n) / m, while the same problems sampled again vary by w / (n m), so that the difference has to be
+    t₀.₉₇₅ √((s² + w / n) / m) + t₀.₈ √(w / (n m)). None where no number of samples of these problems would do. At one
+    sample per problem w is taken to be all of the variance, and the number is an upper bound.
+
+    Examples:
+        >>> found = compare_paired([[0, 1, 0, 1]] * 50, [[1, 1, 0, 0]] * 50)
+        >>> samples_to_find(found, 0.1) < samples_to_find(found, 0.05)
+        True
+    """
+    noise = found.a.samples * found.a.stderr_run**2 + found.b.samples * found.b.stderr_run**2
+    fewest = min(found.a.problems, found.b.problems)
+    if fewest < 2:
+        return None
+    if found.paired:
+        problems, total = len(found.by_problem), float(np.var(found.by_problem, ddof=1)) / len(found.by_problem)
+    else:
+        problems, total = found.a.problems + found.b.problems - 1, found.stderr_problems**2
+    now = found.a.stderr_run**2 + found.b.stderr_run**2
+    if found.a.samples == found.b.samples == 1:
+        noise = now = total
+    between = max(total - now, 0.0)
+    from scipy.special import stdtrit
+
+    level, power = (float(stdtrit(problems - 1, p)) for p in (1 - 0.025 / tests, 0.8))
+    left = target**2 - level**2 * between
+    if left <= 0 or noise <= 0:
+        return None
+    # target = level √(between + x²) + power x, solved for the error x of new samples
+    curve = level**2 - power**2
+    error = (math.sqrt((power * target) ** 2 + curve * left) - power * target) / curve
+    return max(1, math.ceil(noise / error**2))
 
 
 def _samples(variance: float, target: float) -> int | None:

@@ -1,116 +1,310 @@
-"""`evalkit compare` as markdown for people and as JSON for programs."""
+"""`evalkit compare` for a terminal, as markdown, as JSON for programs and as JUnit XML for CI."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from xml.etree import ElementTree
 
-from evalkit.results.formats.escaping import markdown_escape
+from evalkit.results.compare import Flip, RunComparison, TaskComparison
+from evalkit.results.compare_words import gate_sentence, interval, points, sentence
+from evalkit.results.formats.escaping import markdown_escape, one_line
+from evalkit.results.formats.terminal import TextCell, TextTable, cut_middle, draw, fold, terminal_width
+from evalkit.results.gates import GateResult
+from evalkit.stats import Estimate
 from evalkit.visible import json_text
 
-if TYPE_CHECKING:
-    from evalkit.results.compare import TaskComparison
-
-CAPTION = (
-    "B minus A in points, paired by problem. Brackets: 95% intervals, run to run (the same problems, new samples) and "
-    "over problems (other problems of the same kind). p: two-sided sign-flip permutation test over problems; Holm: "
-    "adjusted for the number of tasks on which a finding is possible."
+LEGEND = "percent, differences in points; in brackets 95%, over problems; established: p < 0.05 after Holm"
+DETAILS = (
+    "Brackets: 95% intervals, run to run (the same problems, new samples) and over problems (other problems of the "
+    "same kind). p: two-sided sign-flip permutation test over problems; of other problems: a permutation test of "
+    "Welch's statistic. Holm: adjusted for the number of tasks and runs on which a finding is possible.",
+    "n and problems: what shows the difference with 80% power: samples per problem in each run on these problems, or "
+    "this many problems at the present n. ≤: with one sample per problem only an upper bound is known.",
 )
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
-def _interval(pair: tuple[float, float]) -> str:
-    return f"[{_points(pair[0])}, {_points(pair[1])}]"
+_VERBOSE_HEADS = ("run to run", "p", "Holm", "n for {}", "problems for {}")
 
 
 def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def _row(c: "TaskComparison") -> list[str]:
-    r = c.result
-    needed = "–" if r.samples_needed is None else f"{'≤ ' if r.needed_is_bound else ''}{r.samples_needed}"
-    return [
-        markdown_escape(c.title) + (" (across protocols)" if c.differences else ""),
-        str(len(r.by_problem)),
-        f"{r.a.samples} / {r.b.samples}",
-        f"{100 * r.a.value:.1f}",
-        f"{100 * r.b.value:.1f}",
-        f"**{_points(r.difference)}**" if c.adjusted_p < 0.05 else _points(r.difference),
-        _interval(r.interval_run),
-        _interval(r.interval_problems),
-        _p(r.p_value),
-        _p(c.adjusted_p),
-        needed,
-        str(r.problems_needed) if r.problems_needed else "–",
+def _word(task: TaskComparison) -> str:
+    if task.established:
+        return "better" if task.result.difference > 0 else "worse"
+    return "–"
+
+
+def _heads(run: RunComparison, verbose: bool) -> list[str]:
+    target = f"{100 * run.tasks[0].result.target:g} points"
+    more = [head.format(target) for head in _VERBOSE_HEADS] if verbose else []
+    return ["task", "n", "A", "B", "B − A", "established", *more]
+
+
+def _row(task: TaskComparison, verbose: bool) -> list[str]:
+    r = task.result
+    n = f"{r.a.samples}" if r.a.samples == r.b.samples else f"{r.a.samples} / {r.b.samples}"
+    cells = [
+        task.title + (" (across protocols)" if task.differences else "") + ("" if r.paired else " (other problems)"),
+        n,
+        points(r.a.value, False),
+        points(r.b.value, False),
+        f"{points(r.difference)} {interval(r.interval_problems)}",
+        _word(task),
     ]
+    if not verbose:
+        return cells
+    bound = "≤ " if r.needed_is_bound else ""
+    needed = "–" if task.samples_needed is None else f"{bound}{task.samples_needed:,}"
+    problems = "–" if r.problems_needed is None else f"{r.problems_needed:,}"
+    return [*cells, interval(r.interval_run), _p(r.p_value), _p(task.adjusted_p), needed, problems]
 
 
-def comparison_markdown(a: str, b: str, compared: "Sequence[TaskComparison]", most_flips: int) -> str:
-    """The table, what differs in the protocols, and for each task the problems that moved most."""
-    target = f"{100 * compared[0].result.target:g}"
-    heads = ["task", "problems", "n A / B", "A", "B", "B − A", "run to run", "over problems", "p", "Holm"]
-    heads += [f"n for {target} points", f"problems for {target} points"]
-    lines = [f"A: {markdown_escape(a)}  ", f"B: {markdown_escape(b)}", "", CAPTION, ""]
-    lines += [f"| {' | '.join(heads)} |", "|:-|" + "-:|" * (len(heads) - 1)]
-    lines += [f"| {' | '.join(_row(c))} |" for c in compared]
-    lines += [
-        "",
-        f"n and problems for {target} points: what detects that difference with 80% power at the 5% level: n samples "
-        "per problem in each run on these problems, or this many problems at the present n.",
-    ]
-    if any(c.result.needed_is_bound for c in compared):
-        lines += [
-            "≤: with one sample per problem the variance between samples is not known; the number is an upper bound."
-        ]
-    for c in compared:
-        r = c.result
-        lines += [
-            "",
-            f"{markdown_escape(c.title)}: a difference of {100 * r.seen_run:.1f} points run to run, "
-            f"{100 * r.seen_problems:.1f} over problems, would be detected with 80% power.",
-        ]
-        if r.a.samples != r.b.samples:
-            fewer = min(r.a.samples, r.b.samples)
-            lines += [f"p: the run with more samples is thinned to n = {fewer}."]
-        if c.differences:
-            told = markdown_escape("; ".join(c.differences))
-            lines += ["", f"{markdown_escape(c.title)}: the protocols of A and B differ: {told}."]
-        if c.left_out:
-            lines += [
-                "",
-                f"{markdown_escape(c.title)}: {c.left_out} problems that only one of the runs has are left out.",
-            ]
-        lines += ["", *_flips(c, most_flips)]
-    return "\n".join(lines) + "\n"
+def _remarks(run: RunComparison) -> list[str]:
+    """What limits a comparison: other settings, problems left out, tasks that only one run has."""
+    told = []
+    for task in run.tasks:
+        if task.differences:
+            told.append(f"{task.title}: the protocols of A and B differ: {'; '.join(task.differences)}.")
+        if task.left_out:
+            told.append(f"{task.title}: {task.left_out} problems that only one of the runs has are left out.")
+        if task.result.a.samples != task.result.b.samples and task.result.paired:
+            fewer = min(task.result.a.samples, task.result.b.samples)
+            told.append(f"{task.title}: for p the run with more samples is thinned to n = {fewer}.")
+    if run.missing:
+        told.append(f"only one of the runs has {', '.join(run.missing)}.")
+    return told
 
 
-def _flips(c: "TaskComparison", most: int) -> list[str]:
-    better = sum(f.after > f.before for f in c.flips)
-    worse = len(c.flips) - better
-    same = len(c.result.by_problem) - len(c.flips)
-    lines = [f"{markdown_escape(c.title)}: {better} problems better in B, {worse} worse, {same} the same."]
-    if c.flips[:most]:
+def _flip_line(task: TaskComparison) -> str:
+    better = sum(f.after > f.before for f in task.flips)
+    worse = len(task.flips) - better
+    same = len(task.result.by_problem) - len(task.flips)
+    sure = sum(f.established for f in task.flips)
+    told = f"{task.title}: {better} problems better in B, {worse} worse, {same} the same"
+    return told + (f"; {sure} beyond chance (*)" if sure else "")
+
+
+def _flip_cells(flip: Flip) -> list[str]:
+    star = "*" if flip.established else ""
+    return [flip.problem_id, points(flip.before, False), points(flip.after, False),
+            points(flip.after - flip.before) + star]  # fmt: skip
+
+
+def comparison_markdown(
+    compared: Sequence[RunComparison], gates: Sequence[GateResult] = (), most_flips: int = 10, verbose: bool = False
+) -> str:
+    """The sentence, the table and the flips of each comparison; the gates first."""
+    lines = [markdown_escape(gate_sentence(g)).replace("&gt;=", ">=") + "  " for g in gates] + ([""] if gates else [])
+    for run in compared:
+        lines += [markdown_escape(sentence(run)), ""]
+        lines += [f"A: {markdown_escape(_named(run, 'a'))}  ", f"B: {markdown_escape(_named(run, 'b'))}", ""]
+        heads = _heads(run, verbose)
+        lines += [f"| {' | '.join(heads)} |", "|:-|" + "-:|" * (len(heads) - 1)]
+        for task in run.tasks:
+            cells = [markdown_escape(cell) for cell in _row(task, verbose)]
+            cells[4] = f"**{cells[4]}**" if task.established else cells[4]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", LEGEND, *(f"  \n{markdown_escape(told)}" for told in _remarks(run)), ""]
+        for task in run.tasks:
+            if task.result.paired:
+                lines += [*_markdown_flips(task, most_flips), ""]
+    if len(compared) > 1:
+        lines += [*_markdown_matrix(compared), ""]
+    return "\n".join([*lines, *(DETAILS if verbose else ())]).rstrip("\n") + "\n"
+
+
+def _named(run: RunComparison, side: str) -> str:
+    found = run.a if side == "a" else run.b
+    return f"{found.label} ({found.where})" if found.where else found.label
+
+
+def _markdown_flips(task: TaskComparison, most: int) -> list[str]:
+    lines = [markdown_escape(_flip_line(task)) + "."]
+    if task.flips[:most]:
         lines += ["", "| problem | A | B | B − A |", "|:-|-:|-:|-:|"]
-    for f in c.flips[:most]:
-        name = markdown_escape(f.problem_id)
-        lines.append(f"| {name} | {100 * f.before:.1f} | {100 * f.after:.1f} | {_points(f.after - f.before)} |")
-    if len(c.flips) > most > 0:
-        lines += ["", f"and {len(c.flips) - most} more: --flips shows them."]
+    lines += [f"| {' | '.join(map(markdown_escape, _flip_cells(flip)))} |" for flip in task.flips[:most]]
+    if len(task.flips) > most > 0:
+        lines += ["", f"and {len(task.flips) - most} more: --flips shows them."]
     return lines
 
 
-def comparison_json(a: str, b: str, compared: "Sequence[TaskComparison]") -> str:
-    """Everything, unrounded, as fractions; NaN (a single problem) becomes null."""
+def _pairs(compared: Sequence[RunComparison]) -> tuple[list[str], list[str], dict[tuple[str, str, str], str]]:
+    """Names, tasks, and the text of each (task, row, column): the row's run less the column's."""
+    names = list(dict.fromkeys(name for run in compared for name in (run.a.label, run.b.label)))
+    titles = list(dict.fromkeys(task.title for run in compared for task in run.tasks))
+    cells: dict[tuple[str, str, str], str] = {}
+    for run in compared:
+        for task in run.tasks:
+            star = "*" if task.established else ""
+            cells[task.title, run.b.label, run.a.label] = points(task.result.difference) + star
+            cells[task.title, run.a.label, run.b.label] = points(-task.result.difference) + star
+    return names, titles, cells
 
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: clean(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(v) for v in value]
-        return None if isinstance(value, float) and value != value else value
 
-    content = {"a": a, "b": b, "caption": CAPTION, "tasks": clean([asdict(c) for c in compared])}
-    return json_text(content, indent=1) + "\n"
+def _markdown_matrix(compared: Sequence[RunComparison]) -> list[str]:
+    names, titles, cells = _pairs(compared)
+    lines: list[str] = []
+    for title in titles:
+        columns = _columns(compared, names)
+        lines += [f"{markdown_escape(title)}: row less column, in points; * established", ""]
+        lines.append(f"| | {' | '.join(map(markdown_escape, columns))} |")
+        lines.append("|:-|" + "-:|" * len(columns))
+        for name in names:
+            own = [cells.get((title, name, column), "·" if name == column else "–") for column in columns]
+            lines.append(f"| {markdown_escape(name)} | {' | '.join(own)} |")
+        lines.append("")
+    return lines[:-1]
+
+
+def _columns(compared: Sequence[RunComparison], names: Sequence[str]) -> list[str]:
+    """All runs, or the reference alone where every run was compared with that one."""
+    references = {run.a.label for run in compared}
+    return list(references) if len(references) == 1 else list(names)
+
+
+def comparison_terminal(
+    compared: Sequence[RunComparison],
+    gates: Sequence[GateResult] = (),
+    most_flips: int = 10,
+    verbose: bool = False,
+    width: int | None = None,
+    colour: bool = False,
+) -> str:
+    """As `comparison_markdown`, for a terminal of that width."""
+    room = terminal_width(width)
+    blocks: list[TextTable | str] = [gate_sentence(g) for g in gates]
+    several = len(compared) > 1
+    for run in compared:
+        blocks += ["", sentence(run), ""] if blocks else [sentence(run), ""]
+        blocks.append(f"A: {_named(run, 'a')}   B: {_named(run, 'b')}")
+        rows = [_row(task, verbose) for task in run.tasks]
+        blocks.append(_text_table(_heads(run, verbose), rows, [task.established for task in run.tasks], room))
+        blocks += _remarks(run)
+        for task in run.tasks:
+            if task.result.paired and (not several or verbose):
+                blocks += ["", f"{_flip_line(task)}."]
+                rows = [_flip_cells(flip) for flip in task.flips[:most_flips]]
+                if rows:
+                    heads = ["problem", "A", "B", "B − A"]
+                    blocks.append(_text_table(heads, rows, [f.established for f in task.flips[:most_flips]], room))
+                if len(task.flips) > most_flips > 0:
+                    blocks.append(f"and {len(task.flips) - most_flips} more: --flips shows them.")
+    if several:
+        names, titles, cells = _pairs(compared)
+        columns = _columns(compared, names)
+        for title in titles:
+            rows = [
+                [name, *(cells.get((title, name, c), "·" if name == c else "–") for c in columns)] for name in names
+            ]
+            blocks += ["", f"{title}: row less column, in points; * established"]
+            blocks.append(_text_table(["", *columns], rows, [False] * len(rows), room))
+    return draw([*blocks, "", LEGEND, *(DETAILS if verbose else ())], room, colour)
+
+
+def _text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], strong: Sequence[bool], room: int) -> TextTable:
+    """Cells folded where the table is wider than the terminal."""
+    most = max((room - 2 * len(heads)) // max(len(heads), 1), 8)
+
+    def table(narrow: bool) -> TextTable:
+        def cell(text: str, bold: bool = False) -> TextCell:
+            return TextCell(fold(cut_middle(text, 4 * most), most) if narrow else [cut_middle(text, 60)], bold)
+
+        body = [[cell(text, bold) for text in row] for row, bold in zip(rows, strong, strict=True)]
+        return TextTable([cell(head) for head in heads], body)
+
+    wide = table(False)
+    return wide if sum(wide.widths()) + 2 * len(heads) <= room + 2 else table(True)
+
+
+def comparison_json(compared: Sequence[RunComparison], gates: Sequence[GateResult] = ()) -> str:
+    """Everything, unrounded, in percent and points; what is not known (a single problem's error) is null."""
+    content = {
+        "schema": 2,
+        "unit": "percent; differences in points",
+        "comparisons": [_run_record(run) for run in compared],
+        "gates": [asdict(g) | {"gate": str(g.gate), "sentence": gate_sentence(g)} for g in gates],
+    }
+    return json_text(_clean(content), indent=1) + "\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def _run_record(run: RunComparison) -> dict[str, Any]:
+    return {
+        "a": {"label": run.a.label, "path": run.a.where},
+        "b": {"label": run.b.label, "path": run.b.where},
+        "sentence": sentence(run),
+        "missing_tasks": list(run.missing),
+        "tasks": [_task_record(task) for task in run.tasks],
+    }
+
+
+def _percent(pair: tuple[float, float]) -> list[float]:
+    return [100 * end for end in pair]
+
+
+def _estimate_record(found: Estimate) -> dict[str, Any]:
+    return {
+        "value": 100 * found.value,
+        "n": found.samples,
+        "problems": found.problems,
+        "interval_run": _percent(found.interval_run),
+        "interval_problems": _percent(found.interval_problems),
+    }
+
+
+def _task_record(task: TaskComparison) -> dict[str, Any]:
+    r = task.result
+    return {
+        "task": task.task,
+        "title": task.title,
+        "paired": r.paired,
+        "a": _estimate_record(r.a),
+        "b": _estimate_record(r.b),
+        "difference": 100 * r.difference,
+        "interval_run": _percent(r.interval_run),
+        "interval_problems": _percent(r.interval_problems),
+        "p": r.p_value,
+        "adjusted_p": task.adjusted_p,
+        "established": task.established,
+        "target": 100 * r.target,
+        "samples_needed": task.samples_needed,
+        "problems_needed": r.problems_needed,
+        "needed_is_bound": r.needed_is_bound,
+        "seen_run": 100 * r.seen_run,
+        "seen_problems": 100 * r.seen_problems,
+        "settings_that_differ": list(task.differences),
+        "problems_left_out": task.left_out,
+        "flips": [
+            {"problem_id": f.problem_id, "a": 100 * f.before, "b": 100 * f.after, "established": f.established}
+            for f in task.flips
+        ],
+    }
+
+
+def comparison_junit(gates: Sequence[GateResult]) -> str:
+    """The gates as JUnit XML: one test case each; a failed one is a failure, an undecided one an error."""
+    suite = ElementTree.Element("testsuite", name="evalkit compare", tests=str(len(gates)))
+    for kind, outcome in (("failures", "failed"), ("errors", "too few samples")):
+        suite.set(kind, str(sum(g.outcome == outcome for g in gates)))
+    for gate in gates:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=one_line(f"{gate.b} against {gate.a}"),
+            name=one_line(f"{gate.task}: {gate.gate}"),
+        )
+        told = one_line(gate_sentence(gate))
+        if gate.outcome == "passed":
+            ElementTree.SubElement(case, "system-out").text = told
+        else:
+            kind = "failure" if gate.outcome == "failed" else "error"
+            ElementTree.SubElement(case, kind, type=gate.outcome, message=told)
+    ElementTree.indent(suite)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"

@@ -1,11 +1,15 @@
 """What every renderer gets: rows and columns of figures, not of text."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
-from evalkit.results.metrics import error_bars, figure_text, n_text
+from evalkit.results.metrics import UNIT_NAMES, error_bars, figure_text, n_text
 from evalkit.types import Metric
+
+_MUCH_CUT = 0.05  # share of a cell's completions, from which on a note tells that they were cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,10 @@ class Cell:
     """One figure with what it rests on.
 
     `n` samples for each of `problems`, of some up to `most_n`; `truncated` is the share in [0, 1] that was cut. `mark`
-    points to a note of the table. `z` and `verdict` compare it with the published figure, `not_compared` tells why
-    there is no z. A published cell has a `source` instead. Where the source does not tell its n, `z` is that of one
-    sample per problem and `z_most` that of 64. `seen` is the difference that would have been seen with 80% power, in
-    the metric's unit.
+    points to a note of the table. `best`: the best of its column beyond chance. `z` and `verdict` compare it with the
+    published figure, `not_compared` tells why there is no z. A published cell has a `source` instead. Where the source
+    does not tell its n, `z` is that of one sample per problem and `z_most` that of 64. `seen` is the difference that
+    would have been seen with 80% power, in the metric's unit.
     """
 
     metric: Metric
@@ -41,7 +45,6 @@ class Cell:
     settled: int = 0
     mark: str = ""
     best: bool = False
-    significant: bool = False
     z: float | None = None
     z_most: float | None = None
     seen: float | None = None
@@ -52,6 +55,11 @@ class Cell:
     @property
     def value(self) -> float:
         return self.metric.value
+
+    @property
+    def significant(self) -> bool:
+        """The same as `best`: a figure is best only where its lead is beyond chance."""
+        return self.best
 
     def figure(self) -> str:
         return self.metric.text or figure_text(self.metric.value, self.metric.unit)
@@ -80,22 +88,33 @@ class Cell:
         seen = f" ({figure_text(self.seen, self.metric.unit)})" if self.verdict == "within" and self.seen else ""
         return f"z={self.z:+.1f}{most} {self.verdict}{seen}".replace("-", "−")
 
-    def text(self) -> str:
-        """The whole cell in one line of plain text."""
-        star = "*" if self.significant else ""
-        parts = [self.figure() + star + self.mark]
-        if bars := self.bars():
-            parts.append(" / ".join(bars))
-        if basis := self.basis():
-            parts.append(f"({', '.join(basis)})")
-        if comparison := self.comparison():
-            parts.append(f"[{comparison}]")
-        return " ".join(parts)
+    def lines(self, verbose: bool = False) -> list[str]:
+        """The figure with its mark, its interval, and if `verbose` the second interval, n, the share cut and the z."""
+        told = [self.figure() + self.mark]
+        bars = self.bars()
+        if not verbose:
+            return told + bars[:1]
+        told += [" / ".join(bars)] if bars else []
+        told += [", ".join(basis)] if (basis := self.basis()) else []
+        return told + ([comparison] if (comparison := self.comparison()) else [])
+
+    def text(self, verbose: bool = False) -> str:
+        """The whole cell in one line of plain text: `83.9 ±1.6`."""
+        figure, *rest = self.lines(verbose)
+        if not verbose:
+            return " ".join([figure, *rest])
+        bars = [" / ".join(found)] if (found := self.bars()) else []
+        basis = [f"({', '.join(told)})"] if (told := self.basis()) else []
+        comparison = [f"[{word}]"] if (word := self.comparison()) else []
+        return " ".join([figure, *bars, *basis, *comparison])
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run, or one model of a published table; a cell is None where it has no figure."""
+    """One run, or one model of a published table; a cell is None where it has no figure.
+
+    `run` is the name of the run's folder, and `where` its path.
+    """
 
     model: str
     label: str
@@ -103,16 +122,99 @@ class Row:
     run: str = ""
     protocol: str = ""
     published: bool = False
+    group: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A leaderboard: `caption` names the error bars, `notes` what the marks mean and what is not shown."""
+    """A leaderboard.
+
+    `notes` tell what the marks mean and what is not shown; `details` explain more and are shown where `verbose` is
+    true. `title` and `label` are the caption and the label of a table in a paper.
+    """
 
     columns: list[Column]
     rows: list[Row]
-    caption: str
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+    verbose: bool = False
+    title: str = ""
+    label: str = ""
+
+    @property
+    def caption(self) -> str:
+        """The legend, in one line: the units, the intervals, what is bold."""
+        cells = [c for row in self.rows for c in row.cells if c is not None]
+        told = [_units(self.columns, self.rows, self._titles())]
+        barred = [c for c in cells if c.bars()]
+        if barred and self.verbose:
+            told.append("±: 95%, run to run / over problems")
+            told.append("n: samples per problem")
+            told.append("cut: stopped at the token limit or for repetition")
+        elif barred:
+            told.append("±: 95%, run to run")
+        if any(c.best for c in cells):
+            told.append("bold: best, beyond chance")
+        return "; ".join(told)
+
+    def basis(self, column: int) -> str:
+        """`n=64`, or `n=4–64`: the samples per problem of our figures in a column."""
+        cells = [c for row in self.rows if not row.published and (c := row.cells[column]) is not None and c.n]
+        own = {n for c in cells for n in (c.n, c.most_n) if n is not None}
+        return "" if not own else f"n={min(own)}" if len(own) == 1 else f"n={min(own)}–{max(own)}"
+
+    def heads(self, column: int) -> list[str]:
+        """The lines of a column's head: the benchmark without its options, the metric, n."""
+        own = self.columns[column]
+        return [self._titles()[own.title], own.metric, *([basis] if (basis := self.basis(column)) else [])]
+
+    def _titles(self) -> dict[str, str]:
+        """Each title and its form without what stands in brackets, where no two become alike."""
+        titles = dict.fromkeys(column.title for column in self.columns)
+        short = {title: title.partition(" (")[0] for title in titles}
+        counts = Counter(short.values())
+        return {title: name if counts[name] == 1 else title for title, name in short.items()}
+
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """The rows that follow one another under each group's name; one group without a name if there are none."""
+        return [(name, list(rows)) for name, rows in groupby(self.rows, key=lambda row: row.group)]
+
+    def footnotes(self) -> list[str]:
+        """What stands below the table: comparisons with published figures, much that was cut, and the notes."""
+        options = [
+            f"{name}: {title[len(name) + 2 :].rstrip(')')}" for title, name in self._titles().items() if name != title
+        ]
+        if self.verbose:
+            return [*options, *self.notes, *self.details]
+        return [*self.verdicts(), *self._cut(), *options, *self.notes]
+
+    def verdicts(self) -> list[str]:
+        """For each of our rows, how its figures compare with the published ones."""
+        told = []
+        for row in self.rows:
+            words = [
+                f"{column.heading} {cell.comparison()}"
+                for column, cell in zip(self.columns, row.cells, strict=True)
+                if cell is not None and cell.verdict
+            ]
+            if words:
+                told.append(f"{row.label} against the published figures: {'; '.join(words)}")
+        return told
+
+    def _cut(self) -> list[str]:
+        much = [
+            (cell.truncated, f"{row.label} on {column.title} {100 * cell.truncated:.0f}%")
+            for row in self.rows
+            for column, cell in zip(self.columns, row.cells, strict=True)
+            if cell is not None and cell.truncated is not None and cell.truncated > _MUCH_CUT
+        ]
+        told = list(dict.fromkeys(text for _, text in sorted(much, key=lambda pair: -pair[0])))
+        more = f", and {len(told) - 4} more" if len(told) > 4 else ""
+        notes = [f"cut at the token limit: {', '.join(told[:4])}{more}"] if told else []
+        own = [(row, cell) for row in self.rows if not row.published for cell in row.cells if cell is not None]
+        unknown = list(dict.fromkeys(row.label for row, cell in own if cell.truncated is None and cell.problems))
+        return notes + ([f"cut: unknown for {', '.join(unknown)}"] if unknown else [])
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One flat record a cell, with the ends of both intervals."""
@@ -120,6 +222,19 @@ class Table:
             for column, cell in zip(self.columns, row.cells, strict=True):
                 if cell is not None:
                     yield _record(row, column, cell)
+
+
+def _units(columns: Sequence[Column], rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """`percent`, or `percent (CodeForces: rating)`: the commonest unit, and the columns of another."""
+    units: dict[str, str] = {}
+    for row in rows:
+        for column, cell in zip(columns, row.cells, strict=True):
+            if cell is not None:
+                units[titles[column.title] if cell.metric.unit != "%" else ""] = UNIT_NAMES[cell.metric.unit]
+    others = [f"{title}: {unit}" for title, unit in units.items() if title]
+    if "" not in units and len(set(units.values())) == 1:
+        return next(iter(units.values()))
+    return "percent" + (f" ({', '.join(others)})" if others else "")
 
 
 def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
@@ -146,7 +261,6 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "settled": cell.settled,
         "mark": cell.mark,
         "best": cell.best,
-        "significant": cell.significant,
         "z": cell.z,
         "z_most": cell.z_most,
         "seen": cell.seen,

@@ -8,7 +8,17 @@ import numpy as np
 
 from evalkit.results.distill_records import Distillation, Score, StudentDistillation, TaskDistillation
 from evalkit.results.distill_words import chosen_gap, ratio_text
-from evalkit.results.plots.figures import COLOURS, label, marker, new_figure
+from evalkit.results.plots.drawing import (
+    COLOURS,
+    SCREEN,
+    Look,
+    heading,
+    heading_height,
+    label,
+    marker,
+    new_figure,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +57,14 @@ def _name(student: StudentDistillation, task: TaskDistillation, several: bool, l
     return label(f"{student.label}, {task.title}" if several else task.title, longest)
 
 
-def score_picture(pairs: Pairs) -> "Figure":
-    """One line per student and benchmark from base to teacher, with run-to-run bars."""
-    figure, grid = new_figure(_WIDTH, 0.9 + 0.62 * len(pairs))
+def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
+    """One line per student and benchmark from base to teacher, with run-to-run bars.
+
+    With a `look` the picture has a heading of its own.
+    """
+    width, own = (_WIDTH, SCREEN) if look is None else (look.width, look)
+    height = 0.9 + 0.62 * len(pairs) + (heading_height(own) if look is not None else 0)
+    figure, grid = new_figure(width, height, look=own)
     axes: Axes = grid[0, 0]
     several = len({student.model for student, _ in pairs}) > 1
     for i, (_, task) in enumerate(pairs):
@@ -61,16 +76,27 @@ def score_picture(pairs: Pairs) -> "Figure":
             if score is None:
                 continue
             axes.errorbar(
-                100 * score.value, at, xerr=196 * score.stderr_run, fmt=_ROLE_MARKERS[role],
-                color=_ROLE_COLOURS[role], markersize=6, elinewidth=2, label=role if i == 0 else None,
-                markerfacecolor="none" if score.published else _ROLE_COLOURS[role], zorder=3,
-            )  # fmt: skip
+                100 * score.value,
+                at,
+                xerr=196 * score.stderr_run,
+                fmt=_ROLE_MARKERS[role],
+                color=_ROLE_COLOURS[role],
+                markersize=6,
+                elinewidth=2,
+                label=role if i == 0 else None,
+                markerfacecolor="none" if score.published else _ROLE_COLOURS[role],
+                zorder=3,
+            )
         if gap.base is not None:
             ratio, _ = chosen_gap(gap)
             axes.annotate(
-                f"gap recovered: {ratio_text(ratio)}", (100 * gap.student.value, at), (0, 8),
-                textcoords="offset points", ha="center", fontsize=7.5,
-            )  # fmt: skip
+                f"gap recovered: {ratio_text(ratio)}",
+                (100 * gap.student.value, at),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+            )
     axes.set_yticks(range(0, -len(pairs), -1), [fill(_name(s, t, several, 54), 20) for s, t in pairs])
     axes.set_ylim(-len(pairs) + 0.4, 0.7)
     hollow = any(s.published for _, t in pairs for s in (t.gap.base, t.gap.teacher) if s is not None)
@@ -78,13 +104,22 @@ def score_picture(pairs: Pairs) -> "Figure":
     room = max(0.25 * (max(values) - min(values)), 4.0)
     axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 100.5))
     axes.set_xlabel("pass@1 (percent); bars: 95%, run to run" + ("; hollow: published" if hollow else ""))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=own.font)
+    if look is not None:
+        heading(
+            figure,
+            look,
+            "How much of the gap to the teacher is closed?",
+            "Gap recovered: the student's gain on its base, as a share of the teacher's. 95%, over problems.",
+        )
     return figure
 
 
-def tries_picture(pairs: Pairs, several: bool) -> "Figure":
-    """pass@k of each model against k, a panel per benchmark; the crossing as a band."""
-    figure, grid = new_figure(_WIDTH, 0.6 + 2.4 * len(pairs), len(pairs), 1)
+def tries_picture(pairs: Pairs, several: bool, look: Look | None = None) -> "Figure":
+    """pass@k of each model against k, a panel per benchmark; the crossing as a band. `look` as in `score_picture`."""
+    width, own = (_WIDTH, SCREEN) if look is None else (look.width, look)
+    height = 0.6 + 2.4 * len(pairs) + (heading_height(own) if look is not None else 0)
+    figure, grid = new_figure(width, height, len(pairs), 1, own)
     handles = {}
     for axes, (student, task) in zip(grid.flat, pairs, strict=True):
         tries = task.tries
@@ -92,9 +127,13 @@ def tries_picture(pairs: Pairs, several: bool) -> "Figure":
         for i, (role, curve) in enumerate(tries.curves.items()):
             ks = np.arange(1, len(curve) + 1)
             (handles[role],) = axes.plot(
-                ks, 100 * np.array(curve), color=_ROLE_COLOURS[role], marker=marker(i), markersize=3.5,
+                ks,
+                100 * np.array(curve),
+                color=_ROLE_COLOURS[role],
+                marker=marker(i),
+                markersize=3.5,
                 markevery=max(len(ks) // 8, 1),
-            )  # fmt: skip
+            )
         crossing = tries.crossing
         if crossing is not None and crossing.value is not None and crossing.interval not in (None, (None, None)):
             assert crossing.interval is not None
@@ -111,7 +150,23 @@ def tries_picture(pairs: Pairs, several: bool) -> "Figure":
         axes.set_xlabel("tries k")
         axes.set_ylabel("pass@k (percent)")
         axes.set_title(_name(student, task, several, 40), fontsize=8.5)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, frameon=False)
+    columns = 4 if look is None or look.titled else 2
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=own.font,
+    )
+    if look is not None:
+        heading(
+            figure,
+            look,
+            "From how many tries on is the base as good?",
+            "pass@k: at least one of k completions is right. Where the curves cross, the base solves in so many "
+            "tries as much as the student.",
+        )
     return figure
 
 
@@ -173,14 +228,6 @@ def cost_picture(found: Distillation, pairs: Pairs) -> "Figure":
     return figure
 
 
-def _short(value: float) -> str:
-    """`282`, `21k`, `1.5B`."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
-
-
 def _plain_ticks(axes: "Axes", at: Sequence[int]) -> None:
     """Ticks such as 500, 20k and 1.5B on a logarithmic axis, at those of the values that leave room for a label."""
     from matplotlib.ticker import FixedLocator, NullLocator
@@ -192,7 +239,7 @@ def _plain_ticks(axes: "Axes", at: Sequence[int]) -> None:
             ticks.append(value)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
 
 
 def _budget_line(axes: "Axes", budgets: "dict[int, float] | object", name: str, colour: str, i: int) -> None:
@@ -231,9 +278,13 @@ def _size_panel(axes: "Axes", found: Distillation, sizes: "dict[str, int | None]
         axes.plot(size, score, marker(i), color=_ROLE_COLOURS[roles.get(name, "student")], markersize=6)
         left = size > np.sqrt(points[0][0] * points[-1][0])
         axes.annotate(
-            label(name, 22), (size, score), (-7 if left else 7, -11), textcoords="offset points", fontsize=7,
+            label(name, 22),
+            (size, score),
+            (-7 if left else 7, -11),
+            textcoords="offset points",
+            fontsize=7,
             ha="right" if left else "left",
-        )  # fmt: skip
+        )
     axes.set_xscale("log")
     _plain_ticks(axes, [p[0] for p in points])
     axes.set_title("all benchmarks", fontsize=8.5)

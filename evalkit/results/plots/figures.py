@@ -1,19 +1,38 @@
-"""Plots of reports: colour-blind safe, readable in print, each with its axes, units and n. PNG or SVG."""
+"""Pictures of reports: scores, accuracy against tokens, against k, by problem, and over training."""
 
 import re
 from collections.abc import Sequence
-from itertools import takewhile
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evalkit.errors import EvalkitError
-from evalkit.files import replace_file
 from evalkit.results.entries import Entry
-from evalkit.results.formats.escaping import one_line
-from evalkit.results.formats.table import Row, Table
+from evalkit.results.formats.table import Cell, Row, Table
+from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
+from evalkit.results.plots.budgets import budget_trail
+from evalkit.results.plots.drawing import COLOURS as COLOURS
+from evalkit.results.plots.drawing import (
+    GREY,
+    LINES,
+    SCREEN,
+    Look,
+    colour,
+    end_labels,
+    heading,
+    heading_height,
+    line_height,
+    point_labels,
+    score_limits,
+    token_axis,
+)
+from evalkit.results.plots.drawing import STYLE as STYLE
+from evalkit.results.plots.drawing import label as label
+from evalkit.results.plots.drawing import marker as marker
+from evalkit.results.plots.drawing import new_figure as new_figure
+from evalkit.results.plots.drawing import save as save
 from evalkit.results.published import PublishedScore, model_key
 from evalkit.results.reproduction import differences
 
@@ -21,82 +40,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by people with any of the common colour blindnesses; black last, and grey in place
-# of its yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999", "#000000")
-MARKERS = "osD^vP*X"
-LINES = ("-", "--", "-.", ":")
-_CURVES: dict[str, Any] = {"pass@k": "-", "cons@k": "--"}
-ERRORS = "95%, run to run (thick) and over problems (thin)"
+ERRORS = "95%: thick run to run, thin over problems"
 _DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the same
-    True: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markeredgecolor": "white", "linestyle": ""},
-    False: {"marker": "D", "color": COLOURS[3], "markersize": 6, "markerfacecolor": "none", "linestyle": ""},
+    True: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markeredgecolor": "white", "linestyle": ""},
+    False: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markerfacecolor": "none", "linestyle": ""},
 }
 _DIAMOND_LABELS = {True: "published", False: "published, of other settings or problems"}
-STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.axisbelow": True,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "evalkit",
-    "figure.constrained_layout.use": True,
-}
+_LONGEST = {"screen": 34, "paper": 22}
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, Any]":
-    """A figure and its axes (a 2-d array), in inches, without pyplot and its global state."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, axes
-
-
-def label(text: str, longest: int = 44) -> str:
-    """A name from outside as plain text: matplotlib would take what stands between dollars for mathematics."""
-    text = one_line(text)
-    if len(text) > longest:
-        text = text[: longest // 2 - 1] + "…" + text[-longest // 2 :]
-    return text.replace("$", r"\$")
-
-
-def marker(i: int) -> str:
-    """The marker of the i-th line: with its colour it is one of 64."""
-    return MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a PNG or an SVG by atomic rename. Raises EvalkitError on another ending or where it cannot be written."""
-    import io
-
-    import matplotlib
-
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise EvalkitError(f"A plot cannot be written as {path.name}.", "let the file end in .png or .svg.")
-    form = path.suffix.lower()[1:]
-    stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format=form, metadata={"Date": None} if form == "svg" else {})
-    try:
-        replace_file(path, stream.getvalue(), durable=False)
-    except OSError as error:
-        raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "give a folder that is writable.") from error
-
-
-def names(entries: Sequence[Entry]) -> list[str]:
-    """A label for each entry: the model, without the folders that all share, with the run where one has several."""
-    models = [e.report.model for e in entries]
-    if len(set(models)) > 1:
-        folders = zip(*(m.split("/")[:-1] for m in models), strict=False)
-        shared = len(list(takewhile(lambda names: len(set(names)) == 1, folders)))
-        models = ["/".join(m.split("/")[shared:]) for m in models]
-    twice = {m for m in models if models.count(m) > 1}
-    return [label(f"{m} ({e.run.name})" if m in twice else m) for e, m in zip(entries, models, strict=True)]
+def names(entries: Sequence[Entry], longest: int = 44) -> list[str]:
+    """A label for each entry, no two alike: the end of the model's name, and the run where a model has several."""
+    labels = run_labels(entries)
+    return [label(labels[e.run], longest) for e in entries]
 
 
 def of_task(entries: Sequence[Entry], task: str | None) -> list[Entry]:
@@ -113,7 +69,7 @@ def of_task(entries: Sequence[Entry], task: str | None) -> list[Entry]:
     return [e for e in entries if e.report.task == task]
 
 
-def _basis(entries: Sequence[Entry]) -> str:
+def basis(entries: Sequence[Entry]) -> str:
     """`30 problems, n = 64` of entries that share a task."""
     problems = sorted({e.report.problems for e in entries})
     ns = sorted({e.report.n for e in entries})
@@ -121,98 +77,263 @@ def _basis(entries: Sequence[Entry]) -> str:
     return f"{told[0]} problem{'s' if problems != [1] else ''}, n = {told[1]}"
 
 
-def _two_bars(axes: "Axes", at: float, metric: Any, colour: str, horizontal: bool) -> None:
-    """Both error bars of a metric around its value: over problems thin, run to run thick."""
+def two_bars(axes: "Axes", at: float, metric: Any, own: str, horizontal: bool) -> None:
+    """Both intervals of a metric around its value: over problems thin, run to run thick."""
     for interval, width in ((metric.interval_problems, 1.0), (metric.interval_run, 3.0)):
         if interval is None:
             continue
-        low, high = interval
-        if horizontal:
-            axes.plot([low, high], [at, at], color=colour, linewidth=width, solid_capstyle="butt", zorder=4)
-        else:
-            axes.plot([at, at], [low, high], color=colour, linewidth=width, solid_capstyle="butt", zorder=4)
+        ends, place = list(interval), [at, at]
+        first, second = (ends, place) if horizontal else (place, ends)
+        axes.plot(first, second, color=own, linewidth=width, solid_capstyle="butt", zorder=4)
 
 
-def bars(entries: Sequence[Entry], published: Sequence[PublishedScore] = ()) -> "Figure":
-    """One panel a benchmark: each run's figure with both error bars, the published one of its model as a diamond."""
-    table: Table = build_table(entries, [])
+def bars(
+    entries: Sequence[Entry],
+    published: Sequence[PublishedScore] = (),
+    look: Look = SCREEN,
+    table: Table | None = None,
+) -> "Figure":
+    """A dot with its intervals for each run and benchmark, best on top; published figures as diamonds.
+
+    A published figure of a model that we ran stands in our row, others in rows of their own. `table` gives the rows
+    and columns to draw, by default all of them.
+    """
+
+    table = _with_our_columns(table or build_table(entries, published))
+    columns, rows = table.columns, _by_score(_rows_to_draw(table))
     theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
-    count = len(table.rows)
-    panels = len(table.columns)
-    across = min(panels, 3)
-    down = -(-panels // across)
-    figure, axes = new_figure(max(4.2 * across, 6.8), 0.7 + down * (1.1 + 0.34 * count), down, across)
-    from matplotlib.lines import Line2D
-
+    by_place = {(str(e.run), e.report.task): e for e in entries}
+    across = {1: 1, 2: 2, 4: 2}.get(len(columns), 3) if look.titled else 1
+    down = -(-len(columns) // across)
+    each = 0.62 + (0.25 if look.titled else 0.16) * len(rows)
+    legend = 0.3 + 0.02 * look.font
+    figure, axes = new_figure(
+        look.width if across < 3 else 1.3 * look.width,
+        heading_height(look) + down * each + legend,
+        down,
+        across,
+        look,
+    )
     shown: set[bool] = set()
-    for i, column in enumerate(table.columns):
+    for i, column in enumerate(columns):
         panel: Axes = axes.flat[i]
-        basis = []
-        for y, row in enumerate(table.rows):
-            if (cell := row.cells[i]) is None:
-                continue
-            panel.barh(y, cell.value, height=0.62, color=COLOURS[5], edgecolor=COLOURS[0], linewidth=0.6)
-            entry = next(e for e in entries if e.run.name == row.run and e.report.model == row.model
-                         and e.report.task == column.task)  # fmt: skip
-            _two_bars(panel, y, entry.report.metric(column.metric), COLOURS[7], horizontal=True)
-            basis.append(entry)
-            if figure_ := theirs.get((model_key(row.model), (column.task, column.metric))):
-                alike = not any(differences(entry, figure_))
-                shown.add(alike)
-                panel.plot(figure_.value, y, **_DIAMONDS[alike], zorder=5)
-        rating = any(c.metric.unit == "rating" for row in table.rows if (c := row.cells[i]))
-        panel.set_title(f"{label(column.title)} {label(column.metric)}\n{_basis(basis)}", fontsize=9)
+        told: list[Entry] = []
+        ends: list[float] = []
+        for y, row in enumerate(rows):
+            entry = by_place.get((row.where, column.task))
+            ends += _score_row(
+                panel,
+                y,
+                row,
+                row.cells[i],
+                entry,
+                theirs.get((model_key(row.model), (column.task, column.metric))),
+                shown,
+            )
+            told += [entry] if entry is not None and row.cells[i] is not None else []
+        _score_panel(panel, table, i, rows, ends, told, look)
         panel.set_yticks(
-            range(count), [_bar_label(row) for row in table.rows] if i % across == 0 else [""] * count, fontsize=8
+            range(len(rows)),
+            [label(r.model if r.published else r.label, _LONGEST[look.name]) for r in rows]
+            if i % across == 0
+            else [""] * len(rows),
         )
-        panel.set_ylim(count - 0.4, -0.6)
-        panel.set_xlabel("rating" if rating else "percent")
-        panel.set_xlim(0, None if rating else 100)
-        panel.grid(axis="y", visible=False)
-    for panel in list(axes.flat)[panels:]:
+        _missing(panel, rows, i, look)
+    for panel in list(axes.flat)[len(columns) :]:
         panel.set_axis_off()
-    handles = [
-        Line2D([], [], color=COLOURS[7], linewidth=3, label="95%, run to run"),
-        Line2D([], [], color=COLOURS[7], linewidth=1, label="95%, over problems"),
-    ]
-    handles += [Line2D([], [], label=_DIAMOND_LABELS[alike], **_DIAMONDS[alike]) for alike in sorted(shown)[::-1]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), frameon=False)
+    figure.legend(handles=_score_legend(rows, shown), loc="outside lower left", ncols=4 if look.titled else 2,
+                  frameon=False, fontsize=look.font - 1)  # fmt: skip
+    heading(figure, look, "Who is better, and how sure is that?", _best_words(table))
     return figure
 
 
-def _bar_label(row: Row) -> str:
-    """The model's own name, and which run of it on a second line."""
-    run = row.label.removeprefix(row.model).strip()
-    return label(row.model.rstrip("/").split("/")[-1], 36) + (f"\n{label(run, 36)}" if run else "")
+def _score_legend(rows: Sequence[Row], shown: set[bool]) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    if any(not row.published for row in rows):
+        handles = [
+            Line2D([], [], color=COLOURS[0], linewidth=3, marker="o", label="95%, run to run"),
+            Line2D([], [], color=COLOURS[0], linewidth=1, label="95%, over problems"),
+        ]
+    return handles + [Line2D([], [], label=_DIAMOND_LABELS[alike], **_DIAMONDS[alike]) for alike in sorted(shown)[::-1]]
 
 
-def accuracy_against_tokens(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """pass@1 against the mean completion length, with the Pareto front: no other run is both better and shorter."""
+def _with_our_columns(table: Table) -> Table:
+    """Without the columns that only published rows have, where there are rows of ours."""
+    own = [row for row in table.rows if not row.published]
+    kept = [i for i in range(len(table.columns)) if not own or any(row.cells[i] is not None for row in own)]
+    rows = [replace(row, cells=[row.cells[i] for i in kept]) for row in table.rows]
+    return replace(table, columns=[table.columns[i] for i in kept], rows=rows)
+
+
+def _rows_to_draw(table: Table) -> list[Row]:
+    """Our rows, and the published ones of models that we have not run."""
+    ours = {model_key(row.model) for row in table.rows if not row.published}
+    return [row for row in table.rows if not row.published or model_key(row.model) not in ours]
+
+
+def _by_score(rows: Sequence[Row]) -> list[Row]:
+    """The best first: by the mean, over the columns that a row has, of its distance from the column's mean."""
+    values = np.array([[np.nan if c is None or c.metric.unit != "%" else c.value for c in row.cells] for row in rows])
+    with np.errstate(invalid="ignore"):
+        counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
+        centred = values - np.nansum(values, axis=0) / counts
+        means = np.nansum(centred, axis=1) / np.maximum((~np.isnan(values)).sum(axis=1), 1)
+    return [rows[i] for i in np.argsort(-means, kind="stable")]
+
+
+def _score_row(
+    panel: "Axes",
+    y: int,
+    row: Row,
+    cell: Cell | None,
+    entry: Entry | None,
+    figure: PublishedScore | None,
+    shown: set[bool],
+) -> list[float]:
+    """Draw one row of a panel, and return what the axis has to hold."""
+    ends: list[float] = []
+    if cell is not None:
+        for interval in (cell.metric.interval_run, cell.metric.interval_problems):
+            ends += list(interval or ())
+        ends.append(cell.value)
+        if row.published:
+            shown.add(True)
+            panel.plot(cell.value, y, **_DIAMONDS[True], zorder=5, label=label(row.label))
+        else:
+            two_bars(panel, y, cell.metric, COLOURS[0], horizontal=True)
+            panel.plot(
+                cell.value,
+                y,
+                "o",
+                color=COLOURS[0],
+                markersize=4.5,
+                zorder=5,
+                label=label(row.label),
+            )
+    if figure is not None and entry is not None and not row.published:
+        alike = not any(differences(entry, figure))
+        shown.add(alike)
+        ends.append(figure.value)
+        panel.plot(figure.value, y, **_DIAMONDS[alike], zorder=6, label=f"{label(row.label)} (published)")
+    return ends
+
+
+def _score_panel(
+    panel: "Axes", table: Table, i: int, rows: Sequence[Row], ends: Sequence[float], told: Sequence[Entry], look: Look
+) -> None:
+    column = table.columns[i]
+    rating = any(c.metric.unit != "%" for row in rows if (c := row.cells[i]) is not None)
+    title = f"{label(table.heads(i)[0], 40)}  {label(column.metric)}"
+    panel.set_title(title + (f"\n{basis(told)}" if told else ""), fontsize=look.font, loc="left")
+    panel.set_ylim(len(rows) - 0.4, -0.6)
+    panel.tick_params(axis="y", length=0)
+    panel.set_xlabel("rating" if rating else "percent", fontsize=look.font - 1)
+    if not ends:
+        ends = [0.0, 100.0]
+    if rating:
+        room = max(0.1 * (max(ends) - min(ends)), 20)
+        panel.set_xlim(min(ends) - room, max(ends) + room)
+    else:
+        panel.set_xlim(*score_limits(ends, ends))
+    panel.grid(axis="y", alpha=0.15)
+
+
+def _missing(panel: "Axes", rows: Sequence[Row], column: int, look: Look) -> None:
+    """Say where there is no figure: an empty row could be one at 0."""
+    for y, row in enumerate(rows):
+        if row.cells[column] is None:
+            panel.text(
+                0.5,
+                y,
+                "not published" if row.published else "not run",
+                transform=panel.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                color=GREY,
+                fontsize=look.font - 2,
+                fontstyle="italic",
+            )
+
+
+def _best_words(table: Table) -> str:
+    """Which run is best on which benchmark, beyond chance."""
+    found: dict[str, list[str]] = {}
+    some_ours = False
+    for i, column in enumerate(table.columns):
+        own = [row for row in table.rows if not row.published and row.cells[i] is not None]
+        some_ours = some_ours or len(own) > 1
+        best = [row.label for row in own if (cell := row.cells[i]) is not None and cell.best]
+        if best:
+            found.setdefault(" and ".join(label(name, 34) for name in best), []).append(
+                f"{table.heads(i)[0]} {column.metric}"
+            )
+    if not some_ours:
+        return ""
+    told = [f"{who} on {', '.join(where)}" for who, where in found.items()]
+    return f"Best beyond chance: {'; '.join(told)}." if told else "No run is better than all others beyond chance."
+
+
+def accuracy_against_tokens(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+    """pass@1 against the mean completion length, and as a thin line what a smaller token budget would have given.
+
+    The dashed line is the Pareto front: no other run is both better and shorter.
+    """
     chosen = of_task(entries, task)
-    told = [(e, name) for e, name in zip(chosen, names(chosen), strict=True) if e.report.tokens is not None]
+    told = [
+        (e, n) for e, n in zip(chosen, names(chosen, _LONGEST[look.name]), strict=True) if e.report.tokens is not None
+    ]
     if not told:
         raise EvalkitError("No run tells its completion lengths in tokens.", "the engine did not count them.")
-    figure, axes = new_figure(7.6, 4.2)
+    figure, axes = new_figure(look.width, 1.07 * line_height(look, len(told)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
-    points = []
+    points, labelled, ends = [], [], []
+    obstacles: list[tuple[float, float]] = []
     for i, (entry, name) in enumerate(told):
         metric, tokens = entry.report.metric("pass@1"), entry.report.tokens
         assert metric is not None
         assert tokens is not None
-        points.append((tokens.mean, metric.value))
-        colour = COLOURS[i % len(COLOURS)]
-        _two_bars(panel, tokens.mean, metric, colour, horizontal=False)
-        shown = name if len(told) <= 24 else None
-        panel.plot(tokens.mean, metric.value, marker(i), color=colour, markersize=8, markeredgecolor="white", zorder=5,
-                   linestyle="", label=shown)  # fmt: skip
+        mean = max(tokens.mean, 1.0)
+        points.append((mean, metric.value))
+        trail = budget_trail(entry)
+        panel.plot([x for x, _ in trail], [y for _, y in trail], color=colour(i), linewidth=0.9, alpha=0.55, zorder=2)
+        panel.plot(
+            [x for x, _ in trail[:-1]], [y for _, y in trail[:-1]], ".", color=colour(i), markersize=3, alpha=0.7
+        )
+        two_bars(panel, mean, metric, colour(i), horizontal=False)
+        panel.plot(
+            mean,
+            metric.value,
+            marker(i),
+            color=colour(i),
+            markersize=8 if look.titled else 5,
+            markeredgecolor="white",
+            zorder=5,
+            linestyle="",
+            label=name,
+        )
+        labelled.append((mean, metric.value, name, colour(i)))
+        ends += [metric.value, *(metric.interval_run or ()), *(metric.interval_problems or ())]
+        over = metric.interval_problems or (metric.value, metric.value)
+        obstacles += [*trail, *((mean, float(y)) for y in np.linspace(*over, 8))]
+        points_of_trail = [x for x, y in trail if y > 0]
+        ends += [0.0] if points_of_trail and len(told) <= 4 else []
     front = pareto_front(points)
-    panel.step(*zip(*front, strict=True), where="post", color="0.5", linestyle="--", zorder=1, label="Pareto front")
-    panel.set_xlabel("mean tokens a completion")
-    panel.set_ylabel(f"{label(chosen[0].report.title)} pass@1 (percent)")
-    panel.set_ylim(0, 100)
-    panel.set_xlim(0, 1.1 * max(cost for cost, _ in points) + 1)
-    panel.set_title(f"{_basis(chosen)}; bars: {ERRORS}", fontsize=8)
-    figure.legend(frameon=False, fontsize=7, loc="outside right upper")
+    if len(front) > 1:
+        panel.step(*zip(*front, strict=True), where="post", color="0.5", linestyle="--", zorder=1, linewidth=1)
+    token_axis(panel, 0.9 * min(x for x, _ in obstacles), 1.9 * max(cost for cost, _ in points))
+    panel.set_xlabel("mean tokens per completion (logarithmic)")
+    panel.set_ylabel(f"{label(chosen[0].report.title, 30)}\npass@1 (percent)")
+    panel.set_ylim(*score_limits(ends, ends))
+    heading(
+        figure,
+        look,
+        "What does accuracy cost in tokens?",
+        f"{basis(chosen)}. {ERRORS}. Thin line: the same run cut at smaller budgets. Dashed: no run is both better "
+        "and shorter.",
+    )
+    point_labels(panel, labelled, look, obstacles)
     return figure
 
 
@@ -225,93 +346,218 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def score_against_k(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """pass@k and cons@k against k, with the run-to-run error as a band where there are few enough runs to see it."""
+def score_against_k(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+    """pass@k (solid) and cons@k (dashed) against k, with the run-to-run error as a band for up to four runs."""
     from matplotlib.lines import Line2D
 
     chosen = of_task(entries, task)
-    figure, axes = new_figure(8.4, 4.2)
+    figure, axes = new_figure(look.width, line_height(look, len(chosen)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
-    handles = [Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in _CURVES.items()]
     banded = len(chosen) <= 4
-    for i, (entry, name) in enumerate(zip(chosen, names(chosen), strict=True)):
-        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": marker(i), "markersize": 5}
-        handles.append(Line2D([], [], label=name, **style))
+    ends, labelled = [], []
+    size = 5 if look.titled else 3
+    for i, (entry, name) in enumerate(zip(chosen, names(chosen, _LONGEST[look.name]), strict=True)):
         first = [m for m in entry.report.metrics if m.name == "pass@1"]
-        for kind, line in _CURVES.items():
-            curve = first + [
-                m for m in entry.report.metrics if re.fullmatch(rf"{kind[:-1]}\d+", m.name) and m.name != "pass@1"
-            ]
+        for kind, line in (("cons", "--"), ("pass", "-")):
+            curve = first + [m for m in entry.report.metrics if re.fullmatch(rf"{kind}@(?!1$)\d+", m.name)]
             ks = [int(m.name.split("@")[1]) for m in curve]
-            panel.plot(ks, [m.value for m in curve], line, **style)
-            if banded:
+            values = [m.value for m in curve]
+            solid = kind == "pass"
+            panel.plot(
+                ks,
+                values,
+                line,
+                color=colour(i),
+                marker=marker(i),
+                markersize=size if solid else size - 2,
+                linewidth=(1.6 if solid else 1.0) * look.font / 9,
+                label=name if solid else f"{name}, cons@k",
+            )
+            ends += values
+            if banded and solid:
                 low, high = zip(*(m.interval_run or (m.value, m.value) for m in curve), strict=True)
-                panel.fill_between(ks, low, high, color=style["color"], alpha=0.15, linewidth=0)
+                panel.fill_between(ks, low, high, color=colour(i), alpha=0.15, linewidth=0)
+                ends += [*low, *high]
+            if solid:
+                labelled.append((ks[-1], values[-1], name, colour(i)))
     top = max(e.report.n for e in chosen)
     panel.set_xscale("log", base=2)
     ticks = [1 << i for i in range(top.bit_length())]
     panel.set_xticks(ticks, [str(t) for t in ticks])
-    panel.set_xlabel("k (samples per problem)")
-    panel.set_ylabel(f"{label(chosen[0].report.title)} (percent)")
-    panel.set_ylim(0, 100)
-    panel.set_title(_basis(chosen) + ("; bands: 95%, run to run" if banded else ""), fontsize=8)
-    figure.legend(handles=handles, frameon=False, fontsize=7, loc="outside right upper", handlelength=4)
+    panel.minorticks_off()
+    panel.set_xlim(0.93, max(top, 2) * 1.05)
+    panel.set_ylim(*score_limits(ends, ends))
+    panel.set_xlabel("k, completions per problem")
+    panel.set_ylabel(f"{label(chosen[0].report.title, 30)} (percent)")
+    end_labels(panel, labelled, look)
+    kinds: tuple[tuple[str, Any], ...] = (
+        ("pass@k: one of k is right", "-"),
+        ("cons@k: the majority of k is right", "--"),
+    )
+    figure.legend(
+        handles=[Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in kinds],
+        frameon=False, fontsize=look.font - 1, loc="outside lower left", ncols=2 if look.titled else 1, handlelength=3,
+    )  # fmt: skip
+    heading(
+        figure,
+        look,
+        "Do more tries help, and does voting?",
+        basis(chosen) + ("; bands: 95% of pass@k, run to run" if banded else ""),
+    )
     return figure
 
 
-def solve_rate_map(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """A problem × run map of solve rates, the problems that are solved most on top; white where a run lacks one."""
+def solve_rate_map(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+    """A run × problem map of solve rates, best run and easiest problem first; hatched: no figure."""
     chosen = of_task(entries, task)
-    problems = list(dict.fromkeys(p for e in chosen for p in e.report.values))
-    grid = np.full((len(problems), len(chosen)), np.nan)
-    where = {p: i for i, p in enumerate(problems)}
-    for j, entry in enumerate(chosen):
+    order = sorted(range(len(chosen)), key=lambda i: -_mean(chosen[i]))
+    rows = [chosen[i] for i in order]
+    own = [names(chosen, _LONGEST[look.name])[i] for i in order]
+    problems = list(dict.fromkeys(p for e in rows for p in e.report.values))
+    grid = np.full((len(rows), len(problems)), np.nan)
+    where = {p: j for j, p in enumerate(problems)}
+    for i, entry in enumerate(rows):
         for problem, values in entry.report.values.items():
-            grid[where[problem], j] = sum(values) / len(values)
-    order = np.argsort(-np.nanmean(grid, axis=1), kind="stable")
-    readable = len(problems) <= 60
-    height = min(max(2.4, 0.16 * len(problems) if readable else 6.0), 10.0)
-    figure, axes = new_figure(max(4.6, 2.6 + 0.36 * len(chosen)), height + 1.6)
+            grid[i, where[problem]] = sum(values) / len(values)
+    by_ease = np.argsort(-np.nanmean(grid, axis=0), kind="stable")
+    named = len(problems) <= (40 if look.titled else 20)
+    longest = max((len(label(p, 14)) for p in problems), default=1) if named else 0
+    height = 0.9 + (0.3 if look.titled else 0.2) * len(rows) + 0.075 * longest + heading_height(look)
+    figure, axes = new_figure(look.width, height, look=look)
     panel: Axes = axes[0, 0]
-    image = panel.imshow(grid[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-    panel.grid(visible=False)
-    panel.set_xticks(range(len(chosen)), [n.split("/")[-1] for n in names(chosen)], rotation=60, ha="right", fontsize=7)
-    if readable:
-        panel.set_yticks(range(len(problems)), [label(problems[i], 24) for i in order], fontsize=6)
-    panel.set_ylabel(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}, easiest on top")
-    panel.set_title(f"{label(chosen[0].report.title)}: solve rate by problem; {_basis(chosen)}", fontsize=8)
-    figure.colorbar(image, ax=panel, label="solve rate (share of the n samples)")
+    image = rate_image(panel, grid[:, by_ease])
+    panel.set_yticks(range(len(rows)), own)
+    panel.set_xticks([])
+    if named:
+        panel.set_xticks(
+            range(len(problems)), [label(problems[j], 14) for j in by_ease], rotation=90, fontsize=look.font - 2
+        )
+    panel.tick_params(length=0)
+    panel.set_xlabel(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}, easiest left")
+    _means(panel, rows, look)
+    bar = figure.colorbar(
+        image, ax=panel, shrink=min(1.0, 5 / max(len(rows), 1)), pad=0.09, aspect=12, ticks=[0, 0.5, 1]
+    )
+    bar.ax.set_yticklabels(["0", "50", "100"], fontsize=look.font - 1)
+    bar.set_label("solved, percent", fontsize=look.font - 1)
+    missing = "; hatched: not in the run" if np.isnan(grid).any() else ""
+    heading(
+        figure,
+        look,
+        "Which problems does each model solve?",
+        f"{label(rows[0].report.title, 50)}: {basis(rows)}{missing}.",
+    )
     return figure
+
+
+def _means(panel: "Axes", rows: Sequence[Entry], look: Look) -> None:
+    """Each run's pass@1 at the right of its row."""
+    place: dict[str, Any] = {"xycoords": panel.get_yaxis_transform(), "textcoords": "offset points"}
+    for i, entry in enumerate(rows):
+        panel.annotate(f"{_mean(entry):.1f}", (1, i), (4, 0), va="center", fontsize=look.font - 1, **place)
+    panel.annotate("mean", (1, -0.5), (4, 3), va="bottom", fontsize=look.font - 2, color=GREY, **place)
+
+
+def rate_image(panel: "Axes", grid: Any) -> Any:
+    """A grid of solve rates in [0, 1] as colours that everybody tells apart; hatched where it is NaN."""
+    panel.set_facecolor("white")
+    panel.patch.set_hatch("////")
+    panel.patch.set_edgecolor("0.75")
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(False)
+    return panel.imshow(
+        np.ma.masked_invalid(grid), aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+    )
+
+
+def _mean(entry: Entry) -> float:
+    metric = entry.report.metric("pass@1")
+    return metric.value if metric is not None else 0.0
+
+
+_STEP = r"(?:checkpoint|ckpt|step|iter)[-_]?(\d+)"
 
 
 def training_step(entry: Entry) -> int | None:
     """The step in a checkpoint's name (`checkpoint-500`, `step_500`), None where there is none."""
-    found = re.findall(r"(?:checkpoint|ckpt|step|iter)[-_]?(\d+)", f"{entry.run.parent.name}/{entry.report.model}")
+    found = re.findall(_STEP, f"{entry.run.parent.name}/{entry.report.model}")
     return int(found[-1]) if found else None
 
 
-def checkpoint_sweep(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """pass@1 against the training step that the checkpoints' names tell, one line a task."""
+def training_run(entry: Entry) -> str:
+    """The model's name without its step: one for all checkpoints of a training run."""
+    return re.sub(rf"/?{_STEP}", "", entry.report.model.rstrip("/")) or re.sub(_STEP, "", str(entry.run.parent))
+
+
+def checkpoint_sweep(
+    entries: Sequence[Entry], task: str | None, look: Look = SCREEN, published: Sequence[PublishedScore] = ()
+) -> "Figure":
+    """pass@1 against the training step in the checkpoints' names: a line per training run, a panel per task.
+
+    Published figures, and runs whose name has no step, are horizontal lines.
+    """
     chosen = of_task(entries, task) if task else list(entries)
-    steps = sorted(((s, e) for e in chosen if (s := training_step(e)) is not None), key=lambda pair: pair[0])
-    if not steps:
+    if all(training_step(e) is None for e in chosen):
         raise EvalkitError(
             "No run's name tells its training step.", "name checkpoints like checkpoint-500 or step_500."
         )
-    figure, axes = new_figure(6.4, 4.2)
-    panel: Axes = axes[0, 0]
-    for i, name in enumerate(dict.fromkeys(e.report.task for _, e in steps)):
-        line = [(s, e) for s, e in steps if e.report.task == name]
-        colour = COLOURS[i % len(COLOURS)]
-        metrics = [m for _, e in line if (m := e.report.metric("pass@1"))]
-        title = f"{label(line[0][1].report.title)} ({_basis([e for _, e in line])})"
-        style = f"{marker(i)}{LINES[i % len(LINES)]}"
-        panel.plot([s for s, _ in line], [m.value for m in metrics], style, color=colour, markersize=4, label=title)
-        for (step, _), metric in zip(line, metrics, strict=True):
-            _two_bars(panel, step, metric, colour, horizontal=False)
+    tasks = list(dict.fromkeys(e.report.task for e in chosen if training_step(e) is not None))
+    across = min(len(tasks), 2) if look.titled else 1
+    down = -(-len(tasks) // across)
+    each = 0.5 * look.width if across == 1 else 0.42 * look.width
+    figure, axes = new_figure(
+        look.width * (1.25 if across > 1 else 1), down * each + heading_height(look), down, across, look
+    )
+    for panel, name in zip(axes.flat, tasks, strict=False):
+        _sweep_panel(panel, [e for e in chosen if e.report.task == name], published, look)
+    for panel in list(axes.flat)[len(tasks) :]:
+        panel.set_axis_off()
+    heading(figure, look, "Does more training help?", f"{ERRORS}. Dotted: published, or a run without a step.")
+    return figure
+
+
+def _sweep_panel(panel: "Axes", entries: Sequence[Entry], published: Sequence[PublishedScore], look: Look) -> None:
+    runs: dict[str, list[tuple[int, Any]]] = {}
+    still: list[tuple[float, str]] = []
+    for entry in entries:
+        metric, step = entry.report.metric("pass@1"), training_step(entry)
+        if metric is None:
+            continue
+        if step is None:
+            still.append((metric.value, entry.report.model.rstrip("/").split("/")[-1]))
+        else:
+            runs.setdefault(training_run(entry), []).append((step, metric))
+    task = entries[0].report.task
+    still += [(f.value, f.model) for f in published if f.column == (task, "pass@1")]
+    own = dict(zip(runs, _run_names(list(runs)), strict=True))
+    ends, labelled = [value for value, _ in still], []
+    last = max(step for line in runs.values() for step, _ in line)
+    for i, (name, line) in enumerate(runs.items()):
+        line.sort(key=lambda pair: pair[0])
+        panel.plot(
+            [s for s, _ in line],
+            [m.value for _, m in line],
+            f"{marker(i)}{LINES[i // len(COLOURS) % len(LINES)]}",
+            color=colour(i),
+            markersize=4,
+            label=label(own[name], 30),
+        )
+        for step, metric in line:
+            two_bars(panel, step, metric, colour(i), horizontal=False)
+            ends += [metric.value, *(metric.interval_run or ()), *(metric.interval_problems or ())]
+        labelled.append((float(line[-1][0]), line[-1][1].value, label(own[name], 24), colour(i)))
+    panel.set_xlim(left=0, right=last * 1.03 + 1)
+    for value, name in still:
+        panel.axhline(value, color=GREY, linewidth=1, linestyle=":")
+        labelled.append((panel.get_xlim()[1], value, label(name, 24), GREY))
+    panel.set_ylim(*score_limits(ends, ends))
     panel.set_xlabel("training step")
     panel.set_ylabel("pass@1 (percent)")
-    panel.set_ylim(0, 100)
-    panel.set_title(f"bars: {ERRORS}", fontsize=8)
-    panel.legend(frameon=False, fontsize=7)
-    return figure
+    panel.set_title(f"{label(entries[0].report.title, 34)}\n{basis(entries)}", fontsize=look.font, loc="left")
+    end_labels(panel, labelled, look)
+
+
+def _run_names(runs: Sequence[str]) -> list[str]:
+    from evalkit.results.labels import shortest
+
+    return [name or "run" for name in shortest([run.rstrip("/-_") for run in runs])]

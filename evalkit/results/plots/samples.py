@@ -1,113 +1,163 @@
-"""Plots that need every completion: how long they are, and what a smaller token budget would have scored."""
+"""Pictures that need every completion: how long they are, and what a smaller token budget would have scored."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry
-from evalkit.results.plots.figures import COLOURS, LINES, label, marker, names, new_figure, of_task
-from evalkit.results.samples import Samples, load_samples
-from evalkit.stats import Estimate, avg_at_n
-from evalkit.store.run import RunDirectory
+from evalkit.results.plots.budgets import at_budget, budgets, load_lengths
+from evalkit.results.plots.drawing import (
+    COLOURS,
+    GREY,
+    LINES,
+    SCREEN,
+    Look,
+    colour,
+    end_labels,
+    heading,
+    heading_height,
+    label,
+    line_height,
+    marker,
+    new_figure,
+    score_limits,
+    short,
+    token_axis,
+)
+from evalkit.results.plots.figures import basis, names, of_task
 from evalkit.types import STATUSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BUDGETS = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 _STATUS_COLOURS = dict(zip(STATUSES, (2, 3, 4, 1, 7), strict=True))
 _STATUS_HATCHES = dict(zip(STATUSES, ("", "//", "..", "xx", "++"), strict=True))
+_STATUS_WORDS = {"no_answer": "no answer", "truncated": "cut before an answer"}
+_BINS = 60
 
 
-def load_lengths(entry: Entry) -> tuple[Samples, npt.NDArray[np.int64]]:
-    """The samples of an entry and their tokens. Raises EvalkitError where the engine counted none."""
-    samples = load_samples(RunDirectory(entry.run).task(entry.report.task))
-    if samples.tokens is None:
-        raise EvalkitError(f"{entry.run} does not tell its completion lengths.", "the engine did not count tokens.")
-    return samples, samples.tokens
-
-
-def at_budget(values: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64], budget: int) -> Estimate:
-    """avg@n had the run been cut at `budget` tokens: a completion that is longer would not have been answered.
-
-    Exact for models that answer at the end of a completion, as reasoning models do.
-    """
-    return avg_at_n(np.where(tokens <= budget, values, 0.0))
-
-
-def budget_curve(entries: Sequence[Entry], task: str | None) -> "Figure":
+def budget_curve(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
     """Accuracy against the token budget, read off one run a line by cutting its completions; up to the run's limit."""
     chosen = of_task(entries, task)
-    figure, axes = new_figure(6.4, 4.2)
+    figure, axes = new_figure(look.width, line_height(look, len(chosen)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
-    shown: set[int] = set()
-    for i, (entry, name) in enumerate(zip(chosen, names(chosen), strict=True)):
+    banded, own = len(chosen) <= 4, names(chosen, 34 if look.titled else 22)
+    ends, labelled, reach = [], [], []
+    for i, (entry, name) in enumerate(zip(chosen, own, strict=True)):
         samples, tokens = load_lengths(entry)
-        limit = entry.report.max_tokens or int(tokens.max())
-        budgets = [b for b in BUDGETS if b < limit] + [limit]
-        shown |= set(budgets)
-        estimates = [at_budget(samples.values, tokens, b) for b in budgets]
-        colour, style = COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)]
+        at = budgets(tokens, entry.report.max_tokens)
+        estimates = [at_budget(samples.values, tokens, b) for b in at]
         values = [100 * e.value for e in estimates]
-        panel.plot(budgets, values, style, marker=marker(i), markersize=4, color=colour,
-                   label=f"{name} (n = {entry.report.n})")  # fmt: skip
-        low, high = zip(*(e.interval_run for e in estimates), strict=True)
-        panel.fill_between(budgets, 100 * np.array(low), 100 * np.array(high), color=colour, alpha=0.15, linewidth=0)
-    panel.set_xscale("log", base=2)
-    ticks = sorted(shown)
-    panel.set_xticks(ticks, [f"{t // 1024}k" if t % 1024 == 0 else str(t) for t in ticks])
-    panel.minorticks_off()
-    panel.set_xlabel("token budget a completion")
-    panel.set_ylabel(f"{label(chosen[0].report.title)} pass@1 (percent)")
-    panel.set_ylim(0, 100)
-    problems = chosen[0].report.problems
-    panel.set_title(f"{problems} problem{'s' if problems != 1 else ''}; bands: 95%, run to run", fontsize=8)
-    panel.legend(frameon=False, fontsize=7)
+        style = LINES[i // len(COLOURS) % len(LINES)]
+        panel.plot(at, values, style, marker=marker(i), markersize=3.5 * look.font / 9, color=colour(i), label=name)
+        if banded:
+            low, high = (100 * np.array(side) for side in zip(*(e.interval_run for e in estimates), strict=True))
+            panel.fill_between(at, low, high, color=colour(i), alpha=0.15, linewidth=0)
+            ends += [*low.tolist(), *high.tolist()]
+        ends += values
+        reach += at
+        labelled.append((float(at[-1]), values[-1], name, colour(i)))
+    for i, (x, y, _, own_colour) in enumerate(labelled):  # all completions have ended: a larger budget changes nothing
+        panel.plot([x, max(reach)], [y, y], LINES[i // len(COLOURS) % len(LINES)], color=own_colour)
+        labelled[i] = (float(max(reach)), *labelled[i][1:])
+    token_axis(panel, 0.9 * min(reach), 1.08 * max(reach))
+    panel.set_ylim(*score_limits(ends, ends))
+    panel.set_xlabel("token budget per completion (logarithmic)")
+    panel.set_ylabel(f"{label(chosen[0].report.title, 30)}\npass@1 (percent)")
+    end_labels(panel, labelled, look)
+    bands = "; bands: 95%, run to run" if banded else ""
+    heading(
+        figure,
+        look,
+        "What would a smaller token budget score?",
+        f"{basis(chosen)}{bands}. A completion longer than the budget counts as unanswered.",
+    )
     return figure
 
 
-def length_distribution(entries: Sequence[Entry], task: str | None) -> "Figure":
-    """One panel a run: how many completions have which length, stacked by status, with the truncation limit."""
+def length_distribution(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+    """One row a run on one axis: how many completions have which length, stacked by status, with the token limit."""
     chosen = of_task(entries, task)
-    across = min(len(chosen), 2)
-    down = -(-len(chosen) // across)
-    figure, axes = new_figure(5.4 * across, 1.0 + 2.6 * down, down, across)
+    loaded = [load_lengths(entry) for entry in chosen]
+    longest = max(max(int(tokens.max()) for _, tokens in loaded), 1)
+    limits = [entry.report.max_tokens for entry in chosen]
+    limit = max((value for value in limits if value is not None), default=0)
+    shown = limit if limit and longest > 0.5 * limit else longest
+    each = (0.62 if len(chosen) <= 6 else 0.46) * (1 if look.titled else 0.75)
+    figure, axes = new_figure(
+        look.width, 0.95 + each * len(chosen) + heading_height(look), len(chosen), 1, look, sharex=True
+    )
+    figure.get_layout_engine().set(hspace=0.01, h_pad=0.01)  # type: ignore[union-attr, call-arg]
     handles: dict[str, Any] = {}
-    for panel, entry, name in zip(axes.flat, chosen, names(chosen), strict=False):
-        report = entry.report
-        samples, tokens = load_lengths(entry)
+    own = names(chosen, 34 if look.titled else 18)
+    for panel, entry, (samples, tokens), name in zip(axes[:, 0], chosen, loaded, own, strict=True):
         statuses = np.array(samples.statuses)
-        limit = entry.report.max_tokens or int(tokens.max()) + 1
-        longest = max(int(tokens.max()), 1)
-        shown = limit if longest > 0.5 * limit else longest
-        edges = np.linspace(0, shown, 41)
-        bottom = np.zeros(40)
+        edges = np.linspace(0, shown, _BINS + 1)
+        bottom = np.zeros(_BINS)
         for status in STATUSES:
             lengths = tokens[statuses == status]
             if not lengths.size:
                 continue
             counts, _ = np.histogram(np.clip(lengths, 0, shown), edges)
-            handles[status] = panel.bar(
-                edges[:-1], counts, np.diff(edges), bottom, align="edge", color=COLOURS[_STATUS_COLOURS[status]],
-                hatch=_STATUS_HATCHES[status], edgecolor="white", linewidth=0.2,
-            )  # fmt: skip
+            handles[_STATUS_WORDS.get(status, status)] = panel.bar(
+                edges[:-1],
+                counts,
+                np.diff(edges),
+                bottom,
+                align="edge",
+                color=COLOURS[_STATUS_COLOURS[status]],
+                hatch=_STATUS_HATCHES[status],
+                edgecolor="white",
+                linewidth=0.2,
+            )
             bottom += counts
-        if shown == limit and report.max_tokens is not None:
-            handles["token limit"] = panel.axvline(limit, color="black", linestyle="--", linewidth=1)
-        drawn = f"{report.samples} completion{'s' if report.samples > 1 else ''}"
-        share = report.truncation_rate
-        cut = "cut: unknown" if share is None else f"{100 * share:.1f}% cut at {limit}"
-        told = f"{drawn}, {cut}"
-        panel.set_title(f"{name}\n{told}", fontsize=8)
-        panel.set_xlabel("tokens a completion")
-        panel.set_ylabel("completions")
-        panel.yaxis.get_major_locator().set_params(integer=True)
-    for panel in list(axes.flat)[len(chosen) :]:
-        panel.set_axis_off()
-    figure.suptitle(label(chosen[0].report.title), fontsize=9)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3 * across, frameon=False)
+        median = float(np.median(tokens))
+        panel.plot([median], [0], "^", color="black", markersize=5, clip_on=False, zorder=5, label=f"{name}, median")
+        if entry.report.max_tokens is not None and shown >= entry.report.max_tokens:
+            handles["token limit"] = panel.axvline(entry.report.max_tokens, color="black", linestyle="--", linewidth=1)
+        _length_row(panel, entry, name, median, float(bottom.max()), look)
+    axes[-1, 0].set_xlim(0, shown * 1.01)
+    axes[-1, 0].xaxis.set_major_formatter(lambda value, _: short(value))
+    axes[-1, 0].set_xlabel("tokens per completion")
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower left",
+        ncols=5 if look.titled else 2,
+        frameon=False,
+        fontsize=look.font - 1,
+    )
+    heading(
+        figure,
+        look,
+        "How long do the models think, and how much is cut?",
+        f"{label(chosen[0].report.title, 50)}: {basis(chosen)}. Triangle: median. Heights are scaled for each row.",
+    )
     return figure
+
+
+def _length_row(panel: "Axes", entry: Entry, name: str, median: float, highest: float, look: Look) -> None:
+    """The name at the left and the figures at the right of one row; its heights have no scale."""
+    share = entry.report.truncation_rate
+    cut = "cut: unknown" if share is None else f"{100 * share:.1f}% cut"
+    count = entry.report.samples
+    drawn = f"{count:,} completion{'s' if count > 1 else ''}"
+    panel.set_yticks([])
+    panel.grid(axis="y", visible=False)
+    panel.spines["left"].set_visible(False)
+    panel.tick_params(axis="x", length=2)
+    panel.set_ylim(0, max(highest, 1) * 1.08)
+    panel.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=look.font)
+    panel.annotate(
+        f"median {short(median)}\n{cut}\n{drawn}" if look.titled else f"{short(median)}\n{cut}",
+        (1, 0.5),
+        (5, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="center",
+        fontsize=look.font - 2,
+        color=GREY,
+        linespacing=1.05,
+    )

@@ -1,4 +1,4 @@
-"""LaTeX with booktabs: the best figure in bold, a star where it is better than the next beyond chance."""
+"""LaTeX with booktabs, siunitx and threeparttable: the best figure of a column in bold, notes below the table."""
 
 import re
 import unicodedata
@@ -59,63 +59,104 @@ def _latex_character(character: str) -> str:
     return "".join(map(_latex_character, plain)) or f"U+{ord(character):04X}"
 
 
-def _latex_cell(cell: Cell | None) -> str:
+_PACKAGES = "booktabs, threeparttable, siunitx, textcomp, and fontenc with the option T1"
+_SMALL = r"\scriptsize"
+_PER_BLOCK = 7  # columns, beyond which a table goes on in another block below
+_FORM = re.compile(r"−?\d+(\.\d+)?")
+
+
+def _figure(cell: Cell | None) -> str:
+    """A figure for a column of siunitx; what is no number is set as text."""
     if cell is None:
-        return "--"
-    figure = latex_escape(cell.figure())
-    figure = rf"\textbf{{{figure}}}" if cell.best else figure
-    parts = [figure + ("$^{*}$" if cell.significant else "") + latex_escape(cell.mark)]
-    if bars := cell.bars():
-        parts.append(rf"{{\tiny {latex_escape(' / '.join(bars))}}}")
-    if comparison := cell.comparison():
-        parts.append(rf"{{\tiny [{latex_escape(comparison)}]}}")
-    return _stack(parts, "r")
+        return "{--}"
+    figure, mark = cell.figure(), latex_escape(cell.mark)
+    sign = rf"\textsuperscript{{{mark}}}" if mark else ""
+    if not _FORM.fullmatch(figure):
+        return f"{{{latex_escape(figure)}{sign}}}"
+    number = figure.replace("−", "-")
+    return (rf"\bfseries {number}" if cell.best else number) + (f" {{{sign}}}" if sign else "")
 
 
-def _latex_label(row: Row) -> str:
-    """The model, and below it which run of it."""
-    run = "" if row.published else row.label.removeprefix(row.model).strip()
-    name = latex_escape(row.label.removesuffix(run).strip())
-    return _stack([name, rf"{{\tiny {latex_escape(run)}}}"], "l") if run else name
+def _below(cells: Sequence[Cell | None], verbose: bool) -> list[list[str]]:
+    """The smaller lines below a row of figures: the interval, and if `verbose` the second one and n."""
+    own = [_lines(cell, verbose) if cell is not None else [] for cell in cells]
+    lines = max(map(len, own), default=0)
+    return [[_small(lines_[i]) if i < len(lines_) else "" for lines_ in own] for i in range(lines)]
 
 
-def _stack(lines: Sequence[str], side: str) -> str:
-    if len(lines) == 1:
-        return lines[0]
-    return rf"\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}" + r" \\[-2pt] ".join(lines) + r"\end{tabular}"
+def _lines(cell: Cell, verbose: bool) -> list[str]:
+    told = cell.bars()[: 2 if verbose else 1]
+    return told + (cell.basis() if verbose and not cell.source else [])
+
+
+def _small(text: str) -> str:
+    return rf"{{{_SMALL} {latex_escape(text)}}}" if text else ""
+
+
+def _row(row: Row, columns: Sequence[int], verbose: bool) -> list[str]:
+    cells = [row.cells[i] for i in columns]
+    name, _, run = row.label.partition(" (")
+    lines = [" & ".join([latex_escape(name), *map(_figure, cells)])]
+    below = _below(cells, verbose)
+    if run and not below:
+        below = [[""] * len(cells)]
+    for i, texts in enumerate(below):
+        lines.append(" & ".join([_small(f"({run}") if run and i == 0 else "", *texts]))
+    return [line + (r" \\[-2pt]" if i < len(lines) - 1 else r" \\") for i, line in enumerate(lines)]
+
+
+def _format(table: Table, column: int) -> str:
+    """The digits of a column before and after the point, for siunitx, with room for marks."""
+    cells = [c for row in table.rows if (c := row.cells[column]) is not None and _FORM.fullmatch(c.figure())]
+    before = max([len(c.figure().lstrip("−").partition(".")[0]) for c in cells] + [1])
+    after = max([len(c.figure().partition(".")[2]) for c in cells] + [0])
+    minus = "-" if any(c.figure().startswith("−") for c in cells) else ""
+    marks = max((c.mark for c in cells), key=len, default="")
+    post = rf", table-space-text-post={{\textsuperscript{{{latex_escape(marks)}}}}}" if marks else ""
+    return f"S[table-format={minus}{before}.{after}{post}]"
+
+
+def _block(table: Table, columns: Sequence[int]) -> list[str]:
+    heads = [table.heads(i) for i in columns]
+    deepest = max(map(len, heads))
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}l{''.join(_format(table, i) for i in columns)}@{{}}}}",
+        r"\toprule",
+    ]
+    for i in range(deepest):
+        texts = [f"{{{latex_escape(head[i])}}}" if i < len(head) else "" for head in heads]
+        lines.append(" & ".join(["Model" if i == 0 else "", *texts]) + r" \\")
+    for group, rows in table.groups():
+        lines.append(r"\midrule")
+        if group:
+            lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{@{{}}l}}{{\itshape {latex_escape(group)}}} \\")
+        for row in rows:
+            lines += _row(row, columns, table.verbose)
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _note(note: str) -> str:
+    sign, _, rest = note.partition(" ")
+    if rest and all(c in "†‡§¶" for c in sign):
+        return rf"\item[{latex_escape(sign)}] {latex_escape(rest)}"
+    return rf"\item {latex_escape(note)}"
 
 
 def render(table: Table) -> str:
-    """A `table*`, shrunk where it is wider than the text; n and truncation are in the caption, not in the cells."""
-    titles = " & ".join(latex_escape(c.title) for c in table.columns)
-    metrics = " & ".join(latex_escape(c.metric) for c in table.columns)
+    """A `table*` with a short caption; its legend and notes stand below it, in a threeparttable."""
+    columns = range(len(table.columns))
+    blocks = [columns[i : i + _PER_BLOCK] for i in range(0, len(columns), _PER_BLOCK)]
     lines = [
-        "% needs \\usepackage{booktabs}, \\usepackage{graphicx}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc}",
+        f"% needs the packages {_PACKAGES}",
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{latex_escape(' '.join([table.caption, *table.notes, *_bases(table)]))}}}",
-        r"\smallskip",
-        rf"\sbox0{{\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
-        r"\toprule",
-        rf"Model & {titles} \\",
-        rf" & {metrics} \\",
-        r"\midrule",
+        r"\sisetup{detect-weight=true}",
+        r"\begin{threeparttable}",
+        rf"\caption{{{latex_escape(table.title or 'Results')}}}",
+        rf"\label{{{table.label or 'tab:results'}}}",
     ]
-    for row in table.rows:
-        lines.append(" & ".join([_latex_label(row), *map(_latex_cell, row.cells)]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}}%"]
-    lines += [r"\ifdim\wd0>\textwidth\resizebox{\textwidth}{!}{\usebox0}\else\usebox0\fi", r"\end{table*}"]
-    return "\n".join(lines) + "\n"
-
-
-def _bases(table: Table) -> list[str]:
-    """For each column, the n and the share that was cut, as ranges over its rows."""
-    told = []
-    for i, column in enumerate(table.columns):
-        cells = [c for row in table.rows if not row.published and (c := row.cells[i]) is not None]
-        if ns := sorted({c.n for c in cells if c.n is not None}):
-            cut = [100 * c.truncated for c in cells if c.truncated is not None]
-            n = f"n = {ns[0]}" if len(ns) == 1 else f"n = {ns[0]} to {ns[-1]}"
-            share = f", {min(cut):.1f} to {max(cut):.1f}% cut" if cut else ""
-            told.append(f"{column.heading}: {n}{share}.")
-    return told
+    for i, block in enumerate(blocks):
+        lines += [*([r"\\[1ex]"] if i else []), *_block(table, block)]
+    notes = [f"{table.caption}.", *(table.verdicts() if table.verbose else []), *table.footnotes()]
+    lines += [r"\begin{tablenotes}[flushleft]\scriptsize", *map(_note, notes), r"\end{tablenotes}"]
+    return "\n".join([*lines, r"\end{threeparttable}", r"\end{table*}"]) + "\n"

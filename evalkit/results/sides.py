@@ -1,0 +1,32 @@
+"""The runs that `evalkit compare` was given, each with a name that tells it from the others."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evalkit.errors import EvalkitError
+from evalkit.results.compare import Side
+from evalkit.results.entries import load_entries
+from evalkit.results.labels import run_labels
+
+
+def load_sides(paths: Sequence[Path], labels: Mapping[str, str] | None = None) -> tuple[list[Side], list[str]]:
+    """One side for each path, and a message for each task that is not complete.
+
+    Raises EvalkitError if there are fewer than two, or as `load_entries` does.
+    """
+    if len(paths) < 2:
+        raise EvalkitError("One run is not compared with anything.", "name two runs or more.")
+    found, notes = [], []
+    for path in paths:
+        entries, incomplete = load_entries([path])
+        found.append(entries)
+        notes += incomplete
+    names = run_labels([entry for entries in found for entry in entries], labels)
+    sides = []
+    for path, entries in zip(paths, found, strict=True):
+        own = list(dict.fromkeys(names[entry.run] for entry in entries))
+        label = own[0] if len(own) == 1 else path.name or str(path)
+        sides.append(Side(label, str(path), tuple(entries)))
+    if len({side.label for side in sides}) < len(sides):
+        sides = [Side(side.where, "", side.entries) for side in sides]
+    return sides, notes

@@ -1,0 +1,350 @@
+"""Which rows and columns a table has, their names and order, what is bold, and how it fits a terminal and a page."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pexpect
+import pytest
+from helpers import EVALKIT, REPOSITORY, told
+from helpers import evalkit as run_evalkit
+from synthetic_runs import solve_rates, write_run
+
+from evalkit.errors import EvalkitError
+from evalkit.results.entries import load_entries
+from evalkit.results.formats.renderers import html, latex, md, terminal, typst
+from evalkit.results.formats.table import Table
+from evalkit.results.labels import run_labels
+from evalkit.results.leaderboard import build_table
+from evalkit.results.published import load_published
+from evalkit.results.table_options import TableOptions, build, load_options
+
+TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
+STUDENT = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+Rates = Mapping[str, Sequence[Sequence[bool]]]
+
+
+def rates(aime: float, math: float, seed: int) -> Rates:
+    return {"aime24": solve_rates(30, 64, aime, seed), "math500": solve_rates(80, 4, math, seed)}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    models = (("base/checkpoint-100", 0.1, 0.4), ("sft/checkpoint-100", 0.4, 0.7), ("org/teacher", 0.75, 0.95))
+    for i, (model, aime, math) in enumerate(models):
+        write_run(folder / model / "run", model, rates(aime, math, i), titles=TITLES)
+    return folder
+
+
+def table(results: Path, **options: object) -> Table:
+    return build(TableOptions(**options), load_entries([results])[0])  # type: ignore[arg-type]
+
+
+def labels(found: Table) -> list[str]:
+    return [row.label for row in found.rows]
+
+
+def test_two_checkpoints_of_one_name_are_told_apart(results: Path) -> None:
+    assert labels(table(results)) == ["base/checkpoint-100", "teacher", "sft/checkpoint-100"]
+
+
+def test_the_spelling_of_a_path_is_not_in_the_name(tmp_path: Path) -> None:
+    for i, model in enumerate(("./models/teacher/", "models/base")):
+        write_run(tmp_path / str(i) / "run", model, rates(0.3, 0.5, 0))
+    assert sorted(run_labels(load_entries([tmp_path])[0]).values()) == ["base", "teacher"]
+
+
+def test_two_runs_of_one_model_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / "m" / name, "org/m", rates(0.3, 0.5, 0))
+    assert sorted(run_labels(load_entries([tmp_path])[0]).values()) == ["m (a)", "m (b)"]
+
+
+def test_names_rows_columns_and_order_are_chosen(results: Path) -> None:
+    found = table(results, labels={"teacher": "Big one"}, models=("*checkpoint*", "Big one"), order=("Big*", "sft/*"))
+    assert labels(found) == ["Big one", "sft/checkpoint-100", "base/checkpoint-100"]
+    found = table(results, tasks=("math500", "aime24:cons@64"))
+    assert [(c.task, c.metric) for c in found.columns] == [("math500", "pass@1"), ("aime24", "cons@64")]
+    assert labels(table(results, order=("score",))) == ["teacher", "sft/checkpoint-100", "base/checkpoint-100"]
+
+
+def test_groups_are_headings(results: Path) -> None:
+    by_word = table(results, groups={"teacher": (), "base": ()})
+    assert [(row.group, row.label) for row in by_word.rows] == [
+        ("teacher", "teacher"), ("base", "base/checkpoint-100"), ("others", "sft/checkpoint-100"),
+    ]  # fmt: skip
+    text = md.render(table(results, groups={"students": ("sft/*",), "base": ()}))
+    assert text.index("**students**") < text.index("sft/checkpoint-100") < text.index("**base**")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"tasks": ("aime25",)}, "no column 'aime25'"),
+        ({"order": ("nobody",)}, "No row fits 'nobody'"),
+        ({"labels": {"nobody": "x"}}, "no run or model 'nobody'"),
+        ({"groups": {"pupils": ()}}, "No row is in a group"),
+        ({"models": ("nobody",)}, "has no row"),
+        ({"rows": "theirs"}, "rows is 'theirs'"),
+        ({"label": "tab}{x"}, "cannot be a label"),
+        ({"published": ("deepseek-r1:nobody",)}, "no model 'nobody'"),
+    ],
+)
+def test_what_fits_nothing_is_an_error(results: Path, options: dict[str, object], error: str) -> None:
+    with pytest.raises(EvalkitError, match=error):
+        table(results, **options)
+
+
+def test_published_rows_are_those_asked_for_or_of_our_models_or_the_six_students(results: Path, tmp_path: Path) -> None:
+    def published(folder: Path, *tables: str, **options: object) -> list[str]:
+        return [row.model for row in table(folder, published=tables, **options).rows if row.published]
+
+    every = list(dict.fromkeys(f.model for f in load_published("deepseek-r1")))
+    students = [model for model in every if "Distill" in model]
+    assert published(results, "deepseek-r1") == students
+    assert len(students) == 6
+    assert published(results, "deepseek-r1:o1-*") == ["o1-mini"]
+    assert published(results, "deepseek-r1:*") == every
+    assert published(results, "deepseek-r1", models=("teacher", "o1-mini")) == ["o1-mini"]
+    assert published(results, "deepseek-r1", rows="published") == every
+    write_run(tmp_path / "own" / "run", STUDENT, rates(0.3, 0.8, 0))
+    assert published(tmp_path, "deepseek-r1") == ["DeepSeek-R1-Distill-Qwen-1.5B"]
+    assert [row.published for row in table(tmp_path, published=("deepseek-r1",), rows="ours").rows] == [False]
+
+
+def best(folder: Path) -> list[str]:
+    return [row.model for row in build_table(load_entries([folder])[0]).rows if row.cells[0] and row.cells[0].best]
+
+
+def test_nothing_is_bold_where_nothing_is_better(tmp_path: Path) -> None:
+    for name in "abcd":
+        write_run(tmp_path / "zero" / name, name, {"aime24": [[False] * 4] * 30})
+        write_run(tmp_path / "alike" / name, name, {"aime24": solve_rates(30, 4, 0.5, ord(name))})
+    assert best(tmp_path / "zero") == []
+    assert best(tmp_path / "alike") == []
+
+
+def test_a_shared_tie_is_bold_where_it_beats_the_rest(tmp_path: Path) -> None:
+    for name, right in (("a", 24), ("b", 24), ("c", 4)):
+        write_run(tmp_path / name, name, {"aime24": [[i < right] * 4 for i in range(30)]})
+    assert best(tmp_path) == ["a", "b"]
+
+
+def test_the_best_has_to_beat_every_other(tmp_path: Path) -> None:
+    for name, right in (("a", 24), ("b", 23), ("c", 4)):
+        write_run(tmp_path / name, name, {"aime24": [[i < right] * 4 for i in range(30)]})
+    assert best(tmp_path) == []
+
+
+TOML = """
+runs = ["results"]
+published = ["deepseek-r1:*Qwen-*B", "own.csv:x"]
+tasks = ["aime24:pass@1", "math500"]
+order = ["teacher"]
+title = "Ours & theirs"
+label = "tab:r1"
+
+[labels]
+"org/teacher" = "Teacher"
+"sft/checkpoint-100" = "Student_1"
+
+[groups]
+ours = ["Teacher", "Student_1", "base/*"]
+paper = ["DeepSeek-*", "x"]
+"""
+
+
+def test_a_config_file_is_the_same_as_the_options(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    (tmp_path / "own.csv").write_text(
+        "model,benchmark,task,metric,value,source\nx,AIME 2024,aime24,pass@1,12.3,somebody\n"
+    )
+    (tmp_path / "table.toml").write_text(TOML.replace('order = ["teacher"]\n', ""))
+    by_file = run_evalkit("leaderboard", "--config", tmp_path / "table.toml").stdout
+    options = ["--published", "deepseek-r1:*Qwen-*B", "--published", f"{tmp_path}/own.csv:x"]
+    options += ["-t", "aime24:pass@1,math500"]
+    options += ["--label", "org/teacher=Teacher", "--label", "sft/checkpoint-100=Student_1"]
+    options += ["--group", "ours=Teacher,Student_1,base/*", "--group", "paper=DeepSeek-*,x"]
+    assert run_evalkit("leaderboard", tmp_path / "results", *options).stdout == by_file
+    assert "12.3" in by_file
+    assert by_file.index("Teacher") < by_file.index("DeepSeek-R1-Distill-Qwen-1.5B")
+    again = run_evalkit("leaderboard", "--config", tmp_path / "table.toml", "-o", tmp_path / "t.tex")
+    assert "wrote" in again.stderr
+    assert "\\label{tab:r1}" in (tmp_path / "t.tex").read_text()
+    with pytest.raises(EvalkitError, match="No row fits 'teacher'"):
+        build(TableOptions(order=("teacher",), rows="published", published=("deepseek-r1",)), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("labels = 3", "labels in"), ("row = 'ours'", "unknown key 'row'. Did you mean rows?"), ("x = = 1", "cannot be"),
+     ("tasks = 'aime24'", "tasks in")],
+)  # fmt: skip
+def test_a_config_file_that_is_wrong_is_named(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(EvalkitError, match=re.escape(error)):
+        load_options(tmp_path / "t.toml")
+    assert "t.toml" in told(run_evalkit("leaderboard", "--config", tmp_path / "t.toml", code=2))
+
+
+def on_a_terminal(columns: int, *arguments: object) -> str:
+    """What the command prints on a terminal of that width."""
+    environment = {**os.environ, "TERM": "xterm", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment.pop("COLUMNS", None)
+    child = pexpect.spawn(str(EVALKIT), list(map(str, arguments)), dimensions=(50, columns), encoding="utf-8",
+                          env=environment, cwd=str(REPOSITORY), timeout=120)  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, child.before
+    return str(child.before).replace("\r\n", "\n")
+
+
+def visible(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_terminal_gets_a_table_that_fits(results: Path, columns: int, verbose: bool) -> None:
+    arguments = ["leaderboard", results, "--published", "deepseek-r1", *(["-v"] if verbose else [])]
+    shown = on_a_terminal(columns, *arguments)
+    text = visible(shown)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= columns
+    for markdown in ("|", "\\_", "&lt;", "**", "\\*"):
+        assert markdown not in text
+    assert "─" in text
+    assert "\x1b[1m" in shown
+    for figure in ("28.9", "CodeForces", "1633"):
+        assert figure in text
+    joined = " ".join(text.split())
+    assert ("n=64, 0.0% cut" in joined) == verbose
+    assert "percent (CodeForces: rating); ±: 95%, run to run" in joined
+    assert (columns == 80) or re.search(r"\d+\.\d ±\d+\.\d", text)
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_comparison_fits_a_terminal(results: Path, columns: int) -> None:
+    text = visible(on_a_terminal(columns, "compare", results / "base", results / "sft", results / "org", "-v"))
+    assert max(map(len, text.splitlines())) <= columns
+    assert "|" not in text
+    assert "is better than" in " ".join(text.split())
+
+
+def test_a_table_too_wide_for_a_terminal_goes_on_below(results: Path) -> None:
+    metrics = tuple(f"pass@{k}" for k in (2, 4, 8, 16, 32, 64))
+    text = terminal.render(table(results, metrics=metrics), width=60)
+    assert text.count("model") > 1
+    assert max(map(len, text.splitlines())) <= 60
+    for k in (2, 64):
+        assert f"pass@{k}" in text
+
+
+def test_a_terminal_shows_no_control_characters(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "a\x1b]0;evil\x07b\x1b[31m", {"aime24": solve_rates(5, 4, 0.5)})
+    text = terminal.render(build_table(load_entries([tmp_path])[0]), colour=True)
+    assert set(re.findall(r"\x1b\[[^m]*m", text)) <= {"\x1b[1m", "\x1b[2m", "\x1b[0m"}
+    assert "\x07" not in text
+    assert "\x1b" not in re.sub(r"\x1b\[[012]m", "", text)
+
+
+def test_a_pipe_gets_markdown(results: Path) -> None:
+    out = run_evalkit("leaderboard", results).stdout
+    assert out.splitlines()[2].startswith("| model |")
+    assert "\x1b" not in out
+    assert re.search(r"\| \d+\.\d ±\d+\.\d \|", out)
+
+
+PAPER = {
+    "GPT-4o-0513": "9.3 13.4 74.6 49.9 32.9 759",
+    "Claude-3.5-Sonnet-1022": "16.0 26.7 78.3 65.0 38.9 717",
+    "o1-mini": "63.6 80.0 90.0 60.0 53.8 1820",
+    "QwQ-32B-Preview": "50.0 60.0 90.6 54.5 41.9 1316",
+    "DeepSeek-R1-Distill-Qwen-1.5B": "28.9 52.7 83.9 33.8 16.9 954",
+    "DeepSeek-R1-Distill-Qwen-7B": "55.5 83.3 92.8 49.1 37.6 1189",
+    "DeepSeek-R1-Distill-Qwen-14B": "69.7 80.0 93.9 59.1 53.1 1481",
+    "DeepSeek-R1-Distill-Qwen-32B": "72.6 83.3 94.3 62.1 57.2 1691",
+    "DeepSeek-R1-Distill-Llama-8B": "50.4 80.0 89.1 49.0 39.6 1205",
+    "DeepSeek-R1-Distill-Llama-70B": "70.0 86.7 94.5 65.2 57.5 1633",
+}
+
+
+@pytest.mark.parametrize("ending", ["md", "tex", "html", "typ"])
+def test_the_papers_table_by_one_command(tmp_path: Path, ending: str) -> None:
+    run_evalkit("leaderboard", "--published", "deepseek-r1", "-o", tmp_path / f"t.{ending}")
+    text = (tmp_path / f"t.{ending}").read_text()
+    if ending == "html":
+        rows = re.findall(r'<tr[^>]*><th scope="row"[^>]*>([^<]*)</th>(.*?)</tr>', text)
+        found = {name: " ".join(re.findall(r"<td[^>]*>([^<]*)", cells)) for name, cells in rows}
+    elif ending == "typ":
+        rows = re.findall(r"^ +\[((?:[^\]\\]|\\.)*)\], (\[.*\]),$", text, re.MULTILINE)
+        found = {re.sub(r"\\(.)", r"\1", n): " ".join(re.findall(r"\[(\d[\d.]*)\]", cells)) for n, cells in rows}
+    else:
+        cut, columns = (r" *\| *", slice(1, -1)) if ending == "md" else (r" *(?:&|\\\\) *", slice(0, -1))
+        lines = [re.split(cut, line)[columns] for line in text.splitlines() if re.match(r"\|? ?[A-Za-z0-9]", line)]
+        found = {cells[0]: " ".join(cells[1:]) for cells in lines if len(cells) == 7}
+    assert {name: found.get(name) for name in PAPER} == PAPER
+
+
+def test_two_of_our_runs_stand_beside_the_papers_table(tmp_path: Path) -> None:
+    for name in ("1.5B", "7B"):
+        model = f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{name}"
+        write_run(tmp_path / name / "run", model, rates(0.3, 0.8, len(name)), titles=TITLES)
+    out = run_evalkit("leaderboard", tmp_path, "--published", "deepseek-r1:*").stdout
+    rows = [line.split(" | ")[0].strip("| ") for line in out.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 12
+    for name in ("1.5B", "7B"):
+        at = rows.index(f"DeepSeek-R1-Distill-Qwen-{name} (published)")
+        assert rows[at + 1] == f"DeepSeek-R1-Distill-Qwen-{name}"
+
+
+def has_tex(*packages: str) -> bool:
+    if shutil.which("pdflatex") is None or shutil.which("kpsewhich") is None:
+        return False
+    return all(subprocess.run(["kpsewhich", f"{name}.sty"], capture_output=True).returncode == 0 for name in packages)
+
+
+@pytest.mark.skipif(not has_tex("siunitx", "threeparttable", "booktabs"), reason="needs TeX with siunitx")
+def test_latex_compiles_and_fits_the_page(results: Path, tmp_path: Path) -> None:
+    hostile = r"a_b%&\input{/etc/passwd}$x^2$~#{}"
+    write_run(tmp_path / "x" / "run", hostile, rates(0.2, 0.5, 7), titles=TITLES)
+    entries = load_entries([results, tmp_path / "x"])[0]
+    options = TableOptions(published=("deepseek-r1",), title="Ours & 5%", label="tab:x", groups={"teacher": ()})
+    (tmp_path / "t.tex").write_text(latex.render(build(options, entries)))
+    (tmp_path / "doc.tex").write_text(
+        "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\n"
+        "\\usepackage{booktabs,threeparttable,siunitx,textcomp}\n\\begin{document}\\input{t.tex}\\end{document}\n"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300)
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, log
+    assert "Overfull" not in log
+    assert "siunitx Warning" not in log
+
+
+def test_latex_has_a_label_a_short_caption_and_notes(results: Path) -> None:
+    text = latex.render(table(results, title="Distilled models", label="tab:d"))
+    assert text.count("\\label{tab:d}") == 1
+    assert "\\caption{Distilled models}\n" in text
+    assert text.index("\\begin{tablenotes}") > text.index("\\end{tabular}")
+    assert "S[table-format=2.1]" in text
+    assert "resizebox" not in text
+
+
+def test_html_sorts_with_its_own_script_alone(results: Path) -> None:
+    text = html.render(table(results))
+    assert text.count("<script") == 1
+    assert "http" not in text.replace("http-equiv", "")
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]+'", text)
+    assert text.count('<button type="button">') == 4
+    values = [float(v) for v in re.findall(r'<td data-value="([^"]*)"', text)]
+    assert len(values) == 9
+
+
+def test_typst_escapes_what_means_something_to_it() -> None:
+    assert typst.typst_escape("#a_b*c$[x]<l>@y\\") == r"\#a\_b\*c\$\[x\]\<l\>\@y\\"
