@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gallery import FAMILIES
+from template_families import FAMILIES
 
 from evalkit import EvalkitError
 from evalkit.engines import open_engine

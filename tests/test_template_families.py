@@ -1,7 +1,7 @@
 """A gallery of chat formats: what the model sees, whether thinking is open, how its response is taken apart.
 
 `EVALKIT_TEMPLATES` names a folder with the families' own templates; they are other people's work and not kept here.
-`python tests/test_gallery.py` writes the golden file anew: read it before it is committed.
+`python tests/test_template_families.py` writes the golden file anew: read it before it is committed.
 """
 
 import json
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gallery import FAMILIES, Family
+from template_families import FAMILIES, Family
 
 from evalkit import EvalkitError, Message
 from evalkit.engines.endings import find_endings
