@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
@@ -312,9 +313,14 @@ def has_tex(*packages: str) -> bool:
 def test_latex_compiles_and_fits_the_page(results: Path, tmp_path: Path) -> None:
     hostile = r"a_b%&\input{/etc/passwd}$x^2$~#{}"
     write_run(tmp_path / "x" / "run", hostile, rates(0.2, 0.5, 7), titles=TITLES)
+    write_run(tmp_path / "x" / "bracket", "[1em]*", rates(0.2, 0.5, 9), titles=TITLES)
+    write_run(tmp_path / "x" / "long", "a-very-long-name-" * 5, rates(0.2, 0.5, 8), titles=TITLES)
     entries = load_entries([results, tmp_path / "x"])[0]
     options = TableOptions(published=("deepseek-r1",), title="Ours & 5%", label="tab:x", groups={"teacher": ()})
-    (tmp_path / "t.tex").write_text(latex.render(build(options, entries)))
+    found = build(options, entries)
+    wide = build(TableOptions(metrics=("pass@2", "pass@4", "pass@8"), label="tab:wide"), entries)
+    tables = (found, wide, replace(found, verbose=True, label="tab:long"))
+    (tmp_path / "t.tex").write_text("".join(map(latex.render, tables)))
     (tmp_path / "doc.tex").write_text(
         "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\n"
         "\\usepackage{booktabs,threeparttable,siunitx,textcomp}\n\\begin{document}\\input{t.tex}\\end{document}\n"
@@ -325,6 +331,7 @@ def test_latex_compiles_and_fits_the_page(results: Path, tmp_path: Path) -> None
     assert done.returncode == 0, log
     assert "Overfull" not in log
     assert "siunitx Warning" not in log
+    assert "{}[1em]*" in (tmp_path / "t.tex").read_text()
 
 
 def test_latex_has_a_label_a_short_caption_and_notes(results: Path) -> None:

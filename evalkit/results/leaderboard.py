@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
@@ -284,7 +285,7 @@ def _published_cell(figure: PublishedScore) -> Cell:
 def _order(ours: list[Row], published: list[Row]) -> list[Row]:
     """Each published model followed by our runs of it, then our runs of other models."""
     if not published:
-        return sorted(ours, key=lambda row: natural_order(f"{row.model} {row.label}"))
+        return sorted(ours, key=lambda row: natural_order(f"{normpath(row.model)} {row.label}"))
     rows: list[Row] = []
     last = {model_key(row.model): i for i, row in enumerate(published)}
     for i, row in enumerate(published):

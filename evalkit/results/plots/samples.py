@@ -62,7 +62,7 @@ def budget_curve(entries: Sequence[Entry], task: str | None, look: Look = SCREEN
     for i, (x, y, _, own_colour) in enumerate(labelled):  # all completions have ended: a larger budget changes nothing
         panel.plot([x, max(reach)], [y, y], LINES[i // len(COLOURS) % len(LINES)], color=own_colour)
         labelled[i] = (float(max(reach)), *labelled[i][1:])
-    token_axis(panel, 0.9 * min(reach), 1.08 * max(reach))
+    token_axis(panel, 0.9 * min(reach), 1.08 * max(reach), "x", 7 if look.titled else 4)
     panel.set_ylim(*score_limits(ends, ends))
     panel.set_xlabel("token budget per completion (logarithmic)")
     panel.set_ylabel(f"{label(chosen[0].report.title, 30)}\npass@1 (percent)")

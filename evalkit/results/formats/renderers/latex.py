@@ -3,9 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Cell, Row, Table
+from evalkit.results.formats.terminal import fold
 
 _DASH = "\x00"
 _SPECIAL = {
@@ -61,7 +63,8 @@ def _latex_character(character: str) -> str:
 
 _PACKAGES = "booktabs, threeparttable, siunitx, textcomp, and fontenc with the option T1"
 _SMALL = r"\scriptsize"
-_PER_BLOCK = 7  # columns, beyond which a table goes on in another block below
+_LONGEST = 36  # characters of a name, beyond which it is folded
+_PER_BLOCK = 6  # columns, beyond which a table goes on in another block below
 _FORM = re.compile(r"−?\d+(\.\d+)?")
 
 
@@ -93,15 +96,21 @@ def _small(text: str) -> str:
     return rf"{{{_SMALL} {latex_escape(text)}}}" if text else ""
 
 
+def _apart(text: str) -> str:
+    r"""`text` behind a command: a bracket or a star at its start would be an option of `\\` or `\item`."""
+    return "{}" + text if text[:1] in ("[", "*") else text
+
+
 def _row(row: Row, columns: Sequence[int], verbose: bool) -> list[str]:
+    """The lines of a row: the figures, and in smaller type what stands below them and the rest of the name."""
     cells = [row.cells[i] for i in columns]
     name, _, run = row.label.partition(" (")
-    lines = [" & ".join([latex_escape(name), *map(_figure, cells)])]
-    below = _below(cells, verbose)
-    if run and not below:
-        below = [[""] * len(cells)]
-    for i, texts in enumerate(below):
-        lines.append(" & ".join([_small(f"({run}") if run and i == 0 else "", *texts]))
+    first, *more = fold(name, _LONGEST)
+    more += [f"({run}"] if run else []
+    lines = [" & ".join([_apart(latex_escape(first)), *map(_figure, cells)])]
+    nothing = [""] * len(cells)
+    for left, texts in zip_longest(map(_small, more), _below(cells, verbose)):
+        lines.append(" & ".join([left or "", *(texts or nothing)]))
     return [line + (r" \\[-2pt]" if i < len(lines) - 1 else r" \\") for i, line in enumerate(lines)]
 
 
@@ -139,24 +148,25 @@ def _note(note: str) -> str:
     sign, _, rest = note.partition(" ")
     if rest and all(c in "†‡§¶" for c in sign):
         return rf"\item[{latex_escape(sign)}] {latex_escape(rest)}"
-    return rf"\item {latex_escape(note)}"
+    return rf"\item {_apart(latex_escape(note))}"
 
 
 def render(table: Table) -> str:
     """A `table*` with a short caption; its legend and notes stand below it, in a threeparttable."""
     columns = range(len(table.columns))
-    blocks = [columns[i : i + _PER_BLOCK] for i in range(0, len(columns), _PER_BLOCK)]
+    per_block = -(-len(columns) // max(-(-len(columns) // _PER_BLOCK), 1)) or 1
+    blocks = [columns[i : i + per_block] for i in range(0, len(columns), per_block)]
     lines = [
         f"% needs the packages {_PACKAGES}",
         r"\begin{table*}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         r"\sisetup{detect-weight=true}",
         r"\begin{threeparttable}",
         rf"\caption{{{latex_escape(table.title or 'Results')}}}",
         rf"\label{{{table.label or 'tab:results'}}}",
     ]
     for i, block in enumerate(blocks):
-        lines += [*([r"\\[1ex]"] if i else []), *_block(table, block)]
+        lines += [*([r"\par\medskip"] if i else []), *_block(table, block)]
     notes = [f"{table.caption}.", *(table.verdicts() if table.verbose else []), *table.footnotes()]
     lines += [r"\begin{tablenotes}[flushleft]\scriptsize", *map(_note, notes), r"\end{tablenotes}"]
     return "\n".join([*lines, r"\end{threeparttable}", r"\end{table*}"]) + "\n"
