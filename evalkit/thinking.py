@@ -227,7 +227,12 @@ _AT_END = re.compile(
 )
 # what a template may open behind thinking that it has closed
 _ANSWER_OPENED = re.compile(
-    rf"(?:{'|'.join(re.escape(each) for each in _WRAPPERS if 'end' not in each.lower() and 'close' not in each)})\s*\Z"
+    rf"""
+    (?:
+        {"|".join(re.escape(each) for each in _WRAPPERS if "end" not in each.lower() and "close" not in each)}
+    )\s*\Z
+    """,
+    re.VERBOSE,
 )
 _NEAR = 200  # characters of a line that are looked at for quotes around a tag
 

@@ -53,8 +53,8 @@ def data(tmp_path: Path) -> Path:
         ),
         (["run", CHECKPOINT, "-t", "arithmetic", "--dtype", "float3"], "The dtype float3 is not one to compute in."),
         (
-            ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--lora", "tests"],
-            "The transformers engine has no option 'lora'.",
+            ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--tensor-parallel", "2"],
+            "The transformers engine has no option 'tensor_parallel'.",
         ),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "--backend", "transformers", "--base-url", "http://localhost:1"],
@@ -114,7 +114,7 @@ def test_recorded_completions_of_no_use(data: Path, tmp_path: Path, content: str
 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    recorded = write_recorded(tmp_path / "r.jsonl", {"x": ["y"]})
+    recorded = write_recorded(tmp_path / "r.jsonl", {"add-12-62": ["y"]})
     output = ("-o", tmp_path / "file" / "run")
     done = evalkit("run", "org/model", "-t", "arithmetic", *REPLAY, recorded, *output, code=2)
     assert "cannot be written: Not a directory" in told(done)
@@ -151,7 +151,7 @@ def test_a_full_disk_and_then_room(tmp_path: Path) -> None:
 
 
 def test_a_run_file_that_is_damaged(tmp_path: Path) -> None:
-    recorded = write_recorded(tmp_path / "r.jsonl", {"x": ["y"]})
+    recorded = write_recorded(tmp_path / "r.jsonl", {"add-12-62": ["y"]})
     (tmp_path / "run").mkdir()
     for content in ("{", '{"schema": 99, "tasks": {}}', "[]"):
         (tmp_path / "run" / "run.json").write_text(content)

@@ -26,7 +26,12 @@ IGNORED = (
     *("ldots", "dotsc", "dotsb", "dotsm", "times", "ne", "neq", "le", "leq", "ge", "geq", "operatorname", "limits"),
     *("align", "begin", "end", "array", "overline", "mathbb", "mathcal", "rm", "bf", "cal"),
 )
-_PUNCTUATION = re.compile(r"[\u00a0-\u00bf\u00d7\u00f7\u2000-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f]")
+_PUNCTUATION = re.compile(
+    r"""
+    [\u00a0-\u00bf\u00d7\u00f7\u2000-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f]
+    """,
+    re.VERBOSE,
+)
 _CJK = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 _KINDS = bytes(

@@ -165,8 +165,7 @@ class Progress:
             done, score, truncated, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
             parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
-        told = visible_line(" | ".join([*parts, self._state(), *self._faults()]))
-        print(told, file=sys.stderr, flush=True)
+        print(visible_line(" | ".join([*parts, self._state(), *self._faults()])), file=sys.stderr, flush=True)
 
     def _faults(self) -> list[str]:
         """The faults that the engine tells of, as the last part of a line."""

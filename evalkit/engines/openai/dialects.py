@@ -349,10 +349,13 @@ def completion_limit(said: str, most: int) -> int | None:
 
 _CONTEXT = re.compile(rf"context[ _](?:length|window|size)[a-z ()]{{0,30}}{_NUMBER}", re.IGNORECASE)
 _PROMPT = re.compile(
-    r"(\d[\d,]*)\s*(?:tokens? )?(?:in|from|of|for) (?:the |your )?(?:input|messages?|prompt)"
-    r"|(\d[\d,]*) (?:input|prompt) tokens"
-    r"|(?:prompt|request|input|messages?)(?: \w+){0,3} (?:has|have|contains?|is|of|with)(?: at least)? (\d[\d,]*)",
-    re.IGNORECASE,
+    r"""
+    (\d[\d,]*)\s*(?:tokens?\ )?(?:in|from|of|for)\ (?:the\ |your\ )?(?:input|messages?|prompt)
+    |(\d[\d,]*)\ (?:input|prompt)\ tokens
+    |(?:prompt|request|input|messages?)(?:\ \w+){0,3}\ (?:has|have|contains?|is|of|with)(?:\ at\ least)?
+    \ (\d[\d,]*)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
