@@ -15,7 +15,14 @@ import click
 @click.option("-t", "--tasks", "task_names", required=True, metavar="A,B", help="Tasks to run on each checkpoint.")
 @click.option("-n", "n", type=click.IntRange(min=1), help="Completions per problem [default: as `evalkit run`].")
 @click.option("--every-new", is_flag=True, help="Evaluate each new checkpoint, not only the newest.")
-@click.option("--results", default="results", show_default=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Parent of the run directories.",
+)
 @click.option(
     "--settle", type=float, default=10.0, show_default=True, help="Seconds for which nothing in a checkpoint changes."
 )
