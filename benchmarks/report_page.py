@@ -138,18 +138,22 @@ def browse(address: str) -> dict[str, Any]:
             expect(status).to_contain_text(re.compile("have it|stopped here"), timeout=180_000)
             told[f"search, {name}"] = time.perf_counter() - start
             told[f"hits, {name}"] = status.inner_text()
+            told[f"most memory until then, {name}, MB"] = _largest(browser)
         start = time.perf_counter()
         page.locator("table.samples tbody a").first.click()
         page.wait_for_selector("details.thinking")
         told["a sample"] = time.perf_counter() - start
         page.keyboard.press("o")
         page.wait_for_selector(".prose .katex")
-        memory = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-        told["memory of the page's process, MB"] = max(
-            _resident(p["id"]) for p in memory if p["type"].lower() == "renderer"
-        )
+        told["most memory, MB"] = _largest(browser)
         browser.close()
     return told
+
+
+def _largest(browser: Any) -> float:
+    """The most memory that a page's process has had, in MB."""
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return max(_resident(p["id"]) for p in found if p["type"].lower() == "renderer")
 
 
 def _resident(process: int) -> float:
