@@ -19,7 +19,7 @@ from evalkit.run import suites
 from evalkit.run.suites import SuiteRun, plan_suite, read_suite, suite_names
 from evalkit.run.watching import Watch, checkpoints_in, step_of, why_incomplete
 
-MODELS = ("teacher", "student-plain", "student-distilled")
+MODELS = ("teacher", "student-soft", "student-distilled")
 TASK = """
 from evalkit import Problem, Score, Task
 from evalkit.grading import grade_math
