@@ -15,7 +15,6 @@ export interface Cell extends Metric {
   basis: string[];
   mark: string;
   best: boolean;
-  significant: boolean;
   comparison: string;
   source: string;
 }

@@ -56,11 +56,6 @@ class Cell:
     def value(self) -> float:
         return self.metric.value
 
-    @property
-    def significant(self) -> bool:
-        """The same as `best`: a figure is best only where its lead is beyond chance."""
-        return self.best
-
     def figure(self) -> str:
         return self.metric.text or figure_text(self.metric.value, self.metric.unit)
 

@@ -74,7 +74,6 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "basis": cell.basis(),
         "mark": cell.mark,
         "best": cell.best,
-        "significant": bool(getattr(cell, "significant", False)),
         "comparison": cell.comparison() or cell.not_compared,
         "source": cell.source,
     }

@@ -102,23 +102,12 @@ def _bar_points(axes: "Axes") -> Iterator[tuple[float, float, str]]:
     """The middle of every bar that is not empty."""
     from matplotlib.patches import Rectangle
 
-    assert axes.figure is not None
-    labels = next(  # panels share the names on the left
-        (names for panel in axes.figure.axes if any(names := [_plain(t.get_text()) for t in panel.get_yticklabels()])),
-        [],
-    )
     for patch in axes.patches:
         if not isinstance(patch, Rectangle) or not patch.get_width() or not patch.get_height():
             continue
         x, y = patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2
-        sideways = patch.get_x() == 0 and abs(patch.get_height() - 0.62) < 1e-9
-        if sideways:  # a bar of `bars`: its row is named on the left
-            row = round(y)
-            name = labels[row] if row < len(labels) else ""
-            yield patch.get_width(), y, f"{name}: {patch.get_width():.1f}".lstrip(": ")
-        else:
-            low, high = patch.get_x(), patch.get_x() + patch.get_width()
-            yield x, y, f"{low:.0f} to {high:.0f}: {patch.get_height():.0f} completions"
+        low, high = patch.get_x(), patch.get_x() + patch.get_width()
+        yield x, y, f"{low:.0f} to {high:.0f}: {patch.get_height():.0f} completions"
 
 
 def _axis(axes: "Axes", which: str, value: float) -> str:

@@ -15,7 +15,7 @@ function range(rows: Row[], i: number): [number, number] {
 function Figure({ cell, column, row, low, high }: { cell: Cell; column: Column; row: Row; low: number; high: number }): JSX.Element {
   const { index } = useSite();
   const feed = row.run === null ? -1 : index.feeds.findIndex((f) => f.run === row.run && f.task === column.task);
-  const text = `${cell.text}${cell.significant ? "*" : ""}`;
+  const text = cell.text;
   return (
     <td title={cell.source || undefined}>
       {feed >= 0 ? (
