@@ -20,7 +20,7 @@ _PASSIVE = 0  # neither waits nor is inherited
 for _flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"):
     _PASSIVE |= getattr(os, _flag, 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # hosts of one file system may have equal process numbers
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # hosts of one file system may have equal process numbers
 _HAS_OPENAT = os.open in os.supports_dir_fd
 
 
@@ -70,7 +70,7 @@ def replace_file(path: Path, content: bytes, below: Path | None = None, durable:
     Raises OSError.
     """
     make_folders(path.parent, below)
-    temporary = f".{path.name}.{os.getpid()}-{_HOST}.tmp"
+    temporary = f".{path.name}.{os.getpid()}-{HOST}.tmp"
     with _parent(path, below) as (folder, name):
         where = name if folder is not None else str(path)
         partial = temporary if folder is not None else str(path.with_name(temporary))
@@ -226,7 +226,7 @@ def _remove_leftovers(path: Path, folder: int | None) -> None:
     for name in os.listdir(path.parent if folder is None else folder):
         if name.startswith(f".{path.name}.") and name.endswith(".tmp"):
             process, _, host = name[len(path.name) + 2 : -4].partition("-")
-            if host == _HOST and process.isdecimal() and not is_running(int(process)):
+            if host == HOST and process.isdecimal() and not is_running(int(process)):
                 with suppress(OSError):
                     os.unlink(name if folder is not None else path.with_name(name), dir_fd=folder)
 

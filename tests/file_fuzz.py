@@ -142,8 +142,7 @@ DISTILLING = (
     *(("distill", "{other}", "--teacher", "{run}", "-o", "{o}" + ending) for ending in (".html", ".md", ".json")),
 )
 EXPORTS = tuple(
-    ("export", "{run}", "--to", form, "-o", "{o}")
-    for form in ("every-eval-ever", "inspect", "lm-eval", "parquet", "sft")
+    ("export", "{run}", "--to", form, "-o", "{o}") for form in ("every-eval-ever", "inspect", "lm-eval", "parquet")
 )
 PLOTS = tuple(
     ("plot", kind, "{f}", "-o", "{o}.svg") for kind in ("bars", "tokens", "k", "map", "lengths", "budget", "steps")
@@ -599,6 +598,7 @@ def observed(arguments: Sequence[str]) -> tuple[int | None, str, str, str | None
 
     code, finding = None, None
     _forget_peak()
+    before = _peak()
     with _watched():
         guard_output()
         try:
@@ -608,10 +608,10 @@ def observed(arguments: Sequence[str]) -> tuple[int | None, str, str, str | None
         except BaseException:
             finding = traceback.format_exc()
     out, err = OUT.taken(), ERR.taken()
-    return code, out, err, finding or _broken_promise(code, out, err)
+    return code, out, err, finding or _broken_promise(code, out, err, _peak() - before)
 
 
-def _broken_promise(code: int | None, out: str, err: str) -> str | None:
+def _broken_promise(code: int | None, out: str, err: str, grown: int) -> str | None:
     if "Traceback" in err:
         return err
     if code not in (0, 1, 2):
@@ -622,8 +622,8 @@ def _broken_promise(code: int | None, out: str, err: str) -> str | None:
         return err
     if visible(out) != out or visible(err) != err:
         return "a character that shows nothing was printed"
-    if (peak := _peak()) > MEMORY:
-        return f"{peak >> 20} MiB of memory"
+    if grown > MEMORY:
+        return f"{grown >> 20} MiB of memory"
     return None
 
 

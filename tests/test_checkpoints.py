@@ -215,7 +215,7 @@ def test_a_tokenizer_of_another_model_is_an_error_of_the_request(copy: Path) -> 
     engine = backend_of(change(copy, vocab_size=100))
     [refused] = engine.generate(iter([ask("0", SamplingParams(max_tokens=2), "zzz")]))
     assert refused.error is not None
-    assert "and the model knows 100" in refused.error
+    assert "but the model knows 100" in refused.error
 
 
 @pytest.mark.parametrize(

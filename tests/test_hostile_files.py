@@ -19,7 +19,7 @@ from helpers import EVALKIT, evalkit, told
 from hostile_files import DISPLACED, FIELDS, LINES, RUN_JSON, SECRET, with_field
 
 from evalkit import EvalkitError
-from evalkit.files import is_running, open_descriptor, read_file, replace_file, size_of, text_lines
+from evalkit.files import HOST, is_running, open_descriptor, read_file, replace_file, size_of, text_lines
 from evalkit.store.run import RunDirectory
 
 NOBODY = 65534
@@ -81,10 +81,8 @@ PLACES: tuple[str, ...] = (
     "arithmetic/scores.jsonl",
 )
 PLACES += ("arithmetic/second_opinions.jsonl", "arithmetic/adjudications.jsonl", "throughput.jsonl", "fidelity.json")
-PLACES += ("arithmetic/scores.new.jsonl", ".lock")
-WRITING = dict.fromkeys(
-    (".lock", *(f"arithmetic/{n}.jsonl" for n in ("completions", "scores", "scores.new"))), ("score",)
-)
+PLACES += ("arithmetic/scores.new.jsonl",)
+WRITING = dict.fromkeys((f"arithmetic/{n}.jsonl" for n in ("completions", "scores", "scores.new")), ("score",))
 
 
 @pytest.mark.parametrize("kind", DISPLACED)
@@ -103,7 +101,7 @@ def test_what_is_no_file_below_a_run_is_not_followed(
         assert codes["leaderboard"] == codes["score"] == 2
     if place == "arithmetic/report.json":
         assert codes["leaderboard"] == 0
-    if place in (".lock", "arithmetic/scores.new.jsonl"):
+    if place == "arithmetic/scores.new.jsonl":
         assert codes["score"] == 2
         assert codes["leaderboard"] == 0
 
@@ -324,7 +322,7 @@ LOOKING = (
     ["compare", "{run}", "{other}", "--across-protocols"],
     ["distill", "{run}", "--teacher", "{other}"],
     ["plot", "lengths", "{run}", "-o", "{home}/p.png"],
-    ["export", "{run}", "--to", "sft", "-o", "{home}/sft"],
+    ["export", "{run}", "--to", "parquet", "-o", "{home}/parquet"],
     ["adjudicate", "{run}", "--export", "{home}/decisions.jsonl"],
 )
 
@@ -471,8 +469,8 @@ def test_replay_refuses_what_could_not_be_read_again(
 
 def test_what_ended_processes_have_left_is_cleaned(run: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    left = run / "arithmetic" / f".report.json.{gone.stdout.strip()}.tmp"
-    of_another = run / "arithmetic" / f".report.json.{os.getppid()}.tmp"
+    left = run / "arithmetic" / f".report.json.{gone.stdout.strip()}-{HOST}.tmp"
+    of_another = run / "arithmetic" / f".report.json.{os.getppid()}-{HOST}.tmp"
     for path in (left, of_another):
         path.write_text("half a repo")
     (run / "arithmetic" / "report.json").unlink()
@@ -543,8 +541,8 @@ def test_there_are_enough_of_them() -> None:
 
 def test_an_export_into_a_run_follows_no_link(run: Path, victim: Path) -> None:
     (victim.parent / "empty").mkdir()
-    (run / "export-sft").symlink_to(victim.parent / "empty")
-    code, said = held(["export", str(run), "--to", "sft"], victim)
+    (run / "export-parquet").symlink_to(victim.parent / "empty")
+    code, said = held(["export", str(run), "--to", "parquet"], victim)
     assert code == 2
     assert "link" in said
     assert not list((victim.parent / "empty").iterdir())

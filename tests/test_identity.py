@@ -116,7 +116,7 @@ def test_a_peek_shows_less_on_its_own_screen_only(folder: Path) -> None:
     assert "| Sums | 2 | 1 | 100.0" in peek.stdout
     assert task_of(folder).record.plan == SamplePlan.uniform(map(str, range(5)), 2)
     assert (folder / "run/sums/report.json").read_bytes() == whole
-    assert "(n=2, " in evalkit("leaderboard", folder / "run").stdout
+    assert "pass@1 n=2 |" in evalkit("leaderboard", folder / "run").stdout
     assert "10 of 10 completions" in evalkit("verify", folder / "run").stdout
 
 
@@ -125,7 +125,7 @@ def test_more_samples_of_some_problems_add_to_what_is_there(folder: Path) -> Non
     run(folder, "--limit", 2, "-n", 4)
     report = load_report(task_of(folder))
     assert (report.n, report.most_n, report.problems, report.samples) == (2, 4, 5, 14)
-    assert "(n=2 to 4, " in evalkit("leaderboard", folder / "run").stdout
+    assert "pass@1 n=2–4 |" in evalkit("leaderboard", folder / "run").stdout
     metric = report.metric("pass@1")
     assert metric is not None
     assert (metric.value, metric.n) == (100.0, 14)

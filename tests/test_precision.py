@@ -126,7 +126,7 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert report.most_n is not None
     assert report.most_n > 1.5 * report.n
     assert f"| {report.n} to {report.most_n} |" in done.stdout
-    assert f"(n={report.n} to {report.most_n}, " in evalkit("leaderboard", folder / "run").stdout
+    assert f"pass@1 n={report.n}–{report.most_n} |" in evalkit("leaderboard", folder / "run").stdout
     assert all(int(m.name.partition("@")[2]) <= report.n for m in report.metrics if m.name.startswith("cons@"))
     counts = run.task("arithmetic").record.plan.counts
     assert sum(list(counts.values())[:6]) < 0.4 * sum(counts.values()), "the certain ones get few"

@@ -206,7 +206,7 @@ def test_the_command_ends_with_one_sentence_and_says_how_to_settle(tmp_path: Pat
         again = evalkit(*command, "--base-url", server.url)
         assert not [one for one in server.posts[asked:] if not one.is_probe], "closed samples were asked for again"
     assert "were closed by `evalkit settle`" in again.stderr
-    table = evalkit("leaderboard", tmp_path / "run")
+    table = evalkit("leaderboard", tmp_path / "run", "-v")
     assert "settled)" in table.stdout
     count = len(records(tmp_path / "run" / "arithmetic" / "settled.jsonl"))
     assert f"error {count}" in again.stdout

@@ -157,7 +157,7 @@ def test_each_page_opens(page: Any, address: str, name: str) -> None:
 
 def test_a_run_page_has_its_figures_settings_and_pictures(page: Any, address: str) -> None:
     go(page, address)
-    page.get_by_role("rowheader", name="org/student-1.5B").get_by_role("link").click()
+    page.get_by_role("rowheader", name="student-1.5B").get_by_role("link").click()
     expect(page.locator("h1")).to_have_text("org/student-1.5B")
     for told in ("protocol.temperature", "Throughput", "pass@1", "Completion lengths", "packages.torch"):
         expect(page.locator("main")).to_contain_text(told)
@@ -175,9 +175,9 @@ def test_the_leaderboard_sorts_and_filters(page: Any, address: str) -> None:
     names = page.locator("table.leaderboard tbody th a")
     expect(names).to_have_count(3)
     page.get_by_role("button", name="Quadratics").last.click()
-    expect(names).to_have_text(["org/teacher-32B", "org/student-1.5B", "org/base-1.5B"])
+    expect(names).to_have_text(["teacher-32B", "student-1.5B", "base-1.5B"])
     page.get_by_role("columnheader", name="Quadratics").get_by_role("button").click()
-    expect(names).to_have_text(["org/base-1.5B", "org/student-1.5B", "org/teacher-32B"])
+    expect(names).to_have_text(["base-1.5B", "student-1.5B", "teacher-32B"])
     expect(page.get_by_role("columnheader", name="Quadratics")).to_have_attribute("aria-sort", "ascending")
     page.get_by_label("Models").fill("teach")
     expect(names).to_have_count(1)
@@ -188,7 +188,7 @@ def test_the_leaderboard_sorts_and_filters(page: Any, address: str) -> None:
 
 def test_a_wrongly_graded_sample_is_three_clicks_from_the_leaderboard(page: Any, address: str) -> None:
     go(page, address)
-    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="org/student-1.5B"))
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="student-1.5B"))
     row.get_by_role("cell").first.get_by_role("link").click()
     page.get_by_role("button", name=re.compile("right answer missed")).click()
     page.locator("table.samples tbody a").first.click()
@@ -327,7 +327,7 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
         append_samples(run, task, 10, 30)
         expect(page.locator("main")).to_contain_text("30 of 96", timeout=PATIENCE)
         append_samples(run, task, 30)
-        expect(page.locator("table.leaderboard")).to_contain_text("org/growing", timeout=PATIENCE)
+        expect(page.locator("table.leaderboard")).to_contain_text("growing", timeout=PATIENCE)
         page.goto(f"{server.url}#/samples")
         expect(page.locator("main")).to_contain_text("96 samples", timeout=PATIENCE)
 

@@ -25,6 +25,9 @@ BY_NAME = {family.name: family for family in FAMILIES}
 WITH_EMPTY_THINKING = "{{ '<think>\\n\\n</think>\\n\\n' if '</think>' not in m.content else '' }}{{ m.content }}"
 
 
+OWNERS = {"vllm": "vllm", "llama.cpp": "llamacpp", "silent": "somebody"}
+
+
 class Handler(BaseHTTPRequestHandler):
     """`kind` is vllm, llama.cpp or silent; what a server of that kind does not know is 404."""
 
@@ -37,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/v1/models":
-            self._send({"data": [{"id": "m", "max_model_len": 4096}]})
+            self._send({"data": [{"id": "m", "max_model_len": 4096, "owned_by": OWNERS[self.kind]}]})
         else:
             self._send({}, 404)
 

@@ -41,15 +41,18 @@ def run(
     return evalkit(*common, "-o", folder / output, *more, code=code, **environment)
 
 
-def plans() -> list[TaskPlan]:
+def plans(folder: Path) -> list[TaskPlan]:
     from evalkit.run.evaluate import plan_run
 
-    return list(plan_run("o/m", "arithmetic", n=3, engine="replay", engine_options={"recorded": (os.devnull,)}).plans)
+    recorded = write_recorded(folder / "r.jsonl", {"nothing": ["x"]})
+    return list(
+        plan_run("o/m", "arithmetic", n=3, engine="replay", engine_options={"recorded": (str(recorded),)}).plans
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 16, 1000])
-def test_shards_divide_all_samples_evenly(count: int) -> None:
-    whole = plans()
+def test_shards_divide_all_samples_evenly(count: int, tmp_path: Path) -> None:
+    whole = plans(tmp_path)
     parts = [part_of(whole, Shard(i, count)) for i in range(1, count + 1)]
     samples = [(p.task.name, q.id, i) for part in parts for p in part for q in p.problems for i in p.wanted(q.id)]
     assert len(samples) == len(set(samples)) == 600

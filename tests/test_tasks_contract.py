@@ -22,8 +22,12 @@ def test_our_tasks_on_data_of_our_own(name: str, tmp_path: Path) -> None:
     assert broken_rules(TaskSpec(name), DataSource(write_all(tmp_path), allow_changed=True)) == []
 
 
+# their data sets are not among the real data at hand: they are checked on rows in the hub's schema, above
+NOT_AT_HAND = {"aime25", "aime26", "hmmt_feb25", "ifeval", "mmlu_pro"}
+
+
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", sorted(installed_tasks()))
+@pytest.mark.parametrize("name", sorted(installed_tasks().keys() - NOT_AT_HAND))
 def test_our_tasks_on_the_real_data(name: str, data_dir: Path) -> None:
     partial = name == "livecodebench"  # the data at hand are a part of a release
     checks = check_task(TaskSpec(name), DataSource(data_dir, allow_changed=partial))

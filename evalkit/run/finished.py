@@ -17,6 +17,7 @@ import evalkit
 from evalkit.benchmark.data import data_folder_of
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import resolve_task
+from evalkit.benchmark.suites import task_names
 from evalkit.engines import default_engine
 from evalkit.engines.gpus import visible_gpus
 from evalkit.errors import EvalkitError
@@ -34,13 +35,15 @@ _MOST_COMMANDS = 20
 
 def command_digest(model: object, tasks: object, settings: Mapping[str, Any]) -> str | None:
     """The sha256 of what a command asks for, None if it cannot be told from its arguments (Python objects)."""
+    if isinstance(tasks, list) and all(isinstance(name, str) for name in tasks):
+        tasks = ",".join(tasks)
     if not isinstance(model, str | Path) or not isinstance(tasks, str):
         return None
     protocol = settings.get("protocol")
     try:
         preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol or DEFAULT_PROTOCOL)
         task_file = settings.get("task_file")
-        chosen = [resolve_task(name.strip(), Path(task_file) if task_file else None) for name in tasks.split(",")]
+        chosen = [resolve_task(name, Path(task_file) if task_file else None) for name in task_names(tasks)]
         engine = settings.get("engine") or default_engine()
         folders = [data_folder_of(task, settings.get("data")) for task in chosen]
         asked = {

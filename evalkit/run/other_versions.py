@@ -36,5 +36,9 @@ def _version(identity: Mapping[str, Any]) -> Any:
 
 
 def _without_version(identity: Mapping[str, Any]) -> dict[str, Any]:
-    engine = {key: value for key, value in (identity.get("engine") or {}).items() if key != "fingerprint"}
+    engine = {
+        key: value
+        for key, value in (identity.get("engine") or {}).items()
+        if key not in ("fingerprint", "response_prefix")
+    }
     return {**identity, "engine": engine}

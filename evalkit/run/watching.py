@@ -132,7 +132,8 @@ class Watch:
             [*command, *self.arguments],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=ending_with_this_process(os.environ),
         )
         found = _RUN_DIRECTORY.findall(done.stderr)
