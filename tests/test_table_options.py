@@ -331,7 +331,7 @@ def test_latex_compiles_and_fits_the_page(results: Path, tmp_path: Path) -> None
     assert done.returncode == 0, log
     assert "Overfull" not in log
     assert "siunitx Warning" not in log
-    assert "{}[1em]{*}" in (tmp_path / "t.tex").read_text()
+    assert "{[}1em{]}{*}" in (tmp_path / "t.tex").read_text()
 
 
 def test_latex_has_a_label_a_short_caption_and_notes(results: Path) -> None:

@@ -22,7 +22,7 @@ def test_our_tasks_on_data_of_our_own(name: str, tmp_path: Path) -> None:
     assert broken_rules(TaskSpec(name), DataSource(write_all(tmp_path), allow_changed=True)) == []
 
 
-# their data sets are not among the real data at hand: they are checked on rows in the hub's schema, above
+# not among the real data at hand: tests/test_more_tasks.py checks them on rows in the hub's schema
 NOT_AT_HAND = {"aime25", "aime26", "hmmt_feb25", "ifeval", "mmlu_pro"}
 
 
