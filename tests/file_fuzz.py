@@ -233,7 +233,7 @@ def _judge() -> Iterator[tuple[str, ...]]:
 def make_workspace(root: Path) -> None:
     """One file of every format below `root`."""
     old = REPOSITORY / "tests" / "runs_v01" / "results"
-    for name, source in (("teacher", "teacher"), ("base", "student-soft")):
+    for name, source in (("teacher", "teacher"), ("base", "student-plain")):
         shutil.copytree(next((old / source).iterdir()), root / "others" / name)
     own = root / "runs" / "own"
     shutil.copytree(next((old / "student-distilled").iterdir()), own)

@@ -200,6 +200,7 @@ def test_text_search_finds_every_sample_that_has_it_and_the_link_keeps_it(page: 
     go(page, address, "#/samples")
     expect(page.get_by_role("searchbox")).to_be_visible()
     page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("i COULD not determine")
     page.keyboard.press("Enter")
     expect(page.locator("main [role=status]").first).to_contain_text("have it")

@@ -68,10 +68,11 @@ def refuse_differences(path: Path, where: str, differences: list[Difference]) ->
     if differences:
         changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
         hint = "use the same options to resume it, or choose another folder with -o for a new run."
-        if [name for name, _, _ in differences] == ["engine.fingerprint"]:
+        changed = {name: old for name, old, _ in differences}
+        if changed.keys() - {"engine.response_prefix"} == {"engine.fingerprint"}:  # the prefix follows the template
             hint = (
-                f"the checkpoint itself has changed: on the hub, --revision {differences[0][1]} resumes the run; or "
-                "choose another folder with -o."
+                f"the checkpoint itself has changed: on the hub, --revision {changed['engine.fingerprint']} resumes "
+                "the run; or choose another folder with -o."
             )
         raise EvalkitError(f"The run in {path} has other settings: {changes}.", hint)
 
