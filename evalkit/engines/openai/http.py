@@ -41,6 +41,7 @@ _ATTEMPTS = 12
 _ATTEMPTS_OF_NONSENSE = 5  # where no request was ever served, and what comes is no fault of load
 _SLOW_WEIGHT = 2  # attempts that one counts for which has taken all its time
 _FIRST_DELAY = 0.25  # seconds, doubled with each attempt
+_SAME_AGAIN = 3  # times that a reply may be another request's before the server is taken for one with a cache
 _LONGEST_DELAY = 30.0
 _LONGEST_RETRY_AFTER = 600.0
 _FIRST_TIMEOUT = 7200.0  # seconds, until it is known how long completions take
@@ -240,14 +241,16 @@ class Servers:
         `unit` names what is asked for: a reply that was given to another one is a duplicate and asked for again.
         `only` is the server to ask. Raises RefusedError, GivenUpError, ServerError where no server answers any more.
         """
-        tried, last, partial = 0, FaultError("no attempt"), ""
+        tried, last, partial, same = 0, FaultError("no attempt"), "", 0
         while tried < _ATTEMPTS:
             server = only or await self._free_server()
             server.in_flight += 1
             begun = time.monotonic()
             try:
                 reply = await self._attempt(server, path, payload)
-                self._require_new(reply, unit, tried)
+                if self._is_anothers(reply, unit):
+                    same += 1
+                    self._require_new(same)
             except FaultError as fault:
                 self.trouble.add(self.redacted(str(fault)))
                 partial = max(partial, fault.partial, key=len)
@@ -388,22 +391,25 @@ class Servers:
             return _PROBE_TIMEOUT
         return max(_LEAST_TIMEOUT, 4 * self._slowest * max_tokens) if self._slowest else _FIRST_TIMEOUT
 
-    def _require_new(self, reply: Mapping[str, Any], unit: str, tried: int) -> None:
-        """Raises FaultError for a reply that another request has got: same id, same content."""
+    def _is_anothers(self, reply: Mapping[str, Any], unit: str) -> bool:
+        """Whether another request has got this reply: same id, same content."""
         name = reply.get("id")
         if not isinstance(name, str) or not name or not unit or not self._ids_tell_replies_apart:
-            return
+            return False
         content = hash(json.dumps(reply, sort_keys=True))
         owner, present = self._seen.setdefault(name, (unit, content))
         if owner == unit:
-            return
+            return False
         if present != content:
             self._ids_tell_replies_apart = False  # one id for different replies
-        elif tried == 0:
+        return present == content
+
+    def _require_new(self, same: int) -> None:
+        """Raises FaultError for another request's reply, which a request has got `same` times; at last it is taken."""
+        if same <= _SAME_AGAIN:
             raise FaultError("the reply is that of another request")
-        else:
-            self._ids_tell_replies_apart = False  # the same again: one id for all, or a cache
-            self.cached = True
+        self._ids_tell_replies_apart = False  # one id for all, or a cache
+        self.cached = True
 
     def _note_success(self, server: Server, reply: Mapping[str, Any], seconds: float) -> None:
         self._failing_since, self._given_up, self._succeeded = None, 0, True
