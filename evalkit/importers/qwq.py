@@ -1,4 +1,4 @@
-"""QwQ's evaluation: output/x.jsonl with one line a sample, eval_res/x.jsonl with its verdicts line by line."""
+"""QwQ's evaluation: output/x.jsonl with one line per sample, eval_res/x.jsonl with its verdicts line by line."""
 
 from collections.abc import Iterator
 

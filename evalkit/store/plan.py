@@ -1,4 +1,4 @@
-"""Which completions a task of a run has: so many of each problem, in the problems' order."""
+"""The planned completions of a task: how many of each problem, in the order of the problems."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
