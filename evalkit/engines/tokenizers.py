@@ -9,7 +9,6 @@ from evalkit.engines.native_output import prints_are_logged
 from evalkit.engines.templates import template_in_json
 from evalkit.errors import EvalkitError
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 _MISTRAL = "tekken.json"
 

@@ -171,12 +171,6 @@ def unit_of(name: str) -> Unit:
     return kind_of(name).unit if kind_of(name) is not OWN else "%"
 
 
-def curve_names(prefix: str, names: Sequence[str]) -> list[str]:
-    """The metrics `prefix@k` among `names`, sorted by k."""
-    found = [name for name in names if kind_of(name).curve and name.partition("@")[0] == prefix]
-    return sorted(found, key=lambda name: int(name.partition("@")[2]))
-
-
 def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
     """An estimate in [0, 1] as a metric in percent. One problem has no standard error over problems."""
 

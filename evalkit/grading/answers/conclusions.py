@@ -225,11 +225,6 @@ def read_statement(masked: Masked) -> Stated | None:
     return None if breaks_off(after.text) or _unfinished(after.text) else _last_sentence(after)
 
 
-def read_cue(response: str) -> Stated | None:
-    """The answer behind the last cue of a response."""
-    return _last_cue(mask(response[-_TAIL:]))
-
-
 def value_at(text: str) -> str | None:
     """The value that a text begins with, where an answer is due: "9", "the interval (0, 1)", "no solution"."""
     masked = mask(text)
