@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from engine_checkpoint import make_engine_checkpoint
 from helpers import evalkit, told
 from servers import VLLM_CPU, vllm_serve
+from template_families import FAMILIES
 
 from evalkit.engines import open_engine
 from evalkit.errors import EvalkitError
@@ -247,6 +249,36 @@ def test_the_chat_api_of_a_server_gives_the_same_as_its_completions_api(checkpoi
         chat = contents(run("chat", prefix))
         assert chat == contents(run("completions", prefix))
         assert all(content[0].startswith(prefix) for content in chat)
+
+
+TEMPLATES: dict[str, list[tuple[tuple[str, ...], str]]] = {  # arguments of the template, what it puts before a response
+    "Qwen3": [((), ""), (("enable_thinking=false",), "")],
+    "DeepSeek-V3.1": [(("thinking=true",), "<think>"), ((), "")],
+    "gpt-oss": [(("reasoning_effort=high",), "")],
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_served_template_makes_the_prompt_that_it_makes_here(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    """The family's chat format on vLLM's server: the same texts by chat, completions and the engine in process."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    [family] = [family for family in FAMILIES if family.name == name]
+    (folder / "chat_template.jinja").write_text(family.template)
+    begun = [replace(r, problem_id=f"{r.problem_id} begun") for r in requests(8, "<think>\n", max_tokens=12)]
+    with vllm_serve(folder, tmp_path / "log") as (url, _):
+        for arguments, opened in TEMPLATES[name]:
+            asked = [*requests(8, "auto", max_tokens=12), *(begun if not arguments and name == "Qwen3" else [])]
+            options: dict[str, Any] = {"chat_template_arg": arguments}
+            in_process = {**options, "dtype": "float32", "device": "cpu", "max_model_len": 32768}
+            own = made(open_engine("vllm", str(folder), in_process), asked)
+            assert all(c.error is None for c in own)
+            assert {c.prefix for c in own[:8]} == {opened}
+            for api in ("completions", "chat"):
+                served = {**options, "base_url": [url], "api": api, "patience": 20}
+                completions = made(open_engine("openai", str(folder), served), asked)
+                assert whole(completions) == whole(own), (api, arguments)
+                assert [c.prompt_tokens for c in completions] == [c.prompt_tokens for c in own], (api, arguments)
 
 
 def whole(completions: list[Completion]) -> list[str]:

@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers import REPOSITORY, evalkit, told
 
-from evalkit.results.report import load_report
+from evalkit.results.report import load_report, write_report
+from evalkit.store.grader import GRADER_VERSION
 from evalkit.store.run import find_runs
 
 OLD = REPOSITORY / "tests" / "runs_v01"
@@ -55,6 +57,33 @@ def test_old_figures_are_computed_again_and_read_as_they_are_where_that_is_not_p
     assert {m.name: m.value for m in kept.metrics}["pass@1"] == 100.0
     assert kept.headlines == ["pass@1"]
     assert {m.unit for m in kept.metrics} == {"%"}
+
+
+def test_a_table_says_that_its_runs_were_graded_by_an_earlier_version(old_results: Path) -> None:
+    words = "graded by an earlier version of evalkit: evalkit score grades it again"
+    assert words in evalkit("leaderboard", old_results).stdout
+    (teacher,) = old_results.glob("teacher/*")
+    evalkit("score", teacher)
+    assert words not in evalkit("leaderboard", teacher).stdout
+    (task,) = find_runs(teacher)[0].tasks().values()
+    assert load_report(task).graders == [f"arithmetic@1+grader{GRADER_VERSION}"]
+    (other,) = find_runs(next(old_results.glob("student-plain")))
+    score_of_now = (teacher / "arithmetic" / "scores.jsonl").read_bytes().splitlines(keepends=True)[0]
+    with (other.path / "arithmetic" / "scores.jsonl").open("ab") as scores:
+        scores.write(score_of_now)
+    assert load_report(other.task("arithmetic")).graders == [f"arithmetic@1+grader{v}" for v in (2, GRADER_VERSION)]
+
+
+def test_the_report_of_a_version_that_noted_no_grader_is_shown_where_it_cannot_be_made_again(old_results: Path) -> None:
+    (run,) = find_runs(next(old_results.glob("teacher")))
+    task = run.task("arithmetic")
+    write_report(run, replace(load_report(task), graders=None))
+    assert load_report(task).graders == ["arithmetic@1+grader2"]
+    write_report(run, replace(load_report(task), graders=None))
+    content = run.description_path.read_text()
+    run.description_path.write_text(content.replace('"name": "arithmetic"', '"name": "of_a_lost_package"'))
+    (kept,) = find_runs(run.path)[0].tasks().values()
+    assert load_report(kept).graders is None
 
 
 def test_an_old_run_is_resumed(old_results: Path) -> None:

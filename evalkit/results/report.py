@@ -49,6 +49,7 @@ class Report:
     n scores in the order of the sample index. `headlines` names the metrics that stand for the task in a table.
     `disputes` is None where neither a second grader nor a human has judged. `warnings` are words such as `no thinking`:
     signs that the figures say little. `settled` of the samples with the status error were closed by `evalkit settle`.
+    `graders` are the names of those that gave the scores, None in reports of versions that did not note them.
     """
 
     schema: int
@@ -74,6 +75,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     settled: int = 0
     most_n: int | None = None
+    graders: list[str] | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
@@ -124,6 +126,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         warnings=warning_signs(run, counts, truncation_rate),
         settled=_settled_errors(run),
         most_n=None if every is None else max(every.counts),
+        graders=list(samples.graders),
     )
 
 
@@ -217,7 +220,12 @@ def load_report(task: TaskRun, keep: bool = True) -> Report:
 
 
 def stored_report(task: TaskRun) -> Report | None:
-    """The content of report.json, or None if it is missing, damaged, of an unknown version or out of date."""
+    """The content of report.json, or None if it is missing, damaged, of another version or out of date."""
+    report = _report_on_disk(task)
+    return report if report is not None and report.graders is not None else None
+
+
+def _report_on_disk(task: TaskRun) -> Report | None:
     try:
         content = read_file(task.files.report_path, task.files.run)
         report = cast(Report, _adapter().validate_python(parse_json(content)))
@@ -239,7 +247,9 @@ def _fits(report: Report, task: TaskRun) -> bool:
 
 
 def _older_report(task: TaskRun) -> Report | None:
-    """The stored report of evalkit 0.1 as it stands, None where there is none that fits."""
+    """The stored report of an earlier evalkit as it stands, None where there is none that fits."""
+    if (report := _report_on_disk(task)) is not None:
+        return report
     try:
         report = _from_schema_2(read_file(task.files.report_path, task.files.run))
     except OSError:

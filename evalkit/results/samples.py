@@ -1,7 +1,7 @@
 """The samples of one task of a run as arrays of shape (problems, n)."""
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -24,7 +24,8 @@ class Samples:
     Arrays and lists have the shape (problems, n). `values` is in [0, 1]. `truncated` is true for a truncated
     completion, whatever it scored; it is None if that is not known of every sample. `tokens` counts completion tokens;
     it is None if a sample has no count. n is the smallest number of samples of a problem; where problems have more,
-    `every` has the samples of each problem one after another, and `counts` their numbers.
+    `every` has the samples of each problem one after another, and `counts` their numbers. `graders` are the names of
+    those that gave the scores.
     """
 
     problem_ids: list[str]
@@ -34,6 +35,7 @@ class Samples:
     truncated: npt.NDArray[np.bool_] | None
     tokens: npt.NDArray[np.int64] | None
     every: "EverySample | None" = None
+    graders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +83,23 @@ def load_samples(task: TaskRun) -> Samples:
     statuses: list[Status | None] = [None] * planned
     answers: list[str | None] = [None] * planned
     known: dict[str | None, str | None] = {}  # equal answers share one string
+    graders: dict[str, int] = {}
+    graded_by = array("i", [0]) * planned
     for score in files.score_facts():
         sample = score["problem_id"], score["sample_index"]
         if sample in plan:
             at = first[sample[0]] + sample[1]
             values[at], statuses[at] = score["value"], score["status"]
             answers[at] = known.setdefault(score["answer"], score["answer"])
+            graded_by[at] = graders.setdefault(score["grader"], len(graders))
     given = [status for status in statuses if status is not None]
     if len(given) < planned:
         raise _incomplete(task, len(given), "scores")
     cut = None if unknown else np.array(truncated, dtype=bool)
     counted_tokens = None if _MISSING in tokens else np.array(tokens)
-    return _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
+    shaped = _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
+    names = list(graders)
+    return replace(shaped, graders=tuple(sorted(names[i] for i in set(graded_by))))
 
 
 def _shaped(

@@ -24,7 +24,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import parse_json, read_file
 from evalkit.results.report import load_report
 from evalkit.results.runs import Run
-from evalkit.run.scoring import GRADER_VERSION
+from evalkit.store.grader import GRADER_VERSION
 from evalkit.store.lines import write_atomically
 from evalkit.store.plan import SamplePlan
 from evalkit.store.run import RunDirectory

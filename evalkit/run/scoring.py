@@ -12,10 +12,10 @@ from typing import Any
 
 from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
+from evalkit.store.grader import name_of_grader
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
-GRADER_VERSION = 3
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
@@ -24,9 +24,7 @@ def grader_name(task: Task, spec: TaskSpec | None = None) -> str:
 
     The content of a task file is part of it, so that scores are made again when the file has changed.
     """
-    digest = code_digest(task, spec) if spec is not None else None
-    file = f"+file{digest[:8]}" if digest else ""
-    return f"{task.name}@{task.version}+grader{GRADER_VERSION}{file}"
+    return name_of_grader(task.name, task.version, code_digest(task, spec) if spec is not None else None)
 
 
 class Scorer:

@@ -296,6 +296,7 @@ class ScoreFacts(TypedDict):
     value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     status: Status
     answer: str | None
+    grader: str
 
 
 class _Protocol(TypedDict):

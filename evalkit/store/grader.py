@@ -1,0 +1,30 @@
+"""Which version of the graders a score is of: a part of the grader's name in scores.jsonl."""
+
+import re
+
+GRADER_VERSION = 3
+"""Raised whenever a change to a grader, or to what it reads of a response, can change a verdict."""
+
+_NAME = re.compile(r".*@[0-9]+\+grader([0-9]{1,9})(?:\+file[0-9a-f]+)?", re.DOTALL)
+
+
+def name_of_grader(task: str, task_version: int, file_digest: str | None) -> str:
+    """The grader's name in scores.jsonl: the task with its version, the graders' version, the hash of a task's file.
+
+    Examples:
+        >>> name_of_grader("math500", 2, None).startswith("math500@2+grader")
+        True
+    """
+    file = f"+file{file_digest[:8]}" if file_digest else ""
+    return f"{task}@{task_version}+grader{GRADER_VERSION}{file}"
+
+
+def is_earlier(name: str) -> bool:
+    """Whether a grader's name is of an earlier version of evalkit's graders. A person's name is of none.
+
+    Examples:
+        >>> is_earlier("math500@1+grader1"), is_earlier(name_of_grader("math500", 1, None)), is_earlier("human")
+        (True, False, False)
+    """
+    found = _NAME.fullmatch(name)
+    return found is not None and int(found[1]) < GRADER_VERSION
