@@ -5,10 +5,13 @@ answer at these paths. Its completions say what prompt they were given.
 """
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _prompt(self, body: dict[str, Any]) -> str:
         continued = bool(body.get("continue_final_message"))
-        settings = TemplateSettings(variables=body.get("chat_template_kwargs") or {})
+        settings = TemplateSettings(variables=body.get("chat_template_kwargs") or {}, date=date.today().isoformat())
         tokenizer = SimpleNamespace(bos_token="<bos>")
         text = render_template(self.template, tokenizer, body["messages"], settings, not continued).text
         if continued:  # what stands behind the last message is cut off
@@ -152,6 +155,22 @@ def test_a_prefix_behind_closed_thinking_is_refused(family: str) -> None:
             return
         with pytest.raises(EvalkitError, match=r"cannot be had from this server: it puts closed thinking before it"):
             engine.opening(request("<think>\n"))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp", "silent"])
+@pytest.mark.parametrize(("family", "dated"), [("gpt-oss", True), ("Llama 3.2", True), ("Qwen3", False)])
+def test_a_server_that_writes_todays_date_is_told(
+    kind: str, family: str, dated: bool, tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the server shows nothing, the checkpoint's own template says whether there is a date."""
+    shutil.copytree(tiny_checkpoint, tmp_path / "m")
+    (tmp_path / "m" / "chat_template.jinja").write_text(BY_NAME[family].template)
+    with serving(BY_NAME[family].template, kind) as (url, _):
+        engine = open_engine("openai", str(tmp_path / "m"), {"base_url": url, "served_model": "m", "patience": 5.0})
+        engine.opening(request())
+        today = {"date_in_prompts": date.today().isoformat()} if dated else {}
+        assert {k: v for k, v in engine.environment().items() if k == "date_in_prompts"} == today
+    assert ("writes today's date into every prompt" in caplog.text) == dated
 
 
 def test_llama_cpp_shows_its_prompt_elsewhere() -> None:

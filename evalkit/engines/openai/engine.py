@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from evalkit.engines.openai.faults import GivenUpError, RefusedError, tidy
 from evalkit.engines.openai.http import Servers, Trouble
 from evalkit.engines.openai.probing import Abilities, Prober
 from evalkit.engines.openai.replies import OpenThinking, choice_of, ending, response_text, usage_tokens
-from evalkit.engines.openai.template import CONTINUE, Ask, ServerTemplate
+from evalkit.engines.openai.template import CONTINUE, Ask, ServerTemplate, todays_date
 from evalkit.engines.options import OpenAIOptions
 from evalkit.engines.prompts import AUTO, R1_PREFIX, Opening, Prompt, bos_count, render_prompt
 from evalkit.engines.rendering import CheckpointPrompts, template_variables
@@ -99,6 +100,7 @@ class OpenAIEngine(Engine):
         if options.api == "completions" or Path(source).is_dir():
             self._checkpoint = Checkpoint(source, options.revision, options.trust_remote_code, needs_weights=False)
             self._prompts = CheckpointPrompts(self._checkpoint, options)
+        self._dated = ""
         self._begun: dict[tuple[str | None, str], tuple[Opening, bool]] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -129,6 +131,8 @@ class OpenAIEngine(Engine):
             found["least_room"] = self._least_room
         if self._notices.counts:
             found["notices"] = dict(sorted(self._notices.counts.items()))
+        if self._dated:
+            found["date_in_prompts"] = self._dated
         if self._trouble.count:
             found["faults"] = {"count": self._trouble.count, "last": self._trouble.last}
         if self._earlier_servers:
@@ -171,10 +175,20 @@ class OpenAIEngine(Engine):
             messages = list(request.messages)
             if key[0] == "":
                 messages = await template.without_system(messages)
-            local = self._prompts.renderer.prompt(messages, request.response_prefix).opening if self._prompts else None
-            opening = await template.opening(messages, request.response_prefix, local)
+            local = self._prompts.renderer.prompt(messages, request.response_prefix) if self._prompts else None
+            opening = await template.opening(messages, request.response_prefix, local.opening if local else None)
+            self._tell_the_date(await template.text(messages), local)
             self._begun[key] = opening, len(messages) == len(request.messages)
         return self._begun[key]
+
+    def _tell_the_date(self, shown: str | None, local: Prompt | None) -> None:
+        """A server's template writes the day on which it is asked: the same run tomorrow has other prompts."""
+        if todays_date(shown, date.today()) if shown is not None else local is not None and local.dated:
+            self._dated = date.today().isoformat()
+            self._notices.once(
+                "the server's chat template writes today's date into every prompt; with --api completions prompts are "
+                f"rendered here, always with {self.options.template_date} (--template-date)"
+            )
 
     def _asking(self, servers: Servers) -> Ask:
         """POST to the first server, where it is of a kind that may show its prompts."""

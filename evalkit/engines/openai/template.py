@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from evalkit.engines.prompts import AUTO, Opening, decide_opening, earlier_messages, ends_as_r1, is_r1_format
@@ -10,6 +11,8 @@ from evalkit.thinking import opened_thinking
 from evalkit.types import Message
 
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+
+_DATES = ("%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%b %d, %Y")
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """POSTs JSON to a path of the server and returns its JSON, None where it has no such path."""
@@ -93,6 +96,16 @@ class ServerTemplate:
         if "</think" in shown[len(text) :] or opened_thinking(shown.removesuffix(prefix)) == "":
             return "it puts closed thinking before it"
         return "it makes another prompt of it"
+
+
+def todays_date(text: str, today: date) -> str:
+    """How a prompt writes today's date, as gpt-oss's, Llama's and Granite's templates do; "" where it does not.
+
+    Examples:
+        >>> todays_date("Today Date: 26 Jul 2026", date(2026, 7, 26)), todays_date("1 + 1", date(2026, 7, 26))
+        ('26 Jul 2026', '')
+    """
+    return next((written for form in _DATES if (written := today.strftime(form)) in text), "")
 
 
 def _unseen(asked: str) -> Opening:
