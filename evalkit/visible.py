@@ -47,6 +47,22 @@ def visible_line(text: str) -> str:
     return visible(_BREAKS.sub(" ", text))
 
 
+def encodable(value: Any) -> Any:
+    r"""`value` with the lone surrogates of its texts as escapes, also in lists and dicts: UTF-8 has none.
+
+    Examples:
+        >>> encodable({"a": ["é\ud800"]})
+        {'a': ['é\\ud800']}
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list | tuple):
+        return [encodable(each) for each in value]
+    if isinstance(value, dict):
+        return {encodable(key): encodable(each) for key, each in value.items()}
+    return value
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     r"""`value` as JSON that can be printed: characters that `visible` would escape have JSON's escapes.
 

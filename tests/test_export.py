@@ -62,6 +62,19 @@ def test_parquet_is_imported_again_by_a_map(run: Path, tmp_path: Path) -> None:
     assert verdicts(again.path) == verdicts(run)
 
 
+@pytest.mark.parametrize("to", sorted(set(TARGETS) - {"hf-eval-results"}))
+def test_half_a_character_is_exported_as_an_escape(to: str, run: Path, tmp_path: Path) -> None:
+    """JSON can hold a surrogate without its other half; UTF-8 cannot."""
+    (task,) = RunDirectory(run).tasks().values()
+    path = task.files.completions_path
+    lines = [{**record, "text": record["text"] + " \ud800"} for record in records(path)]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "crc"}) + "\n" for line in lines))
+    export_run(run, to, tmp_path / "out")
+    assert any(rb"\ud800" in file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()) or (
+        to == "inspect"  # its members are compressed
+    )
+
+
 @pytest.mark.parametrize("layout", sorted({peer: layout for layout, (peer, _) in WRITERS.items()}.values()))
 def test_every_format_goes_through_inspects(layout: str, tmp_path: Path) -> None:
     log = WRITERS[layout][1](tmp_path / "log")

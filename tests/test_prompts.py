@@ -416,6 +416,11 @@ class TestEndings:
     def test_ids_are_gathered_from_every_config(self) -> None:
         assert end_token_ids(3, [1, 2], None, 2) == [1, 2, 3]
 
+    @pytest.mark.parametrize("told", ["\x1b[31m", ["<|im_end|>"], [1, None], 1.5, -1, {"a": 1}, 10**30])
+    def test_an_end_token_that_is_no_id_is_one_sentence(self, told: Any) -> None:
+        with pytest.raises(EvalkitError, match="is no token id"):
+            end_token_ids(1, told)
+
 
 @pytest.mark.real_data
 def test_r1s_own_template(tokenizer: PreTrainedTokenizerFast, data_dir: Path) -> None:

@@ -9,6 +9,7 @@ from evalkit.errors import EvalkitError
 from evalkit.thinking import END_OF_TURN
 from evalkit.types import Message
 
+_MOST_IDS = 1 << 31
 _SAID = "evalkit-looks-here"
 _TURN: tuple[Message, ...] = (Message(role="user", content="1 + 1?"), Message(role="assistant", content=_SAID))
 _NEXT = Message(role="user", content="evalkit-and-here")
@@ -37,10 +38,19 @@ class Endings:
 
 
 def end_token_ids(*told: Any) -> list[int]:
-    """The ids among `eos_token_id`s of configs and tokenizers: numbers, lists of them, or None."""
+    """The ids among `eos_token_id`s of configs and tokenizers: numbers, lists of them, or None.
+
+    Raises EvalkitError where one is something else.
+    """
     found: set[int] = set()
     for ids in told:
-        found.update([ids] if isinstance(ids, int) else ids or [])
+        each = list(ids) if isinstance(ids, list | tuple) else [] if ids is None else [ids]
+        if not all(isinstance(i, int) and 0 <= i < _MOST_IDS for i in each):
+            raise EvalkitError(
+                f"The checkpoint's eos_token_id {str(ids)[:60]!r} is no token id.",
+                "correct eos_token_id in generation_config.json or config.json.",
+            )
+        found.update(each)
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import evalkit
 from evalkit.errors import EvalkitError
 from evalkit.store.lines import write_atomically
+from evalkit.visible import encodable
 
 if TYPE_CHECKING:
     from evalkit.transfer.make import TransferSet
@@ -54,7 +55,7 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     rows = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _BATCH)):
-            writer.write_table(pa.Table.from_pylist(batch, schema))
+            writer.write_table(pa.Table.from_pylist(encodable(batch), schema))
 
 
 def write_card(path: Path, text: str) -> Path:

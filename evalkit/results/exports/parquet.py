@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.results.exports.samples import TaskExport
+from evalkit.visible import encodable
 
 _BATCH = 1000
 
@@ -30,7 +31,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
     rows = (row for task in tasks for row in _rows(task))
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _BATCH)):
-            writer.write_table(pa.Table.from_pylist(batch, schema))
+            writer.write_table(pa.Table.from_pylist(encodable(batch), schema))
     return [path]
 
 
