@@ -1,5 +1,6 @@
 """Which rows and columns a table has, their names and order, what is bold, and how it fits a terminal and a page."""
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import load_published
 from evalkit.results.table_options import TableOptions, build, load_options
+from evalkit.store.lines import encode_line
 
 TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
 STUDENT = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
@@ -355,3 +357,63 @@ def test_html_sorts_with_its_own_script_alone(results: Path) -> None:
 
 def test_typst_escapes_what_means_something_to_it() -> None:
     assert typst.typst_escape("#a_b*c$[x]<l>@y\\") == r"\#a\_b\*c\$\[x\]\<l\>\@y\\"
+
+
+def test_a_lone_run_is_not_the_best_and_keeps_its_marks(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", "m", {"aime24": solve_rates(5, 4, 0.9)}, available=30)
+    path = folder.files("aime24").scores_path
+    lines = path.read_text().splitlines()
+    spoilt = {k: v for k, v in json.loads(lines[0]).items() if k != "crc"} | {"status": "error", "value": 0.0}
+    path.write_bytes(encode_line(spoilt) + "".join(f"{line}\n" for line in lines[1:]).encode())
+    found = build_table(load_entries([tmp_path])[0])
+    cell = found.rows[0].cells[0]
+    assert cell is not None
+    assert (cell.best, cell.mark, cell.errors) == (False, "†‡", 1)
+    assert found.notes[:2] == [
+        "† subset of 5 of 30 problems: another benchmark.",
+        "‡ 1 of 20 samples were spoilt by the engine or the grader and count as 0.",
+    ]
+
+
+def test_of_two_runs_with_other_settings_the_first_is_the_usual_one(tmp_path: Path) -> None:
+    """No setting is more common: one of the two has the mark, and neither is the best of the other."""
+    for name, limit in (("a", 32768), ("b", 4096)):
+        write_run(tmp_path / name / "r", name, {"aime24": solve_rates(30, 8, 0.2 + 0.7 * (name == "b"))}, limit=limit)
+    found = build_table(load_entries([tmp_path])[0])
+    assert [row.cells[0].mark if row.cells[0] else None for row in found.rows] == ["", "†"]
+    assert best(tmp_path) == []
+
+
+def test_each_source_has_a_row_and_a_note_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 64, 0.29)})
+    paper = [f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B")]
+    other = [f for f in load_published("nemo-skills") if f.model.endswith("Qwen-1.5B") and f.task == "aime24"]
+    silent = [replace(f, source="a blog", protocol="", settings={}, note="early") for f in other[:1]]
+    found = build_table(load_entries([tmp_path])[0], [*paper, *other, *silent])
+    assert [row.published for row in found.rows] == [True, True, True, False]
+    sources = [{cell.source for cell in row.cells if cell is not None} for row in found.rows[:3]]
+    assert sources == [{paper[0].source}, {other[0].source}, {"a blog"}]
+    assert [note for note in found.notes if note.startswith("published: ")] == [
+        f"published: {source}." for source in (paper[0].source, other[0].source, "a blog")
+    ]
+    assert [note for note in found.notes if note.endswith(": early.")] == [
+        f"{silent[0].model}, AIME 2024 pass@1 {silent[0].value:g}: early."
+    ]
+    at = [(c.task, c.metric) for c in found.columns].index(("aime24", "pass@1"))
+    figures = [cell.value for row in found.rows[:3] if (cell := row.cells[at]) is not None]
+    assert figures == [paper[0].value, other[0].value, silent[0].value]
+
+
+def test_a_source_that_tells_no_settings_is_named_and_no_other(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 64, 0.29)})
+    [figure] = [
+        f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B") and f.column == ("aime24", "pass@1")
+    ]
+    for changes, silent in (
+        ({}, False),
+        ({"protocol": "", "settings": {}, "source": "a blog"}, True),
+        ({"protocol": "", "settings": {"temperature": "0.6"}}, False),
+    ):
+        found = build_table(load_entries([tmp_path])[0], [replace(figure, **changes)])
+        told = [note for note in found.details if "are not known; z assumes" in note]
+        assert told == (["The settings of a blog are not known; z assumes that they equal ours."] if silent else [])

@@ -165,7 +165,7 @@ def test_a_core_that_is_killed_is_started_once_more(
 
 
 def test_a_core_that_dies_twice_ends_the_run_and_keeps_what_was_done(vllm: StandIn) -> None:
-    vllm.lives(Life(die=5), Life(die=6), Life())
+    vllm.lives(Life(die=5, pause=0.01), Life(die=6, pause=0.01), Life())
     found: list[Completion] = []
     with pytest.raises(RunIncompleteError, match="vLLM's engine died twice: EngineDeadError") as failure:
         found.extend(opened().generate(iter(asked(30))))
@@ -173,6 +173,17 @@ def test_a_core_that_dies_twice_ends_the_run_and_keeps_what_was_done(vllm: Stand
     assert "give the same command again" in failure.value.hint
     assert len({c.key for c in found}) == len(found) >= 2
     wait_until_gone(*vllm.cores())
+
+
+def test_a_core_that_does_not_start_again_ends_the_run_and_keeps_what_was_done(vllm: StandIn) -> None:
+    vllm.lives(Life(die=5, pause=0.01), Life(fault="torch.OutOfMemoryError: CUDA out of memory."))
+    found: list[Completion] = []
+    said = r"died \(EngineDeadError.*\) and did not start again: .*out of memory"
+    with pytest.raises(RunIncompleteError, match=said) as why:
+        found.extend(opened().generate(iter(asked(30))))
+    assert why.value.exit_code == 1
+    assert "give the same command again" in why.value.hint
+    assert len({c.key for c in found}) == len(found) >= 2
 
 
 def test_closing_ends_the_core(vllm: StandIn) -> None:
