@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from evalkit.benchmark.registry import TaskSpec
 from evalkit.results.metrics import powers_of_two
 from evalkit.results.report import load_report
 from evalkit.results.runs import Run
-from evalkit.run import scoring
+from evalkit.run import rescore as rescoring
+from evalkit.run import scoring, session
 from evalkit.run.scoring import grader_name
 from evalkit.store.lines import encode_line
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import RunDirectory, completion_record, find_runs
+from evalkit.types import Completion
 
 TASK = """
 from evalkit import Problem, Score, Task
@@ -390,3 +393,45 @@ def test_a_task_s_own_metrics_are_of_the_run_s_problems_whoever_writes_the_repor
     assert own_metrics(folder) == expected
     go_on(folder, limit=2)
     assert own_metrics(folder) == expected, "what is on disk counts, whatever was asked for last"
+
+
+def test_what_the_graders_do_not_keep_up_with_is_graded_once_and_as_it_stands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A completion that replaces a fault of the engine waits for the graders: the fault is not graded beside it."""
+    go_on(folder)
+    path = folder / "run/sums/completions.jsonl"
+    fault = Completion("sums", "3", 0, "", "error", None, 0, 0.0, error="the connection broke")
+    path.write_bytes(encode_line(completion_record(fault)) + path.read_bytes())
+    (folder / "run/sums/scores.jsonl").unlink()
+    monkeypatch.setattr(session, "_MOST_UNSCORED", 1)
+    go_on(folder)
+    assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 2, "truncated": 0, "error": 0}
+    assert len(records(folder / "run/sums/scores.jsonl")) == 10
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_few_that_may_wait_for_the_graders_change_nothing(
+    most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (session, rescoring):
+        monkeypatch.setattr(module, "_MOST_UNSCORED", most)
+    go_on(folder)
+    assert statuses(folder)["correct"] == 7
+    assert len(records(folder / "run/sums/scores.jsonl")) == 10
+    graded_by(folder, grader="sums@1+grader2", status="wrong", value=0.0)
+    flipped = rescore(folder / "run", workers=1)
+    assert Counter(change.after for change in flipped) == {"correct": 7, "no_answer": 2}
+    assert statuses(folder)["correct"] == 7
+
+
+def test_scores_of_problems_that_the_data_no_longer_has_are_kept(folder: Path) -> None:
+    go_on(folder)
+    (folder / "sums.py").write_text(TASK.replace("for i in range(5)]", "for i in range(4)]").replace("rows = 5", ""))
+    evalkit("score", folder / "run", "--trust-task-file")
+    kept = {(r["problem_id"], r["sample_index"]): r for r in records(folder / "run/sums/scores.jsonl")}
+    assert len(kept) == 10
+    names = {problem: {kept[problem, i]["grader"] for i in range(2)} for problem in "0123"}
+    assert names["0"] == names["3"] != {kept["4", 0]["grader"]}
+    assert kept["4", 0]["status"] == "correct"
+    assert statuses(folder)["correct"] == 7

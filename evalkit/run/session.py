@@ -388,7 +388,7 @@ class RunSession:
 
     def _grade_what_waits(self) -> None:
         for name in {key.task for key in self._waiting}:
-            for completion in self.run.files(name).completions():
+            for completion in self.run.files(name).standing_completions():
                 if completion.key in self._waiting:
                     while self._scorer.pending >= _MOST_UNSCORED:
                         self._store_score(self._scorer.next_result())
