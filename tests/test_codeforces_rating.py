@@ -536,6 +536,7 @@ def test_thirty_participants_are_enough() -> None:
 def test_newcomers_are_left_out_where_enough_others_are_there(known: int, counted: int) -> None:
     contest = simulated(60, contests=1).contests[0]
     assert contest.standings is not None
+    assert contest.standings.solved is not None
     newcomer = np.arange(60) >= known
     solved = np.where(newcomer, 31, contest.standings.solved)  # everything
     people = replace(contest.standings, newcomer=newcomer.astype(np.int64), solved=solved)

@@ -411,11 +411,12 @@ def test_a_source_that_tells_no_settings_is_named_and_no_other(tmp_path: Path) -
     [figure] = [
         f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B") and f.column == ("aime24", "pass@1")
     ]
-    for changes, silent in (
+    cases: list[tuple[dict[str, Any], bool]] = [
         ({}, False),
         ({"protocol": "", "settings": {}, "source": "a blog"}, True),
         ({"protocol": "", "settings": {"temperature": "0.6"}}, False),
-    ):
+    ]
+    for changes, silent in cases:
         found = build_table(load_entries([tmp_path])[0], [replace(figure, **changes)])
         told = [note for note in found.details if "are not known; z assumes" in note]
         assert told == (["The settings of a blog are not known; z assumes that they equal ours."] if silent else [])
@@ -436,7 +437,8 @@ def by_hand(cells: Mapping[str, Sequence[Cell | None]], titles: Sequence[str] = 
 
 
 def test_a_column_tells_the_fewest_and_the_most_of_our_samples() -> None:
-    rows = {"a": [cell(1, 16)], "published": [cell(2, 64)], "b": [cell(3, 4)], "c": [None]}
+    rows: dict[str, list[Cell | None]] = {"a": [cell(1, 16)], "published": [cell(2, 64)], "b": [cell(3, 4)]}
+    rows["c"] = [None]
     assert by_hand(rows).heads(0) == ["AIME 2024", "pass@1", "n=4–16"]
     assert by_hand({"a": [cell(1, 16)], "b": [cell(3, 16)]}).basis(0) == "n=16"
     assert by_hand({"a": [cell(1, 4, most_n=37)]}).basis(0) == "n=4–37"
