@@ -35,6 +35,7 @@ class Orders:
     die, half, hang, say: after so many answers it is killed, is killed in the middle of an answer, does nothing any
     more, or writes `words` instead of an answer.
     twice: it answers everything twice, and what nobody has asked. pause: seconds for each answer.
+    mark: the file that it makes just before it does what is wrong.
     child: the file into which it writes the process ids of itself and of a process that it has started.
     """
 
@@ -53,6 +54,11 @@ class Orders:
     twice: bool = False
     pause: float = 0.0
     child: str = ""
+    mark: str = ""
+
+    def wrong(self) -> None:
+        if self.mark:
+            Path(self.mark).touch()
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,10 @@ class StandIn(Engine):
             time.sleep(0.02)
         time.sleep(orders.start)
         if orders.refuse:
+            orders.wrong()
             raise EvalkitError(orders.refuse, "take another checkpoint.")
         if orders.crash:
+            orders.wrong()
             raise RuntimeError("the stand-in crashes as it is told")
         outlet.ready(orders.room, {"reserved": self._reserved})
         _serve(inbox, outlet, orders)
@@ -125,6 +133,8 @@ def _serve(inbox: Inbox, outlet: Outlet, orders: Orders) -> None:
 
 
 def _misbehave(outlet: Outlet, orders: Orders, answered: int, completion: Completion) -> None:
+    if answered in (orders.die, orders.half, orders.hang, orders.say):
+        orders.wrong()
     if answered == orders.half:
         line = json.dumps({name: getattr(completion, name) for name in Completion.__dataclass_fields__})
         os.write(outlet._descriptor, line[: len(line) // 2].encode())

@@ -8,6 +8,7 @@ from grading_table import EQUAL, RESPONSES, UNEQUAL
 
 from evalkit.errors import EvalkitError
 from evalkit.grading import grade_math, math_equal, split_thinking
+from evalkit.grading.answers.statement import statement_value
 from evalkit.grading.external import grader
 from evalkit.grading.math import compare_answers
 
@@ -156,3 +157,18 @@ def test_roots_of_large_numbers_are_exact(value: str, root: str) -> None:
     assert compare_answers(value, root).equal is True
     for other in (f"{value}+1", f"{value}-1"):
         assert compare_answers(other, root).equal is False, other
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value"),
+    [
+        ("There are $5! + 3$ ways to do it.", "5! + 3"),
+        ("We get \\(3! \\cdot 7\\) of them in all", "3! \\cdot 7"),
+        ("its length in all is $1. 5$ metres", "1. 5"),
+        ("so the number of them is \\[\n4! \n- 20\n\\]", "4! \n- 20"),
+        ("The number of ways is $4! / 8$. That is all of it.", "4! / 8"),
+        ("We add $2$ and $3$. There are $5$ of them.", "5"),
+    ],
+)
+def test_a_sentence_ends_behind_its_mathematics(sentence: str, value: str) -> None:
+    assert statement_value(sentence) == value

@@ -25,7 +25,7 @@ from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SamplingParams
 
 SETUP = {"engine": NAME, "model": "none", "options": {}, "reserved": 512}
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 def asked(count: int, kind: str = "problem", text: str = "1 + 1?") -> list[Request]:
@@ -99,8 +99,9 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 def test_what_one_replica_does_not_answer_another_does(
     fault: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    requests = asked(24)
-    assert in_order(generated(tmp_path, requests, fault, {"start": 0.3, "pause": 0.005})) == wanted(requests)
+    requests, mark = asked(24), str(tmp_path / "mark")
+    faulty = {**fault, "mark": mark}
+    assert in_order(generated(tmp_path / "package", requests, faulty, {"after": mark})) == wanted(requests)
     assert said in caplog.text
     assert caplog.text.count("requests go back to the queue") == 1
 
@@ -160,6 +161,9 @@ def test_requests_are_drawn_when_there_is_room_and_not_before(tmp_path: Path) ->
     completions: Any = generate_in_replicas(source(), SETUP, environments(tmp_path, [{"room": 3, "hang": 2}]))
     assert next(completions).text == "problem-0, sample 0"
     assert next(completions).text == "problem-1, sample 1"
+    until = time.monotonic() + PATIENCE
+    while drawn < 5 and time.monotonic() < until:
+        time.sleep(0.01)
     time.sleep(0.2)
     assert drawn == 5
     completions.close()

@@ -260,7 +260,7 @@ def test_replicas_give_what_one_process_gives_also_where_one_dies(
     alone = contents(made(opened(), requests))
     monkeypatch.setenv("PATH", fake_nvidia_smi(tmp_path / "bin", 4) + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    vllm.lives(Life(die=4), Life())
+    vllm.lives(Life(die=4), Life(pause=0.01))
     engine = opened(device=None, tensor_parallel=2)
     assert (engine.replicas, engine.gpus) == (2, 4)
     assert contents(made(engine, requests)) == alone
