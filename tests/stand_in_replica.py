@@ -28,8 +28,8 @@ _CHILD = "import time; time.sleep(600)"
 class Orders:
     """What a replica does, beside answering each request at once.
 
-    start: seconds until it is ready, once the file `after` is there. refuse: why it cannot be started. crash: it raises
-    where it starts.
+    start: seconds until it is ready, once the file `after` is there and the replica whose mark is `behind` has ended.
+    refuse: why it cannot be started. crash: it raises where it starts.
     room: how many requests it has at once; `rooms` are told after each answer, one by one.
     backwards: it answers the latest request of those that it has first.
     die, half, hang, say: after so many answers it is killed, is killed in the middle of an answer, does nothing any
@@ -41,6 +41,7 @@ class Orders:
 
     start: float = 0.0
     after: str = ""
+    behind: str = ""
     refuse: str = ""
     crash: bool = False
     room: int = 4
@@ -58,7 +59,7 @@ class Orders:
 
     def wrong(self) -> None:
         if self.mark:
-            Path(self.mark).touch()
+            _write(Path(self.mark), str(os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class StandIn(Engine):
         if orders.child:
             _write_processes(Path(orders.child))
         while orders.after and not Path(orders.after).exists():
+            time.sleep(0.02)
+        while orders.behind and not _has_ended(Path(orders.behind)):
             time.sleep(0.02)
         time.sleep(orders.start)
         if orders.refuse:
@@ -148,8 +151,23 @@ def _misbehave(outlet: Outlet, orders: Orders, answered: int, completion: Comple
 
 def _write_processes(path: Path) -> None:
     child = os.posix_spawn(sys.executable, [sys.executable, "-c", _CHILD], os.environ)
-    path.with_suffix(".new").write_text(f"{os.getpid()} {child}")
+    _write(path, f"{os.getpid()} {child}")
+
+
+def _write(path: Path, text: str) -> None:
+    path.with_suffix(".new").write_text(text)
     path.with_suffix(".new").rename(path)
+
+
+def _has_ended(mark: Path) -> bool:
+    """Whether the process that has left its mark is gone."""
+    try:
+        os.kill(int(mark.read_text()), 0)
+    except FileNotFoundError:
+        return False
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def install(folder: Path) -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_what_one_replica_does_not_answer_another_does(
 ) -> None:
     requests, mark = asked(24), str(tmp_path / "mark")
     faulty = {**fault, "mark": mark}
-    assert in_order(generated(tmp_path / "package", requests, faulty, {"after": mark})) == wanted(requests)
+    assert in_order(generated(tmp_path / "package", requests, faulty, {"behind": mark})) == wanted(requests)
     assert said in caplog.text
     assert caplog.text.count("requests go back to the queue") == 1
 
