@@ -231,3 +231,33 @@ def test_the_level_falls_when_the_server_has_too_much_and_rises_when_it_is_silen
     level.overloaded()
     assert level.limit == int(raised * 0.7)
     assert json.dumps(level.limit)
+
+
+def levels(begin: float) -> list[int]:
+    """The levels of a server that is silent at first, then answers, is overloaded, and answers again."""
+    now = begin
+    level = ConcurrencyLimit(1024, clock=lambda: now)
+    found = []
+    for step in range(400):
+        now += 6.0 if step < 2 else 0.05
+        if step < 2:
+            level.waited(level.limit)
+        elif step in (150, 155, 200):
+            level.overloaded()
+        else:
+            level.answered(10, level.limit)
+        found.append(level.limit)
+    return found
+
+
+@pytest.mark.parametrize("begin", [-50.0, 0.5, 5000.0, 1e9])
+def test_the_level_does_not_depend_on_where_the_clock_starts(begin: float) -> None:
+    assert levels(begin) == levels(0.0)
+    assert len(set(levels(0.0))) > 4
+
+
+def test_who_is_overloaded_at_once_is_cut_at_once() -> None:
+    level = ConcurrencyLimit(1024, clock=lambda: 0.25)
+    first = level.limit
+    level.overloaded()
+    assert level.limit == int(first * 0.7)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from evalkit_tasks.codeforces.contests import Contest, ContestProblem, ContestSet, Standings
-from evalkit_tasks.codeforces.elo import NEWCOMER_BONUS
-from evalkit_tasks.codeforces.field import Crowd, Entry, people_curves, people_spread
+from evalkit_tasks.codeforces.elo import ELO_SCALE, NEWCOMER_BONUS, Seeds
+from evalkit_tasks.codeforces.estimate import COMPARISONS, GRID, PRIOR_MEAN, PRIOR_SD, pooled_ratings
+from evalkit_tasks.codeforces.field import MIN_PARTICIPANTS, Crowd, Entry, Field, people_curves, people_spread
 from evalkit_tasks.codeforces.newcomers import hidden_ratings
-from evalkit_tasks.codeforces.places import codeelo_performance
+from evalkit_tasks.codeforces.percentile import Histogram
+from evalkit_tasks.codeforces.places import codeelo_performance, official_ranks
 from evalkit_tasks.codeforces.rating import (
     InvalidStandingsError,
     break_even_ratings,
@@ -24,7 +26,8 @@ from evalkit_tasks.codeforces.rating import (
     rating_changes,
     virtual_change,
 )
-from evalkit_tasks.codeforces.solve_model import run_error
+from evalkit_tasks.codeforces.solve_model import _GRID as GRID_OF_MODEL
+from evalkit_tasks.codeforces.solve_model import run_error, summary
 from evalkit_tasks.codeforces.summary import describe, to_json
 from evalkit_tasks.codeforces.table import Solve
 from hypothesis import given
@@ -430,3 +433,127 @@ def test_a_bound_is_printed_as_one() -> None:
     table = table_of(contests, "AB")
     assert "by rule codeelo" in describe(rate(table, contests, draws=20), table, contests, None)
     assert to_json(rate(table, contests, rule="elo"), table, contests, None)["interval"] is None
+
+
+def by_codeelos_script(displayed: list[int], place: int) -> int:
+    """Its bisection for a 0-based place, by hand."""
+    low, high = 0, max(displayed) + 100
+    while high - low > 1:
+        middle = (low + high) // 2
+        seed = 1 + sum(1 / (1 + 10 ** ((middle - r) / 400)) for r in displayed)
+        low, high = (low, middle) if seed < place else (middle, high)
+    return low
+
+
+def icpc_contest(points: tuple[float | None, ...] = (None, None, None)) -> Contest:
+    problems = tuple(ContestProblem(i, p) for i, p in zip("ABC", points, strict=True))
+    ratings, none = np.array([1900, 1700, 1500, 1300, 1100]), np.zeros(5, dtype=np.int64)
+    totals, penalties = np.array([3.0, 2, 2, 2, 1]), np.array([50.0, 5, 10, 20, 0])
+    return Contest(1, "", "", "icpc", problems, None, Standings(ratings, ratings, none, totals, penalties, None))
+
+
+@pytest.mark.parametrize("points", [(None, None, None), (500.0, 1000.0, 1500.0)])
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        ([Solve(1, "A", 1, 1), Solve(1, "B", 1, 2, results=(False, True))], 3),  # 2 problems, penalty 10
+        ([Solve(1, "A", 1, 1), Solve(1, "B", 1, 1)], 1),  # penalty 0: before all who solved 2
+        ([Solve(1, "A", 1, 3), Solve(1, "B", 1, 1), Solve(1, "C", 0, 3)], 3),  # one wrong before, on average
+        ([Solve(1, "A", 1, 1), Solve(1, "B", 1, 4, results=(False, False, False, True))], 4),
+        ([Solve(1, "A", 0, 2)], 5),
+        ([Solve(1, i, 1, 1) for i in "ABC"], 0),
+    ],
+)
+def test_codeelo_counts_problems_and_minutes_in_an_icpc_contest(
+    points: tuple[float | None, ...], rows: list[Solve], place: int
+) -> None:
+    assert codeelo_performance(icpc_contest(points), rows) == by_codeelos_script([1900, 1700, 1500, 1300, 1100], place)
+
+
+def test_an_icpc_contest_is_one_in_which_every_problem_is_worth_one_point() -> None:
+    full = simulated(contests=2)
+
+    def changed(scoring: Any, worth: float | None) -> ContestSet:
+        made = []
+        for contest in full.contests:
+            assert contest.standings is not None
+            assert contest.standings.solved is not None
+            count = ((contest.standings.solved[:, None] >> np.arange(5)) & 1).sum(axis=1).astype(np.float64)
+            problems = tuple(replace(p, points=worth) for p in contest.problems)
+            people = replace(contest.standings, points=count)
+            made.append(replace(contest, scoring=scoring, problems=problems, standings=people))
+        return ContestSet("changed", tuple(made))
+
+    for rule in ("humans", "elo"):
+        table = table_of(full, "AB")
+        icpc, one = (rate(table, changed(*each), rule=rule, draws=20) for each in (("icpc", None), ("points", 1.0)))
+        assert (icpc.rating, icpc.by_tie_rule) == (one.rating, one.by_tie_rule)
+        by_points = rate(table, full, rule=rule, draws=20)
+        assert rule == "humans" or icpc.rating != by_points.rating
+
+
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.71])
+def test_a_rating_between_grid_points_is_the_root_of_its_equation(share: float) -> None:
+    from scipy.optimize import brentq
+
+    contest = simulated(500, contests=1).contests[0]
+    assert contest.standings is not None
+    seeds, size = Seeds(contest.standings.rating), 500
+
+    def slope(rating: float) -> float:
+        expected = float(seeds.at(rating) - 1) / size
+        return COMPARISONS * ELO_SCALE * (expected - share) - (rating - PRIOR_MEAN) / PRIOR_SD**2
+
+    curve = np.asarray((seeds.at(GRID) - 1) / size)[None, :]
+    found = float(pooled_ratings(np.array([share]), curve, np.ones((1, 1)))[0])
+    assert found == pytest.approx(brentq(slope, -1000, 5000), abs=0.1)
+
+
+def test_the_estimate_from_problem_ratings_moves_with_them_between_grid_points() -> None:
+    d, solved, n = np.array([800.0, 1200, 1500, 1900, 2400]), np.array([8, 7, 3, 2, 0]), np.full(5, 8)
+    at_zero = fit_solve_model(d, solved, n)
+    for shift in (1.0, 3.0, 5.0, 7.5, 100.0):
+        moved = fit_solve_model(d + shift, solved, n)
+        assert moved.rating - at_zero.rating == pytest.approx(shift, abs=0.2)
+        assert moved.low - at_zero.low == pytest.approx(shift, abs=1)
+
+
+@pytest.mark.parametrize(("problems", "t"), [(1, 2.5706), (3, 2.5706), (6, 2.5706), (7, 2.4469), (8, 2.3646)])
+def test_few_problems_widen_the_interval_by_students_t(problems: int, t: float) -> None:
+    """A posterior with the sd 100: five degrees of freedom at least, else one fewer than there are problems."""
+    found = summary(-(((GRID_OF_MODEL - 1503) / 100) ** 2) / 2, problems, 0.95)
+    assert found.rating == pytest.approx(1503, abs=0.01)
+    assert (found.high - 1503, 1503 - found.low) == pytest.approx((100 * t, 100 * t), abs=0.5)
+
+
+def test_thirty_participants_are_enough() -> None:
+    contests = simulated(MIN_PARTICIPANTS, contests=2)
+    found = rate(table_of(contests, "AB"), contests, draws=20)
+    assert (found.method, [c.participants for c in found.contests]) == ("standings", [30, 30])
+
+
+@pytest.mark.parametrize(("known", "counted"), [(30, 30), (29, 60)])
+def test_newcomers_are_left_out_where_enough_others_are_there(known: int, counted: int) -> None:
+    contest = simulated(60, contests=1).contests[0]
+    assert contest.standings is not None
+    assert contest.standings.solved is not None
+    newcomer = np.arange(60) >= known
+    solved = np.where(newcomer, 31, contest.standings.solved)  # everything
+    people = replace(contest.standings, newcomer=newcomer.astype(np.int64), solved=solved)
+    found = Field(replace(contest, standings=people), range(5)).crowd.curves()
+    who = np.arange(60) < counted
+    matrix = ((solved[:, None] >> np.arange(5)) & 1).astype(bool)
+    expected = Crowd(people.rating[who], matrix[who], [p.rating for p in contest.problems]).curves()
+    np.testing.assert_allclose(found.difficulties, expected.difficulties)
+
+
+def test_equal_scores_are_ordered_by_penalty() -> None:
+    points, penalty = np.array([2.0, 3, 3, 3]), np.array([0.0, 20, 10, 10])
+    ratings = np.array([1500, 1600, 1700, 1800])
+    none = np.zeros(4, dtype=np.int64)
+    assert official_ranks(Standings(ratings, ratings, none, points, penalty, None)).tolist() == [4, 3, 1, 1]
+
+
+def test_a_percentile_counts_those_below() -> None:
+    histogram = Histogram(np.array([1000.0, 1500.0]), np.array([3, 1]), "")
+    assert [histogram.percentile(r) for r in (999, 1000, 1001, 1500, 1500.5)] == [0, 0, 75, 75, 100]

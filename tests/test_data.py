@@ -4,14 +4,17 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
+from evalkit_tasks.codeforces.percentile import load_histogram
+from evalkit_tasks.codeforces.table import read_table
 from hub_server import AIME, Hub
 from synthetic import aime_rows, gpqa_csv, gpqa_rows, math_rows, write_all, write_jsonl
 
@@ -21,6 +24,9 @@ from evalkit.benchmark.file_cache import kept_for_file
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import DatasetSpec, fingerprint_targets
+from evalkit.importers.mapped import mapped_logs, parse_map
+from evalkit.importers.problem_file import ProblemFile
+from evalkit.results.published import load_published
 from evalkit.run.planning import choose_tasks, plan_task
 
 
@@ -321,3 +327,65 @@ def test_what_is_kept_of_a_large_file_follows_its_content(tmp_path: Path, monkey
     assert len(made) == 4, "what is damaged is worked out anew"
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/none")
     assert kept_for_file(path, "size", size) == [60], "a cache that cannot be written is no error"
+
+
+@pytest.mark.parametrize("damaged", [1, 2, 30])
+def test_the_row_that_lacks_something_is_named(tmp_path: Path, damaged: int) -> None:
+    rows = aime_rows()
+    del rows[damaged - 1]["answer"]
+    write_jsonl(tmp_path / "aime_2024" / "train.jsonl", rows)
+    path = tmp_path / "aime_2024" / "train.jsonl"
+    with pytest.raises(EvalkitError, match=f"^Row {damaged} of {re.escape(str(path))} has no answer"):
+        load("aime24", tmp_path)
+
+
+def test_rows_are_counted_in_each_file(tmp_path: Path) -> None:
+    for shard in range(2):
+        rows: list[dict[str, Any]] = [{"id": f"{shard}{i}", "problem": "?", "answer": 7} for i in range(3)]
+        if shard:
+            rows[1]["answer"] = None
+        write_jsonl(tmp_path / "set" / f"train-0000{shard}-of-00002.jsonl", rows)
+    spec = DatasetSpec("org/set", "0" * 40, "train", ("id", "problem", "answer"), ())
+    with pytest.raises(EvalkitError, match=r"^Row 2 of \S+train-00001-of-00002.jsonl has no answer"):
+        DataSource(tmp_path).rows(spec)
+    with pytest.raises(EvalkitError, match=r"^Row 1 of those asked for in \S+train-00001-of-00002.jsonl has no answer"):
+        DataSource(tmp_path).rows(spec, lambda row: row["id"].endswith("1"))
+
+
+@pytest.mark.parametrize(("blank", "line"), [("", 3), ("\n\n", 5)])
+def test_the_line_of_a_published_table_is_named(tmp_path: Path, blank: str, line: int) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(f"model,benchmark,metric,value,source\nm,b,pass@1,50,s\n{blank}m,b,pass@1,many,s\n")
+    with pytest.raises(EvalkitError, match=f"^Line {line} of {re.escape(str(path))} is not a published figure"):
+        load_published(str(path))
+
+
+def test_the_line_or_row_of_an_own_file_is_named(tmp_path: Path) -> None:
+    """Every reader of a user's file counts from the first row or line, of which the third is the damaged one."""
+    good = [{"question": "x", "options": ["1", "2"], "answer": "A"}] * 2
+    for bad, kind, words in (
+        ({"question": "x", "answer": ""}, "math", "Row 3 of .* has no gold"),
+        ({"question": " ", "answer": "A"}, "math", "Row 3 of .* has no problem"),
+        ({"question": "x", "options": ["1"], "answer": "A"}, "choice", "Row 3 of .* has no list of 2 to 10 choices"),
+        ({"question": "x", "options": ["1", "2"], "answer": "C"}, "choice", "in row 3 of .* is none of its 2 choices"),
+    ):
+        write_jsonl(tmp_path / "own.jsonl", [*good, bad])
+        with pytest.raises(EvalkitError, match=words):
+            ProblemFile(str(tmp_path / "own.jsonl"), cast(Any, kind)).load(DataSource())
+    table = tmp_path / "solves.jsonl"
+    rows = [
+        '{"contest": 1, "index": "A", "solved": 1, "samples": 2}',
+        '{"contest": 1, "index": "B", "results": [1, 0]}',
+    ]
+    for bad_line, words in (("{", "Line 3 of .* is not JSON"), ('{"contest": 1}', "Line 3 of .* lacks contest, index")):
+        table.write_text("\n".join([*rows, bad_line]) + "\n")
+        with pytest.raises(EvalkitError, match=words):
+            read_table(table)
+    users = tmp_path / "users.csv"
+    users.write_text("# date: 2024-11-01\nrating,users\nmany,3\n")
+    with pytest.raises(EvalkitError, match=r"Line 3 of .* is not rating,users"):
+        load_histogram(users)
+    log = tmp_path / "log.csv"
+    log.write_text("text,gold\na,1\nb,2\nc\n")
+    with pytest.raises(EvalkitError, match=r"row 3 of .* cannot be imported: it has another number of fields"):
+        list(mapped_logs(str(log), parse_map("text=text,gold=gold")).logs[0].samples())

@@ -8,6 +8,7 @@ from grading_table import EQUAL, RESPONSES, UNEQUAL
 
 from evalkit.errors import EvalkitError
 from evalkit.grading import grade_math, math_equal, split_thinking
+from evalkit.grading.answers.statement import statement_value
 from evalkit.grading.external import grader
 from evalkit.grading.math import compare_answers
 
@@ -121,3 +122,53 @@ def test_math_verify_adapter() -> None:
     assert theirs("so \\boxed{\\frac{1}{2}}", "0.5").status == "correct"
     assert theirs("so \\boxed{3}", "4").status == "wrong"
     assert theirs("<think>so \\boxed{4}", "4").status == "no_answer"
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        ("The answer is $5! + 3$.", "123"),
+        ("So the answer is \\(3! \\cdot 7\\).", "42"),
+        ("The answer is \\[\n4! - 20\n\\]", "4"),
+        ("The answer is $$\n\nx = 7\n\n$$", "7"),
+        ("The total is $2 + 3! + 1$ apples.", "9"),
+        ("Thus $k = 4! / 8$. Done.", "3"),
+    ],
+)
+def test_what_looks_like_the_end_of_a_sentence_inside_mathematics_is_none(response: str, gold: str) -> None:
+    score = grade_math(response, gold)
+    assert score.status == "correct", score.explanation
+    broken = grade_math(response, "3" if gold != "3" else "8")
+    assert broken.status == "wrong", "no part of the formula is taken for the answer"
+
+
+@pytest.mark.parametrize(
+    ("value", "root"),
+    [
+        ("10^{40}", "\\sqrt{10^{80}}"),
+        ("10^{40}+1", "\\sqrt{(10^{40}+1)^2}"),
+        ("10^{30}", "\\sqrt[3]{10^{90}}"),
+        ("\\frac{10^{40}}{3^{50}}", "\\sqrt{\\frac{10^{80}}{9^{50}}}"),
+        ("-2", "\\sqrt[3]{-8}"),
+        ("2", "\\sqrt[64]{2^{64}}"),
+    ],
+)
+def test_roots_of_large_numbers_are_exact(value: str, root: str) -> None:
+    assert compare_answers(value, root).equal is True
+    for other in (f"{value}+1", f"{value}-1"):
+        assert compare_answers(other, root).equal is False, other
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value"),
+    [
+        ("There are $5! + 3$ ways to do it.", "5! + 3"),
+        ("We get \\(3! \\cdot 7\\) of them in all", "3! \\cdot 7"),
+        ("its length in all is $1. 5$ metres", "1. 5"),
+        ("so the number of them is \\[\n4! \n- 20\n\\]", "4! \n- 20"),
+        ("The number of ways is $4! / 8$. That is all of it.", "4! / 8"),
+        ("We add $2$ and $3$. There are $5$ of them.", "5"),
+    ],
+)
+def test_a_sentence_ends_behind_its_mathematics(sentence: str, value: str) -> None:
+    assert statement_value(sentence) == value

@@ -384,3 +384,21 @@ def test_a_program_that_was_cut_off_is_not_mended() -> None:
     assert "x ==" in extract_code(cut)[0]
     assert extract_code(f"{SOLUTION}\n\ndef other(n):\n    if not all(x ==")[0] == ""
     assert extract_code(f"```python\n{SOLUTION}\n\nThis program doubles n.")[0].strip() == SOLUTION
+
+
+def test_a_window_may_be_of_one_day(tmp_path: Path) -> None:
+    first, last = parse_window("2024-08-01:2024-08-01")
+    assert str(first) == str(last) == "2024-08-01"
+    days = ("2024-07-31", "2024-08-01", "2024-08-02")
+    source = make_data(
+        tmp_path,
+        *(
+            make_row(day, f"{day}T{clock}")
+            for day, clock in zip(days, ("23:59:59", "00:00:00", "00:00:00"), strict=True)
+        ),
+    )
+    task, problems = load(source, window="2024-08-01:2024-08-01")
+    assert [p.id for p in problems] == ["2024-08-01"]
+    assert "2024-08-01 to 2024-08-01" in task.title
+    with pytest.raises(EvalkitError, match="ends before it starts"):
+        parse_window("2024-08-02:2024-08-01")

@@ -25,7 +25,7 @@ from evalkit.engines.openai.dialects import (
     refused_fields,
     room_left,
 )
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.runs import Run
 from evalkit.run.session import require_no_errors
 from evalkit.store.run import RunDirectory
@@ -569,3 +569,110 @@ def test_azure_has_its_own_header_and_a_version_in_the_query(tmp_path: Path) -> 
         run_on(f"{server.url}/openai/deployments/d?api-version=2024-10-21", tmp_path / "run", limit=2)
         paths = {one.path for one in server.posts}
     assert paths == {"/openai/deployments/d/chat/completions?api-version=2024-10-21"}
+
+
+def fails_on(chosen: Any, status: int = 409, get_status: int = 200) -> Any:
+    """A server that answers no request for which `chosen` is true of its prompt's number, in order of appearance."""
+    from quirk_server import as_json, error
+
+    def serve(asked: Any) -> Any:
+        if asked.method == "GET":
+            failing = asked.server.state.get("failed") and get_status != 200
+            return as_json({"error": "down"}, get_status) if failing else None
+        if asked.is_probe:
+            return None
+        order = asked.server.state.setdefault("order", [])
+        if asked.prompt not in order:
+            order.append(asked.prompt)
+        if not chosen(order.index(asked.prompt)):
+            return None
+        asked.server.state["failed"] = True
+        return error(status, "not now")
+
+    return serve
+
+
+def test_requests_that_fail_among_others_are_errors_and_the_run_goes_on(tmp_path: Path) -> None:
+    with QuirkServer(fails_on(lambda number: number % 2 == 1)) as server:
+        run = run_on(server, tmp_path / "run", limit=20, concurrency=1, patience=0.04)
+    assert run.report("sums").statuses == {"correct": 10, "wrong": 0, "no_answer": 0, "truncated": 0, "error": 10}
+    errors = [one["error"] for one in records(tmp_path / "run" / "sums" / "completions.jsonl") if one["error"]]
+    assert all(error.startswith("The server failed on every attempt, last: 409: not now") for error in errors)
+
+
+def test_eight_failures_in_a_row_end_the_run_and_what_was_answered_is_kept(tmp_path: Path) -> None:
+    with (
+        QuirkServer(fails_on(lambda number: number >= 3)) as server,
+        pytest.raises(RunIncompleteError, match=r"fails every request: 409: not now"),
+    ):
+        run_on(server, tmp_path / "run", limit=20, concurrency=1, patience=0.04)
+    made = records(tmp_path / "run" / "sums" / "completions.jsonl")
+    assert [one["finish_reason"] for one in made] == ["stop"] * 3 + ["error"] * 7
+
+
+@pytest.mark.parametrize(("get_status", "told"), [(503, "does not answer"), (500, "fails every request")])
+def test_a_server_that_answers_its_list_of_models_is_alive(get_status: int, told: str, tmp_path: Path) -> None:
+    with (
+        QuirkServer(fails_on(lambda number: number >= 3, get_status=get_status)) as server,
+        pytest.raises(RunIncompleteError, match=told),
+    ):
+        run_on(server, tmp_path / "run", limit=20, concurrency=1, patience=0.04)
+
+
+@pytest.mark.parametrize(("statuses", "asked_for"), [((500,), 2), ((502, 503), 3), ((404,), 1), ((403,), 1)])
+def test_a_list_of_models_that_fails_is_asked_for_again(
+    statuses: tuple[int, ...], asked_for: int, tmp_path: Path
+) -> None:
+    from quirk_server import as_json
+
+    def serve(asked: Any) -> Any:
+        if not asked.path.endswith("/models"):
+            return None
+        before = asked.server.state.setdefault("lists", [])
+        before.append(asked.path)
+        if len(before) <= len(statuses):
+            return as_json({"error": "not now"}, statuses[len(before) - 1])
+        return as_json({"data": [{"id": "m", "root": "/models/step-100"}]})
+
+    with QuirkServer(serve) as server:
+        run_on(server, tmp_path / "run", limit=2)
+        assert len(server.state["lists"]) == asked_for
+    [mark] = engine_record(tmp_path / "run")["server_marks"]
+    assert mark["root"] == ("/models/step-100" if asked_for > 1 else None)
+
+
+def test_seeds_are_those_that_every_server_takes_and_whole_for_vllm(tmp_path: Path) -> None:
+    def seeds(server: QuirkServer) -> list[int]:
+        asked_for = [a for a in server.posts if a.path.endswith("/completions") and not a.is_probe]
+        return sorted(asked.body["seed"] for asked in asked_for)
+
+    with QuirkServer(lambda _: None) as server:
+        run_on(server, tmp_path / "plain", limit=6)
+        plain = seeds(server)
+    assert len(set(plain)) == 6
+    assert all(0 <= seed < 2**31 for seed in plain)
+    with QuirkServer(listed(owned_by="vllm")) as server:
+        run_on(server, tmp_path / "vllm", limit=6)
+        whole = seeds(server)
+    assert sorted(seed % 2**31 for seed in whole) == plain
+    assert max(whole) >= 2**31
+
+
+@pytest.mark.parametrize(
+    ("page", "version"),
+    [({"version": "0.33.0"}, "0.33.0"), ({"version": ""}, None), (["0.33.0"], None), (None, None)],
+)
+def test_the_version_of_a_server_is_recorded(
+    page: Any, version: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from quirk_server import as_json
+
+    def serve(asked: Any) -> Any:
+        if asked.path == "/version" and page is not None:
+            return as_json(page)
+        return listed(owned_by="vllm")(asked)
+
+    with QuirkServer(serve) as server, caplog.at_level("INFO", "evalkit"):
+        run_on(server, tmp_path / "run", limit=2, base_url=f"{server.url}/v1")
+    assert engine_record(tmp_path / "run")["server_version"] == version
+    assert f"server: vllm{f' {version}' if version else ''}\n" in caplog.text

@@ -2,16 +2,25 @@
 
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evalkit_tasks.arithmetic import Arithmetic
 from helpers import evalkit, records, told, write_recorded
 
-from evalkit import DataSource
+from evalkit import DataSource, evaluate, rescore
+from evalkit.benchmark.registry import TaskSpec
 from evalkit.results.metrics import powers_of_two
 from evalkit.results.report import load_report
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.results.runs import Run
+from evalkit.run import rescore as rescoring
+from evalkit.run import scoring, session
+from evalkit.run.scoring import grader_name
+from evalkit.store.lines import encode_line
+from evalkit.store.run import RunDirectory, completion_record, find_runs
+from evalkit.types import Completion
 
 TASK = """
 from evalkit import Problem, Score, Task
@@ -256,3 +265,173 @@ def test_a_run_that_opens_with_an_unknown_tag_says_so(tmp_path: Path) -> None:
     path = write_recorded(tmp_path / "r.jsonl", recorded)
     options = ("--engine", "replay", "--recorded", path, "--limit", 16, "-n", 1, "-o", tmp_path / "run")
     assert "most responses open with '<ponder>'" in evalkit("run", "m", "-t", "arithmetic", *options).stderr
+
+
+HARSH = TASK.replace("return grade_math(response, problem.target)", "return Score(0.0, 'wrong')")
+COUNTING = TASK.replace("from evalkit import Problem", "from evalkit import Metric, Problem") + (
+    "    def extra_metrics(self, problems, scores):\n"
+    "        return [Metric('problems seen', len(problems), len(problems), 'count'),\n"
+    "                Metric('values seen', sum(s.value for each in scores.values() for s in each), 1, 'count')]\n"
+)
+
+
+def own_metrics(folder: Path) -> dict[str, float]:
+    report = load_report(RunDirectory(folder / "run").task("sums"))
+    return {metric.name: metric.value for metric in report.metrics if metric.name.endswith("seen")}
+
+
+def go_on(folder: Path, **options: Any) -> Run:
+    """The same run in this process."""
+    recorded = folder / "recorded.jsonl"
+    if not recorded.exists():
+        write_recorded(recorded, texts(), prefix="<think>\n")
+    engine: Any = {"engine": "replay", "engine_options": {"recorded": str(recorded)}}
+    where: Any = {"task_file": folder / "sums.py", "output": folder / "run", "workers": 1, "progress": False}
+    return evaluate("org/model", "sums", **engine, **where, **options)
+
+
+@pytest.mark.parametrize("change", ["the content of the task file", "its version"])
+def test_a_run_that_goes_on_after_a_change_of_the_grader_grades_all_again(folder: Path, change: str) -> None:
+    go_on(folder)
+    before = len(records(folder / "run/sums/scores.jsonl"))
+    text = HARSH if change.startswith("the content") else HARSH.replace("version = 1", "version = 2")
+    (folder / "sums.py").write_text(text)
+    go_on(folder)
+    assert statuses(folder)["correct"] == 0
+    assert len(records(folder / "run/sums/scores.jsonl")) == 2 * before, "the earlier ones stay in the file"
+    go_on(folder)
+    assert len(records(folder / "run/sums/scores.jsonl")) == 2 * before, "and are made once"
+
+
+def test_every_change_of_a_grader_is_in_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = TaskSpec("sums", str(folder / "sums.py"))
+    names = [grader_name(spec.create(), spec)]
+    (folder / "sums.py").write_text(HARSH)
+    names.append(grader_name(spec.create(), spec))
+    (folder / "sums.py").write_text(HARSH.replace("version = 1", "version = 2"))
+    names.append(grader_name(spec.create(), spec))
+    monkeypatch.setattr(scoring, "GRADER_VERSION", scoring.GRADER_VERSION + 1)
+    names.append(grader_name(spec.create(), spec))
+    assert len(set(names)) == len(names) == 4
+    assert names[0].startswith("sums@1+grader")
+    assert grader_name(Arithmetic()) != names[-1]
+
+
+def graded_by(folder: Path, **changes: Any) -> None:
+    """Change the stored scores as another grader would have made them."""
+    path = folder / "run/sums/scores.jsonl"
+    lines = [{k: v for k, v in record.items() if k != "crc"} | changes for record in records(path)]
+    path.write_bytes(b"".join(map(encode_line, lines)))
+
+
+def test_a_resumed_run_keeps_the_scores_of_its_grader_and_no_others(folder: Path) -> None:
+    go_on(folder)
+    graded_by(folder, status="wrong", value=0.0)
+    go_on(folder)
+    assert statuses(folder)["correct"] == 0, "what this grader said is not asked again"
+    graded_by(folder, grader="sums@1+grader2")
+    go_on(folder)
+    assert statuses(folder)["correct"] == 7
+    graded_by(folder, status="error", value=0.0)
+    go_on(folder)
+    assert statuses(folder)["error"] == 0, "a fault is tried again"
+
+
+def test_scoring_again_starts_anew_from_what_another_grader_left(folder: Path) -> None:
+    go_on(folder)
+    scores, half_way = folder / "run/sums/scores.jsonl", folder / "run/sums/rescoring.jsonl"
+    whole = scores.read_bytes()
+    graded_by(folder, status="wrong", value=0.0, grader="sums@1+grader2")
+    half_way.write_bytes(scores.read_bytes())
+    scores.write_bytes(whole)
+    rescore(folder / "run", workers=1)
+    assert statuses(folder)["correct"] == 7
+    assert len({r["grader"] for r in records(scores)}) == 1
+
+
+def test_a_smaller_limit_grades_what_waits_of_the_whole_run(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All completions are there, and stay part of the run; the kill came before they were graded."""
+    go_on(folder)
+    (folder / "run/sums/scores.jsonl").unlink()
+    with caplog.at_level("INFO", "evalkit"):
+        report = go_on(folder, limit=2, n=1).report()
+    assert "sums 2 x 1: 0 completions to generate, 2 already on disk" in caplog.text
+    assert (report.problems, report.n) == (2, 1), "what was asked for"
+    assert statuses(folder)["correct"] == 7
+    assert len(records(folder / "run/sums/scores.jsonl")) == 10
+
+
+def test_a_smaller_limit_leaves_no_verdict_of_an_earlier_grader(folder: Path) -> None:
+    go_on(folder)
+    graded_by(folder, status="wrong", value=0.0, grader="sums@1+grader2")
+    go_on(folder, limit=2)
+    assert statuses(folder)["correct"] == 7
+
+
+def test_a_smaller_limit_takes_what_an_unfinished_larger_one_has_left(folder: Path) -> None:
+    """The larger plan was not finished: what lies beyond the smaller one is neither graded nor counted."""
+    go_on(folder)
+    for name in ("completions.jsonl", "scores.jsonl"):
+        path = folder / "run/sums" / name
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: 9 if name[0] == "c" else 0]))
+    report = go_on(folder, limit=2).report()
+    assert (report.problems, report.n) == (2, 2)
+    assert len(records(folder / "run/sums/scores.jsonl")) == 4
+    go_on(folder)
+    assert statuses(folder)["correct"] == 7
+
+
+@pytest.mark.parametrize("limit", [4, 5])
+def test_a_task_s_own_metrics_are_of_the_run_s_problems_whoever_writes_the_report(folder: Path, limit: int) -> None:
+    (folder / "sums.py").write_text(COUNTING)
+    go_on(folder, limit=limit)
+    expected = {"problems seen": limit, "values seen": 5 if limit == 4 else 7}
+    assert own_metrics(folder) == expected
+    rescore(folder / "run", workers=1)
+    assert own_metrics(folder) == expected
+    (folder / "run/sums/report.json").unlink()
+    assert own_metrics(folder) == expected
+    go_on(folder, limit=2)
+    assert own_metrics(folder) == expected, "what is on disk counts, whatever was asked for last"
+
+
+def test_what_the_graders_do_not_keep_up_with_is_graded_once_and_as_it_stands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A completion that replaces a fault of the engine waits for the graders: the fault is not graded beside it."""
+    go_on(folder)
+    path = folder / "run/sums/completions.jsonl"
+    fault = Completion("sums", "3", 0, "", "error", None, 0, 0.0, error="the connection broke")
+    path.write_bytes(encode_line(completion_record(fault)) + path.read_bytes())
+    (folder / "run/sums/scores.jsonl").unlink()
+    monkeypatch.setattr(session, "_MOST_UNSCORED", 1)
+    go_on(folder)
+    assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 2, "truncated": 0, "error": 0}
+    assert len(records(folder / "run/sums/scores.jsonl")) == 10
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_few_that_may_wait_for_the_graders_change_nothing(
+    most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (session, rescoring):
+        monkeypatch.setattr(module, "_MOST_UNSCORED", most)
+    go_on(folder)
+    assert statuses(folder)["correct"] == 7
+    assert len(records(folder / "run/sums/scores.jsonl")) == 10
+    graded_by(folder, grader="sums@1+grader2", status="wrong", value=0.0)
+    flipped = rescore(folder / "run", workers=1)
+    assert Counter(change.after for change in flipped) == {"correct": 7, "no_answer": 2}
+    assert statuses(folder)["correct"] == 7
+
+
+def test_scores_of_problems_that_the_data_no_longer_has_are_kept(folder: Path) -> None:
+    go_on(folder)
+    (folder / "sums.py").write_text(TASK.replace("for i in range(5)]", "for i in range(4)]").replace("rows = 5", ""))
+    evalkit("score", folder / "run", "--trust-task-file")
+    kept = {(r["problem_id"], r["sample_index"]): r for r in records(folder / "run/sums/scores.jsonl")}
+    assert len(kept) == 10
+    names = {problem: {kept[problem, i]["grader"] for i in range(2)} for problem in "0123"}
+    assert names["0"] == names["3"] != {kept["4", 0]["grader"]}
+    assert kept["4", 0]["status"] == "correct"
+    assert statuses(folder)["correct"] == 7

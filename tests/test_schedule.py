@@ -154,3 +154,38 @@ def test_the_simulated_makespan_meets_what_the_performance_page_says() -> None:
     assert ours < scheduling.one_queue_by_task(lengths, 1024) / bound - 0.05
     assert ours < scheduling.task_after_task(lengths, 1024) / bound / 1.7
     assert scheduling.evalkit_queue(lengths, 256) / scheduling.lower_bound(lengths, 256) < 1.05
+
+
+def drawn(begin: float) -> list[object]:
+    """What is drawn, and the seconds left, of a schedule with samples that end and samples that still run."""
+    now = begin
+    schedule = Schedule([1000], [(0, range(4)) for _ in range(6)], clock=lambda: now)
+    found: list[object] = []
+    running = []
+    for step in range(24):
+        now += 7.0
+        number, sample = schedule.draw()
+        running.append((number, sample))
+        found.append((number, sample, round(schedule.expected(number), 6)))
+        if step % 3 != 1:
+            done, of = running.pop(0)
+            schedule.finish(done, of, 20 + 90 * done)
+        left = schedule.seconds_left()
+        found.append(left and round(left, 3))
+    return found
+
+
+@pytest.mark.parametrize("begin", [-1000.0, 1.0, 86_400.0])
+def test_the_order_does_not_depend_on_where_the_clock_starts(begin: float) -> None:
+    assert drawn(begin) == drawn(0.0)
+
+
+@pytest.mark.parametrize("begin", [-5.0, 0.0, 5.0])
+def test_the_first_draw_is_the_first_wherever_the_clock_starts(begin: float) -> None:
+    now = begin
+    queue = RequestQueue([plan(problems=2, n=1)], PROTOCOL, clock=lambda: now)
+    assert queue.first_draw is None
+    next(queue)
+    now += 3.0
+    next(queue)
+    assert queue.first_draw == begin

@@ -121,3 +121,25 @@ def test_errors_by_hand() -> None:
     found = distance(10.0, 3.0, 5.0, 4.0)
     assert (found.z, found.error) == (1.0, 5.0)
     assert distance(1.0, 0.0, 0.0, 0.0).z == float("inf")
+
+
+@pytest.mark.parametrize(("n", "their_n"), [(8, 32), (32, 8), (8, 8), (1, 64)])
+def test_fewer_published_samples_have_the_larger_error(n: int, their_n: int) -> None:
+    """The error of a mean over k times the samples is smaller by the root of k; the two numbers are not alike."""
+    rating = Metric("rating", 1500.0, 71 * n, "rating", 30.0, Interval(1441.2, 1558.8), 60.0, Interval(1380, 1620))
+    theirs = 30.0 * (n / their_n) ** 0.5
+    found = reproduced(rating, n, figure(1400, their_n, metric="rating"))
+    assert found.z == pytest.approx(100 / (30.0**2 + theirs**2 + 1 / 12) ** 0.5, rel=1e-3)
+    own, theirs = (0.8 * 50 / (500 * count) ** 0.5 for count in (n, their_n))
+    percent = Metric("pass@1", 50.0, 500 * n, "%", stderr_run=own)
+    found = reproduced(percent, n, figure(49.0, their_n))
+    assert found.z == pytest.approx(1 / (own**2 + theirs**2 + 0.01 / 12) ** 0.5, rel=0.03)
+
+
+def test_a_figure_of_k_samples_is_not_assumed_of_fewer() -> None:
+    """pass@4 has four samples in one observation: without n, one observation each is what is assumed."""
+    ours = Metric("pass@4", 60.0, 200 * 16, "%", stderr_run=1.5)
+    silent, four, most = (reproduced(ours, 16, figure(50.0, n, metric="pass@4")) for n in (None, 4, 64))
+    assert silent.z == pytest.approx(four.z)
+    assert silent.z_most == pytest.approx(most.z)
+    assert four.z == pytest.approx(10 / (1.5**2 + 3.0**2) ** 0.5, rel=0.03)

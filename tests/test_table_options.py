@@ -1,5 +1,6 @@
 """Which rows and columns a table has, their names and order, what is bold, and how it fits a terminal and a page."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -17,11 +19,13 @@ from synthetic_runs import solve_rates, write_run
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
 from evalkit.results.formats.renderers import html, latex, md, terminal, typst
-from evalkit.results.formats.table import Table
+from evalkit.results.formats.table import Cell, Column, Row, Table
 from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import load_published
 from evalkit.results.table_options import TableOptions, build, load_options
+from evalkit.store.lines import encode_line
+from evalkit.types import Interval, Metric
 
 TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
 STUDENT = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
@@ -355,3 +359,135 @@ def test_html_sorts_with_its_own_script_alone(results: Path) -> None:
 
 def test_typst_escapes_what_means_something_to_it() -> None:
     assert typst.typst_escape("#a_b*c$[x]<l>@y\\") == r"\#a\_b\*c\$\[x\]\<l\>\@y\\"
+
+
+def test_a_lone_run_is_not_the_best_and_keeps_its_marks(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", "m", {"aime24": solve_rates(5, 4, 0.9)}, available=30)
+    path = folder.files("aime24").scores_path
+    lines = path.read_text().splitlines()
+    spoilt = {k: v for k, v in json.loads(lines[0]).items() if k != "crc"} | {"status": "error", "value": 0.0}
+    path.write_bytes(encode_line(spoilt) + "".join(f"{line}\n" for line in lines[1:]).encode())
+    found = build_table(load_entries([tmp_path])[0])
+    cell = found.rows[0].cells[0]
+    assert cell is not None
+    assert (cell.best, cell.mark, cell.errors) == (False, "†‡", 1)
+    assert found.notes[:2] == [
+        "† subset of 5 of 30 problems: another benchmark.",
+        "‡ 1 of 20 samples were spoilt by the engine or the grader and count as 0.",
+    ]
+
+
+def test_of_two_runs_with_other_settings_the_first_is_the_usual_one(tmp_path: Path) -> None:
+    """No setting is more common: one of the two has the mark, and neither is the best of the other."""
+    for name, limit in (("a", 32768), ("b", 4096)):
+        write_run(tmp_path / name / "r", name, {"aime24": solve_rates(30, 8, 0.2 + 0.7 * (name == "b"))}, limit=limit)
+    found = build_table(load_entries([tmp_path])[0])
+    assert [row.cells[0].mark if row.cells[0] else None for row in found.rows] == ["", "†"]
+    assert best(tmp_path) == []
+
+
+def test_each_source_has_a_row_and_a_note_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 64, 0.29)})
+    paper = [f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B")]
+    other = [f for f in load_published("nemo-skills") if f.model.endswith("Qwen-1.5B") and f.task == "aime24"]
+    silent = [replace(f, source="a blog", protocol="", settings={}, note="early") for f in other[:1]]
+    found = build_table(load_entries([tmp_path])[0], [*paper, *other, *silent])
+    assert [row.published for row in found.rows] == [True, True, True, False]
+    sources = [{cell.source for cell in row.cells if cell is not None} for row in found.rows[:3]]
+    assert sources == [{paper[0].source}, {other[0].source}, {"a blog"}]
+    assert [note for note in found.notes if note.startswith("published: ")] == [
+        f"published: {source}." for source in (paper[0].source, other[0].source, "a blog")
+    ]
+    assert [note for note in found.notes if note.endswith(": early.")] == [
+        f"{silent[0].model}, AIME 2024 pass@1 {silent[0].value:g}: early."
+    ]
+    at = [(c.task, c.metric) for c in found.columns].index(("aime24", "pass@1"))
+    figures = [cell.value for row in found.rows[:3] if (cell := row.cells[at]) is not None]
+    assert figures == [paper[0].value, other[0].value, silent[0].value]
+
+
+def test_a_source_that_tells_no_settings_is_named_and_no_other(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 64, 0.29)})
+    [figure] = [
+        f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B") and f.column == ("aime24", "pass@1")
+    ]
+    cases: list[tuple[dict[str, Any], bool]] = [
+        ({}, False),
+        ({"protocol": "", "settings": {}, "source": "a blog"}, True),
+        ({"protocol": "", "settings": {"temperature": "0.6"}}, False),
+    ]
+    for changes, silent in cases:
+        found = build_table(load_entries([tmp_path])[0], [replace(figure, **changes)])
+        told = [note for note in found.details if "are not known; z assumes" in note]
+        assert told == (["The settings of a blog are not known; z assumes that they equal ours."] if silent else [])
+
+
+def cell(value: float, n: int = 4, metric: str = "pass@1", **fields: Any) -> Cell:
+    unit: Any = "rating" if metric == "rating" else "%"
+    found = Metric(metric, value, 30 * n, unit, 0.8, Interval(value - 1.6, value + 1.6))
+    return Cell(found, n=n, **{"problems": 30, "truncated": 0.0, **fields})
+
+
+def by_hand(cells: Mapping[str, Sequence[Cell | None]], titles: Sequence[str] = ("AIME 2024",), **fields: Any) -> Table:
+    """A table of these rows; one whose name begins with "published" is a published one."""
+    metrics = [next((row[i] for row in cells.values() if row[i] is not None), None) for i in range(len(titles))]
+    columns = [Column(t, t, m.metric.name if m else "pass@1") for t, m in zip(titles, metrics, strict=True)]
+    rows = [Row(name, name, list(row), published=name.startswith("published")) for name, row in cells.items()]
+    return Table(columns, rows, **fields)
+
+
+def test_a_column_tells_the_fewest_and_the_most_of_our_samples() -> None:
+    rows: dict[str, list[Cell | None]] = {"a": [cell(1, 16)], "published": [cell(2, 64)], "b": [cell(3, 4)]}
+    rows["c"] = [None]
+    assert by_hand(rows).heads(0) == ["AIME 2024", "pass@1", "n=4–16"]
+    assert by_hand({"a": [cell(1, 16)], "b": [cell(3, 16)]}).basis(0) == "n=16"
+    assert by_hand({"a": [cell(1, 4, most_n=37)]}).basis(0) == "n=4–37"
+    assert by_hand({"published": [cell(1, 16)]}).heads(0) == ["AIME 2024", "pass@1"]
+
+
+def test_much_that_was_cut_is_told_the_most_first_and_no_more_than_four() -> None:
+    shares = {"a": 0.05, "b": 0.0501, "c": 0.9, "d": 0.2, "e": 0.3, "f": 0.06}
+    few = {name: [cell(1, truncated=share)] for name, share in shares.items() if name in "abc"}
+    assert by_hand(few).footnotes() == ["cut at the token limit: c on AIME 2024 90%, b on AIME 2024 5%"]
+    every = by_hand({name: [cell(1, truncated=share)] for name, share in shares.items()})
+    told = "cut at the token limit: c on AIME 2024 90%, e on AIME 2024 30%, d on AIME 2024 20%, f on AIME 2024 6%"
+    assert every.footnotes() == [f"{told}, and 1 more"]
+    assert by_hand({"a": [cell(1)]}).footnotes() == []
+    rows = {"a": [cell(1, truncated=None)], "b": [cell(1)], "published": [cell(1, truncated=None)]}
+    assert by_hand(rows).footnotes() == ["cut: unknown for a"]
+
+
+def test_a_cell_tells_what_it_rests_on_and_how_it_compares() -> None:
+    full = cell(83.9, truncated=0.051, errors=2, settled=1, mark="†", z=-0.44, seen=4.04, verdict="within")
+    assert full.text() == "83.9† ±1.6"
+    assert full.text(verbose=True) == "83.9† ±1.6 (n=4, 5.1% cut, 2 errors (1 settled)) [z=−0.4 within (4.0)]"
+    assert cell(50, errors=2).basis() == ["n=4", "0.0% cut", "2 errors"]
+    assert cell(50, truncated=None).basis() == ["n=4", "cut: unknown"]
+    assert cell(50, z=2.31, seen=4.0, verdict="above").comparison() == "z=+2.3 above"
+    assert cell(50, z=-0.4, z_most=-2.26, seen=4.0, verdict="n unknown").comparison() == "z=−0.4 to −2.3 n unknown"
+    assert cell(50, verdict="subset of 5 problems").comparison() == "subset of 5 problems"
+    assert cell(50).comparison() == ""
+    row = by_hand({"a": [full], "b": [cell(1)]})
+    assert row.verdicts() == ["a against the published figures: AIME 2024 pass@1 z=−0.4 within (4.0)"]
+
+
+def test_the_units_and_the_options_of_benchmarks_are_told_once() -> None:
+    titles = ("AIME 2024", "LiveCodeBench (v5, script)", "CodeForces")
+    mixed = by_hand({"a": [cell(1), cell(2), cell(1500, metric="rating")]}, titles)
+    assert mixed.caption == "percent (CodeForces: rating); ±: 95%, run to run"
+    assert mixed.heads(1)[0] == "LiveCodeBench"
+    assert mixed.footnotes() == ["LiveCodeBench: v5, script"]
+    alone = by_hand({"a": [cell(1500, metric="rating")]}, ("CodeForces",))
+    assert alone.caption.startswith("rating; ")
+    two = by_hand({"a": [cell(1), cell(2)]}, ("LCB (v5)", "LCB (v6)"))
+    assert [two.heads(i)[0] for i in (0, 1)] == ["LCB (v5)", "LCB (v6)"]
+    assert two.footnotes() == []
+    assert "bold" not in mixed.caption
+    assert by_hand({"a": [cell(1, best=True)]}).caption.endswith("bold: best, beyond chance")
+
+
+def test_a_record_of_a_cell_has_the_ends_of_its_intervals() -> None:
+    [record] = by_hand({"a": [cell(83.9, z=1.5, verdict="within")]}).records()
+    assert (record["run_low"], record["value"], record["run_high"]) == pytest.approx((82.3, 83.9, 85.5))
+    assert (record["problems_low"], record["problems_high"]) == (None, None)
+    assert (record["n"], record["problems"], record["z"], record["verdict"]) == (4, 30, 1.5, "within")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines.repetition import LEAST_TOKENS, LONGEST_PERIOD, loop_period
-from evalkit.run.throughput import Meter
+from evalkit.run.throughput import Meter, Throughput
 from evalkit.types import Completion
 
 
@@ -80,3 +80,19 @@ def test_idle_seconds_are_those_that_no_request_covers(ends: list[tuple[int, int
         meter.add(Completion("t", "p", 0, "", "stop", 1, 1, float(seconds)))
         busy.update(range(max(0, now - seconds), now))
     assert meter.result().idle_seconds == now - len(busy)
+
+
+@pytest.mark.parametrize("begin", [-100.0, 0.0, 1e6])
+def test_figures_do_not_depend_on_where_the_clock_starts(begin: float) -> None:
+    def measured(start: float) -> Throughput:
+        now = start
+        meter = Meter(gpus=1, prices=(1.0, 2.0), clock=lambda: now)
+        for pause, seconds in ((10.0, 4.0), (5.0, 5.0), (20.0, 3.0)):
+            now += pause
+            meter.add(Completion("t", "p", 0, "", "stop", 5, 50, seconds))
+        return meter.result(first_draw=start + 4.0)
+
+    found = measured(begin)
+    assert found == measured(2.0)
+    assert (found.load_seconds, found.seconds, found.idle_seconds) == (4.0, 31.0, 19.0)
+    assert found.gpu_hours == pytest.approx(35 / 3600)

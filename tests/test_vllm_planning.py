@@ -2,20 +2,29 @@
 
 import itertools
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_schedule import load_benchmark
 
+from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.gpus import GPU
 from evalkit.engines.options import VLLMOptions
 from evalkit.engines.registry import make_options
-from evalkit.engines.vllm.engine import VLLMEngine
+from evalkit.engines.vllm.engine import VLLMEngine, _replica_count, cache_tokens
 from evalkit.engines.vllm.kv_budget import Flight, KVBudget, peak
-from evalkit.engines.vllm.placement import choose_tensor_parallel
+from evalkit.engines.vllm.placement import (
+    cache_bytes_per_token,
+    choose_tensor_parallel,
+    loaded_bytes,
+    real_dtype,
+)
 from evalkit.engines.vllm.start import advice_for, keeping_stderr, reason_of_failure
 from evalkit.errors import EvalkitError
 
@@ -120,3 +129,86 @@ def test_other_names_are_vllm_s_own_arguments() -> None:
     assert options == VLLMOptions(batch_size=8, engine_arguments={"kv_cache_dtype": "fp8"})
     with pytest.raises(EvalkitError, match="The vllm engine has no option 'base_url'"):
         make_options(VLLMEngine, {"base_url": "http://localhost"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "quantization", "share"),
+    [("auto", None, 0.5), ("float32", None, 1.0), ("bfloat16", None, 0.5), ("auto", "fp8", 0.25), ("auto", "awq", 0.5)],
+)
+def test_what_the_weights_take_once_they_are_loaded(
+    asked: str, quantization: str | None, share: float, tiny_checkpoint: Path
+) -> None:
+    """The demo's checkpoint is stored in float32, which vLLM halves."""
+    checkpoint = Checkpoint(str(tiny_checkpoint))
+    stored = (tiny_checkpoint / "model.safetensors").stat().st_size
+    assert loaded_bytes(checkpoint, asked, quantization) == int(share * stored)
+    assert real_dtype(checkpoint, asked) == ("bfloat16" if asked == "auto" else asked)
+    assert cache_bytes_per_token(checkpoint.config) == 4 * 2 * 4 * 16  # two layers with four heads of 16 numbers
+
+
+def test_half_precision_doubles_and_is_kept(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(tiny_checkpoint, folder)
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"dtype": "float32"', '"dtype": "float16"'))
+    half = Checkpoint(str(folder))
+    stored = (folder / "model.safetensors").stat().st_size
+    assert (loaded_bytes(half, "float32", None), loaded_bytes(half, "auto", None)) == (2 * stored, stored)
+    assert (real_dtype(half, "auto"), real_dtype(half, "float32")) == ("float16", "float32")
+    (folder / "model.safetensors").unlink()
+    assert loaded_bytes(Checkpoint(str(folder)), "auto", None) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"num_attention_heads": 8, "num_hidden_layers": 3, "hidden_size": 256}, 4 * 3 * 8 * 32),
+        ({"num_attention_heads": 8, "num_hidden_layers": 3, "num_key_value_heads": 2, "head_dim": 64}, 4 * 3 * 2 * 64),
+        (
+            {"num_attention_heads": 8, "num_hidden_layers": 3, "kv_lora_rank": 512, "qk_rope_head_dim": 64},
+            2 * 3 * (512 + 64),
+        ),
+        ({"num_hidden_layers": 3}, 0),
+    ],
+)
+def test_keys_and_values_of_a_token(fields: dict[str, int], expected: int) -> None:
+    config = SimpleNamespace(**fields)
+    config.get_text_config = lambda: config
+    assert cache_bytes_per_token(config) == expected
+
+
+def test_the_size_of_the_cache_is_what_vllm_tells_of_it() -> None:
+    def tokens(**cache: int | None) -> int | None:
+        return cache_tokens(SimpleNamespace(cache_config=SimpleNamespace(**cache)))
+
+    assert tokens(kv_cache_size_tokens=1000, num_gpu_blocks=3, block_size=16) == 1000
+    assert tokens(num_gpu_blocks=3, block_size=16) == 48
+    assert tokens(num_gpu_blocks=None, block_size=16) is None
+
+
+def test_what_changes_a_completion_is_in_the_identity(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    plain = VLLMEngine(str(tiny_checkpoint), VLLMOptions(device="cpu"))
+    for options in (
+        VLLMOptions(device="cpu", sample_seeds=False),
+        VLLMOptions(device="cpu", stop_repetition=True),
+        VLLMOptions(device="cpu", max_model_len=512),
+        VLLMOptions(device="cpu", dtype="float32"),
+        VLLMOptions(device="cpu", quantization="fp8"),
+        VLLMOptions(device="cpu", tensor_parallel=2),
+    ):
+        assert VLLMEngine(str(tiny_checkpoint), options).identity() != plain.identity()
+    for options in (VLLMOptions(device="cpu", batch_size=3), VLLMOptions(device="cpu", data_parallel=2)):
+        assert VLLMEngine(str(tiny_checkpoint), options).identity() == plain.identity()
+    assert plain.files() == plain.checkpoint.files()
+    assert VLLMEngine(str(tiny_checkpoint), VLLMOptions(device="cpu", tokenizer=str(tiny_checkpoint))).files() is None
+
+
+@pytest.mark.parametrize(("wanted", "group", "gpus", "count"), [(None, 2, 5, 2), (None, 1, 0, 1), (3, 1, 0, 3)])
+def test_replicas_fill_the_gpus(wanted: int | None, group: int, gpus: int, count: int) -> None:
+    assert _replica_count(wanted, group, gpus) == count
+
+
+@pytest.mark.parametrize(("wanted", "group", "gpus"), [(None, 4, 2), (3, 2, 5)])
+def test_more_replicas_than_gpus_are_refused(wanted: int | None, group: int, gpus: int) -> None:
+    with pytest.raises(EvalkitError, match=f"{gpus} GPUs"):
+        _replica_count(wanted, group, gpus)

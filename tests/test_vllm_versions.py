@@ -4,14 +4,16 @@ The source comes from the releases' wheels (`make test-vllm` fetches it; EVALKIT
 """
 
 import ast
+import inspect
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
+import stand_in_vllm
 from vllm_sources import VERSIONS
 
 from evalkit.engines.options import VLLMOptions
@@ -131,3 +133,15 @@ def test_the_extra_names_these_releases() -> None:
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     [low, high] = re.findall(r"0\.(\d+)", extras["vllm"][0])
     assert [f"0.{minor}.0" for minor in range(int(low), int(high))] == list(VERSIONS)
+
+
+def test_the_stand_in_of_the_other_tests_has_nothing_that_this_release_has_not(release: Release) -> None:
+    for file, name, stand_in in (
+        ("engine/arg_utils.py", "EngineArgs", stand_in_vllm.EngineArgs),
+        ("sampling_params.py", "SamplingParams", stand_in_vllm.SamplingParams),
+        ("lora/request.py", "LoRARequest", stand_in_vllm.LoRARequest),
+    ):
+        assert {field.name for field in fields(stand_in)} <= release.fields(file, name)
+    for method in ("add_request", "abort_request", "step"):
+        ours = list(inspect.signature(getattr(stand_in_vllm.LLMEngine, method)).parameters)
+        assert set(ours) <= set(release.parameters("v1/engine/llm_engine.py", "LLMEngine", method))

@@ -74,17 +74,21 @@ class DataSource:
         """
         revision = None
         if spec.own_rows is not None:
-            found, source = _chosen(map(dict, spec.own_rows), wanted), spec.hub_id
+            source = spec.hub_id
+            found = _checked(_chosen(map(dict, spec.own_rows), wanted), spec, source, wanted)
         elif spec.path is not None:
-            found, source = _of_files([_own_file(spec.path)], spec, wanted), spec.path
+            source = spec.path
+            found = _of_files([_own_file(spec.path)], spec, wanted, source)
         elif self.root is None:
             repository = Repository(spec.hub_id, "dataset")
             revision = repository.commit(spec.revision)
-            found, source = _of_files(_hub_files(spec, repository, revision), spec, wanted), f"hub:{spec.hub_id}"
+            source = f"hub:{spec.hub_id}"
+            found = _of_files(_hub_files(spec, repository, revision), spec, wanted, source)
         else:
             paths = self._local_files(spec)
-            found, source = _of_files(paths, spec, wanted), ", ".join(str(path).split("::")[0] for path in paths)
-        rows = list(_checked(found, spec, source))
+            source = ", ".join(str(path).split("::")[0] for path in paths)
+            found = _of_files(paths, spec, wanted, source)
+        rows = list(found)
         if not rows and wanted is None:
             raise EvalkitError(f"{spec.hub_id} is empty at {source}.", "download the whole data set.")
         if spec.rows is not None and wanted is None and len(rows) != spec.rows and not self.allow_changed:
@@ -216,17 +220,20 @@ def _chosen(rows: Iterable[Row], wanted: Wanted | None) -> Iterator[Row]:
     return iter(rows) if wanted is None else filter(wanted, rows)
 
 
-def _of_files(paths: Sequence[Path], spec: DatasetSpec, wanted: Wanted | None) -> Iterator[Row]:
+def _of_files(paths: Sequence[Path], spec: DatasetSpec, wanted: Wanted | None, source: str) -> Iterator[Row]:
     for path in paths:
-        yield from read_rows(path, spec.zip_password, wanted, spec.columns)
+        where = source if len(paths) == 1 else str(path).split("::")[0]
+        yield from _checked(read_rows(path, spec.zip_password, wanted, spec.columns), spec, where, wanted)
 
 
-def _checked(rows: Iterable[Row], spec: DatasetSpec, source: str) -> Iterator[Row]:
+def _checked(rows: Iterable[Row], spec: DatasetSpec, source: str, wanted: Wanted | None) -> Iterator[Row]:
+    """The rows of one file. They are counted from 1; where only some are `wanted`, those are."""
     for number, row in enumerate(rows, start=1):
         missing = [c for c in spec.columns if not isinstance(row, dict) or row.get(c) is None]
         if missing:
+            which = f"Row {number} of" if wanted is None else f"Row {number} of those asked for in"
             raise EvalkitError(
-                f"Row {number} of {source} has no {', '.join(missing)}.",
+                f"{which} {source} has no {', '.join(missing)}.",
                 f"{spec.hub_id} needs the columns {', '.join(spec.columns)}.",
             )
         yield row

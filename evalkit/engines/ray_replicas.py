@@ -249,11 +249,13 @@ class RayReplica:
         self._actor.finish.remote()
 
     async def end(self) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            said = await asyncio.wait_for(self._call(self._actor.end.remote()), 2 * SECONDS_TO_END)
-            if said:
-                logger.warning("%s wrote at its end: %s", self.name, said)
-        self._ray.kill(self._actor)
+        try:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                said = await asyncio.wait_for(self._call(self._actor.end.remote()), 2 * SECONDS_TO_END)
+                if said:
+                    logger.warning("%s wrote at its end: %s", self.name, said)
+        finally:  # also where nobody waits any longer
+            self._ray.kill(self._actor)
 
     async def _call(self, reference: Awaitable[Any]) -> Any:
         try:

@@ -45,9 +45,13 @@ class Inbox:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            self._queue.put(request_of(json.loads(line)))
-        self._queue.put(None)  # the run has what it wanted, or is gone
+        try:
+            for line in sys.stdin:
+                if not line.endswith("\n"):  # the run was killed while it wrote
+                    break
+                self._queue.put(request_of(json.loads(line)))
+        finally:
+            self._queue.put(None)  # the run has what it wanted, or is gone
 
 
 class Outlet:

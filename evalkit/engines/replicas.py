@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.engines.adapter import Adapter
 from evalkit.engines.checkpoint import Checkpoint
@@ -18,6 +19,10 @@ from evalkit.engines.pending import PendingRequests
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey
+from evalkit.visible import visible_line
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -99,14 +104,16 @@ class LocalReplica:
     async def end(self) -> None:
         """End it and what it has started: vLLM's core is a process of its own, which would keep the GPU."""
         self._stdin.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
-        with contextlib.suppress(ProcessLookupError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:  # Windows
-                self._process.kill()
-        await self._process.wait()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
+        finally:  # also where nobody waits any longer
+            with contextlib.suppress(ProcessLookupError):
+                if hasattr(os, "killpg"):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:  # Windows
+                    self._process.kill()
+            await self._process.wait()
 
 
 def generate_in_replicas(
@@ -157,54 +164,82 @@ class ReplicaPool:
     async def run(self, replica: Replica) -> None:
         """Give a replica requests until all have ended or it has; then end it. Its requests go back to the queue."""
         in_flight: dict[SampleKey, Request] = {}
+        fault = ""
         try:
-            replica.send(self._setup)
-            await replica.flush()
-            if not (line := await replica.receive()).endswith(b"\n"):
-                return
-            ready = json.loads(line)
-            if "refused" in ready:
-                self.refusals.append(EvalkitError(ready["refused"], ready["hint"]))
-                return
-            self.facts.update(ready["facts"])
-            room = _Room(ready["room"])
-            await asyncio.gather(
-                self._feed(replica, room, in_flight), self._collect(replica, room, in_flight), return_exceptions=False
-            )
-        except (ConnectionError, _ReplicaEndedError):
-            pass
+            try:
+                await self._drive(replica, in_flight)
+            except ConnectionError:
+                fault = "has ended early"
+            except _ReplicaFaultError as error:
+                fault = str(error)
+            finally:
+                self.queue.put_back(list(in_flight.values()))
+            if fault and not self.queue.finished():
+                logger.warning("%s %s; %d requests go back to the queue", replica.name, fault, len(in_flight))
         finally:
-            self.queue.put_back(list(in_flight.values()))
             await replica.end()
-            if not self.queue.finished():
-                logger.warning("%s has ended early; %d requests go back to the queue", replica.name, len(in_flight))
+
+    async def _drive(self, replica: Replica, in_flight: dict[SampleKey, Request]) -> None:
+        """Raises ConnectionError or _ReplicaFaultError where the replica ends before the requests do."""
+        replica.send(self._setup)
+        await replica.flush()
+        line = await self._first_line(replica)
+        if not line:
+            return
+        ready = _content(line)
+        if "refused" in ready:
+            refusal = EvalkitError(str(ready["refused"]), str(ready.get("hint", "")))
+            self.refusals.append(refusal)
+            raise _ReplicaFaultError(f"cannot be started: {refusal.message}")
+        room = _Room(_requests_at_once(ready))
+        self.facts.update(ready.get("facts") or {})
+        parts = [
+            asyncio.ensure_future(self._feed(replica, room, in_flight)),
+            asyncio.ensure_future(self._collect(replica, room, in_flight)),
+        ]
+        try:
+            await asyncio.gather(*parts)
+        finally:
+            for part in parts:  # what goes on feeding a dead replica would take requests from the others
+                part.cancel()
+
+    async def _first_line(self, replica: Replica) -> bytes:
+        """What a replica says once it runs; empty where others have answered everything before it does."""
+        line = asyncio.ensure_future(replica.receive())
+        finished = asyncio.ensure_future(self.queue.until_finished())
+        try:
+            await asyncio.wait({line, finished}, return_when=asyncio.FIRST_COMPLETED)
+            return b"" if finished.done() else _whole(line.result())
+        finally:
+            line.cancel()
+            finished.cancel()
 
     async def _feed(self, replica: Replica, room: "_Room", in_flight: dict[SampleKey, Request]) -> None:
         """Give a replica requests, as many at once as it has room for, until all that there are have ended."""
         queue = self.queue
         while not queue.finished():
+            change = queue.next_change()  # of now: answers may come while the requests are on their way
             while len(in_flight) < room.requests and (request := queue.draw()) is not None:
                 in_flight[request.key] = request
                 replica.send(asdict(request))
             await replica.flush()
-            await queue.changed()
+            if not queue.finished():
+                await change.wait()
         replica.finish()
 
     async def _collect(self, replica: Replica, room: "_Room", in_flight: dict[SampleKey, Request]) -> None:
         while line := await replica.receive():
-            if not line.endswith(b"\n"):
-                break
-            content = json.loads(line)
+            content = _content(_whole(line))
             if "room" in content:
-                room.requests = content["room"]
+                room.requests = _requests_at_once(content)
                 self.queue.wake()
                 continue
-            completion = Completion(**content)
+            completion = _completion(content)
             if in_flight.pop(completion.key, None) is not None:
                 self._emit(completion)
                 self.queue.ended()
         if not self.queue.finished():
-            raise _ReplicaEndedError
+            raise _ReplicaFaultError("has ended early")
 
     def require_finished(self, started: int) -> None:
         """Raises EvalkitError where none of the `started` replicas could, RunIncompleteError where all have died."""
@@ -219,8 +254,49 @@ class ReplicaPool:
         )
 
 
-class _ReplicaEndedError(Exception):
-    """The process has closed its output."""
+class _ReplicaFaultError(Exception):
+    """What a replica did instead of answering, as the rest of a sentence about it."""
+
+
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n"):
+        raise _ReplicaFaultError("has ended early")
+    return line
+
+
+def _content(line: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise _no_reply(line)
+    return content
+
+
+def _requests_at_once(content: Mapping[str, Any]) -> int:
+    room = content.get("room")
+    if not isinstance(room, int) or room < 1:
+        raise _no_reply(json.dumps(content).encode())
+    return room
+
+
+def _completion(content: Mapping[str, Any]) -> Completion:
+    try:
+        return _completions().validate_python(content)
+    except ValueError:
+        raise _no_reply(json.dumps(content).encode()) from None
+
+
+@functools.cache
+def _completions() -> "TypeAdapter[Completion]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Completion)
+
+
+def _no_reply(line: bytes) -> _ReplicaFaultError:
+    return _ReplicaFaultError(f"has sent what is no reply ({visible_line(line[:80].decode(errors='replace').strip())})")
 
 
 @dataclass(slots=True)
@@ -244,6 +320,8 @@ class SharedQueue:
         request = self._pending.draw()
         self._exhausted = request is None
         self._in_flight += request is not None
+        if self.finished():
+            self.wake()
         return request
 
     @property
@@ -266,8 +344,13 @@ class SharedQueue:
     def finished(self) -> bool:
         return self._exhausted and not self._in_flight
 
-    async def changed(self) -> None:
-        await self._change.wait()
+    def next_change(self) -> asyncio.Event:
+        """Is set as soon as something of the queue has changed after this call."""
+        return self._change
+
+    async def until_finished(self) -> None:
+        while not self.finished():
+            await self._change.wait()
 
     def wake(self) -> None:
         """Let every replica look whether it has room."""

@@ -92,7 +92,7 @@ def _parsed(text: str, where: str) -> Iterator[PublishedScore]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if missing := [c for c in _REQUIRED if c not in (reader.fieldnames or ())]:
         raise EvalkitError(f"{where} has no column {missing[0]}.", f"the columns are {', '.join(_COLUMNS)}.")
-    for number, row in enumerate(reader, start=2):
+    for row in reader:
         try:
             value = float(row["value"])
             sd, n = float(row["sd"]) if row.get("sd") else None, int(row["n"]) if row.get("n") else None
@@ -107,7 +107,7 @@ def _parsed(text: str, where: str) -> Iterator[PublishedScore]:
             wrong = True
         if wrong:
             raise EvalkitError(
-                f"Line {number} of {where} is not a published figure.",
+                f"Line {reader.line_num} of {where} is not a published figure.",
                 f"required are {', '.join(_REQUIRED)}; settings are written as temperature=0.8; top_p=0.9.",
             )
         yield PublishedScore(

@@ -172,6 +172,7 @@ class RunSession:
         self.engine = engine
         self.protocol = protocol
         self.problems = {(name, p.id): p for name, plan in self.plans.items() for p in plan.problems}
+        self._every = {(name, p.id): p for name, plan in self.plans.items() for p in plan.dataset or plan.problems}
         self.graders = {name: grader_name(plan.task, plan.spec) for name, plan in self.plans.items()}
         self.shard = shard
         self.grow = grow
@@ -183,6 +184,7 @@ class RunSession:
         self._waiting: set[SampleKey] = set()
         self._watch = EarlyWatch(protocol.response_prefix)
         self._counted: set[SampleKey] = set()
+        self._beside: set[SampleKey] = set()  # graded, though not among what is asked for
         self._meter: Meter | None = None
         self._first_queue: RequestQueue | None = None
 
@@ -218,6 +220,7 @@ class RunSession:
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
                 }
             )
+            self._recorded_plans = {name: self.run.task(name).record.plan for name in self.plans}
             self._completions = {name: self._writer(stack, name, "completions") for name in self.plans}
             self._scores = {name: self._writer(stack, name, "scores") for name in self.plans}
             self._scorer = stack.enter_context(
@@ -305,7 +308,12 @@ class RunSession:
                     completion.problem_id
                 )
                 closed_error = completion.key in closed and completion.key not in done
-                if not wanted or (completion.error is not None and not closed_error):
+                if completion.error is not None and not closed_error:
+                    continue
+                if not wanted:
+                    if not again and completion.key not in scored and self._is_of_the_report(completion):
+                        self._beside.add(completion.key)
+                        self._grade(completion)
                     continue
                 done.add(completion.key)
                 if again and completion.key in self._counted:
@@ -325,6 +333,13 @@ class RunSession:
         counts = ", ".join(f"{name} {p.counts_text()}" for name, p in self.plans.items())
         logger.info("%s: %d completions to generate, %d already on disk", counts, len(requests), len(done))
         return requests
+
+    def _is_of_the_report(self, completion: Completion) -> bool:
+        """Whether a completion that was not asked for this time counts in the report: an earlier plan had it."""
+        if self.shard is not None or (completion.task, completion.problem_id) not in self._every:
+            return False
+        plan = self._recorded_plans[completion.task]
+        return (completion.problem_id, completion.sample_index) in plan
 
     def _settled(self, name: str) -> dict[SampleKey | None, Score]:
         """The scores of the samples that were closed: they are not asked for or graded again."""
@@ -367,23 +382,25 @@ class RunSession:
     def _grade(self, completion: Completion) -> None:
         """Submit a completion for grading. It is postponed if the graders are far behind, so the engine never waits."""
         if self._scorer.pending < _MOST_UNSCORED:
-            self._scorer.submit(self.problems[completion.task, completion.problem_id], completion)
+            self._scorer.submit(self._every[completion.task, completion.problem_id], completion)
         else:
             self._waiting.add(completion.key)
 
     def _grade_what_waits(self) -> None:
         for name in {key.task for key in self._waiting}:
-            for completion in self.run.files(name).completions():
+            for completion in self.run.files(name).standing_completions():
                 if completion.key in self._waiting:
                     while self._scorer.pending >= _MOST_UNSCORED:
                         self._store_score(self._scorer.next_result())
-                    self._scorer.submit(self.problems[name, completion.problem_id], completion)
+                    self._scorer.submit(self._every[name, completion.problem_id], completion)
         for score in self._scorer.results(wait=True):
             self._store_score(score)
 
     def _store_score(self, score: Score) -> None:
         assert score.key is not None
         self._scores[score.key.task].append(score_record(score, self.graders[score.key.task]))
+        if score.key in self._beside:
+            return
         self._watch.add_score(score)
         self._progress.add_score(score)
 

@@ -200,9 +200,9 @@ class VLLMEngine(Engine):
 
     def _in_this_process(self, requests: Iterator[Request]) -> Iterator[Completion]:
         def work(emit: Emit, stop: threading.Event) -> None:
-            pending = PendingRequests(requests)
+            pending, fault = PendingRequests(requests), ""
             for attempt in (1, 2):
-                engine = RunningEngine(self)
+                engine = self._running(fault)
                 try:
                     self._facts.update(engine.facts())
                     _serve_all(engine, pending, emit, stop)
@@ -221,6 +221,18 @@ class VLLMEngine(Engine):
                     engine.shutdown()
 
         return iterate(work)
+
+    def _running(self, fault: str) -> "RunningEngine":
+        """A new engine; `fault` is what the one before it died of, "" where there was none."""
+        try:
+            return RunningEngine(self)
+        except EvalkitError as error:
+            if not fault:
+                raise
+            raise RunIncompleteError(
+                f"vLLM's engine died ({fault}) and did not start again: {error.message}",
+                f"what was done is kept: {error.hint} Then give the same command again.",
+            ) from error
 
     def serve_replica(self, inbox: Inbox, outlet: Outlet) -> None:
         """What a replica process does: one engine, given what the run sends it."""
