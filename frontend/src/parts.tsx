@@ -100,7 +100,7 @@ export function Words({ table }: { table: WordTable }): JSX.Element {
       <h2>{table.heading}</h2>
       {table.caption && <p class="quiet">{table.caption}</p>}
       <Scroll label={table.heading}>
-        <table>
+        <table class="words">
           <thead>
             <tr>
               {table.columns.map((column, i) => (

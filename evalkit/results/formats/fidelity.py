@@ -84,7 +84,8 @@ def written_by(report: FidelityReport) -> str:
 
 def position_rows(student: StudentFidelity) -> list[list[str]]:
     """`POSITION_MEASURES` by where in the text the tokens are; each row begins with its name."""
-    groups = dict.fromkeys(f.group for f in student.figures if f.group.startswith("tokens "))
+    told = (f for f in student.figures if f.measure in POSITION_MEASURES)
+    groups = dict.fromkeys(f.group for f in told if f.group.startswith("tokens "))
     return [[group, *(figure_text(student.figure(m, group)) for m in POSITION_MEASURES)] for group in groups]
 
 
