@@ -95,7 +95,7 @@ class Feed:
 
     def take(self, sample: ReadSample, piece: int) -> None:
         """Add one completion. One that failed does not replace what is there."""
-        key = SampleKey(self.task.name, sample.problem_id, sample.index)
+        key = SampleKey(self.task.name, sample.problem_id, sample.sample_index)
         if not (sample.failed and key in self.samples):
             place = self.problems.place(sample.problem_id)
             self.samples[key] = _Sample(place, piece if sample.row >= 0 else -1, sample)
@@ -109,7 +109,7 @@ class Feed:
         verdicts: dict[str, int] = {}
         columns: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, "verdict")}
         details = []
-        for key, sample in sorted(self.samples.items(), key=lambda item: (item[1].problem, item[1].read.index)):
+        for key, sample in sorted(self.samples.items(), key=lambda item: (item[1].problem, item[1].read.sample_index)):
             score = scores.get(key)
             flags = _flags(sample.read, score, key in disputed, key in decided)
             verdict = str(score.metadata["verdict"]) if score and score.metadata.get("verdict") else None
@@ -155,7 +155,7 @@ def _values(sample: _Sample, score: Score | None, flags: int, answer: str | None
     answer = None if answer is None else answer.strip().split("\n", 1)[0][:_SHORT]
     read = sample.read
     return (
-        sample.problem, read.index, sample.piece, read.row, read.characters, read.tokens, read.finish,
+        sample.problem, read.sample_index, sample.piece, read.row, read.characters, read.tokens, read.finish,
         status, flags, answer, read.stated,
     )  # fmt: skip
 

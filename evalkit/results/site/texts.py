@@ -85,7 +85,7 @@ class ReadSample(NamedTuple):
 
     feed: int
     problem_id: str
-    index: int
+    sample_index: int
     row: int
     characters: int
     tokens: int | None
