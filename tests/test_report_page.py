@@ -348,7 +348,8 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
     task = TaskData("quadratics", "Quadratics", maths_problems(), maths_sample(0.9, 5))
     file = write_task_file(tmp_path / "tasks", [task])
     run = write_samples(tmp_path / "results" / "growing" / "run", "org/growing", [task], file, until=10)
-    site = Site((tmp_path / "served").resolve(), SiteOptions((tmp_path / "results",)), live=True)
+    options = SiteOptions((tmp_path / "results",), pictures=False)  # drawing them is slow on a busy machine
+    site = Site((tmp_path / "served").resolve(), options, live=True)
     copy_front_end(site.folder)
     site.refresh()
     with serving(site, every=0.2) as server:
@@ -358,7 +359,7 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
         append_samples(run, task, 10, 30)
         expect(page.locator("main")).to_contain_text("30 of 96", timeout=PATIENCE)
         append_samples(run, task, 30)
-        expect(page.locator("table.leaderboard")).to_contain_text("growing", timeout=PATIENCE)
+        expect(page.locator("table.leaderboard")).to_contain_text("growing", timeout=3 * PATIENCE)
         page.goto(f"{server.url}#/samples")
         expect(page.locator("main")).to_contain_text("96 samples", timeout=PATIENCE)
 
