@@ -1,13 +1,16 @@
 """The report page at 20,000 samples of 30,000 characters: how fast it is exported, opened, searched, and its memory.
 
-    python benchmarks/report_page.py [--samples 20000] [--characters 30000] [--folder DIR]
+    python benchmarks/report_page.py [--samples 20000] [--characters 30000] [--folder DIR] [--only-export]
+    python benchmarks/report_page.py --folder DIR --only-browse
 
-Needs Chromium. The texts are sentences of random words, formulas and numbers; their words follow Zipf's law, so that
-they compress about as well as English. Times are wall-clock seconds on this machine.
+Browsing needs Chromium. With --folder the completions and the page stay there, and are used again. The texts are
+sentences of random words, formulas and numbers; their words follow Zipf's law, so that they compress about as well as
+English. A quarter of them has a sign that is not ASCII. Times are wall-clock seconds on this machine.
 """
 
 import argparse
 import json
+import os
 import random
 import re
 import resource
@@ -15,11 +18,13 @@ import shutil
 import tempfile
 import threading
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from evalkit.benchmark.data import DataSource
 from evalkit.importers.problem_set import PROBLEM_SET, ProblemSet
+from evalkit.results.entries import load_entries
 from evalkit.results.site.export import write_site
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.server import SiteServer
@@ -35,9 +40,10 @@ RARE = "zyzzyva quokka"
 
 
 def words(rng: random.Random) -> tuple[list[str], list[float]]:
+    """Words, and how often they come, added up."""
     letters = "etaoinshrdlucmfwypvbgk"
     found = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(20_000)]
-    return found, [1 / (rank + 2) for rank in range(len(found))]
+    return found, list(accumulate(1 / (rank + 2) for rank in range(len(found))))
 
 
 def sentences(rng: random.Random, count: int) -> list[str]:
@@ -45,9 +51,11 @@ def sentences(rng: random.Random, count: int) -> list[str]:
     known, weights = words(rng)
     made = []
     for _ in range(count):
-        text = " ".join(rng.choices(known, weights, k=rng.randint(6, 24))).capitalize()
+        text = " ".join(rng.choices(known, cum_weights=weights, k=rng.randint(6, 24))).capitalize()
         if rng.random() < 0.3:
             text += f", so $x_{{{rng.randint(1, 9)}}} = \\frac{{{rng.randint(1, 9999)}}}{{{rng.randint(2, 99)}}}$"
+        if rng.random() < 0.001:
+            text += " ≤ 2√3"
         made.append(text + rng.choice([". ", ".\n\n", ". Wait, ", ".\n"]))
     return made
 
@@ -63,13 +71,12 @@ def write_problems(run: Path, problems: list[str]) -> str:
     return source.loaded[0].fingerprint
 
 
-def write_results(folder: Path, samples: int, characters: int) -> int:
-    """Runs of one task with so many samples in all; returns the bytes of their completions."""
+def write_results(folder: Path, samples: int, characters: int) -> None:
+    """Runs of one task with so many samples in all."""
     rng = random.Random(0)
     pool = sentences(rng, 60_000)
     n = 8
     problems = [f"p{i}" for i in range(max(1, samples // RUNS // n))]
-    size = 0
     for number in range(RUNS):
         run = RunDirectory(folder / f"model-{number}" / "run")
         fingerprint = write_problems(run.path, problems)
@@ -99,13 +106,10 @@ def write_results(folder: Path, samples: int, characters: int) -> int:
                     right = rng.random() < 0.6
                     text = f"{''.join(parts)}\n</think>\n\nThe answer is \\boxed{{{problem[1:]}}}."
                     done = Completion(TASK, problem, i, text, "stop", 90, len(text) // 4, 20.0, "<think>\n")
-                    line = encode_line(completion_record(done))
-                    size += len(line)
-                    completions.write(line)
+                    completions.write(encode_line(completion_record(done)))
                     status: Status = "correct" if right else "wrong"
                     score = Score(float(right), status, problem[1:], "", "box", SampleKey(TASK, problem, i))
                     scores.write(encode_line(score_record(score, f"{TASK}@1")))
-    return size
 
 
 def browse(address: str) -> dict[str, Any]:
@@ -163,33 +167,56 @@ def _resident(process: int) -> float:
     return 0.0
 
 
+def export(results: Path, site: Path) -> dict[str, Any]:
+    """Write the page; returns how fast that was. The runs' reports are there before, as after every run."""
+    size = sum(f.stat().st_size for f in results.rglob("completions.jsonl")) / 1e6
+    reports = time.perf_counter()
+    load_entries(sorted(results.glob("*/*")))
+    wall, cpu = time.perf_counter(), _processor_time()
+    reports = wall - reports
+    write_site(site, SiteOptions((results,), pictures=False))
+    wall, cpu = time.perf_counter() - wall, _processor_time() - cpu
+    return {
+        "completions, MB": size,
+        "reports of the runs before, s": reports,
+        "export, s": wall,
+        "export, MB/s": size / wall,
+        "export, MB per second of processor time": size / cpu,
+        "export, most memory of this process, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "export, most memory of another, MB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000,
+        "site, MB": sum(f.stat().st_size for f in site.rglob("*") if f.is_file()) / 1e6,
+        "load average": os.getloadavg()[0],
+        "processors": os.cpu_count(),
+    }
+
+
+def _processor_time() -> float:
+    """Seconds of this process and of those that it started and that have ended."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--characters", type=int, default=30_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only-export", action="store_true", help="do not open the page in a browser")
+    parser.add_argument("--only-browse", action="store_true", help="open the page that is in the folder")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="report-page-"))
-    results = folder / "results"
-    size = sum(f.stat().st_size for f in results.rglob("completions.jsonl")) if results.exists() else 0
-    size = size or write_results(results, options.samples, options.characters)
-    wall, cpu = time.perf_counter(), time.process_time()
-    site = write_site(folder / "site", SiteOptions((results,), pictures=False)).folder
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    told: dict[str, Any] = {
-        "completions, MB": size / 1e6,
-        "export, s": wall,
-        "export, MB/s": size / 1e6 / wall,
-        "export, MB per second of processor time": size / 1e6 / cpu,
-        "export, most memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        "site, MB": sum(f.stat().st_size for f in site.rglob("*") if f.is_file()) / 1e6,
-    }
-    told["from disk"] = browse((site / "index.html").as_uri())
+    results, site = folder / "results", folder / "site"
+    if not options.only_browse:
+        if not results.exists():
+            write_results(results, options.samples, options.characters)
+        print(json.dumps(export(results, site), indent=1), flush=True)
+    if options.only_export:
+        return
+    print(json.dumps({"from disk": browse((site / "index.html").as_uri())}, indent=1), flush=True)
     server = SiteServer(site)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    told["from a server"] = browse(server.url)
+    print(json.dumps({"from a server": browse(server.url)}, indent=1))
     server.shutdown()
-    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -201,8 +201,8 @@ _MARK = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _WORDED_MARK = re.compile(_any_tag(_WORDED), re.IGNORECASE)
-_FIRST_OF_MARK = re.compile(r"[<◁`~\[\]]")  # every mark begins with one of these, and they are found far sooner
-_WORDED_HINTS = ("analysis", "assistantfinal", "[begin final", "to=self<", "to=user<", "process:", "steps:")
+_FIRST_OF_MARK = "<◁`~[]"  # every mark begins with one of these, and they are found far sooner
+_WORDED_HINTS = (b"analysis", b"assistantfinal", b"[begin final", b"to=self<", b"to=user<", b"process:", b"steps:")
 _HAS_WORDED = re.compile(
     r"""
     (?:\A\s*|[>\]▷]\s{0,20})analysis|assistantfinal|\[BEGIN\ FINAL|to=(?:self|user)<|thought\ process:
@@ -413,10 +413,10 @@ def _is_blank(answer: str) -> bool:
 def _marks(text: str) -> list[_Mark]:
     """Every tag, end of a turn and fence in order, tags in quotes left out."""
     found: list[re.Match[str]] = []
-    for first in _FIRST_OF_MARK.finditer(text):
-        if (not found or first.start() >= found[-1].end()) and (match := _MARK.match(text, first.start())):
+    for first in _places(text, _FIRST_OF_MARK):
+        if (not found or first >= found[-1].end()) and (match := _MARK.match(text, first)):
             found.append(match)
-    lowered = text.casefold()
+    lowered = text.encode("utf-8", "surrogatepass").lower()  # the letters of ASCII alone, which is far faster
     if any(hint in lowered for hint in _WORDED_HINTS) and _HAS_WORDED.search(text):
         found = sorted([*found, *_WORDED_MARK.finditer(text)], key=lambda match: match.start())
     marks: list[_Mark] = []
@@ -432,6 +432,17 @@ def _marks(text: str) -> list[_Mark]:
             kind = {"e": "end", "o": "open", "c": "close"}[name[0]]
             marks.append(_Mark(kind, *match.span(), int(name[1:]) if kind != "end" else -1))
     return marks
+
+
+def _places(text: str, characters: str) -> list[int]:
+    """Where any of the characters stands."""
+    places = []
+    for character in characters:
+        at = text.find(character)
+        while at >= 0:
+            places.append(at)
+            at = text.find(character, at + 1)
+    return sorted(places)
 
 
 def _clean_blocks(text: str, marks: Sequence[_Mark]) -> dict[int, int]:

@@ -9,6 +9,14 @@ from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec, trust_task_file
+from evalkit.results.fidelity import (
+    FIDELITY_SCHEMA,
+    UNITS,
+    FidelityFigure,
+    FidelityReport,
+    StudentFidelity,
+    write_fidelity,
+)
 from evalkit.store.lines import encode_line
 from evalkit.store.run import RunDirectory, completion_record, score_record
 from evalkit.types import Completion, FinishReason, Problem, SampleKey, Score, Status
@@ -274,3 +282,52 @@ def report_results(folder: Path) -> Path:
             folder / "results" / model.replace("/", "__") / "deepseek-r1-0123abcd", model, tasks(skill, seed), file
         )
     return folder / "results"
+
+
+def add_fidelity(run: Path) -> None:
+    """fidelity.json of two students, one of which can be compared only by its losses."""
+    groups = ("all", "thinking", "answer", "undecided", "right", "wrong", "tokens 0-255", "tokens 256-1023")
+    measures = (
+        "kl_forward@1", "kl_reverse", "js", "soft_loss@2", "tv@1", "acceptance@1", "top1_agreement", "student_loss",
+        "teacher_loss", "student_perplexity", "student_bits_per_byte", "tokens_per_pass@4",
+    )  # fmt: skip
+
+    def figures(names: Sequence[str]) -> tuple[FidelityFigure, ...]:
+        rng = random.Random(0)
+        found = []
+        for name in names:
+            for group in groups:
+                value = rng.uniform(0.1, 0.9)
+                found.append(
+                    FidelityFigure(
+                        name,
+                        group,
+                        value,
+                        UNITS[name.partition("@")[0]],
+                        90_000,
+                        24,
+                        0.01,
+                        (value - 0.02, value + 0.02),
+                    )
+                )
+        return tuple(found)
+
+    students = (
+        StudentFidelity(
+            "org/student-1.5B", "0123", 96, 94, "", ("2 texts are longer than its context",), figures(measures)
+        ),
+        StudentFidelity(
+            "org/other-tokenizer-7B", "4567", 96, 0, "its tokens are not the teacher's", (), figures(measures[-2:-1])
+        ),
+    )
+    report = FidelityReport(
+        FIDELITY_SCHEMA,
+        "org/teacher-32B",
+        "89ab",
+        "quadratics",
+        "cdef",
+        "teacher",
+        {"temperatures": [1, 2, 4]},
+        students,
+    )
+    write_fidelity(run, report)

@@ -16,18 +16,29 @@ from typing import Any
 
 import pytest
 from helpers import EVALKIT, REPOSITORY, evalkit, told
-from report_runs import Sample, TaskData, maths_problems, maths_sample, report_results, write_samples, write_task_file
+from report_runs import (
+    Sample,
+    TaskData,
+    append_samples,
+    maths_problems,
+    maths_sample,
+    report_results,
+    write_samples,
+    write_task_file,
+)
 
 import evalkit.results.site as site_package
 from evalkit.benchmark.registry import trust_task_file
 from evalkit.errors import EvalkitError
+from evalkit.results.report import load_report, stored_report
 from evalkit.results.runs import RunDifference, load_runs
 from evalkit.results.site.export import Site, write_site
 from evalkit.results.site.marks import find_loops, mark
 from evalkit.results.site.options import SiteOptions
-from evalkit.results.site.pieces import BUCKETS, SHARDS, TextPieces, grams_of
+from evalkit.results.site.pieces import BUCKETS, SHARDS, grams_of, write_grams
 from evalkit.results.site.redaction import Redaction
 from evalkit.results.site.server import SiteServer
+from evalkit.results.site.texts import Source, write_texts
 from evalkit.types import Problem
 
 STATIC = Path(site_package.__file__).parent / "static"
@@ -42,7 +53,9 @@ def piece(site: Path, name: str) -> Any:
 
 
 def texts(site: Path) -> list[dict[str, Any]]:
-    return [sample for i in range(piece(site, "index")["pieces"]) for sample in piece(site, f"p{i}")]
+    """Every text; a piece whose texts were all left out is not there."""
+    names = [f"p{i}" for i in range(piece(site, "index")["pieces"])]
+    return [sample for name in names if (site / "data" / f"{name}.js").exists() for sample in piece(site, name)]
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +128,76 @@ def test_grams_rule_out_only_pieces_without_the_text() -> None:
 def test_the_index_of_grams_is_by_bucket(tmp_path: Path) -> None:
     import numpy as np
 
-    pieces = TextPieces(tmp_path)
-    for text in ("alpha beta", "gamma delta", "alpha gamma"):
-        pieces.add(text, {"text": text})
-        pieces.flush()
-    pieces.finish()
-    assert pieces.write_grams() == 3
+    write_grams(tmp_path, [grams_of([text]) for text in ("alpha beta", "gamma delta", "alpha gamma")])
     (bucket, *_) = np.flatnonzero(np.unpackbits(grams_of(["alph"]))).tolist()
     width = BUCKETS // SHARDS
     packed = (tmp_path / "data" / f"g{bucket // width}.js").read_text().split('"')[3]
     table = gzip.decompress(base64.b64decode(packed))
     assert f"{table[bucket % width]:08b}"[:3] == "101"
+
+
+def test_pieces_do_not_depend_on_how_many_processes_write_them(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.results.site.texts.PIECE_BYTES", 30_000)
+    (path,) = results.glob("org__student*/*/quadratics/completions.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    ids = sorted({json.loads(line)["problem_id"] for line in lines})
+    asked = "Let me set up the problem carefully before computing anything."  # some texts quote it
+    source = Source(3, str(path), ids, dict.fromkeys(ids, "12"), dict.fromkeys(ids, asked), None)
+    start = len(b"".join(lines[:5]))
+    found, written = [], []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        found.append(list(write_texts(folder, [(source, start, 5)], 7, processes)))
+        written.append({p.name: p.read_bytes() for p in (folder / "data").iterdir()})
+    assert written[0] == written[1]
+    assert [piece.number for piece in found[0]] == list(range(7, 7 + len(written[0])))
+    assert len(found[0]) > 10
+    for one, other in zip(*found, strict=True):
+        assert (one.samples, one.parts) == (other.samples, other.parts)
+        assert one.grams is not None
+        assert other.grams is not None
+        assert (one.grams == other.grams).all()
+    assert sum(len(piece.samples) for piece in found[0]) == len(lines) - 5
+    texts = [sample["text"] for one in found[0] for sample in piece(tmp_path / "1", f"p{one.number}")]
+    assert any("words of the question left out" in text for text in texts)
+
+
+def test_names_with_lone_surrogates_stay_apart_in_a_report_and_on_the_page(tmp_path: Path) -> None:
+    names = ["a\ud800", "a\ud801", "a"]
+
+    def sample(problem: Problem, i: int) -> Sample:
+        return Sample("\\boxed{1}", "correct" if problem.id == "a\ud801" else "wrong", "1")
+
+    task = TaskData("odd", "Odd \udfff", [Problem(name, "What is 1?", "1") for name in names], sample, n=1)
+    clean = TaskData("odd", "Odd", [Problem("a", "What is 1?", "1")], sample, n=1)
+    file = write_task_file(tmp_path / "tasks", [clean])
+    run = write_samples(tmp_path / "results" / "m" / "run", "m\ud83d", [clean], file)
+    described = json.loads(run.description_path.read_text())
+    described["tasks"]["odd"] |= {"problem_ids": names, "title": task.title}
+    run.rewrite(described)
+    for path in (run.files("odd").completions_path, run.files("odd").scores_path):
+        path.unlink()
+    append_samples(run, task, 0)
+    report = load_report(run.task("odd"))
+    assert list(report.values.items()) == list(zip(names, ([0.0], [1.0], [0.0]), strict=True))
+    assert stored_report(run.task("odd")) == report
+    assert "a\\ud801" in run.files("odd").report_path.read_text()
+    site = write_site(tmp_path / "site", SiteOptions((tmp_path / "results",), pictures=False)).folder
+    index = piece(site, "index")
+    assert index["problems"][0]["ids"] == names
+    assert index["runs"][0]["model"] == "m\ud83d"
+
+
+def test_a_damaged_line_is_told_of_wherever_it_was_read(results: Path, tmp_path: Path) -> None:
+    (path,) = results.glob("org__student*/*/quadratics/completions.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = tmp_path / "completions.jsonl"
+    damaged.write_bytes(b"".join([*lines[:50], lines[50].replace(b"algebra", b"algebro"), *lines[51:]]))
+    for processes in (1, 2):
+        with pytest.raises(EvalkitError, match=r"^Line 51 of .* is damaged: its checksum is wrong"):
+            list(write_texts(tmp_path, [(Source(0, str(damaged), [], {}, None, None), 0, 0)], 0, processes))
 
 
 def test_the_site_holds_every_sample_and_figure(results: Path, tmp_path: Path) -> None:
@@ -251,8 +323,6 @@ def test_the_command_writes_a_folder_and_replaces_only_its_own(results: Path, tm
 
 
 def test_a_refresh_reads_only_what_was_added(tmp_path: Path) -> None:
-    from report_runs import append_samples
-
     task = TaskData("quadratics", "Quadratics", maths_problems(), maths_sample(0.9, 5))
     file = write_task_file(tmp_path / "tasks", [task])
     run = write_samples(tmp_path / "results" / "m" / "run", "m", [task], file, until=20)

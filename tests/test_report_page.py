@@ -1,5 +1,6 @@
 """The report page in a real browser: headless Chromium on pages from disk and from the server."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from report_runs import (
     MODELS,
     Sample,
     TaskData,
+    add_fidelity,
     append_samples,
     maths_problems,
     maths_sample,
@@ -62,12 +64,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = report_results(folder)
     runs = [results / model.replace("/", "__") for model, _ in MODELS]
     _add_opinions(runs[1] / "deepseek-r1-0123abcd" / "quadratics")
+    add_fidelity(runs[1] / "deepseek-r1-0123abcd")
     # many pieces, as a large site has, so that the search uses the index
     options = SiteOptions(
         (results,), ("deepseek-r1",), teacher=(str(runs[2]),), base=(str(runs[0]),), students=(runs[1],)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evalkit.results.site.pieces.PIECE_CHARACTERS", 40_000)
+        patch.setattr("evalkit.results.site.texts.PIECE_BYTES", 20_000)
         return write_site(folder / "site", options).folder
 
 
@@ -128,8 +131,10 @@ def page(browser: Any) -> Iterator[Any]:
     assert pwned is None
 
 
+STUDENT = hashlib.sha256(b"org__student-1.5B/deepseek-r1-0123abcd").hexdigest()[:8]  # its run in addresses
 PAGES = {
     "leaderboard": ("", "Leaderboard"),
+    "run": (f"#/run/{STUDENT}", "org/student-1.5B"),
     "samples": ("#/samples", "Samples"),
     "task": ("#/task/0", "Quadratics"),
     "problem": ("#/problem/0/algebra%2F03", "algebra/03"),
@@ -288,6 +293,31 @@ def test_a_comparison_lists_gains_and_losses(page: Any, address: str) -> None:
     expect(page.locator("section.column")).to_have_count(2)
 
 
+def test_fidelity_is_told_by_group_and_by_position(page: Any, address: str) -> None:
+    go(page, address, "#/fidelity")
+    expect(page.locator("main")).to_contain_text("Teacher: org/teacher-32B. Texts: quadratics, written by the teacher.")
+    expect(page.locator("main")).to_contain_text("org/other-tokenizer-7B: its tokens are not the teacher's")
+    measures = page.get_by_role("table").first
+    expect(measures.get_by_role("columnheader")).to_have_text(
+        ["measure", "all", "thinking", "answer", "undecided", "right", "wrong"]
+    )
+    expect(measures.get_by_role("row", name="same likeliest token")).to_contain_text(re.compile(r"\d+\.\d% ±2\.0"))
+    expect(page.get_by_role("row", name="tokens 256-1023")).to_have_count(1)
+    page.get_by_role("link", name="student-1.5B").first.click()
+    expect(page.locator("h1")).to_have_text("org/student-1.5B")
+
+
+def test_a_search_of_every_text_goes_on_in_another_worker(page: Any, address: str, site: Path) -> None:
+    pieces = len(list((site / "data").glob("p*.js")))
+    assert pieces > 8, "more than one worker reads"
+    workers: list[str] = []
+    page.on("worker", lambda worker: workers.append(worker.url))
+    go(page, address, "#/samples?q=we")  # too short for the index
+    expect(page.locator("main [role=status]").first).to_contain_text("of 312 have it")
+    expect(page.locator("main [role=status]").first).to_contain_text(re.compile("^(2[0-9][0-9]|3[01][0-9]) samples"))
+    assert len(workers) == (pieces + 7) // 8
+
+
 def test_disputes_lead_to_their_samples(page: Any, address: str) -> None:
     go(page, address, "#/disputes")
     page.locator("tbody a").first.click()
@@ -318,7 +348,8 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
     task = TaskData("quadratics", "Quadratics", maths_problems(), maths_sample(0.9, 5))
     file = write_task_file(tmp_path / "tasks", [task])
     run = write_samples(tmp_path / "results" / "growing" / "run", "org/growing", [task], file, until=10)
-    site = Site((tmp_path / "served").resolve(), SiteOptions((tmp_path / "results",)), live=True)
+    options = SiteOptions((tmp_path / "results",), pictures=False)  # drawing them is slow on a busy machine
+    site = Site((tmp_path / "served").resolve(), options, live=True)
     copy_front_end(site.folder)
     site.refresh()
     with serving(site, every=0.2) as server:
@@ -328,7 +359,7 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
         append_samples(run, task, 10, 30)
         expect(page.locator("main")).to_contain_text("30 of 96", timeout=PATIENCE)
         append_samples(run, task, 30)
-        expect(page.locator("table.leaderboard")).to_contain_text("growing", timeout=PATIENCE)
+        expect(page.locator("table.leaderboard")).to_contain_text("growing", timeout=3 * PATIENCE)
         page.goto(f"{server.url}#/samples")
         expect(page.locator("main")).to_contain_text("96 samples", timeout=PATIENCE)
 

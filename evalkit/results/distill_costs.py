@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,19 +44,40 @@ def first_stated(text: str, answer: str) -> int | None:
     >>> first_stated("7+8=15 and so on", "15") is None, first_stated("7+8=15\\nso 15", "15")
     (True, 6)
     """
+    patterns = _statements(answer)
+    if patterns is None:
+        return None
+    boxed, worded, result = patterns
+    found = [m for m in (boxed.search(text), _after_the_word(text, worded), result.search(text)) if m is not None]
+    return min(found, key=lambda match: match.start()).end() if found else None
+
+
+# Each begins with a character that is sought far sooner than a pattern of all three.
+@lru_cache(2000)  # the samples of a problem come one after the other, and those of another run later
+def _statements(answer: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]] | None:
+    """What states `answer`: a box, words after the word answer, a result; None where it has no character."""
     written = r"\s*".join(map(re.escape, answer.split()))
     if not written:
         return None
-    found = re.search(
-        rf"""
-          \\boxed\s*\{{\s*{written}\s*\}}                       # in a box
-        | \banswer\b[^\n]{{0,40}}?(?<![\w.]){written}(?![\w.]*\w)  # the answer is ...
-        | =\s*\$?{written}(?=\$?[.,;]?\s*(?:\n|\\\)|\\\]|\Z))     # ... = answer, where a line ends
-        """,
-        text,
-        re.VERBOSE | re.IGNORECASE,
+    return (
+        re.compile(rf"\\boxed\s*\{{\s*{written}\s*\}}", re.IGNORECASE),
+        re.compile(rf"answer\b[^\n]{{0,40}}?(?<![\w.]){written}(?![\w.]*\w)", re.IGNORECASE),
+        re.compile(rf"=\s*\$?{written}(?=\$?[.,;]?\s*(?:\n|\\\)|\\\]|\Z))", re.IGNORECASE),
     )
-    return None if found is None else found.end()
+
+
+def _after_the_word(text: str, worded: re.Pattern[str]) -> re.Match[str] | None:
+    """The first match of a pattern that begins with the word answer, in small letters, capitals, or with a capital."""
+    matches = []
+    for rest, firsts in (("nswer", "aA"), ("NSWER", "A")):
+        at = text.find(rest, 1)
+        while at > 0:
+            begins = text[at - 1] in firsts and not (at > 1 and (text[at - 2].isalnum() or text[at - 2] == "_"))
+            if begins and (match := worded.match(text, at - 1)):
+                matches.append(match)
+                break
+            at = text.find(rest, at + 1)
+    return min(matches, key=lambda match: match.start(), default=None)
 
 
 def budget_grid(sides: Sequence[tuple[TaskSide, list[int]]]) -> list[int]:

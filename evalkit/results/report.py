@@ -184,8 +184,11 @@ def _opinion_bytes(files: TaskFiles) -> int:
 
 
 def write_report(run: RunDirectory, report: Report) -> None:
-    """Write report.json by atomic rename. Raises EvalkitError if it cannot be written."""
-    text = json_text(_adapter().dump_python(report, mode="json"), indent=1) + "\n"
+    """Write report.json by atomic rename. Raises EvalkitError if it cannot be written.
+
+    A lone surrogate, which a file made by hand may have in a name, stays apart from others: it is written as an escape.
+    """
+    text = json_text(_adapter().dump_python(report), indent=1) + "\n"  # mode="json" makes all surrogates one character
     write_atomically(run.files(report.task).report_path, text, durable=False, below=run.path)
 
 

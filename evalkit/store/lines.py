@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import make_folders, open_descriptor, open_file, replace_file
@@ -36,27 +36,69 @@ def checksum_fits(line: bytes) -> bool:
         return False
 
 
-def read_checked(path: Path, below: Path | None = None) -> Iterator[tuple[int, bytes]]:
+class LinePart(NamedTuple):
+    """Whole lines of a file: the byte where they start, their bytes, the number of lines before them, and their own."""
+
+    start: int
+    length: int
+    before: int
+    lines: int
+
+
+def read_checked(path: Path, below: Path | None = None, part: LinePart | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line) for every complete line. A last line without its newline is skipped.
 
-    Below the folder `below` no link is followed. Raises EvalkitError, naming the line, if a checksum is wrong, and if
-    the file cannot be read.
+    Below the folder `below` no link is followed. With `part`, only its lines are read. Raises EvalkitError, naming the
+    line, if a checksum is wrong, and if the file cannot be read.
     """
     try:
         with open_file(path, below) as stream:
-            number = 0
-            while (line := stream.readline(_LONGEST))[-1:] == b"\n":
+            number, last = 0, None
+            if part is not None:
+                stream.seek(part.start)
+                number, last = part.before, part.before + part.lines
+            for line in _complete_lines(stream, path, number):
                 number += 1
-                line = line[:-1]
                 if not checksum_fits(line):
                     raise damaged(path, number, "its checksum is wrong")
                 yield number, line
-            if len(line) == _LONGEST:
-                raise damaged(path, number + 1, f"it is longer than {_LONGEST >> 20} MiB")
+                if number == last:
+                    return
     except FileNotFoundError:
         return
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def line_parts(path: Path, length: int, lines: int, start: int = 0, before: int = 0) -> Iterator[LinePart]:
+    """The complete lines from byte `start` on in parts of `length` bytes or a little more, and at most so many lines.
+
+    `before` is the number of lines before `start`. Raises EvalkitError if the file cannot be read.
+    """
+    try:
+        with open_file(path) as stream:
+            stream.seek(start)
+            part = LinePart(start, 0, before, 0)
+            for line in _complete_lines(stream, path, before):
+                part = part._replace(length=part.length + len(line) + 1, lines=part.lines + 1)
+                if part.length >= length or part.lines >= lines:
+                    yield part
+                    part = LinePart(part.start + part.length, 0, part.before + part.lines, 0)
+            if part.lines:
+                yield part
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _complete_lines(stream: IO[bytes], path: Path, number: int) -> Iterator[bytes]:
+    """The lines that end, without their ends. Raises EvalkitError at one that is too long; `number` are before."""
+    while (line := stream.readline(_LONGEST))[-1:] == b"\n":
+        number += 1
+        yield line[:-1]
+    if len(line) == _LONGEST:
+        raise damaged(path, number + 1, f"it is longer than {_LONGEST >> 20} MiB")
 
 
 def unreadable(path: Path, error: OSError) -> EvalkitError:

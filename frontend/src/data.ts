@@ -48,39 +48,59 @@ export function unpackBytes(packed: string): Uint8Array<ArrayBuffer> {
 }
 
 export async function unpack(packed: string): Promise<Response> {
-  const stream = new Blob([unpackBytes(packed)]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream);
+  return new Response(new Response(unpackBytes(packed)).body!.pipeThrough(new DecompressionStream("gzip")));
 }
 
 async function json<T>(name: string): Promise<T> {
   return (await (await unpack(await packedPiece(name))).json()) as T;
 }
 
-// The newest `size` results, by name.
+// The newest results by name, as many as weigh `most` together.
 class Kept<T> {
-  private readonly found = new Map<string, Promise<T>>();
+  private readonly found = new Map<string, { promise: Promise<T>; weight: number }>();
   constructor(
-    private readonly size: number,
+    private readonly most: number,
     private readonly load: (name: string) => Promise<T>,
+    private readonly weigh: (value: T) => number = () => 1,
   ) {}
   get(name: string): Promise<T> {
     const before = this.found.get(name);
-    const promise = before ?? this.load(name);
+    const entry = before ?? { promise: this.load(name), weight: 0 };
     this.found.delete(name);
-    this.found.set(name, promise);
-    if (!before) promise.catch(() => this.found.delete(name));
-    for (const oldest of this.found.keys()) {
-      if (this.found.size <= this.size) break;
-      this.found.delete(oldest);
+    this.found.set(name, entry);
+    if (!before) {
+      entry.promise.then(
+        (value) => {
+          entry.weight = this.weigh(value);
+          this.drop(entry);
+        },
+        () => this.found.get(name) === entry && this.found.delete(name),
+      );
     }
-    return promise;
+    return entry.promise;
+  }
+  // Forgets the oldest, but not the one that has just come.
+  private drop(newest: { weight: number }): void {
+    let sum = 0;
+    for (const entry of this.found.values()) sum += entry.weight;
+    for (const [name, entry] of this.found) {
+      if (sum <= this.most) break;
+      if (entry === newest) continue;
+      sum -= entry.weight;
+      this.found.delete(name);
+    }
   }
   clear(): void {
     this.found.clear();
   }
 }
 
-const texts = new Kept<SampleText[]>(12, (name) => json(name)); // raw: a reader sees them as they are
+const MOST_TEXT = 12_000_000; // characters, of one or two bytes each
+const texts = new Kept<SampleText[]>( // raw: a reader sees them as they are
+  MOST_TEXT,
+  (name) => json(name),
+  (samples) => samples.reduce((sum, sample) => sum + sample.text.length, 0),
+);
 const lists = new Kept<Samples>(10_000, async (name) => visibleStrings(await json<Samples>(name)));
 const details = new Kept<Detail[]>(60, (name) => json(name));
 const problems = new Kept<ProblemText[]>(20, (name) => json(name));

@@ -45,7 +45,7 @@ export function Histogram({ lengths, names, title }: { lengths: Lengths; names: 
         cursor: { y: false, points: { show: false } },
         scales: { x: { time: false, range: [0, lengths.edges.at(-1) ?? 1] }, y: { range: (_u, _low, high) => [0, Math.max(high, 1) * 1.05] } },
         axes: [
-          { ...axis, label: "tokens a completion", labelFont: "12px system-ui", labelSize: 20 },
+          { ...axis, label: "tokens per completion", labelFont: "12px system-ui", labelSize: 20 },
           { ...axis, label: "completions", labelFont: "12px system-ui", labelSize: 20, size: 44 },
         ],
         series: [{}, ...sums.map((_, i) => ({ paths: bars, points: { show: false }, fill: colour(`--${(shown[shown.length - 1 - i]?.name ?? "").replace(/[ _]/g, "-")}`), width: 0, stroke: "transparent" }))],

@@ -98,9 +98,9 @@ export function Words({ table }: { table: WordTable }): JSX.Element {
   return (
     <section>
       <h2>{table.heading}</h2>
-      <p class="quiet">{table.caption}</p>
+      {table.caption && <p class="quiet">{table.caption}</p>}
       <Scroll label={table.heading}>
-        <table>
+        <table class="words">
           <thead>
             <tr>
               {table.columns.map((column, i) => (

@@ -14,16 +14,23 @@ function whenSeen(element: Element, act: () => void): void {
     (entries) => {
       for (const entry of entries) {
         if (!entry.isIntersecting) continue;
-        watcher?.unobserve(entry.target);
-        waiting.get(entry.target)?.();
-        waiting.delete(entry.target);
+        seen(entry.target);
       }
     },
     { rootMargin: "400px" },
   );
   waiting.set(element, act);
+  element.setAttribute("data-waits", "");
   watcher.observe(element);
 }
+
+function seen(element: Element): void {
+  watcher?.unobserve(element);
+  element.removeAttribute("data-waits");
+  waiting.get(element)?.();
+  waiting.delete(element);
+}
+window.addEventListener("beforeprint", () => document.querySelectorAll("[data-waits]").forEach(seen));
 
 async function typeset(place: HTMLElement, text: string): Promise<void> {
   const parts = pieces(text);

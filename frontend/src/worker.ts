@@ -1,38 +1,49 @@
 // Searches the texts of all samples for a string, piece by piece, in a thread of its own. Letters of the ASCII match in
 // both cases. The index of 4-grams tells which pieces cannot have it.
 
-interface Start {
-  kind: "start";
-  id: number;
+export interface Batch {
+  kind: "batch";
   query: string;
   pieces: number[];
-  grams: number;
-  base: string | null; // where pieces are fetched from; null: the page sends them
+  grams: number; // pieces that the index tells of, 0 where it is not to be asked
+  base: string; // the page's folder
+  scripts: boolean; // from disk: whether a worker may load scripts, which not every browser lets it
   most: number;
 }
+export interface Hit {
+  piece: number;
+  row: number;
+  at: number;
+  shown: [string, string, string];
+}
+export type Reply =
+  | { kind: "found"; found: Hit[]; left: number }
+  | { kind: "want"; name: string } // the page sends it, as Sent
+  | { kind: "rest"; pieces: number[]; scripts: boolean } // for the next worker
+  | { kind: "end"; full: boolean }
+  | { kind: "failed"; why: string };
 interface Sent {
   kind: "piece";
-  id: number;
   name: string;
   packed: string | null;
 }
-interface Stop {
-  kind: "stop";
-}
 interface Sample {
-  f: number;
-  p: number;
-  i: number;
   text: string;
 }
+const AT_ONCE = 8; // pieces that one worker reads: with more, the browser holds more memory and is no faster
 const BUCKET_BITS = 18;
 const SHARDS = 256;
 const AROUND = 70;
 
-let current = 0;
-const wanted = new Map<string, (packed: string | null) => void>();
+declare function importScripts(address: string): void;
 
-const say = (message: unknown): void => (self as unknown as Worker).postMessage(message);
+const wanted = new Map<string, (packed: string | null) => void>();
+let given: string | null = null;
+(self as unknown as { evalkitPiece: (name: string, packed: string) => void }).evalkitPiece = (_, packed) => {
+  given = packed;
+};
+
+const say = (message: Reply): void => (self as unknown as Worker).postMessage(message);
 
 function bytes(packed: string): Uint8Array<ArrayBuffer> {
   const native = (Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> }).fromBase64;
@@ -40,26 +51,38 @@ function bytes(packed: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
 }
 
-async function load(start: Start, name: string): Promise<Response | null> {
-  let packed: string | null;
-  if (start.base !== null) {
-    const answer = await fetch(`${start.base}data/${name}.js`);
+async function packedPiece(batch: Batch, name: string): Promise<string | null> {
+  const address = `${batch.base}data/${name}.js`;
+  if (batch.base.startsWith("http")) {
+    const answer = await fetch(address);
     if (!answer.ok) return null;
     const text = await answer.text();
-    packed = text.slice(text.indexOf('","') + 3, text.lastIndexOf('"'));
-  } else {
-    packed = await new Promise((resolve) => {
-      wanted.set(name, resolve);
-      say({ kind: "want", id: start.id, name });
-    });
+    return text.slice(text.indexOf('","') + 3, text.lastIndexOf('"'));
   }
-  if (packed === null) return null;
-  return new Response(new Blob([bytes(packed)]).stream().pipeThrough(new DecompressionStream("gzip")));
+  if (batch.scripts) {
+    try {
+      given = null;
+      importScripts(address);
+      return given;
+    } catch {
+      batch.scripts = false;
+    }
+  }
+  return await new Promise((resolve) => {
+    wanted.set(name, resolve);
+    say({ kind: "want", name });
+  });
 }
 
-// The pieces below `start.grams` that have every 4-gram of the query.
-async function possible(start: Start): Promise<(piece: number) => boolean> {
-  const query = new TextEncoder().encode(start.query);
+async function load(batch: Batch, name: string): Promise<Response | null> {
+  const packed = await packedPiece(batch, name);
+  if (packed === null) return null;
+  return new Response(new Response(bytes(packed)).body!.pipeThrough(new DecompressionStream("gzip")));
+}
+
+// The pieces below `batch.grams` that have every 4-gram of the query.
+async function possible(batch: Batch): Promise<(piece: number) => boolean> {
+  const query = new TextEncoder().encode(batch.query);
   const buckets = new Map<number, number[]>();
   for (let i = 0; i + 4 <= query.length; i++) {
     const gram = [0, 1, 2, 3].map((k) => query[i + k] ?? 0);
@@ -71,16 +94,16 @@ async function possible(start: Start): Promise<(piece: number) => boolean> {
     const shard = Math.floor(bucket / width);
     buckets.set(shard, [...(buckets.get(shard) ?? []), bucket % width]);
   }
-  if (!buckets.size || !start.grams) return () => true;
-  const stride = Math.ceil(start.grams / 8);
+  if (!buckets.size || !batch.grams) return () => true;
+  const stride = Math.ceil(batch.grams / 8);
   const kept = new Uint8Array(stride).fill(255);
   for (const [shard, rows] of buckets) {
-    const answer = await load(start, `g${shard}`);
-    if (answer === null || start.id !== current) return () => true;
+    const answer = await load(batch, `g${shard}`);
+    if (answer === null) return () => true;
     const table = new Uint8Array(await answer.arrayBuffer());
     for (const row of rows) for (let k = 0; k < stride; k++) kept[k]! &= table[row * stride + k] ?? 255;
   }
-  return (piece) => piece >= start.grams || ((kept[piece >> 3]! >> (7 - (piece & 7))) & 1) === 1;
+  return (piece) => piece >= batch.grams || ((kept[piece >> 3]! >> (7 - (piece & 7))) & 1) === 1;
 }
 
 function snippet(text: string, at: number, length: number): [string, string, string] {
@@ -93,49 +116,42 @@ function snippet(text: string, at: number, length: number): [string, string, str
   ];
 }
 
-async function search(start: Start): Promise<void> {
-  const may = await possible(start);
-  const pattern = new RegExp(start.query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
-  const pieces = start.pieces.filter(may);
-  const skipped = start.pieces.length - pieces.length;
-  let hits = 0;
-  const ahead = 3;
+async function search(batch: Batch): Promise<void> {
+  const pieces = batch.pieces.filter(await possible(batch));
+  const pattern = new RegExp(batch.query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
+  const mine = pieces.slice(0, AT_ONCE);
+  const ahead = batch.base.startsWith("http") ? 3 : 1;
   const loading: Promise<Response | null>[] = [];
-  for (let at = 0; at < pieces.length; at++) {
-    while (loading.length < ahead && at + loading.length < pieces.length) {
-      loading.push(load(start, `p${pieces[at + loading.length]}`));
+  let hits = 0;
+  for (const [at, piece] of mine.entries()) {
+    while (loading.length < ahead && at + loading.length < mine.length) {
+      loading.push(load(batch, `p${mine[at + loading.length]}`));
     }
     const answer = await loading.shift()!;
-    if (start.id !== current) return;
     if (answer === null) continue;
     const samples = (await answer.json()) as Sample[];
-    const found = [];
+    const found: Hit[] = [];
     for (const [row, sample] of samples.entries()) {
       const match = pattern.exec(sample.text);
-      if (match) {
-        found.push({ piece: pieces[at], row, at: match.index, shown: snippet(sample.text, match.index, match[0].length) });
-      }
+      if (match) found.push({ piece, row, at: match.index, shown: snippet(sample.text, match.index, match[0].length) });
     }
     hits += found.length;
-    say({ kind: "found", id: start.id, found, done: at + 1 + skipped, of: start.pieces.length });
-    if (hits >= start.most) {
-      say({ kind: "end", id: start.id, full: true });
+    say({ kind: "found", found, left: pieces.length - at - 1 });
+    if (hits >= batch.most) {
+      say({ kind: "end", full: true });
       return;
     }
   }
-  say({ kind: "end", id: start.id, full: false });
+  const rest = pieces.slice(AT_ONCE);
+  say(rest.length ? { kind: "rest", pieces: rest, scripts: batch.scripts } : { kind: "end", full: false });
 }
 
-self.onmessage = (event: MessageEvent<Start | Sent | Stop>) => {
+self.onmessage = (event: MessageEvent<Batch | Sent>) => {
   const message = event.data;
   if (message.kind === "piece") {
     wanted.get(message.name)?.(message.packed);
     wanted.delete(message.name);
-  } else if (message.kind === "stop") {
-    current = -1;
   } else {
-    current = message.id;
-    search(message).catch((error: unknown) => say({ kind: "failed", id: message.id, why: String(error) }));
+    search(message).catch((error: unknown) => say({ kind: "failed", why: String(error) }));
   }
 };
-export {};

@@ -10,6 +10,7 @@ from evalkit.visible import json_text
 _FORMS = {"perplexity": ".4g", "tokens": ".2f", "correlation": ".2f"}
 _OWN = ("bits_per_byte", "ranking", "reward_correlation")
 GROUP_COLUMNS = ("all", "thinking", "answer", "undecided", "right", "wrong")
+POSITION_MEASURES = ("kl_forward@1", "top1_agreement", "acceptance@1")
 TITLES = {
     "soft_loss": "soft loss (cross entropy) at T = {}",
     "soft_loss_scaled": "soft loss times T², T = {}",
@@ -69,12 +70,23 @@ def fidelity_json(report: FidelityReport) -> str:
 
 def fidelity_markdown(report: FidelityReport) -> str:
     """One table per student: measures by group of tokens."""
-    by = {"teacher": ", written by the teacher", "": ""}
-    author = by.get(report.written_by, f", written by {markdown_escape(report.written_by)}")
-    lines = [f"Teacher: {markdown_escape(report.teacher)}. Texts: {markdown_escape(report.source)}{author}.", ""]
+    texts = markdown_escape(report.source + written_by(report))
+    lines = [f"Teacher: {markdown_escape(report.teacher)}. Texts: {texts}.", ""]
     for student in report.students:
         lines += [*_student_lines(student), ""]
     return "\n".join(lines)
+
+
+def written_by(report: FidelityReport) -> str:
+    """Who wrote the texts, as the end of a sentence; empty where it is not known."""
+    return {"teacher": ", written by the teacher", "": ""}.get(report.written_by, f", written by {report.written_by}")
+
+
+def position_rows(student: StudentFidelity) -> list[list[str]]:
+    """`POSITION_MEASURES` by where in the text the tokens are; each row begins with its name."""
+    told = (f for f in student.figures if f.measure in POSITION_MEASURES)
+    groups = dict.fromkeys(f.group for f in told if f.group.startswith("tokens "))
+    return [[group, *(figure_text(student.figure(m, group)) for m in POSITION_MEASURES)] for group in groups]
 
 
 def _student_lines(student: StudentFidelity) -> Iterator[str]:
@@ -96,11 +108,8 @@ def _student_lines(student: StudentFidelity) -> Iterator[str]:
     for name in names:
         cells = (figure_text(student.figure(name, group)) for group in columns)
         yield f"| {measure_title(name)} | {' | '.join(cells)} |"
-    positions = dict.fromkeys(f.group for f in student.figures if f.group.startswith("tokens "))
-    if positions:
+    if rows := position_rows(student):
         yield ""
         yield "| position | KL(teacher, student) | same likeliest token | draft acceptance |"
         yield "|-|-|-|-|"
-        for group in positions:
-            told = (figure_text(student.figure(m, group)) for m in ("kl_forward@1", "top1_agreement", "acceptance@1"))
-            yield f"| {group} | {' | '.join(told)} |"
+        yield from (f"| {' | '.join(row)} |" for row in rows)

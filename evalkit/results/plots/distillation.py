@@ -102,7 +102,7 @@ def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
     hollow = any(s.published for _, t in pairs for s in (t.gap.base, t.gap.teacher) if s is not None)
     values = [100 * s.value for _, t in pairs for s in (t.gap.base, t.gap.student, t.gap.teacher) if s is not None]
     room = max(0.25 * (max(values) - min(values)), 4.0)
-    axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 100.5))
+    axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 101.5))
     axes.set_xlabel("pass@1 (percent); bars: 95%, run to run" + ("; hollow: published" if hollow else ""))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=own.font)
     if look is not None:

@@ -9,15 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.entries import Entry, load_entries, natural_order
 from evalkit.results.site.feed import FLAGS, Feed
 from evalkit.results.site.figures import comparison_records, finite, leaderboard_records, report_record, run_record
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.pictures import bars_picture, task_pictures
-from evalkit.results.site.pieces import TextPieces, encoded, write_file, write_piece
+from evalkit.results.site.pieces import BUCKETS, encoded, write_file, write_grams, write_piece
 from evalkit.results.site.problems import ProblemSets, prompt_messages
 from evalkit.results.site.tables import dispute_records, distillation_page, fidelity_pages
+from evalkit.results.site.texts import write_texts
 from evalkit.store.run import RunDirectory, find_runs
 from evalkit.types import STATUSES
 
@@ -39,7 +43,7 @@ class Site:
     live: bool = False
     version: int = 0
     problems: ProblemSets = field(init=False)
-    pieces: TextPieces = field(init=False)
+    grams: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     runs: list[RunDirectory] = field(default_factory=list)
     _drawn: dict[str, tuple[Any, list[dict[str, Any]]]] = field(default_factory=dict)
@@ -47,7 +51,6 @@ class Site:
 
     def __post_init__(self) -> None:
         self.problems = ProblemSets(self.options)
-        self.pieces = TextPieces(self.folder)
 
     def refresh(self, told: Callable[[str], None] = lambda text: None) -> bool:
         """Read what has been added to the runs and write the site's data. Returns whether anything had changed.
@@ -60,14 +63,27 @@ class Site:
             return False
         self._described = described
         self._find_feeds(found)
-        for feed in self.feeds:
-            if feed.changed():
-                told(f"reading {feed.task}")
-                feed.read(self.pieces)
-        self.pieces.finish()
+        self._read(told)
         self.version += 1
         self._write()
         return True
+
+    def _read(self, told: Callable[[str], None]) -> None:
+        """Write the texts of what has been added."""
+        changed = [feed for feed in self.feeds if feed.changed()]
+        for feed in changed:
+            told(f"reading {feed.task}")
+        for piece in write_texts(self.folder, [feed.source() for feed in changed], self.pieces):
+            for sample in piece.samples:
+                self.feeds[sample.feed].take(sample, piece.number)
+            for number, part in piece.parts:
+                self.feeds[number].has_read(part)
+            self.grams.append(piece.grams if piece.grams is not None else np.zeros(BUCKETS // 8, np.uint8))
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces there are; one whose texts were all left out is not on disk."""
+        return len(self.grams)
 
     def _find_feeds(self, found: list[RunDirectory]) -> None:
         self.runs = found
@@ -93,8 +109,8 @@ class Site:
             "live": self.live,
             "statuses": [*STATUSES, "not scored"],
             "flags": FLAGS,
-            "pieces": self.pieces.count,
-            "grams": 0 if self.live or self.pieces.count < _LEAST_INDEXED else self.pieces.write_grams(),
+            "pieces": self.pieces,
+            "grams": self._write_grams(),
             "notices": self.notices(),
             "runs": [self._run(i, run) for i, run in enumerate(self.runs)],
             "feeds": [self._feed(feed, count, entries) for feed, count in zip(self.feeds, counts, strict=True)],
@@ -109,6 +125,13 @@ class Site:
         }
         write_piece(self.folder, "index", encoded(finite(index)))
         write_file(self.folder / "data" / "state.json", encoded({"version": self.version}))
+
+    def _write_grams(self) -> int:
+        """Write the index and return the number of pieces that it tells of, 0 where it is not worth its files."""
+        if self.live or self.pieces < _LEAST_INDEXED:
+            return 0
+        write_grams(self.folder, self.grams)
+        return self.pieces
 
     def _entries(self) -> tuple[list[Entry], list[str]]:
         try:

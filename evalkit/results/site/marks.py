@@ -37,7 +37,7 @@ def mark(text: str, target: str | None) -> Marks:
     stated = first_stated(text, target) if target and _may_state(text, target) else None
     answer_stated = stated is not None and bool(target) and first_stated(text[end:], target or "") is not None
     loops = find_loops(text)
-    if text.isascii():
+    if text.isascii() or _units(text, len(text)) == len(text):
         return Marks(end, closed, stated, answer_stated, loops)
     return Marks(
         _units(text, end),
@@ -93,6 +93,8 @@ def _tail_loop(text: str) -> tuple[tuple[int, int, int], ...]:
 def _line_loops(text: str) -> tuple[tuple[int, int, int], ...]:
     """Stretches in which one line of some length comes again and again, other lines between them allowed."""
     lines = [line for line in text.split("\n") if len(line) >= _LEAST_LINE]
+    if len(lines) - len(set(lines)) < _LEAST_REPEATS - 1:
+        return ()
     counts = Counter(lines)
     found: list[tuple[int, int, int]] = []
     for line, count in counts.most_common(3):

@@ -9,7 +9,14 @@ from evalkit.results.distillation import distillation
 from evalkit.results.fidelity import StudentFidelity, load_fidelity
 from evalkit.results.formats.distillation.markdown import page_notes
 from evalkit.results.formats.distillation.tables import page_tables
-from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
+from evalkit.results.formats.fidelity import (
+    GROUP_COLUMNS,
+    POSITION_MEASURES,
+    figure_text,
+    measure_title,
+    position_rows,
+    written_by,
+)
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.pictures import points, svg
 from evalkit.results.site.pieces import write_file
@@ -64,21 +71,24 @@ def fidelity_pages(runs: Sequence[Path]) -> list[dict[str, Any]]:
         pages.append({
             "run": number,
             "teacher": report.teacher,
-            "source": report.source,
+            "source": report.source + written_by(report),
             "notes": [f"{s.model}: {note}" for s in report.students for note in (*s.notes, s.reason) if note],
-            "tables": [_student_table(student) for student in report.students],
+            "tables": [table for student in report.students for table in _student_tables(student)],
         })  # fmt: skip
     return pages
 
 
-def _student_table(student: StudentFidelity) -> dict[str, Any]:
+def _student_tables(student: StudentFidelity) -> Iterator[dict[str, Any]]:
     groups = [g for g in GROUP_COLUMNS if any(f.group == g for f in student.figures)]
     measures = dict.fromkeys(f.measure for f in student.figures if not f.measure.endswith("_padding"))
     rows = [[measure_title(name), *(figure_text(student.figure(name, g)) for g in groups)] for name in measures]
     caption = (
         f"{student.compared} of {student.traces} texts compared. ± is half of the 95% interval, clustered by problem."
     )
-    return {**_table(student.model, caption, ["measure", *groups], rows), "words": []}
+    yield {**_table(student.model, caption, ["measure", *groups], rows), "words": []}
+    if rows := position_rows(student):
+        columns = ["position", *map(measure_title, POSITION_MEASURES)]
+        yield {**_table(f"{student.model} by position in the text", "", columns, rows), "words": []}
 
 
 def dispute_records(number: int, task: TaskRun, places: dict[str, int]) -> Iterator[dict[str, Any]]:

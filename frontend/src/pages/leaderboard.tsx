@@ -192,7 +192,7 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
         </Scroll>
       )}
       {!chosen.length && rows.length > 0 && <p class="notice">No row matches the filters.</p>}
-      {caption && <p class="quiet">{caption} A thick bar is run to run, a thin one over problems. A figure leads to its samples.</p>}
+      {caption && <p class="quiet">{caption.replace(/\.?$/, ".")} A thick bar is run to run, a thin one over problems. A figure leads to its samples.</p>}
       {notes.length > 0 && (
         <ul class="notes">
           {notes.map((note) => (

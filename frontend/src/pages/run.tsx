@@ -58,7 +58,7 @@ function TaskOfRun({ feed, at, runKey }: { feed: Feed; at: number; runKey: strin
         )}
       </p>
       {marked.length > 0 && (
-        <p class="links">
+        <p class="links flagged">
           {marked.map(([name, n]) => (
             <a key={name} href={to({ flag: name })} title={FLAG_HELP[name]}>
               {count(n)} <span class="flag">{name}</span>
@@ -97,7 +97,7 @@ function TaskOfRun({ feed, at, runKey }: { feed: Feed; at: number; runKey: strin
               ["cut", percent(report.truncation)],
               ...(report.tokens
                 ? ([
-                    ["tokens a completion, mean", count(Math.round(report.tokens.mean))],
+                    ["tokens per completion, mean", count(Math.round(report.tokens.mean))],
                     ["median", count(Math.round(report.tokens.p50))],
                     ["95th percentile", count(Math.round(report.tokens.p95))],
                     ["longest", count(report.tokens.longest)],

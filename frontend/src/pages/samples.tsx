@@ -175,9 +175,9 @@ export function SamplesPage({ route }: { route: Route }): JSX.Element {
               <tr>
                 <th scope="col" class="name">problem</th>
                 <th scope="col">sample</th>
+                <th scope="col" class="name">status</th>
                 {(wanted.run.length !== 1 || index.runs.length === 1) && <th scope="col" class="name">run</th>}
                 {!wanted.task && <th scope="col" class="name">task</th>}
-                <th scope="col" class="name">status</th>
                 <th scope="col" class="name">answer</th>
                 <th scope="col" class="name">right answer</th>
                 <th scope="col">tokens</th>
@@ -199,9 +199,9 @@ export function SamplesPage({ route }: { route: Route }): JSX.Element {
                         <a href={to}>{set.ids[problem]}</a>
                       </th>
                       <td>{samples.index[one.at]}</td>
+                      <td class="name"><Status name={index.statuses[samples.status[one.at]!] ?? ""} /></td>
                       {(wanted.run.length !== 1 || index.runs.length === 1) && <td class="name">{site.runLabel(feed.run)}</td>}
                       {!wanted.task && <td class="name">{feed.title}</td>}
-                      <td class="name"><Status name={index.statuses[samples.status[one.at]!] ?? ""} /></td>
                       <td class="name clip">{samples.answer[one.at] ?? "–"}</td>
                       <td class="name clip">{set.gold[problem] ?? "–"}</td>
                       <td>{samples.tokens[one.at] === null ? "–" : count(samples.tokens[one.at]!)}</td>
@@ -210,9 +210,11 @@ export function SamplesPage({ route }: { route: Route }): JSX.Element {
                     {hit && (
                       <tr class="hit">
                         <td colSpan={9} class="name">
-                          {oneLine(hit.shown[0])}
-                          <mark>{oneLine(hit.shown[1])}</mark>
-                          {oneLine(hit.shown[2])}
+                          <div class="snippet">
+                            {oneLine(hit.shown[0])}
+                            <mark>{oneLine(hit.shown[1])}</mark>
+                            {oneLine(hit.shown[2])}
+                          </div>
                         </td>
                       </tr>
                     )}

@@ -82,7 +82,7 @@ export function DisputesPage(): JSX.Element {
           <table>
             <thead>
               <tr>
-                {["problem", "sample", "run", "task", "evalkit", "second grader", "a person", "why"].map((name, i) => <th key={name} scope="col" class={i === 1 ? "" : "name"}>{name}</th>)}
+                {["problem", "sample", "evalkit", "second grader", "a person", "why", "run", "task"].map((name, i) => <th key={name} scope="col" class={i === 1 ? "" : "name"}>{name}</th>)}
               </tr>
             </thead>
             <tbody>
@@ -97,12 +97,12 @@ export function DisputesPage(): JSX.Element {
                       <a href={link("problem", [feed.set, id], { runs: run.key, [`i.${run.key}`]: one.index })}>{id}</a>
                     </th>
                     <td>{one.index}</td>
-                    <td class="name">{runLabel(feed.run)}</td>
-                    <td class="name">{feed.title}</td>
                     <td class="name">{one.ours && <Status name={one.ours} />}</td>
                     <td class="name">{one.theirs && <><Status name={one.theirs} /> {one.grader}</>}</td>
                     <td class="name">{one.verdict ? <><Status name={one.verdict} /> {one.who}</> : "open"}</td>
                     <td class="name long">{one.why || one.said}</td>
+                    <td class="name">{runLabel(feed.run)}</td>
+                    <td class="name">{feed.title}</td>
                   </tr>
                 );
               })}
