@@ -199,11 +199,14 @@ class Index:
         return self._judged(problem, start, end, theirs[start:end], exactly[start:end])
 
     def _judged(self, problem: int, start: int, end: int, masked: Hashes, plain: Hashes) -> Likeness:
-        weights, total = self._weights[problem], float(self._weights[problem].sum()) or 1.0
-        masked_coverage = float(weights[np.isin(self._masked[problem], masked)].sum()) / total
+        known, known_weights = self._sorted[problem]
+        total = float(known_weights.sum()) or 1.0
+        masked = np.unique(masked)
+        masked_coverage = float(known_weights[_among(known, masked)].sum()) / total
         if masked_coverage < min(NEAR, NUMBERS):
             return Likeness(None, 0.0, masked_coverage, 0.0, start, end + GRAM - 1)
-        coverage = float(weights[np.isin(self._grams[problem], plain)].sum()) / total
+        plain = np.unique(plain)
+        coverage = float(self._weights[problem][_among(self._grams[problem], plain)].sum()) / total
         jaccard, masked_jaccard = _jaccard(self._grams[problem], plain), _jaccard(self._masked[problem], masked)
         kind: Kind | None = None
         if min(coverage, jaccard) >= _VERY_ALIKE:
@@ -223,10 +226,16 @@ def _find(words: Hashes, text: Hashes) -> int | None:
     return at // 8 if at >= 0 else None
 
 
-def _jaccard(one: Hashes, other: Hashes) -> float:
-    first, second = np.unique(one), np.unique(other)
-    both = len(np.intersect1d(first, second, assume_unique=True))
-    return both / max(len(first) + len(second) - both, 1)
+def _among(values: Hashes, ordered: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the values are among the sorted ones, of which there is at least one."""
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values)
+
+
+def _jaccard(one: Hashes, ordered: Hashes) -> float:
+    """The Jaccard index of two sets of triples, the second sorted and without repeats."""
+    first = np.unique(one)
+    both = int(_among(first, ordered).sum())
+    return both / max(len(first) + len(ordered) - both, 1)
 
 
 def _boilerplate() -> Hashes:
