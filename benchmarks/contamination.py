@@ -16,6 +16,7 @@ before it was scanned: pairs of MATH-500 that are not in the first.
 """
 
 import argparse
+import base64
 import csv
 import json
 import math
@@ -104,9 +105,15 @@ def speed(megabytes: float, folder: Path) -> None:
 def write_large(path: Path, megabytes: float, block: float = 40, plants: int = 20) -> list[str]:
     """A set of repetitions of a block like R1's, each in another order and with other digits, and planted problems.
 
-    The problems of MATH-500 that were planted, one in every so many repetitions.
+    A record has as much noise, in base64 as of a picture, as text. Returns the problems of MATH-500 that were planted,
+    one in every so many repetitions.
     """
-    rng, lines = random.Random(19), [line.encode() for line in set_like_r1(block)]
+    rng = random.Random(19)
+    noise = base64.b64encode(rng.randbytes(1 << 20)).decode()
+    lines = []
+    for line in set_like_r1(block / 2):
+        begin = rng.randrange(len(noise) - len(line))
+        lines.append((json.dumps({**json.loads(line), "image": noise[begin : begin + len(line)]}) + "\n").encode())
     repetitions = math.ceil(megabytes * 1e6 / sum(map(len, lines)))
     chosen = rng.sample([item for item in math500() if len(item.text) > 150], min(plants, repetitions))
     with path.open("wb") as stream:
