@@ -76,7 +76,7 @@ def _table(found: Contamination) -> str:
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("task", "problems", "found", *KINDS))
     rows = "\n".join(
         f'<tr><th scope="row">{_line(task)}</th>{"".join(f"<td>{number:,}</td>" for number in numbers)}</tr>'
-        for task, *numbers in counts_by_kind(found)
+        for task, numbers in counts_by_kind(found)
     )
     return f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>"
 

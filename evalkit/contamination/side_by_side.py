@@ -12,11 +12,11 @@ LONGEST = 1200  # characters of a text that are shown
 _WIDTH = 56
 
 
-def counts_by_kind(found: Contamination) -> Iterator[tuple[str, *tuple[int, ...]]]:
-    """(task, its problems, those found, and of these the number of each kind) for every task."""
+def counts_by_kind(found: Contamination) -> Iterator[tuple[str, list[int]]]:
+    """(task, numbers) for every task: its problems, those found, and of these the ones of each kind."""
     for name, task in found.tasks.items():
         counts = Counter(problem.kind for problem in task.found)
-        yield (name, task.problems, len(task.found), *(counts[kind] for kind in KINDS))
+        yield name, [task.problems, len(task.found), *(counts[kind] for kind in KINDS)]
 
 
 def surest_first(found: Contamination) -> list[tuple[str, ProblemMatches]]:
@@ -34,8 +34,8 @@ def summary_lines(found: Contamination) -> Iterator[str]:
     """A markdown table with a row for each task."""
     yield f"| task | problems | found | {' | '.join(KINDS)} |"
     yield "|-|-:|-:|" + "-:|" * len(KINDS)
-    for row in counts_by_kind(found):
-        yield f"| {' | '.join(map(str, row))} |"
+    for name, numbers in counts_by_kind(found):
+        yield f"| {name} | {' | '.join(map(str, numbers))} |"
 
 
 def side_by_side(found: Contamination, most: int) -> Iterator[str]:
