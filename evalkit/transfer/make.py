@@ -194,7 +194,7 @@ def _example(task: TaskExport, sample: ExportedSample) -> Example:
         "completion_tokens": completion.completion_tokens,
     }  # fmt: skip
     prompt = tuple(
-        {name: whole_characters(text) for name, text in message.items()}
+        Message(role=message["role"], content=whole_characters(message["content"]))
         for message in task.task.messages(sample.problem)
     )
     return Example(
