@@ -4,21 +4,27 @@
     python benchmarks/contamination.py pairs                     precision and recall on judged pairs
     python benchmarks/contamination.py planted                   recall of planted copies, by kind
     python benchmarks/contamination.py write FILE --megabytes N  a set like R1's, to be scanned
+    python benchmarks/contamination.py large --megabytes 10000   a large set, made by repetition and noise: written,
+                                                                 scanned, scanned with kill -9 half way, audited
 
 All need EVALKIT_DATA. contamination_pairs.csv has pairs of a MATH-500 problem and the most similar problem of MATH's
 training split or of AIME 1983 to 2023, by cosine of character 6-grams, sampled by similarity, and the 40 most similar
 pairs of GSM8K's two splits. They were judged by reading both: `same`, `near` (the same problem with other words, names
 or numbers, or another question about the same situation) or `different`. Problems that share no five words beside
-their numbers count as different.
+their numbers count as different. The thresholds were chosen on the first list. The second one was judged afterwards,
+before it was scanned: pairs of MATH-500 that are not in the first.
 """
 
 import argparse
+import base64
 import csv
 import json
+import math
 import os
 import random
 import re
 import resource
+import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -96,6 +102,76 @@ def speed(megabytes: float, folder: Path) -> None:
     _datasketch(path, index, min(size, 2.0))
 
 
+def write_large(path: Path, megabytes: float, block: float = 40, plants: int = 20) -> list[str]:
+    """A set of repetitions of a block like R1's, each in another order and with other digits, and planted problems.
+
+    A record has as much noise, in base64 as of a picture, as text. Returns the problems of MATH-500 that were planted,
+    one in every so many repetitions.
+    """
+    rng = random.Random(19)
+    noise = base64.b64encode(rng.randbytes(1 << 20)).decode()
+    lines = []
+    for line in set_like_r1(block / 2):
+        begin = rng.randrange(len(noise) - len(line))
+        lines.append((json.dumps({**json.loads(line), "image": noise[begin : begin + len(line)]}) + "\n").encode())
+    repetitions = math.ceil(megabytes * 1e6 / sum(map(len, lines)))
+    chosen = rng.sample([item for item in math500() if len(item.text) > 150], min(plants, repetitions))
+    with path.open("wb") as stream:
+        for repetition in range(repetitions):
+            digits = bytes.maketrans(b"0123456789", bytes(rng.sample(b"0123456789", 10)))
+            rng.shuffle(lines)
+            stream.write(b"".join(lines).translate(digits))
+            if repetition * len(chosen) % repetitions < len(chosen):
+                item = chosen[repetition * len(chosen) // repetitions]
+                answer = {"role": "assistant", "content": f"Another one first. {item.text} We come back to it."}
+                messages = [{"role": "user", "content": "What comes to your mind?"}, answer]
+                stream.write(json.dumps({"messages": messages}).encode() + b"\n")
+    return [item.problem_id.removeprefix("test/").removesuffix(".json") for item in chosen]  # as the task has them
+
+
+def large(megabytes: float, folder: Path) -> None:
+    """Write a large set, scan it in one go and with kill -9 half way; and audit one of a fifth of the size."""
+    path = folder / "large.jsonl"
+    planted = write_large(path, megabytes)
+    size = path.stat().st_size
+    print(f"{size / 1e9:.2f} GB written, {len(planted)} problems planted", flush=True)
+    command = [sys.executable, "-m", "evalkit", "contamination", str(path), "-t", "math500,aime24", "--quiet",
+               "--show", "0", "-o"]  # fmt: skip
+    whole, killed = folder / "whole.json", folder / "killed.json"
+    for result in (whole, killed):
+        result.with_name(f".{result.name}.partial").unlink(missing_ok=True)
+    _timed("in one go", [*command, str(whole)], size)
+    _timed("killed", [*command, str(killed)], size, killed.with_name(".killed.json.partial"))
+    _timed("resumed", [*command, str(killed)], size)
+    found = {p["problem_id"] for p in json.loads(whole.read_text())["tasks"]["math500"]["found"]}
+    print(f"same result: {whole.read_bytes() == killed.read_bytes()}; {len(found)} found, "
+          f"of {len(planted)} planted {len(found.intersection(planted))}", flush=True)  # fmt: skip
+    write_large(path, megabytes / 5)
+    _timed("audit of a fifth", [sys.executable, "-m", "evalkit", "audit", str(path)], path.stat().st_size)
+    path.unlink()
+
+
+def _timed(name: str, command: list[str], size: int, kill_half_way: Path | None = None) -> None:
+    """Run a command and tell its CPU seconds and its memory at most; with a scan's state, kill it half way."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while kill_half_way is not None:
+        time.sleep(1)
+        if process.poll() is not None:
+            raise SystemExit("the scan ended before it was killed")
+        last = kill_half_way.read_bytes().splitlines()[-2:] if kill_half_way.exists() else []
+        if last and sum(json.loads(last[0]).get("characters", [0])) > size / 2:
+            process.kill()
+            break
+    _, status, used = os.wait4(process.pid, 0)
+    spent = used.ru_utime + used.ru_stime
+    print(
+        f"{name}: status {os.waitstatus_to_exitcode(status)}, {spent:.0f} CPU s, {time.monotonic() - began:.0f} s, "
+        f"{size / 1e6 / spent:.1f} MB per CPU s of the whole file, {used.ru_maxrss / 1024:.0f} MB of memory at most",
+        flush=True,
+    )
+
+
 def _datasketch(path: Path, index: Index, megabytes: float) -> None:
     from datasketch import MinHash, MinHashLSH
 
@@ -125,17 +201,17 @@ def pairs() -> None:
     sets["gsm8k_train"] = [row["question"] for row in rows("gsm8k/train.jsonl")]
     with PAIRS.open() as stream:
         judged = list(csv.DictReader(stream))
-    for name, items in (("math500", math500()), ("gsm8k", gsm8k())):
-        index = Index(items)
-        counts: Counter[tuple[str, bool]] = Counter()
-        for row in judged:
-            if row["benchmark"] == name:
-                likeness = index.likeness(int(row["row"]), sets[row["training_set"]][int(row["training_row"])])
-                counts[row["label"], likeness.kind is not None] += 1
-        right = counts["same", True] + counts["near", True]
-        wanted = right + counts["same", False] + counts["near", False]
-        print(f"{name}: {dict(sorted(counts.items()))}")
-        print(f"{name}: precision {right}/{right + counts['different', True]}, recall {right}/{wanted}")
+    indices = {"math500": Index(math500()), "gsm8k": Index(gsm8k())}
+    counts: defaultdict[tuple[str, str], Counter[tuple[str, bool]]] = defaultdict(Counter)
+    for row in judged:
+        text = sets[row["training_set"]][int(row["training_row"])]
+        kind = indices[row["benchmark"]].likeness(int(row["row"]), text).kind
+        counts[row["list"], row["benchmark"]][row["label"], kind is not None] += 1
+    for (which, name), found in counts.items():
+        right = found["same", True] + found["near", True]
+        wanted = right + found["same", False] + found["near", False]
+        print(f"{which} list, {name}: {dict(sorted(found.items()))}")
+        print(f"    precision {right}/{right + found['different', True]}, recall {right}/{wanted}")
 
 
 def planted_copies(text: str, rng: random.Random) -> dict[str, str]:
@@ -177,7 +253,7 @@ def planted() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "pairs", "planted", "write"])
+    parser.add_argument("what", choices=["speed", "pairs", "planted", "write", "large"])
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--megabytes", type=float, default=200)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/evalkit_contamination"))
@@ -185,9 +261,9 @@ def main() -> None:
     if args.what == "write":
         with args.file.open("w") if args.file else sys.stdout as stream:
             stream.writelines(set_like_r1(args.megabytes))
-    elif args.what == "speed":
+    elif args.what in ("speed", "large"):
         args.folder.mkdir(parents=True, exist_ok=True)
-        speed(args.megabytes, args.folder)
+        {"speed": speed, "large": large}[args.what](args.megabytes, args.folder)
     else:
         {"pairs": pairs, "planted": planted}[args.what]()
 

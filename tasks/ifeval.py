@@ -3,10 +3,12 @@
 The checks are the authors' own, in the package if-verifiable (`pip install "evalkit[ifeval]"`), which count sentences
 and words with NLTK's punkt_tab (`python -m nltk.downloader punkt_tab`). pass@1 is the strict score by prompt: a
 response is right where it follows every instruction. The loose scores also accept a response without its first line,
-its last line or its asterisks. The language detector is seeded, so that scores can be repeated.
+its last line or its asterisks. White space around the response does not count: what thinking leaves in front of an
+answer would be its first paragraph. The language detector is seeded, so that scores can be repeated.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,6 +75,7 @@ class IFEval(Task):
 
 def _checks() -> Mapping[str, Any]:
     try:
+        from if_verifiable.ifeval import instructions
         from if_verifiable.ifeval.instructions_registry import INSTRUCTION_DICT
         from langdetect import DetectorFactory
     except ImportError as error:
@@ -80,6 +83,9 @@ def _checks() -> Mapping[str, Any]:
             f"IFEval's checks are in a package that is not installed: {error.name}.", 'pip install "evalkit[ifeval]"'
         ) from error
     DetectorFactory.seed = 0
+    silent = logging.getLogger("evalkit.ifeval.silent")
+    silent.disabled = True
+    instructions.logging = silent  # it would print a response whose language it cannot tell
     return dict(INSTRUCTION_DICT)
 
 
@@ -113,14 +119,16 @@ def _followed(problem: Problem, response: str) -> tuple[list[bool], list[bool]]:
     """Whether each instruction is followed, strictly and loosely."""
     from if_verifiable.common import get_loose_transformations
 
+    response = response.strip()
     checks = _checks()
+    variants = [variant for variant in get_loose_transformations(response) if variant.strip()]
     strict, loose = [], []
     for name, arguments in zip(problem.metadata["instructions"], problem.metadata["arguments"], strict=True):
         check = checks[name](name)
         check.build_description(**arguments)
-        if "prompt" in (check.get_instruction_args() or {}):
-            check.build_description(prompt=problem.prompt)
-        strict.append(bool(response.strip()) and bool(check.check_following(response)))
-        variants = get_loose_transformations(response)
-        loose.append(any(variant.strip() and check.check_following(variant) for variant in variants))
+        if len(arguments.get("letter", "")) == 1:
+            # In place of a sign this release of the checks draws a letter at random; the authors' later one counts it.
+            check._letter = arguments["letter"].lower()
+        strict.append(bool(response) and bool(check.check_following(response)))
+        loose.append(any(check.check_following(variant) for variant in variants))
     return strict, loose

@@ -5,8 +5,10 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hub_server import Hub, fill
@@ -44,6 +46,24 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_checkpoint() -> Path:
     """The smallest of the demo's real checkpoints."""
     return REPOSITORY / "examples" / "tiny_distill" / "student-distilled"
+
+
+@pytest.fixture(scope="module")
+def train_script() -> Iterator[ModuleType]:
+    """examples/tiny_distill/train.py as a module. Torch runs on one thread, as the script has it."""
+    torch = pytest.importorskip("torch")
+    path = REPOSITORY / "examples" / "tiny_distill" / "train.py"
+    spec = importlib.util.spec_from_file_location("tiny_distill_train", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    spec.loader.exec_module(module)
+    yield module
+    torch.set_num_threads(threads)
+    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from evalkit.benchmark.task import DatasetSpec
 from evalkit.cli.main import cli
 from evalkit.contamination.check import find_contamination
 from evalkit.contamination.index import Index, Item
+from evalkit.contamination.page import page_html
 from evalkit.contamination.report import Contamination, ProblemMatches, TaskContamination, load_contamination
 from evalkit.contamination.tokens import tokenize
 from evalkit.results.distillation import distillation
@@ -106,6 +107,23 @@ def test_what_is_not_a_copy_is_not_found() -> None:
     assert kind_of("short", "simplify \\sqrt {242}") == "exact"
 
 
+PLANES = (
+    "Find the equation of the plane through $(4,0,1)$ and two mirror images of it. {form}",
+    "Find the equation of the plane that touches the unit sphere in the north. {form}",
+)
+FORM = (
+    "Enter your answer in the form $Ax + By + Cz + D = 0$, where $A,$ $B,$ $C,$ $D$ are integers such that $A > 0$ and "
+    "$\\gcd(|A|,|B|,|C|,|D|) = 1$."
+)
+
+
+def test_a_form_of_answers_alone_is_no_copy() -> None:
+    one, other = (text.format(form=FORM) for text in PLANES)
+    index = Index([*ITEMS, Item("own", "plane", one)])
+    assert index.likeness(len(ITEMS), other).kind is None
+    assert index.likeness(len(ITEMS), one.replace("4", "5")).kind is not None
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_text_has_tokens_that_do_not_depend_on_its_neighbours(first: str, second: str) -> None:
     together, alone = tokenize([first, second]), tokenize([second])
@@ -157,6 +175,39 @@ def test_the_file_tells_where_and_keeps_secrets(tmp_path: Path) -> None:
     assert match.text.startswith("A mosaic of hexagonal tiles")
     assert all(p.problem is None and p.matches[0].text is None for p in again.tasks["secret"].found)
     assert again.sets[0]["records"] == 300
+
+
+HOSTILE = "A wolf</p><script>alert(1)</script>\x1b[31m\u202e"
+
+
+def test_the_page_shows_both_texts_and_runs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(TASK_FILE.format(problems=PROBLEMS))
+    examples = rows()
+    examples[41]["messages"][1]["content"] = PROBLEMS["rabbits"].replace("A fox", HOSTILE).replace("river", "lake")
+    named = {"<img src=x>": examples[40]["messages"][0]["content"]}
+    (tmp_path / "set.jsonl").write_bytes(lines([*examples, named]))
+    arguments = ("contamination", tmp_path / "set.jsonl", "-t", "own", "--task-file", tmp_path / "own.py", "-o")
+    assert "JSON" in told(evalkit(*arguments, tmp_path / "found.html", code=2))
+    assert not (tmp_path / "found.html").exists()
+    told_of = evalkit(*arguments, tmp_path / "found.json")
+    page = (tmp_path / "found.html").read_text()
+    assert "found.html" in told_of.stderr
+    assert "<mark>river.</mark>" in page
+    assert "<mark>lake.</mark>" in page
+    assert page.count("relatively prime") == 2, "the problem, and its place in the set"
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "<img" not in page
+    assert not {"\x1b", "\u202e"} & set(page + told_of.stdout)
+    assert "&lt;script&gt;" in page
+    assert "\\x1b[31m" in page
+
+
+def test_the_page_keeps_secrets(tmp_path: Path) -> None:
+    (tmp_path / "set.jsonl").write_bytes(lines(rows()))
+    page = page_html(find_contamination(tmp_path / "set.jsonl", [Secret()]))
+    assert "secret tiles: exact" in page
+    assert "hexagonal" not in page
 
 
 @pytest.mark.parametrize(

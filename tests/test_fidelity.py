@@ -1,10 +1,8 @@
 """Fidelity: against direct computations in float64, the losses that a student was trained with, real drafting."""
 
-import importlib.util
 import json
 import math
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -38,23 +36,11 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("tiny_distill_train", FOLDER / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def texts(script: ModuleType) -> list[tuple[Any, str]]:
+def texts(train_script: ModuleType) -> list[tuple[Any, str]]:
     """(problem, worked solution); every third solution is wrong in its last digits."""
     found = []
     for i, problem in enumerate(arithmetic_problems()[:24]):
-        written = script.worked_solution(problem)
+        written = train_script.worked_solution(problem)
         found.append((problem, written.replace("}", "1}") if i % 3 == 0 else written))
     return found
 
@@ -219,25 +205,25 @@ def test_the_tokenizers_padding_side_does_not_matter(traces: Path, tmp_path: Pat
     assert measured == values(measure_fidelity(DISTILLED, TEACHER, traces, output=tmp_path / "other"))
 
 
-def test_the_losses_are_those_the_student_was_trained_with(script: ModuleType, tmp_path: Path) -> None:
+def test_the_losses_are_those_the_student_was_trained_with(train_script: ModuleType, tmp_path: Path) -> None:
     """Soft and hard losses of whole training batches, and their weighted sum, equal train.py's."""
-    problems = script.training_problems()[:32]
+    problems = train_script.training_problems()[:32]
     teacher, tokenizer = load(TEACHER)
     student, _ = load(DISTILLED)
-    batch = script.with_soft_targets(script.labelled(tokenizer, problems), teacher)
+    batch = train_script.with_soft_targets(train_script.labelled(tokenizer, problems), teacher)
     rows = [
-        Trace(p.id, 0, ({"role": "user", "content": p.prompt},), script.worked_solution(p), prefix="<think>\n")
+        Trace(p.id, 0, ({"role": "user", "content": p.prompt},), train_script.worked_solution(p), prefix="<think>\n")
         for p in problems
     ]
     report = measure_fidelity(DISTILLED, TEACHER, TraceSet(tuple(rows), "batch", "", tmp_path))
     measured = values(report)
     with torch.inference_mode():
-        logits = script.written_logits(student, batch)
+        logits = train_script.written_logits(student, batch)
         labels = batch.ids[:, 1:][batch.written[:, 1:]]
         soft = batch.soft[batch.written[:, 1:]]
         for temperature, weight in ((1.0, 0.5), (2.0, 0.7), (4.0, 1.0), (2.0, 0.0)):
-            settings = script.Settings(temperature=temperature, soft_weight=weight)
-            expected = float(script.distillation_loss(logits, soft, labels, settings))
+            settings = train_script.Settings(temperature=temperature, soft_weight=weight)
+            expected = float(train_script.distillation_loss(logits, soft, labels, settings))
             kl = measured[f"kl_forward@{temperature:g}"]
             ours = weight * temperature**2 * kl + (1 - weight) * measured["student_loss"]
             assert ours == pytest.approx(expected, rel=1e-5)

@@ -31,3 +31,11 @@ def test_unclosed_thinking_is_no_answer() -> None:
 
 def test_explanation_quotes_what_was_read() -> None:
     assert "Answer: (B)" in grade_choice("Well. Answer: (B)", "A", OPTIONS).explanation
+
+
+def test_a_negation_in_the_options_own_text_rejects_nothing() -> None:
+    options = ["They are guilty of both.", "They are not guilty of larceny, and are not to be tried for it again."]
+    for text in options[1], options[1][:45]:
+        assert grade_choice(f"The correct answer is **B) {text}**", "B", options).status == "correct"
+    assert grade_choice("Answer: B) They are not guilty of larceny, and so on?", "B", ["x", "y"]).status == "no_answer"
+    assert grade_choice("Answer: A) Guilty is wrong", "A", ["Guilty", "Not guilty"]).status == "no_answer"

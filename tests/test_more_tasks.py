@@ -141,6 +141,44 @@ WITH_PUNKT = [
      "BIG and LOUD.", "BIG and quiet."),
 ]  # fmt: skip
 
+# Where a kind begins and ends: the response, and whether it is followed.
+BORDERS: list[tuple[str, dict[str, Any], str, bool]] = [
+    ("keywords:existence", {"keywords": ["river"]}, "RIVERBANK", True),
+    ("keywords:frequency", {"keyword": "bee", "frequency": 2, "relation": "less than"}, "Bees and a beetle.", False),
+    ("keywords:forbidden_words", {"forbidden_words": ["snow"]}, "A snowman.", True),
+    ("keywords:forbidden_words", {"forbidden_words": ["snow"]}, "No SNOW!", False),
+    ("keywords:letter_frequency", {"letter": "Q", "let_frequency": 2, "let_relation": "less than"}, "q", True),
+    ("keywords:letter_frequency", {"letter": "#", "let_frequency": 2, "let_relation": "at least"}, "# A\n# B", True),
+    ("keywords:letter_frequency", {"letter": "#", "let_frequency": 2, "let_relation": "at least"}, "# One", False),
+    ("keywords:letter_frequency", {"letter": "!", "let_frequency": 1, "let_relation": "less than"}, "Calm.", True),
+    ("length_constraints:number_words", {"num_words": 4, "relation": "less than"}, "well-known one", True),
+    ("length_constraints:number_words", {"num_words": 4, "relation": "less than"}, "it's well-known", False),
+    ("length_constraints:number_paragraphs", {"num_paragraphs": 2}, "***\nFirst.\n***\nSecond.\n***", True),
+    ("length_constraints:number_paragraphs", {"num_paragraphs": 2}, "First.\n***\n***\nSecond.", False),
+    ("length_constraints:nth_paragraph_first_word",
+     {"num_paragraphs": 2, "nth_paragraph": 1, "first_word": "Rain"}, "'rain, again.\n\nSun.", True),
+    ("length_constraints:nth_paragraph_first_word",
+     {"num_paragraphs": 2, "nth_paragraph": 1, "first_word": "rain"}, "Rain.\n\nSun.\n\nSnow.", False),
+    ("detectable_content:postscript", {"postscript_marker": "P.P.S"}, "Bye.\np. p. s: one more", True),
+    ("detectable_content:postscript", {"postscript_marker": "P.P.S"}, "Bye.\nP.S. one more", False),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 2}, "- one\n  * two\n**not one**", True),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 2}, "* one\n* two\n* three", False),
+    ("detectable_format:constrained_response", {}, "I think: My answer is maybe.", True),
+    ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "**bold** and *thin*", True),
+    ("detectable_format:number_highlighted_sections", {"num_highlights": 1}, "* * and **", False),
+    ("detectable_format:multiple_sections", {"section_spliter": "PART", "num_sections": 2}, "Part 1\nPart 2", False),
+    ("detectable_format:json_format", {}, '{"a": 1', False),
+    ("detectable_format:title", {}, "<< >>", False),
+    ("combination:two_responses", {}, "******\nThis.\n******\nThat.\n******", True),
+    ("combination:two_responses", {}, "This.\n******\nThis.", False),
+    ("combination:two_responses", {}, "This.\n******\nThat.\n******\nMore.", False),
+    ("combination:repeat_prompt", {"prompt_to_repeat": "Sing."}, "  sing. La la.", True),
+    ("combination:repeat_prompt", {"prompt_to_repeat": "Sing."}, "You asked: Sing.", False),
+    ("startend:end_checker", {"end_phrase": "That is all."}, '"I sang. that is ALL."', True),
+    ("startend:quotation", {}, '"', False),
+    ("change_case:english_lowercase", {}, "dies ist ein ganz gewöhnlicher deutscher satz.", False),
+]  # fmt: skip
+
 
 def ifeval_row(key: int, names: list[str], arguments: list[dict[str, Any]]) -> dict[str, Any]:
     return {"key": key, "prompt": f"Do as you are told ({key}).", "instruction_id_list": names, "kwargs": arguments}
@@ -176,6 +214,30 @@ def test_every_instruction_of_ifeval_is_checked(tmp_path: Path) -> None:
         assert task.score(problem, right).status == "correct", name
         assert task.score(problem, wrong).status == "wrong", name
         assert task.score(problem, "").value == 0, name
+
+
+def test_the_borders_of_ifevals_instructions(tmp_path: Path) -> None:
+    pytest.importorskip("if_verifiable")
+    task, problems = ifeval(tmp_path, [ifeval_row(i, [name], [args]) for i, (name, args, *_) in enumerate(BORDERS)])
+    for problem, (name, args, response, followed) in zip(problems, BORDERS, strict=True):
+        for _ in range(3):  # nothing is drawn at random
+            assert (task.score(problem, response).status == "correct") == followed, (name, args, response)
+
+
+def test_what_thinking_leaves_before_an_answer_is_no_paragraph(tmp_path: Path) -> None:
+    pytest.importorskip("if_verifiable")
+    arguments = {"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "rain"}
+    task, (problem,) = ifeval(tmp_path, [ifeval_row(1, ["length_constraints:nth_paragraph_first_word"], [arguments])])
+    assert task.score(problem, "\n\nRain falls.\n").status == "correct"
+    loose = task.score(problem, "\n\nSure, here it is:\nRain falls.")
+    assert (loose.status, loose.metadata["prompt_loose"]) == ("wrong", True)
+
+
+def test_a_response_without_letters_is_not_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("if_verifiable")
+    task, (problem,) = ifeval(tmp_path, [ifeval_row(1, ["language:response_language"], [{"language": "de"}])])
+    assert task.score(problem, "\x1b[2;1 12345").status == "correct"  # as the authors have it
+    assert caplog.text == ""
 
 
 def test_ifeval_counts_strictly_and_loosely_by_prompt_and_by_instruction(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The demo's checkpoints and the script that trained them."""
 
-import importlib.util
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +19,6 @@ CHECKPOINTS = {"teacher": ("teacher", 0), "student-soft": ("student-soft", 0)} |
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("tiny_distill_train", FOLDER / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield module
-    torch.set_num_threads(threads)
-    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +58,14 @@ def test_the_students_of_every_seed_are_beyond_their_base_by_more_than_the_error
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_checkpoint_loads_and_scores_what_the_log_says(script: Any, log: dict[str, Any], name: str) -> None:
+def test_a_checkpoint_loads_and_scores_what_the_log_says(train_script: Any, log: dict[str, Any], name: str) -> None:
     model, tokenizer = load(name)
     assert model.config.model_type == "qwen2"
     assert model.dtype == torch.float32
     run = logged(log, name)
     assert model.num_parameters() == run["parameters"]
     # Another processor's rounding may tip a few answers.
-    assert script.accuracy(model, tokenizer, test_problems()) == pytest.approx(run["test"], abs=0.02)
+    assert train_script.accuracy(model, tokenizer, test_problems()) == pytest.approx(run["test"], abs=0.02)
 
 
 def test_all_share_one_tokenizer() -> None:
@@ -104,9 +87,9 @@ def test_the_tokenizer_reads_back_what_it_wrote(tmp_path: Path) -> None:
     assert len(fast("37")["input_ids"]) == 2
 
 
-def test_the_template_opens_the_thinking_and_adds_no_bos(script: Any) -> None:
+def test_the_template_opens_the_thinking_and_adds_no_bos(train_script: Any) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "base")
-    prompt = script.prompt_text(tokenizer, test_problems()[0])
+    prompt = train_script.prompt_text(tokenizer, test_problems()[0])
     assert prompt == "<|im_start|>user\nWhat is 12 + 62?<|im_end|>\n<|im_start|>assistant\n<think>\n"
     assert tokenizer.bos_token is None
     assert tokenizer.eos_token == "<|im_end|>"
@@ -114,8 +97,8 @@ def test_the_template_opens_the_thinking_and_adds_no_bos(script: Any) -> None:
 
 
 @pytest.mark.parametrize("problem", [*training_problems(30), *test_problems()[:30]], ids=lambda p: p.id)
-def test_the_worked_solution_is_right_line_by_line(script: Any, problem: Problem) -> None:
-    steps, _, answer = script.worked_solution(problem).partition("\n</think>\n\n")
+def test_the_worked_solution_is_right_line_by_line(train_script: Any, problem: Problem) -> None:
+    steps, _, answer = train_script.worked_solution(problem).partition("\n</think>\n\n")
     for line in steps.split("\n"):
         left, _, right = line.partition("=")
         assert eval(left) == int(right)
@@ -123,59 +106,59 @@ def test_the_worked_solution_is_right_line_by_line(script: Any, problem: Problem
     assert answer == f"\\boxed{{{problem.target}}}"
 
 
-def test_the_tokenizer_is_rebuilt_to_the_byte(script: Any, tmp_path: Path) -> None:
-    script.make_tokenizer(tmp_path)
+def test_the_tokenizer_is_rebuilt_to_the_byte(train_script: Any, tmp_path: Path) -> None:
+    train_script.make_tokenizer(tmp_path)
     assert (tmp_path / "tokenizer.json").read_bytes() == (FOLDER / "teacher" / "tokenizer.json").read_bytes()
 
 
-def test_only_what_the_model_has_to_write_is_learnt(script: Any) -> None:
+def test_only_what_the_model_has_to_write_is_learnt(train_script: Any) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
     problems = training_problems(3)
-    data = script.labelled(tokenizer, problems)
+    data = train_script.labelled(tokenizer, problems)
     for problem, ids, written in zip(problems, data.ids, data.written, strict=True):
-        assert tokenizer.decode(ids[written]) == script.worked_solution(problem) + "<|im_end|>"
+        assert tokenizer.decode(ids[written]) == train_script.worked_solution(problem) + "<|im_end|>"
     assert data.rows(torch.tensor([2])).ids.shape[1] == int(data.written[2].nonzero().max()) + 1
 
 
-def test_distillation_loss_is_hintons(script: Any) -> None:
-    settings = script.Settings(temperature=2.0, soft_weight=0.7)
+def test_distillation_loss_is_hintons(train_script: Any) -> None:
+    settings = train_script.Settings(temperature=2.0, soft_weight=0.7)
     torch.manual_seed(0)
     student, teacher = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7)
     labels = torch.tensor([0, 3, 6, 1, 1])
     p, q = torch.softmax(teacher / 2, -1), torch.softmax(student / 2, -1)
     soft = (p * (p / q).log()).sum(-1).mean()
     hard = -torch.log_softmax(student, -1)[range(5), labels].mean()
-    loss = script.distillation_loss(student, teacher, labels, settings)
+    loss = train_script.distillation_loss(student, teacher, labels, settings)
     assert loss.item() == pytest.approx((0.7 * 4 * soft + 0.3 * hard).item(), rel=1e-5)
     # A student that agrees with its teacher gets no gradient from the soft part.
     same = teacher.clone().requires_grad_()
-    script.distillation_loss(same, teacher, labels, script.Settings(soft_weight=1.0)).backward()
+    train_script.distillation_loss(same, teacher, labels, train_script.Settings(soft_weight=1.0)).backward()
     assert same.grad.abs().max().item() < 1e-6
 
 
-def test_training_lowers_both_losses_and_repeats_itself(script: Any) -> None:
+def test_training_lowers_both_losses_and_repeats_itself(train_script: Any) -> None:
     teacher, tokenizer = load("teacher")
-    settings = script.Settings()
-    hard = script.labelled(tokenizer, training_problems(64))
-    soft = script.with_soft_targets(hard, teacher)
+    settings = train_script.Settings()
+    hard = train_script.labelled(tokenizer, training_problems(64))
+    soft = train_script.with_soft_targets(hard, teacher)
     for data in (hard, soft):
         curves = []
         for _ in range(2):
-            student = script.make_model(tokenizer, script.STUDENT, seed=0)
-            curves.append(script.train(student, data, 20, 8, 0, settings))
+            student = train_script.make_model(tokenizer, train_script.STUDENT, seed=0)
+            curves.append(train_script.train(student, data, 20, 8, 0, settings))
         assert curves[0] == curves[1]
         losses = [point["loss"] for point in curves[0]]
         assert losses[-1] < 0.7 * losses[0]
 
 
 def test_the_whole_script_runs_and_writes_its_checkpoints(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    train_script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--out", str(tmp_path), "--teacher", str(FOLDER / "teacher"), "--no-test", "--seeds", "0", "1"]
     arguments += ["--base-steps", "3", "--labelled-problems", "20", "--student-steps", "3", "--transfer-problems", "20"]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     try:
-        script.main()
+        train_script.main()
     finally:
         torch.use_deterministic_algorithms(False)
     log = json.loads((tmp_path / "log.json").read_text())

@@ -97,6 +97,20 @@ def test_problems_that_differ_in_a_sign_alone_are_two(tmp_path: Path) -> None:
     assert len(make_transfer_set(done.path, per_problem=1).examples) == 3
 
 
+def test_halves_of_characters_are_no_obstacle(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    write_lines(tmp_path / "log.jsonl", [row([GOOD.format(way="\ud83d")], problem="What is \udc00 6 * 7?")])
+    done = import_run(tmp_path / "log.jsonl", tmp_path / "run", fields=FIELDS, model="m", workers=1)
+    for name in ("a.jsonl", "a.parquet"):
+        make_transfer_set(done.path).save(tmp_path / name)
+    (one,) = records(tmp_path / "a.jsonl")
+    assert "as \ufffd shows" in one["messages"][1]["content"]
+    assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == [one]
+    write_lines(tmp_path / "halves.jsonl", [example(GOOD.format(way="\ud83d"), "\udc00?")] * 2)
+    assert audit_set(tmp_path / "halves.jsonl").faults["duplicate"].count == 1
+
+
 @pytest.mark.parametrize(
     ("options", "words"), [({"per_problem": 0}, "per_problem is 0"), ({"choose": "best"}, "no way 'best'")]
 )

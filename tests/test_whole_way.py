@@ -1,9 +1,6 @@
 """The whole way of a distillation: base, teacher, transfer set, audit, contamination, training, runs, the page."""
 
-import importlib.util
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +14,16 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("tiny_distill_whole_way", FOLDER / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield module
-    torch.set_num_threads(threads)
-    del sys.modules[spec.name]
-
-
 @pytest.mark.slow
-def test_from_a_base_to_the_page(script: Any, tmp_path: Path) -> None:
+def test_from_a_base_to_the_page(train_script: Any, tmp_path: Path) -> None:
     teacher = FOLDER / "teacher"
     tokenizer = transformers.AutoTokenizer.from_pretrained(teacher)
-    settings = script.Settings()
-    problems = training_problems()[script.VALIDATION :]
+    settings = train_script.Settings()
+    problems = training_problems()[train_script.VALIDATION :]
 
-    base = script.make_model(tokenizer, script.STUDENT, 0)
-    script.train(base, script.labelled(tokenizer, problems[:60]), 60, 32, 0, settings)
-    script.save(base, tokenizer, tmp_path / "base")
+    base = train_script.make_model(tokenizer, train_script.STUDENT, 0)
+    train_script.train(base, train_script.labelled(tokenizer, problems[:60]), 60, 32, 0, settings)
+    train_script.save(base, tokenizer, tmp_path / "base")
 
     asked = problems[60:400]
     rows = [{"id": p.id, "problem": p.prompt, "answer": p.target} for p in asked]
@@ -69,9 +51,9 @@ def test_from_a_base_to_the_page(script: Any, tmp_path: Path) -> None:
         prompt, answer = example["messages"]
         given = tokenizer.apply_chat_template([prompt], tokenize=False, add_generation_prompt=True)
         texts.append((given, answer["content"].removeprefix("<think>\n")))
-    curve = script.train(base, script.encode(tokenizer, texts), 120, 32, 0, settings)
+    curve = train_script.train(base, train_script.encode(tokenizer, texts), 120, 32, 0, settings)
     assert curve[-1]["loss"] < curve[0]["loss"] / 2
-    script.save(base, tokenizer, tmp_path / "student")
+    train_script.save(base, tokenizer, tmp_path / "student")
 
     for model in (tmp_path / "base", tmp_path / "student", teacher):
         evalkit("run", model, "-t", "arithmetic", "--limit", "30", "-n", "4", "--max-tokens", "64", "--results",

@@ -17,7 +17,8 @@ from evalkit.cli.terminal import echo
     default=Path("contamination.json"),
     show_default=True,
     metavar="FILE",
-    help="The result, for `leaderboard` and `distill --without-contaminated`.",
+    help="The result, for `leaderboard` and `distill --without-contaminated`. A page of the matches side by side is "
+    "written beside it, as .html.",
 )
 @click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Matches shown side by side.")
 @click.option("--data", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
@@ -42,8 +43,11 @@ def command(
     """
     from evalkit.benchmark.suites import task_names as expanded
     from evalkit.contamination.check import find_contamination
+    from evalkit.contamination.page import page_beside, page_html
     from evalkit.contamination.side_by_side import side_by_side, summary_lines
+    from evalkit.store.lines import write_atomically
 
+    page = page_beside(output)
     partial = output.with_name(f".{output.name}.partial")
     found = find_contamination(
         list(sets),
@@ -53,10 +57,11 @@ def command(
         partial=partial,
         tell=None if quiet else lambda progress: echo(f"{progress.total / 1e6:,.0f} MB read", err=True),
     )
+    write_atomically(page, page_html(found))
     found.save(output)
     partial.unlink(missing_ok=True)
     for line in summary_lines(found):
         echo(line)
     for line in side_by_side(found, show):
         echo(line)
-    echo(f"wrote {output}", err=True)
+    echo(f"wrote {output} and {page}", err=True)

@@ -35,6 +35,18 @@ BOILERPLATE = (
     "what is the area of the triangle find the area of what is the length of find the length of",
     "what is the perimeter of how many square units are in the area of the number of degrees in the measure of angle",
     "find the equation of the line the point of the form the graph of the function of the equation",
+    "find the equation of the plane enter your answer in the form ax + by + cz + d = 0",
+    "where a b c d are integers such that a > 0 and gcd |a| |b| |c| |d| = 1",
+    "determine if the graph of the equation below is a parabola circle ellipse hyperbola point line two lines or empty",
+    "find the curve defined by the equation find the shape described by the equation",
+    "(a) line (b) circle (c) parabola (c) plane (d) ellipse (d) sphere (e) hyperbola (e) cylinder (f) cone "
+    "enter the letter of the correct option",
+    "the equation of the line can be expressed in the form y = mx + b enter the ordered pair (m, b)",
+    "the equation of this hyperbola can be written as the equation of this ellipse can be written as",
+    "enter your answer in the form (r, theta) where r > 0 and 0 <= theta < 2 pi",
+    "reminder the number n! is the product of the integers from 1 to n for example 5! = 5 * 4 * 3 * 2 * 1 = 120",
+    "solve enter your answer using interval notation find the domain of the function",
+    "find the largest value of x that satisfies the equation find all solutions to the equation",
     "please reason step by step and put your final answer within boxed",
     "answer the following multiple choice question the last line of your response should be of the following format",
     "how much does how many more how many are left how old is how much money does she have in total altogether",
@@ -187,11 +199,14 @@ class Index:
         return self._judged(problem, start, end, theirs[start:end], exactly[start:end])
 
     def _judged(self, problem: int, start: int, end: int, masked: Hashes, plain: Hashes) -> Likeness:
-        weights, total = self._weights[problem], float(self._weights[problem].sum()) or 1.0
-        masked_coverage = float(weights[np.isin(self._masked[problem], masked)].sum()) / total
+        known, known_weights = self._sorted[problem]
+        total = float(known_weights.sum()) or 1.0
+        masked = np.unique(masked)
+        masked_coverage = float(known_weights[_among(known, masked)].sum()) / total
         if masked_coverage < min(NEAR, NUMBERS):
             return Likeness(None, 0.0, masked_coverage, 0.0, start, end + GRAM - 1)
-        coverage = float(weights[np.isin(self._grams[problem], plain)].sum()) / total
+        plain = np.unique(plain)
+        coverage = float(self._weights[problem][_among(self._grams[problem], plain)].sum()) / total
         jaccard, masked_jaccard = _jaccard(self._grams[problem], plain), _jaccard(self._masked[problem], masked)
         kind: Kind | None = None
         if min(coverage, jaccard) >= _VERY_ALIKE:
@@ -211,10 +226,16 @@ def _find(words: Hashes, text: Hashes) -> int | None:
     return at // 8 if at >= 0 else None
 
 
-def _jaccard(one: Hashes, other: Hashes) -> float:
-    first, second = np.unique(one), np.unique(other)
-    both = len(np.intersect1d(first, second, assume_unique=True))
-    return both / max(len(first) + len(second) - both, 1)
+def _among(values: Hashes, ordered: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the values are among the sorted ones, of which there is at least one."""
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values)
+
+
+def _jaccard(one: Hashes, ordered: Hashes) -> float:
+    """The Jaccard index of two sets of triples, the second sorted and without repeats."""
+    first = np.unique(one)
+    both = int(_among(first, ordered).sum())
+    return both / max(len(first) + len(ordered) - both, 1)
 
 
 def _boilerplate() -> Hashes:

@@ -8,23 +8,39 @@ from itertools import zip_longest
 from evalkit.contamination.index import KINDS
 from evalkit.contamination.report import Contamination, Match, ProblemMatches
 
+LONGEST = 1200  # characters of a text that are shown
 _WIDTH = 56
-_LONGEST = 1200  # characters of a text that are shown
+
+
+def counts_by_kind(found: Contamination) -> Iterator[tuple[str, list[int]]]:
+    """(task, numbers) for every task: its problems, those found, and of these the ones of each kind."""
+    for name, task in found.tasks.items():
+        counts = Counter(problem.kind for problem in task.found)
+        yield name, [task.problems, len(task.found), *(counts[kind] for kind in KINDS)]
+
+
+def surest_first(found: Contamination) -> list[tuple[str, ProblemMatches]]:
+    """(task, problem) of every problem that was found."""
+    every = [(task.task, problem) for task in found.tasks.values() for problem in task.found]
+    return sorted(every, key=_sureness)
+
+
+def _sureness(pair: tuple[str, ProblemMatches]) -> tuple[int, float]:
+    kind, matches = pair[1].kind, pair[1].matches
+    return [*KINDS, kind].index(kind), -matches[0].coverage if matches else 0.0
 
 
 def summary_lines(found: Contamination) -> Iterator[str]:
     """A markdown table with a row for each task."""
     yield f"| task | problems | found | {' | '.join(KINDS)} |"
     yield "|-|-:|-:|" + "-:|" * len(KINDS)
-    for name, task in found.tasks.items():
-        counts = Counter(problem.kind for problem in task.found)
-        yield f"| {name} | {task.problems} | {len(task.found)} | {' | '.join(str(counts[kind]) for kind in KINDS)} |"
+    for name, numbers in counts_by_kind(found):
+        yield f"| {name} | {' | '.join(map(str, numbers))} |"
 
 
 def side_by_side(found: Contamination, most: int) -> Iterator[str]:
     """The surest `most` matches, each problem on the left and its place in the set on the right."""
-    every = [(task.task, problem) for task in found.tasks.values() for problem in task.found]
-    every.sort(key=lambda pair: (KINDS.index(pair[1].kind), -pair[1].matches[0].coverage))
+    every = surest_first(found)
     for task, problem in every[:most]:
         yield ""
         yield from _pair(task, problem, problem.matches[0])
@@ -47,5 +63,5 @@ def _pair(task: str, problem: ProblemMatches, match: Match) -> Iterator[str]:
 
 
 def _column(text: str) -> list[str]:
-    printable = "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
+    printable = "".join(c if c.isprintable() else " " for c in text[:LONGEST])
     return textwrap.wrap(printable, _WIDTH) or [""]

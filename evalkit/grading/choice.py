@@ -205,7 +205,11 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
             letter = _stated(RATHER.split(piece)[0], letters, options)
-        if letter is not None and not REJECTED.search(rest) and not re.match(r"[)\]]?\s*\?", rest):
+        if (
+            letter is not None
+            and not REJECTED.search(_without_text(rest, options.get(letter, "")))
+            and not re.match(r"[)\]]?\s*\?", rest)
+        ):
             rule = "answer" if explicit else "option"
             found.append(_Found(int(match.start() * shift), letter, rule, match[0] + after[:40]))
     return found, ambiguous
@@ -315,6 +319,14 @@ def _head(after: str, letters: str) -> str | None:
 
 def _after_letter(after: str) -> str:
     return after.lstrip(" \t\n\"'“”‘’({[<:")[1:60]
+
+
+def _without_text(rest: str, option: str) -> str:
+    """What follows a letter, less its option's text: the "are not" of "H) They are not guilty" rejects nothing."""
+    said, own = _loose(rest), _loose(option)
+    if own and said.startswith(own):
+        return said[len(own) :]
+    return "" if len(said) >= 20 and own.startswith(said) else rest
 
 
 def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = False) -> str | None:

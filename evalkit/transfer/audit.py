@@ -140,8 +140,8 @@ class _Counts:
             self._grade(where, record, answer, kind)
 
     def _repeats(self, where: str, record: _Record) -> None:
-        prompt = hashlib.blake2b(same_text(record.prompt).encode(), digest_size=12).digest()
-        whole = hashlib.blake2b(prompt + same_text(record.response).encode(), digest_size=12).digest()
+        prompt = hashlib.blake2b(_bytes(record.prompt), digest_size=12).digest()
+        whole = hashlib.blake2b(prompt + _bytes(record.response), digest_size=12).digest()
         self._prompts[prompt] += 1
         if whole in self._seen:
             self._fault("duplicate", where)
@@ -176,6 +176,11 @@ class _Counts:
         faults = {name: Fault(count, tuple(first)) for name in FAULTS if (found := self._faults.get(name))
                   for count, first in [found]}  # fmt: skip
         return Audit(self.records, faults, histograms, (self._right, self._told) if self._graded else None)
+
+
+def _bytes(text: str) -> bytes:
+    """What two copies of a text share; JSON may hold halves of characters, which no encoding has."""
+    return same_text(text).encode("utf-8", "surrogatepass")
 
 
 def _left_open(answer: str) -> bool:

@@ -16,7 +16,7 @@ from evalkit.results.exports.samples import ExportedSample, TaskExport
 from evalkit.results.recreate import recreate_problems, recreate_task
 from evalkit.store.run import find_runs
 from evalkit.thinking import split_thinking
-from evalkit.transfer.quality import is_looping, mixes_languages, same_text, word_runs
+from evalkit.transfer.quality import is_looping, mixes_languages, same_text, whole_characters, word_runs
 from evalkit.transfer.writing import card, write_card, write_rows
 from evalkit.types import Message
 
@@ -193,8 +193,13 @@ def _example(task: TaskExport, sample: ExportedSample) -> Example:
         "model": task.model, "run": task.run.directory.path.name, **completion.key._asdict(),
         "completion_tokens": completion.completion_tokens,
     }  # fmt: skip
-    prompt = tuple(task.task.messages(sample.problem))
-    return Example(prompt, sample.response, source, sample.problem.target, completion.completion_tokens)
+    prompt = tuple(
+        Message(role=message["role"], content=whole_characters(message["content"]))
+        for message in task.task.messages(sample.problem)
+    )
+    return Example(
+        prompt, whole_characters(sample.response), source, sample.problem.target, completion.completion_tokens
+    )
 
 
 def _chosen(examples: Sequence[Example], most: int, choose: Choice, rng: random.Random) -> list[Example]:

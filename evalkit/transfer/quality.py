@@ -3,16 +3,20 @@
 import re
 import unicodedata
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
+
+import numpy as np
 
 from evalkit.engines.repetition import loop_period
 
 _LOOP_WORDS, _LOOP_REPEATS = 60, 4
 _RUN = 12  # words: a run of so many that comes again and again is a loop that the text came out of
 _REPEATED_SHARE = 0.5
+_FACTORS = np.random.default_rng(0).integers(1, 1 << 63, _RUN, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _MIXED_LETTERS, _MIXED_SHARE = 5, 0.01
+_HALVES = re.compile("[\ud800-\udfff]")
 _TAGS = re.compile(r"<[^<>]{1,40}>|\\[a-zA-Z]+")
 # scripts that one language writes side by side, and Greek and letters of formulas, which every language uses
 _ONE_LANGUAGE = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "BOPOMOFO": "CJK", "FULLWIDTH": "CJK"}
@@ -27,15 +31,18 @@ def is_looping(text: str) -> bool:
         >>> is_looping("We try again. " * 40), is_looping("We try x = 3. " + "Then it fits. ")
         (True, False)
     """
-    words = text.split()
-    codes = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]
-    if loop_period(codes, _LOOP_WORDS, _LOOP_REPEATS) is not None:
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    words = [numbers[word] for word in text.split()]
+    if loop_period(words, _LOOP_WORDS, _LOOP_REPEATS) is not None:
         return True
-    runs = len(codes) - _RUN + 1
+    runs = len(words) - _RUN + 1
     if runs < _LOOP_WORDS:
         return False
-    distinct = len({tuple(codes[i : i + _RUN]) for i in range(runs)})
-    return 1 - distinct / runs > _REPEATED_SHARE
+    array, hashes = np.array(words, dtype=np.uint64), np.zeros(runs, dtype=np.uint64)
+    for place, factor in enumerate(_FACTORS):
+        hashes += array[place : place + runs] * factor
+    return 1 - len(np.unique(hashes)) / runs > _REPEATED_SHARE
 
 
 @lru_cache(maxsize=8192)
@@ -67,6 +74,8 @@ def mixes_languages(text: str) -> bool:
         >>> mixes_languages("First we add, 然后我们相减 and get 3."), mixes_languages("我们设 x 为苹果, 得到 x = 3。")
         (True, False)
     """
+    if text.isascii():
+        return False
     counts = scripts(text)
     total = counts.total()
     if not total:
@@ -84,6 +93,11 @@ def same_text(text: str) -> str:
         (True, False)
     """
     return "".join(text.lower().replace("$", " ").split())
+
+
+def whole_characters(text: str) -> str:
+    """`text` with U+FFFD in place of halves of characters, which JSON can hold, and parquet and tokenizers cannot."""
+    return _HALVES.sub("\ufffd", text)
 
 
 def word_runs(text: str, length: int = 3) -> set[int]:
