@@ -61,7 +61,6 @@ class OpenCompass(Reader):
         row_number = 0
         for file in log.files:
             for _, entry in _entries(file):
-                _refuse_turns(entry)
                 texts = entry["prediction"]
                 several = texts.items() if isinstance(texts.value, list) else [texts]
                 index, problem = divmod(row_number, size)
@@ -118,6 +117,7 @@ def _prompts(log: Log) -> Iterator[tuple[str | None, str | None]]:
         for _, entry in _entries(file):
             if "prediction" not in entry:
                 raise unreadable(entry.where, f"its entry {entry.path} has no prediction")
+            _refuse_turns(entry)
             yield joined_prompt(entry["origin_prompt"]), None
 
 
