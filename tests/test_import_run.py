@@ -1,14 +1,15 @@
 """A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import peer_logs
 import pytest
 from damaged_logs import DAMAGED
+from helpers import REPOSITORY, records, told
 from helpers import evalkit as run_evalkit
-from helpers import records, told
 from peer_logs import PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError, Run
@@ -422,3 +423,41 @@ def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Pa
     other = imported(path, tmp_path / "c", fields=fields).tasks[0]
     assert other.task == "arithmetic_imported"
     assert "not taken for arithmetic" in other.notes[0]
+
+
+COMMAND_ROWS = re.compile(r"^\| ([^|]+?) \| `evalkit import (\S+)([^`]*)` \|", re.MULTILINE)
+OF_THE_PAGE = {
+    "lm-evaluation-harness": "lm_eval",
+    "inspect": "inspect zstandard",
+    "OpenCompass": "opencompass",
+    "NeMo-Skills": "nemo_skills",
+    "SkyThought": "skythought",
+    "Qwen2.5-Math and forks": "qwen_math",
+    "LIMO": "limo",
+    "QwQ": "qwq",
+    "simple-evals": "simple_evals",
+    "MathArena": "matharena",
+    "LiveCodeBench": "livecodebench",
+    "HELM": "helm",
+    "verl (rllm)": "verl",
+    "OpenAI or vLLM batch": "openai_batch",
+}
+
+
+def test_the_page_has_a_command_that_works_for_each_harness(tmp_path: Path) -> None:
+    from evalkit.cli.import_log import command
+
+    page = (REPOSITORY / "docs" / "importing.md").read_text()
+    rows = {title: options.split() for title, _, options in COMMAND_ROWS.findall(page)}
+    assert rows.pop("anything else")[0] == "--map"
+    assert {OF_THE_PAGE.get(title, title) for title in rows} - {"inspect zstandard"} | {"inspect"} == {
+        peer for peer, _ in WRITERS.values()
+    }
+    for title, options in rows.items():
+        log = WRITERS[OF_THE_PAGE.get(title, title)][1](tmp_path / title.replace(" ", "-"))
+        if "-t" in options:  # a task's data set is not at hand here
+            assert options[-2] == "-t"
+            options = options[:-2]
+        run = tmp_path / "runs" / title.replace(" ", "-")
+        command.main([str(log), "-o", str(run), "--no-score", *options], standalone_mode=False)
+        assert sum(1 for t in RunDirectory(run).tasks().values() for _ in t.files.completions()) == 4, title

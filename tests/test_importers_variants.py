@@ -11,6 +11,7 @@ from peer_logs import ANSWERS, MODEL, PROBLEMS, right, text, write, write_lines
 from test_importers import only_log, samples_of
 
 from evalkit import EvalkitError
+from evalkit.importers.reader import find_logs
 from evalkit.importers.record import ImportedSample
 
 Rows = list[dict[str, Any]]
@@ -343,3 +344,14 @@ def test_executed_programs_in_a_completion_are_told(tmp_path: Path) -> None:
     path = peer_logs.write_qwen_math(tmp_path)
     other = path.rename(path.with_name("test_tool-integrated_-1_seed0_t0.0_s0_e-1.jsonl"))
     assert "programs" in only_log(other).facts().notes[0]
+
+
+def test_every_task_of_an_evalchemy_file_is_a_log(tmp_path: Path) -> None:
+    path = peer_logs.write_evalchemy(tmp_path)
+
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        sums = found["results"]["Sums"]
+        return {**found, "results": {"Sums": sums, "Counted": {"acc": 0.5}, "n": 1, "More": sums}}
+
+    logs = find_logs(str(edited(path, change))).logs
+    assert {log.task: len(list(log.samples())) for log in logs} == {"Sums": 4, "More": 4}
