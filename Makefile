@@ -40,17 +40,21 @@ test-vllm:
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m "" --durations 0 --durations-min 5 \
 		tests/test_backend_contract.py tests/test_backend_vllm.py tests/test_vllm_versions.py
 
-# Other harnesses in environments of their own (several GB, some minutes): their fresh logs, and their readers on our exports.
+# Other harnesses in environments of their own (several GB, some minutes): their fresh logs, made against a server on this
+# machine, and their readers on our exports. every-eval-ever asks for Python 3.12, which its validator does not need.
+PEERS := .venv-peers
+
 test-peers: install
-	test -x .venv-peers/inspect/bin/python || $(PYTHON) -m venv .venv-peers/inspect
-	.venv-peers/inspect/bin/pip install --quiet inspect-ai
-	test -x .venv-peers/lm_eval/bin/python || $(PYTHON) -m venv .venv-peers/lm_eval
-	.venv-peers/lm_eval/bin/pip install --quiet lm_eval
-	test -x .venv-peers/evalscope/bin/python || $(PYTHON) -m venv .venv-peers/evalscope
-	.venv-peers/evalscope/bin/pip install --quiet evalscope
-	test -x .venv-peers/lighteval/bin/python || $(PYTHON) -m venv .venv-peers/lighteval
-	.venv-peers/lighteval/bin/pip install --quiet lighteval xxhash==3.5.0
-	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/.venv-peers $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py
+	for peer in inspect lm_eval evalscope lighteval every_eval_ever; do \
+		test -x $(PEERS)/$$peer/bin/python || $(PYTHON) -m venv $(PEERS)/$$peer || exit 1; \
+	done
+	$(PEERS)/inspect/bin/pip install --quiet inspect-ai openai
+	$(PEERS)/lm_eval/bin/pip install --quiet "lm_eval[api]"
+	$(PEERS)/evalscope/bin/pip install --quiet evalscope
+	$(PEERS)/lighteval/bin/pip install --quiet $(TORCH) lighteval xxhash==3.5.0
+	$(PEERS)/every_eval_ever/bin/pip install --quiet --no-deps --ignore-requires-python every-eval-ever
+	$(PEERS)/every_eval_ever/bin/pip install --quiet jsonschema pydantic pyyaml requests "huggingface-hub<1" "rich<15"
+	OMP_NUM_THREADS=1 EVALKIT_PEERS=$(CURDIR)/$(PEERS) $(BIN)/python -m pytest -n 0 -m peers tests/test_peers.py
 
 lint: install
 	$(BIN)/ruff check .

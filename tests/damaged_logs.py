@@ -357,12 +357,9 @@ def verdicts_of_another_number_than_the_texts(folder: Path) -> Path:
 
 @damaged
 def verdicts_of_other_prompts(folder: Path) -> Path:
-    def swapped(data: bytes) -> bytes:
-        return b"\n".join(reversed(data.strip().split(b"\n"))) + b"\n"
-
     WRITERS["qwq"][1](folder)
     graded = folder / "eval_res" / "sums.jsonl"
-    graded.write_bytes(swapped(graded.read_bytes()))
+    graded.write_bytes(graded.read_bytes().replace(b"What is 12", b"What is 13"))
     return folder / "output"
 
 

@@ -370,7 +370,7 @@ def write_qwq(folder: Path) -> Path:
             row = {"prompt": problem, "answer": gold, "id": problem_id}
             output.append({**row, "gen": [text(i, k)]})
             verdict = {"accuracy": float(right(i, k)), "extracted_answer": ANSWERS[i][k]}
-            graded.append({**row, "gen": ["cut"], **verdict})
+            graded.append({**row, "gen": [text(i, k).partition("\n</think>\n\n")[2]], **verdict})
     write_lines(folder / "eval_res" / "sums.jsonl", graded)
     write_lines(folder / "output" / "sums.jsonl", output)
     return folder

@@ -1,13 +1,15 @@
 """A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import peer_logs
 import pytest
 from damaged_logs import DAMAGED
+from helpers import REPOSITORY, records, told
 from helpers import evalkit as run_evalkit
-from helpers import records, told
 from peer_logs import PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError, Run
@@ -168,6 +170,80 @@ def test_choices_are_graded_by_the_order_that_was_shown_or_refused(tmp_path: Pat
         imported(permuted, tmp_path / "two", fields=fields)
     kept = imported(permuted, tmp_path / "three", fields=fields, kind="none")
     assert not kept.tasks[0].graded
+
+
+def asked_with(order: str) -> tuple[str, str, str]:
+    """(a question with its choices in an order, the letter of the right one, a response that gives it)."""
+    (row,) = choice_rows([order])
+    lines = "\n".join(f"{letter}) {choice}" for letter, choice in zip("ABC", row["c"], strict=True))  # type: ignore[call-overload]
+    return f"{row['q']}\n\n{lines}", str(row["gold"]), str(row["out"])
+
+
+def choices_of_simple_evals(folder: Path, orders: list[str]) -> Path:
+    content = {**peer_logs.simple_evals_content(), "convos": [], "htmls": []}
+    for asked, gold, answer in map(asked_with, orders):
+        content["convos"].append([{"role": "user", "content": asked}, {"role": "assistant", "content": answer}])
+        told = f"<p>Correct Answer: {gold}</p><p>Extracted Answer: {gold}</p><p>Score: 1.0</p>"
+        content["htmls"].append(told)
+    return write(folder / "gpqa_student_allresults.json", content)
+
+
+def choices_of_inspect(folder: Path, orders: list[str]) -> Path:
+    samples = [dict(peer_logs.inspect_samples()[0]) for _ in orders]
+    for k, (sample, order) in enumerate(zip(samples, orders, strict=True)):
+        (row,) = choice_rows([order])
+        message = {"role": "assistant", "content": row["out"], "source": "generate"}
+        output = {"choices": [{"message": message, "stop_reason": "stop"}]}
+        sample |= {"epoch": k + 1, "input": row["q"], "choices": row["c"], "target": row["gold"], "output": output}
+        sample["scores"] = {"choice": {"value": "C", "answer": row["gold"]}}
+    return write(folder / "log.json", {**peer_logs.inspect_header(), "samples": samples})
+
+
+def choices_of_evalscope(folder: Path, orders: list[str]) -> Path:
+    run = peer_logs.write_evalscope(folder)
+    predictions, reviews = [], []
+    for k, (asked, gold, answer) in enumerate(map(asked_with, orders)):
+        output = {"choices": [{"message": {"content": answer}, "stop_reason": "stop"}], "error": None}
+        messages = [{"role": "user", "content": asked}]
+        predictions.append({"index": k, "model": "student", "model_output": output, "messages": messages})
+        score = {"value": {"acc": 1.0}, "extracted_prediction": gold}
+        reviews.append({"index": k, "target": [gold], "sample_score": {"score": score, "group_id": 0}})
+        reviews[-1]["sample_score"]["generation_index"] = k  # type: ignore[index]
+    write_lines(run / "predictions" / "student" / "sums_default.jsonl", predictions)
+    write_lines(run / "reviews" / "student" / "sums_default.jsonl", reviews)
+    return run
+
+
+def choices_of_opencompass(folder: Path, orders: list[str]) -> Path:
+    entries = {}
+    for k, (asked, gold, answer) in enumerate(map(asked_with, orders)):
+        entries[str(k)] = {"origin_prompt": asked, "prediction": answer, "gold": gold}
+    return write(folder / "predictions" / "student" / "gpqa.json", entries)
+
+
+CHOICES = (choices_of_simple_evals, choices_of_inspect, choices_of_evalscope)
+
+
+@pytest.mark.parametrize("writer", [*CHOICES, choices_of_opencompass])
+@pytest.mark.parametrize("order", ["abc", "bac", "cba"])
+def test_letters_are_of_the_order_that_the_log_shows(
+    writer: Callable[[Path, list[str]], Path], order: str, tmp_path: Path
+) -> None:
+    log = writer(tmp_path / "log", [order, order])
+    done = imported(log, tmp_path / "run", score=True, workers=1)
+    assert done.reports[0].statuses["correct"] == 2
+
+
+@pytest.mark.parametrize("writer", CHOICES)
+@pytest.mark.parametrize("orders", [["abc", "bac"], ["abc", "acb"]])
+def test_choices_that_change_between_samples_are_refused(
+    writer: Callable[[Path, list[str]], Path], orders: list[str], tmp_path: Path
+) -> None:
+    """Also where the right letter is the same by chance: a vote would count letters that mean different things."""
+    log = writer(tmp_path / "log", orders)
+    with pytest.raises(EvalkitError, match="orders of the choices"):
+        imported(log, tmp_path / "run")
+    assert imported(log, tmp_path / "kept", kind="none").tasks[0].samples == 2
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:
@@ -347,3 +423,41 @@ def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Pa
     other = imported(path, tmp_path / "c", fields=fields).tasks[0]
     assert other.task == "arithmetic_imported"
     assert "not taken for arithmetic" in other.notes[0]
+
+
+COMMAND_ROWS = re.compile(r"^\| ([^|]+?) \| `evalkit import (\S+)([^`]*)` \|", re.MULTILINE)
+OF_THE_PAGE = {
+    "lm-evaluation-harness": "lm_eval",
+    "inspect": "inspect zstandard",
+    "OpenCompass": "opencompass",
+    "NeMo-Skills": "nemo_skills",
+    "SkyThought": "skythought",
+    "Qwen2.5-Math and forks": "qwen_math",
+    "LIMO": "limo",
+    "QwQ": "qwq",
+    "simple-evals": "simple_evals",
+    "MathArena": "matharena",
+    "LiveCodeBench": "livecodebench",
+    "HELM": "helm",
+    "verl (rllm)": "verl",
+    "OpenAI or vLLM batch": "openai_batch",
+}
+
+
+def test_the_page_has_a_command_that_works_for_each_harness(tmp_path: Path) -> None:
+    from evalkit.cli.import_log import command
+
+    page = (REPOSITORY / "docs" / "importing.md").read_text()
+    rows = {title: options.split() for title, _, options in COMMAND_ROWS.findall(page)}
+    assert rows.pop("anything else")[0] == "--map"
+    assert {OF_THE_PAGE.get(title, title) for title in rows} - {"inspect zstandard"} | {"inspect"} == {
+        peer for peer, _ in WRITERS.values()
+    }
+    for title, options in rows.items():
+        log = WRITERS[OF_THE_PAGE.get(title, title)][1](tmp_path / title.replace(" ", "-"))
+        if "-t" in options:  # a task's data set is not at hand here
+            assert options[-2] == "-t"
+            options = options[:-2]
+        run = tmp_path / "runs" / title.replace(" ", "-")
+        command.main([str(log), "-o", str(run), "--no-score", *options], standalone_mode=False)
+        assert sum(1 for t in RunDirectory(run).tasks().values() for _ in t.files.completions()) == 4, title

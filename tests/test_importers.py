@@ -295,7 +295,7 @@ def test_a_log_is_read_where_it_lies(tmp_path: Path) -> None:
     for file in run.rglob("*"):
         if file.is_file():
             store.pipe_file(f"/evalkit-test/{file.relative_to(run).as_posix()}", file.read_bytes())
-    for path in (archive, "memory://evalkit-test"):
+    for path in (archive, "memory://evalkit-test", f"file://{run}"):
         (log,) = find_logs(path).logs
         samples = list(log.samples())
         assert len(samples) == 4

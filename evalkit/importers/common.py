@@ -9,6 +9,7 @@ from evalkit.importers.nodes import Node, unreadable
 
 _IDS = ("unique_id", "problem_id", "question_id", "task_id", "id", "ID", "uuid")
 _PROBLEMS = ("problem", "question", "Problem", "Question", "question_content", "query")
+_MOSTLY = 0.9  # the share of prompts that are different in a set that was run once
 GOLDS = ("expected_answer", "gold_answer", "answer", "Answer", "gold", "target", "ground_truth")
 
 
@@ -101,15 +102,13 @@ class OrderOfAppearance:
 def period(keys: Iterable[bytes], where: str) -> int:
     """The number of problems of a set that was run n times end to end, told by its prompts; `len(keys)` for n = 1.
 
-    Raises EvalkitError where prompts recur, but not end to end.
+    A set may ask the same thing twice. Raises EvalkitError where many prompts recur, but not end to end.
     """
     ordered = list(keys)
-    if not ordered:
-        return 0
-    first = [i for i, key in enumerate(ordered) if key == ordered[0]]
-    size = first[1] if len(first) > 1 else len(ordered)
-    if len(set(ordered)) == len(ordered):
-        return len(ordered)
-    if len(ordered) % size or any(ordered[i] != ordered[i % size] for i in range(len(ordered))):
+    different = len(set(ordered))
+    for size in range(different, len(ordered) // 2 + 1):
+        if len(ordered) % size == 0 and ordered[size:] == ordered[:-size]:
+            return size
+    if different < _MOSTLY * len(ordered):
         raise unreadable(where, "its prompts recur, but the set was not run end to end")
-    return size
+    return len(ordered)

@@ -1,6 +1,7 @@
 """evalchemy: lm_eval's results_<date>.json with the completions under results.<task>.examples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evalkit.importers.common import own_gold, own_id, own_problem
 from evalkit.importers.files import LogFile
@@ -22,6 +23,10 @@ class Evalchemy(Reader):
         if not tasks:
             return None
         return LogPart(file, tasks[0], file.folder, file.name)
+
+    def parts(self, file: LogFile) -> Sequence[LogPart]:
+        part = self.recognise(file)
+        return [replace(part, task=task) for task in _tasks(file)] if part is not None else []
 
     def facts(self, log: Log) -> LogFacts:
         config = log.files[0].first["config"]
@@ -59,6 +64,29 @@ def _choices(row: Node) -> tuple[str, ...]:
         return ()
     lines = [line.strip() for line in shown.split("\n") if line.strip()]
     return tuple(line[2:].strip() for line in lines) if all(line[1:2] in ").:" for line in lines) else ()
+
+
+def _tasks(file: LogFile) -> list[str]:
+    """The tasks of a results file that have examples, in its order."""
+    found = []
+    with file.open() as stream:
+        source = JsonStream(stream, file.where)
+        for name in source.members():
+            if name != "results":
+                source.value()
+                continue
+            for task in source.members():
+                if source.peek() != "{":
+                    source.value()
+                    continue
+                for field in source.members():
+                    if field != "examples" or source.peek() != "[":
+                        source.value()
+                        continue
+                    found.append(task)
+                    for _ in source.elements():
+                        pass
+    return found
 
 
 def _examples(file: LogFile, task: str) -> Iterator[Node]:

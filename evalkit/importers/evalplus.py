@@ -84,9 +84,18 @@ def _results(file: LogFile) -> dict[str, list[Node]]:
         if found is not None:
             told: defaultdict[str, list[Node]] = defaultdict(list)
             for problem_id, results in found.document(1 << 30)["eval"].fields():
-                told[problem_id] = results.items()
+                told[problem_id] = results.items() if isinstance(results.value, list) else _old_results(results)
             return told
     return {}
+
+
+def _old_results(results: Node) -> list[Node]:
+    """The results of one problem before 0.3: lists of [status, details], the second one empty without its tests."""
+    base, plus = ([one[0].value for one in results[name].items()] for name in ("base", "plus"))
+    if plus and len(plus) != len(base):
+        results.fail("an object with as many results of both sets of tests")
+    both = zip(base, plus or [None] * len(base), strict=True)
+    return [Node({"base_status": b, "plus_status": p}, results.where, results.path) for b, p in both]
 
 
 def _verdict(result: Node) -> float | None:

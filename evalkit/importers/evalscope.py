@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from evalkit.importers.common import content_parts, digest, joined_prompt, own_id, own_problem
 from evalkit.importers.files import LogFile
@@ -33,7 +34,7 @@ class Evalscope(Reader):
 
     def recognise(self, file: LogFile) -> LogPart | None:
         row = file.row
-        new, old = row.has("index", "model_output"), row.has("answer_id", "choices", "model_spec")
+        new, old = row.has("index", "model_output"), row.has("answer_id", "model_spec")
         review = row.has("index", "sample_score") or (old and "reviewed" in row)
         if ".jsonl.rerun-" in file.name and (new or review):
             return LogPart(file, "", refusal="it is of a reviewing pass under way", companion=True)
@@ -43,7 +44,7 @@ class Evalscope(Reader):
         if not (new or old):
             return None
         task = _benchmark(file)
-        return LogPart(file, task, "/".join(file.folder.split("/")[:-2]), file.folder)
+        return LogPart(file, task, "/".join(file.folder.split("/")[: -1 if _flat(file) else -2]), file.folder)
 
     def facts(self, log: Log) -> LogFacts:
         file = log.files[0]
@@ -70,27 +71,35 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _flat(file: LogFile) -> bool:
+    """Whether predictions/ has the files without a folder for the model, as before 0.8."""
+    return file.path.parent.name == "predictions"
+
+
+def _place(file: LogFile, kind: str) -> str:
+    """The folder of reviews/ or reports/ that belongs to a file of predictions/, seen from there."""
+    return f"../{kind}" if _flat(file) else f"../../{kind}/{file.path.parent.name}"
+
+
 def _config(file: LogFile) -> str:
-    """The text of the run's task_config.yaml, whose name may have an ending of its own; "" where there is none."""
-    found = file.beside("../../configs/task_config.yaml")
-    return (found.text_start or "") if found is not None else ""
+    """The text of the run's task_config.yaml, whose name may have an ending of its own; "" where it is not told."""
+    found = file.alike(f"{'..' if _flat(file) else '../..'}/configs/task_config*.yaml")
+    return (found[0].text_start or "") if len(found) == 1 else ""
 
 
 def _benchmark(file: LogFile) -> str:
     """The benchmark in <benchmark>_<subset>: reports/ has a file of its name."""
     stem = file.stem.removesuffix(".jsonl")
-    model = file.path.parent.name
     parts = stem.split("_")
     for end in range(len(parts) - 1, 0, -1):
         name = "_".join(parts[:end])
-        if file.beside(f"../../reports/{model}/{name}.json") is not None:
+        if file.beside(f"{_place(file, 'reports')}/{name}.json") is not None:
             return name
     return stem.removesuffix("_default")
 
 
 def _review_file(file: LogFile) -> LogFile | None:
-    model = file.path.parent.name
-    return file.beside(f"../../reviews/{model}/{file.stem}")
+    return file.beside(f"{_place(file, 'reviews')}/{file.stem}")
 
 
 def _repeats(file: LogFile, reviews: dict[int, _Review]) -> int | None:
@@ -174,58 +183,103 @@ def _reviews(file: LogFile, partial: bool) -> Iterator[tuple[int, _Review]]:
         sample = row["sample_score"]
         score = sample["score"]
         answer = score["extracted_prediction"].plain()
-        target = row["target"]
-        golds = tuple(t.label() for t in target.items()) if isinstance(target.value, list) else (target.label(),)
+        golds = _golds(row["target"])
         values = score["value"].fields() if score["value"] else ()
         verdicts = [PeerVerdict(k, f, "sample", answer) for k, v in values if (f := v.fraction()) is not None]
         index = row["index"].integer()
-        group = sample["group_id"].integer() if sample["group_id"] else index
+        group = _whole(sample["group_id"]) if sample["group_id"] else index
         generation = sample["generation_index"].count()
         if sample["group_id"].value is None:
             generation = None
         yield index, _Review(group, generation, golds, answer, tuple(verdicts))
 
 
+def _golds(target: Node) -> tuple[str, ...]:
+    if isinstance(target.value, list):
+        return tuple(t.label() for t in target.items())
+    return (target.label(),) if target else ()
+
+
+def _whole(node: Node) -> int:
+    """A whole number, which 1.x writes as text where the data set did."""
+    return int(node.text()) if isinstance(node.value, str) and node.text().isdigit() else node.integer()
+
+
+@dataclass(frozen=True, slots=True)
+class _OldReview:
+    """What the reviews before 1.0 say of one sample."""
+
+    golds: tuple[str, ...] = ()
+    answer: str | None = None
+    verdicts: tuple[PeerVerdict, ...] = ()
+
+
 def _of_problems(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
     """Before 1.0: a row is a problem, and the reviews repeat it with a verdict in each of its choices."""
     beside = _review_file(file)
-    told: dict[str, list[tuple[str | None, str | None, tuple[PeerVerdict, ...]]]] = {}
+    told: dict[str, list[_OldReview]] = {}
     for row in beside.rows(partial) if beside is not None else ():
-        told[row["answer_id"].text()] = [_old_review(choice["review"]) for choice in row["choices"].items()]
+        told[row["answer_id"].text()] = [_old_review(choice["review"]) for choice in _choices(row)]
+    own = [own_id(row["raw_input"]) for row in file.rows(partial)]
+    own_ids_tell = None not in own and len(set(own)) == len(own)
     stem = file.stem.removesuffix(".jsonl")
     for number, row in enumerate(file.rows(partial)):
-        raw = row["raw_input"]
-        reviews = told.get(row["answer_id"].text(), [])
-        usage = row["usage"]
-        choices = row["choices"].items()
-        sent = row["origin_prompt"]["data"] if row["origin_prompt"] else Node(None, row.where)
-        for k, choice in enumerate(choices):
-            gold, answer, verdicts = reviews[k] if k < len(reviews) else (None, None, ())
-            text, reasoning = content_parts(choice["message"])
-            word = choice["finish_reason"].maybe_text()
-            yield ImportedSample(
-                f"{stem}#{number}",
-                k,
-                text,
-                reasoning=reasoning,
-                position=number,
-                problem=own_problem(raw) if raw else None,
-                prompt=sent[0].text() if isinstance(sent.value, list) and sent.value else None,
-                gold=gold,
-                finish_reason=finish_reason(word),
-                peer_finish_reason=word,
-                prompt_tokens=usage["prompt_tokens"].count() if usage else None,
-                completion_tokens=usage["completion_tokens"].count() if usage and len(choices) == 1 else None,
-                answer=answer,
-                verdicts=verdicts,
-            )
+        place = row.first("index")  # since 0.11, where rows stand in the order in which they finished
+        if not place and isinstance(row["origin_prompt"].value, dict):
+            place = row["origin_prompt"]["index"]
+        position = place.count() if place else number
+        problem_id = own[number] if own_ids_tell else f"{stem}#{position}"
+        yield from _of_problem(row, problem_id or "", position, told.get(row["answer_id"].text(), []))
 
 
-def _old_review(review: Node) -> tuple[str | None, str | None, tuple[PeerVerdict, ...]]:
+def _choices(row: Node) -> list[Node]:
+    return row["choices"].items() if row["choices"] else []
+
+
+def _of_problem(
+    row: Node, problem_id: str, position: int | None, reviews: list[_OldReview]
+) -> Iterator[ImportedSample]:
+    raw, usage, choices = row["raw_input"], row["usage"], _choices(row)
+    common: dict[str, Any] = {
+        "position": position,
+        "problem": own_problem(raw) if raw else None,
+        "prompt": _sent(row["origin_prompt"]),
+    }
+    if not choices:
+        yield ImportedSample(problem_id, 0, "", error="the log has no output for this sample", **common)
+    for k, choice in enumerate(choices):
+        review = reviews[k] if k < len(reviews) else _OldReview()
+        text, reasoning = content_parts(choice["message"])
+        word = choice["finish_reason"].maybe_text()
+        yield ImportedSample(
+            problem_id,
+            k,
+            text,
+            reasoning=reasoning,
+            gold=review.golds[0] if review.golds else None,
+            golds=review.golds if len(review.golds) > 1 else (),
+            finish_reason=finish_reason(word),
+            peer_finish_reason=word,
+            prompt_tokens=usage["prompt_tokens"].count() if usage else None,
+            completion_tokens=usage["completion_tokens"].count() if usage and len(choices) == 1 else None,
+            answer=review.answer,
+            verdicts=review.verdicts,
+            **common,
+        )
+
+
+def _sent(prompt: Node) -> str | None:
+    """The prompt of a row before 0.14, which has the message first in a list."""
+    data = prompt["data"] if isinstance(prompt.value, dict) else Node(None, prompt.where)
+    first = data[0] if isinstance(data.value, list) else data
+    return first.value if isinstance(first.value, str) else None
+
+
+def _old_review(review: Node) -> _OldReview:
     if not review:
-        return None, None, ()
-    gold = review["gold"].plain()
-    answer = review["pred"].plain()
-    value = review["result"].fraction()
-    verdicts = () if value is None else (PeerVerdict("result", value, "sample", answer),)
-    return None if gold == "*Same as Input*" else gold, answer, verdicts
+        return _OldReview()
+    gold, answer, result = review["gold"], review["pred"].plain(), review["result"]
+    golds = () if gold.value == "*Same as Input*" else _golds(gold) if isinstance(gold.value, str | int | list) else ()
+    values = result.fields() if isinstance(result.value, dict) else [("result", result)]
+    verdicts = [PeerVerdict(name, f, "sample", answer) for name, v in values if (f := v.fraction()) is not None]
+    return _OldReview(golds, answer, tuple(verdicts))

@@ -1,12 +1,13 @@
 """Files of a log: local, in a zip, or wherever fsspec reaches; gz and zst are read as what they hold."""
 
+import fnmatch
 import functools
 import gzip
 import io
 import posixpath
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -85,10 +86,18 @@ class LogFile:
     where: str
     path: PurePosixPath
     find: Callable[[str], "LogFile | None"] = field(repr=False, default=lambda _name: None)
+    names_in: Callable[[str], Iterable[str]] = field(repr=False, default=lambda _folder: ())
 
     def beside(self, name: str) -> "LogFile | None":
         """The file of that name, seen from this one's folder (`../reviews/x.jsonl`); None where there is none."""
         return self.find(posixpath.normpath(f"{self.folder}/{name}"))
+
+    def alike(self, pattern: str) -> "list[LogFile]":
+        """The files beside whose names fit a shell pattern (`../configs/task_config*.yaml`), sorted by name."""
+        folder, _, name = posixpath.normpath(f"{self.folder}/{pattern}").rpartition("/")
+        fitting = sorted(fnmatch.filter(self.names_in(folder or "."), name))
+        found = (self.find(f"{folder}/{one}" if folder else one) for one in fitting)
+        return [file for file in found if file is not None]
 
     @property
     def folder(self) -> str:
@@ -290,8 +299,13 @@ def member_files(archive: zipfile.ZipFile, where: str) -> dict[str, LogFile]:
             told = f"{member.filename} in {where}"
             opener = functools.partial(_open_member, archive, member, told)
             place = PurePosixPath(member.filename)
-            found[member.filename] = LogFile(member.filename, member.compress_size, opener, told, place, found.get)
+            known = (found.get, functools.partial(_names_in, found))
+            found[member.filename] = LogFile(member.filename, member.compress_size, opener, told, place, *known)
     return found
+
+
+def _names_in(files: Mapping[str, LogFile], folder: str) -> list[str]:
+    return [posixpath.basename(name) for name in files if (posixpath.dirname(name) or ".") == folder]
 
 
 def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> BinaryIO:
@@ -346,8 +360,11 @@ def _local_file(root: Path, name: str) -> LogFile:
     def find(other: str) -> LogFile | None:
         return _local_file(root, other) if (root / other).is_file() else None
 
+    def names_in(folder: str) -> list[str]:
+        return [p.name for p in (root / folder).iterdir() if p.is_file()] if (root / folder).is_dir() else []
+
     place = PurePosixPath(path.absolute().as_posix())
-    return LogFile(name, path.stat().st_size, lambda: path.open("rb"), str(path), place, find)
+    return LogFile(name, path.stat().st_size, lambda: path.open("rb"), str(path), place, find, names_in)
 
 
 def _below_zip(files: list[LogFile]) -> list[LogFile]:
@@ -371,7 +388,8 @@ def _remote_files(path: str) -> list[LogFile]:
         for name in names:
             below = name[len(root) :].lstrip("/") or posixpath.basename(name)
             opener = functools.partial(system.open, name, "rb")
-            files[below] = LogFile(below, int(system.size(name) or 0), opener, name, PurePosixPath(name), files.get)
+            known = (files.get, functools.partial(_names_in, files))
+            files[below] = LogFile(below, int(system.size(name) or 0), opener, name, PurePosixPath(name), *known)
     except (ImportError, ValueError) as error:
         raise EvalkitError(f"{path} cannot be reached: {error}.", "pip install the package that it names.") from error
     except Exception as error:  # every store's client raises its own types

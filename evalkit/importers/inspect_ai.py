@@ -94,7 +94,7 @@ def _imported(sample: Node) -> ImportedSample:
     error = sample["error"]["message"].text() if sample["error"] else None
     if made and error is None:
         text, form, reasoning = _completion(made[0]["message"], sample)
-        note = _turns(sample)
+        note = _note(sample)
     elif error is None:
         error = "the log has no output for this sample"
     word = made[0]["stop_reason"].maybe_text() if made and error is None else None
@@ -133,8 +133,14 @@ def _completion(message: Node, sample: Node) -> tuple[str, TextForm, str | None]
     return text, "thinking removed" if hidden else "raw", None if hidden else reasoning
 
 
+def _note(sample: Node) -> str:
+    """What is to be said of a sample: a solver asked more than once, or it was declared invalid."""
+    told = [_turns(sample), "it was declared invalid" if sample["invalidation"] else ""]
+    return "; ".join(one for one in told if one)
+
+
 def _turns(sample: Node) -> str:
-    """A note where a solver asked more than once: the output is then the last answer alone."""
+    """Where a solver asked more than once, the output is the last answer alone."""
     messages = sample["messages"].items() if sample["messages"] else []
     answers = [m for m in messages if m["role"].value == "assistant" and m["source"].value == "generate"]
     return f"the last of {len(answers)} turns" if len(answers) > 1 else ""

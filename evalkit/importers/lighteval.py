@@ -89,10 +89,10 @@ def _of_structs(row: Node) -> Iterator[ImportedSample]:
         raise unreadable(row.where, _NOT_COMPLETIONS)
     choices = doc["choices"].texts() if doc["choices"] else []
     index = doc["gold_index"]
-    gold_at = [i.integer() for i in index.items()] if isinstance(index.value, list) else [index.integer()]
-    if any(not 0 <= at < len(choices) for at in gold_at):
+    gold_at = [i.integer() for i in (index.items() if isinstance(index.value, list) else [index] if index else [])]
+    if choices and any(not 0 <= at < len(choices) for at in gold_at):
         index.fail("the place of a choice")
-    golds = tuple(choices[at] for at in gold_at)
+    golds = tuple(choices[at] for at in gold_at if choices[at : at + 1])  # a task that is not judged by a gold has none
     reasonings = response["reasonings"].items() if response["reasonings"] else []
     problem_id = doc["id"].label()
     sent = response["input"]

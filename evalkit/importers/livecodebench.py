@@ -26,6 +26,8 @@ class LiveCodeBench(Reader):
         if not isinstance(document.value, list) or not document.value:
             return None
         row = document[0]
+        if row.has("output_list", "pred_list") or (row.has("output_list") and "question_id" not in row):
+            return LogPart(file, "", refusal="it is of another scenario of LiveCodeBench than code generation")
         if row.has("question_id", "output_list"):
             return LogPart(file, "livecodebench", file.folder, file.name)
         if row.has("pass@1", "detail") or ("pass@1" in row and "output_list" not in row):

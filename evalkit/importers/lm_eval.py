@@ -101,9 +101,13 @@ def _task_of_old_name(file: LogFile) -> str:
 
 
 def _results(file: LogFile) -> Node | None:
+    """The run's results: results_<date>.json, or <name>_<date>.json where --output_path named a file."""
     named = _NAME.fullmatch(file.stem)
     beside = file.beside(f"results_{named['date']}.json" if named else "results.json")
-    return beside.document() if beside is not None and beside.row.has("results", "configs") else None
+    for found in [beside] if beside is not None else file.alike(f"*_{named['date']}.json") if named else []:
+        if found.row.has("results", "configs"):
+            return found.document()
+    return None
 
 
 def _model(results: Node) -> tuple[str | None, bool]:
@@ -152,7 +156,7 @@ def _collect(problem: _Problem, row: Node, scopes: dict[str, Scope]) -> None:
     """Add one row's verdicts. Raises EvalkitError where a second run's rows are mixed in."""
     resps = hashlib.blake2b(json.dumps(row["resps"].value).encode(), digest_size=16).digest()
     name = row["filter"].maybe_text()
-    filter_name = name if name is not None else f"filter {len(problem.filters) + 1}"
+    filter_name = name if name is not None else _unnamed(len(problem.filters), scopes)
     if problem.filters and (problem.resps != resps or filter_name in problem.filters):
         raise EvalkitError(
             f"{row.where} has problem {row['doc_id'].label()} a second time.",
@@ -169,6 +173,12 @@ def _collect(problem: _Problem, row: Node, scopes: dict[str, Scope]) -> None:
             told = answer if isinstance(answer, str) else None
             whole = metric if filter_name in ("none", "filter 1") else f"{metric},{filter_name}"
             problem.verdicts.append(PeerVerdict(whole, value, _scope(metric, filter_name, scopes, answer), told))
+
+
+def _unnamed(number: int, scopes: dict[str, Scope]) -> str:
+    """The name of a problem's `number`-th filter before 0.4.7, whose rows do not tell it but keep the task's order."""
+    known = list(scopes)[1:]
+    return known[number] if number < len(known) else f"filter {number + 1}"
 
 
 def _scope(metric: str, filter_name: str, scopes: dict[str, Scope], answer: Any) -> Scope:

@@ -38,7 +38,7 @@ def _of_problem(row: Node) -> Iterator[ImportedSample]:
         prompt, text, reasoning, turns = _first_turn(conversation)
         answer = _at(row, "answers", k, count)
         told = answer.plain()
-        verdict = _at(row, "correct", k, count).fraction()
+        verdict = _verdict(row, k, count, told)
         costs = _at(row, "detailed_costs", k, count)
         warning = _at(row, "warnings", k, count).value
         notes = [f"warning {warning}"] if isinstance(warning, int) and warning else []
@@ -56,9 +56,18 @@ def _of_problem(row: Node) -> Iterator[ImportedSample]:
             prompt_tokens=costs["input_tokens"].count() if costs and turns == 1 else None,
             completion_tokens=costs["output_tokens"].count() if costs and turns == 1 else None,
             answer=None if told == "None" else told,
-            verdicts=() if verdict is None else (PeerVerdict("correct", verdict, "sample", told),),
+            verdicts=() if verdict is None else (verdict,),
             note="; ".join(notes),
         )
+
+
+def _verdict(row: Node, k: int, count: int, answer: str | None) -> PeerVerdict | None:
+    """Whether a sample is right; in February 2025 the share of a problem's samples that are was all there was."""
+    if "correct" in row:
+        value = _at(row, "correct", k, count).fraction()
+        return None if value is None else PeerVerdict("correct", value, "sample", answer)
+    value = row["pass_at_1"].fraction()
+    return None if value is None else PeerVerdict("pass_at_1", value, "problem")
 
 
 def _at(row: Node, name: str, k: int, count: int) -> Node:

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from evalkit.importers.common import own_gold, own_id, own_problem
+from evalkit.importers.common import digest, own_gold, own_id, own_problem
 from evalkit.importers.files import LogFile
-from evalkit.importers.nodes import Node
+from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict, TextForm, finish_reason
 
 _SEED = re.compile(r"output-rs(\d+)\.jsonl(?:-\w+)?")
+_GREEDY = ("output.jsonl", "output-greedy.jsonl")  # the latter until November 2024
 _UNFINISHED = re.compile(r"output.*(?:\.jsonl-async|_chunk_\d+\.jsonl)(?:\.done)?")
 _OWN = (
     *("num_generated_tokens", "generation_start_time", "generation_time", "predicted_answer", "symbolic_correct"),
@@ -24,24 +25,29 @@ class NemoSkills(Reader):
 
     def recognise(self, file: LogFile) -> LogPart | None:
         row = file.row
-        if not any(name in row for name in _OWN) or "code" in row:
+        named = _SEED.fullmatch(file.stem) or file.stem in _GREEDY
+        ours = any(name in row for name in _OWN) or (named and row.has("generation", "expected_answer"))
+        if not ours or "code" in row:
             return None
         if _UNFINISHED.fullmatch(file.stem):
             return LogPart(file, "", refusal="it is a part of a generation that was not finished")
         if "generation" not in row and "_full_generation" not in row:
-            ours = any(name in row for name in ("symbolic_correct", "predicted_answer", "judgement"))
-            return LogPart(file, "", refusal="it was trimmed to metrics and has no generation") if ours else None
+            graded = any(name in row for name in ("symbolic_correct", "predicted_answer", "judgement"))
+            return LogPart(file, "", refusal="it was trimmed to metrics and has no generation") if graded else None
         seed = _SEED.fullmatch(file.stem)
         folders = file.path.parts
-        task = folders[-2] if (seed or file.stem == "output.jsonl") and len(folders) > 1 else file.stem
+        task = folders[-2] if (seed or file.stem in _GREEDY) and len(folders) > 1 else file.stem
         run = "seeds" if seed else file.stem
         return LogPart(file, task.removesuffix(".jsonl"), file.folder, run, int(seed[1]) if seed else 0)
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
-        ids = [own_id(row) for row in log.files[0].rows(log.partial)]
+        first = [(own_id(row), digest(own_problem(row))) for row in log.files[0].rows(log.partial)]
+        ids = [own for own, _ in first]
         own_ids_tell = None not in ids and len(set(ids)) == len(ids)
         for part in log.parts:
             for number, row in enumerate(part.file.rows(log.partial)):
+                if number < len(first) and not own_ids_tell and digest(own_problem(row)) != first[number][1]:
+                    raise unreadable(row.where, f"it has another problem than that line of {log.files[0].name}")
                 problem_id = (own_ids_tell and own_id(row)) or str(number)
                 yield _sample(row, problem_id, part.order, number)
 

@@ -12,6 +12,7 @@ from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
 
 _PART = re.compile(r"(?P<set>.+)_(?P<number>\d+)")
+_BY_RUN = ("correct", "is_correct", "cascade_correct", "pred", "predictions", "prediction")
 _RUNS = re.compile(r"\((\d+) runs average\)")
 
 
@@ -70,6 +71,14 @@ class OpenCompass(Reader):
                 row_number += 1
 
 
+def _refuse_turns(entry: Node) -> None:
+    """A list of predictions is of several samples, unless each has a prompt of its own: those are turns."""
+    prompts = entry["origin_prompt"].value
+    several = isinstance(entry["prediction"].value, list) and isinstance(prompts, list)
+    if several and any(isinstance(prompt, list) for prompt in prompts):
+        raise unreadable(entry.where, "its predictions are of several turns, which are not one completion")
+
+
 def _first_entry(row: Node) -> Node:
     return row["0"] if row.has("0") else Node(None, row.where)
 
@@ -108,6 +117,7 @@ def _prompts(log: Log) -> Iterator[tuple[str | None, str | None]]:
         for _, entry in _entries(file):
             if "prediction" not in entry:
                 raise unreadable(entry.where, f"its entry {entry.path} has no prediction")
+            _refuse_turns(entry)
             yield joined_prompt(entry["origin_prompt"]), None
 
 
@@ -117,7 +127,7 @@ def _details(log: Log, rows: int) -> tuple[dict[int, _Detail], int | None]:
     found = log.files[0].beside(f"../../results/{model}/{log.task}.json")
     if found is None:
         return {}, None
-    results = found.document()
+    results = found.document(1 << 30)
     runs = next((int(m[1]) for name, _ in results.fields() if (m := _RUNS.search(name))), None)
     details = results["details"]
     if isinstance(details.value, list):
@@ -125,8 +135,7 @@ def _details(log: Log, rows: int) -> tuple[dict[int, _Detail], int | None]:
     told: dict[int, _Detail] = {}
     for name, one in details.fields() if details else ():
         if name.isdigit() and isinstance(one.value, dict):
-            answer = one.first("predictions", "pred")
-            told[int(name)] = _Detail(_plain(answer), _plain(one.first("references", "answer")), _correct(one))
+            told[int(name)] = _detail(one, 0)
     return told, runs
 
 
@@ -135,13 +144,11 @@ def _listed(details: Node, rows: int, runs: int | None) -> tuple[dict[int, _Deta
     problems = details.items()
     told: dict[int, _Detail] = {}
     for i, one in enumerate(problems):
-        count = len(one["correct"].value) if isinstance(one["correct"].value, list) else 1
+        count = max((len(one[name].value) for name in _BY_RUN if isinstance(one[name].value, list)), default=1)
         if runs is None and len(problems) * count == rows:
             runs = count
         for k in range(count):
-            told[k * len(problems) + i] = _Detail(
-                _plain(_at(one["pred"], k)), _plain(_at(one["answer"], k)), _at(one["correct"], k).fraction()
-            )
+            told[k * len(problems) + i] = _detail(one, k)
     return told, runs
 
 
@@ -149,8 +156,17 @@ def _at(node: Node, k: int) -> Node:
     return node[k] if isinstance(node.value, list) else node
 
 
-def _correct(one: Node) -> float | None:
-    return _at(one["correct"], 0).fraction()
+def _detail(one: Node, k: int) -> _Detail:
+    """The k-th run of a problem, as the many evaluators write it: by rules, by a judge, or by both in turn."""
+    by_rules = _at(one["rule_evaluation"], k)
+    plain = by_rules if by_rules.has("pred") else one
+    answer = _plain(_at(plain.first("pred", "predictions"), k))
+    gold = _plain(_at(plain.first("answer", "references", "ref", "gold"), k))
+    correct = _at(one.first("correct", "is_correct", "cascade_correct"), k).fraction()
+    letter = _at(one["prediction"], k).value
+    if correct is None and "origin_prompt" in one and letter in ("A", "B"):  # a judge was asked: A is its "right"
+        correct = float(letter == "A")
+    return _Detail(answer, gold, correct)
 
 
 def _plain(node: Node) -> str | None:

@@ -1,12 +1,15 @@
 """The evaluation of Qwen2.5-Math and its forks: one row a problem, the completions under `code`."""
 
+import re
 from collections.abc import Iterator
 
 from evalkit.importers.common import own_id
 from evalkit.importers.files import LogFile
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
-from evalkit.importers.record import ImportedSample, PeerVerdict
+from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
+
+_TOOLS = re.compile(r"_(?:pal|tool-integrated|jiuzhang_tora|tora|numina)_")  # the prompt type in the file's name
 
 
 class QwenMath(Reader):
@@ -20,6 +23,11 @@ class QwenMath(Reader):
         if not ("gt" in row or "score" in row):
             return None
         return LogPart(file, file.stem.removesuffix(".jsonl"), file.folder, file.name)
+
+    def facts(self, log: Log) -> LogFacts:
+        used = _TOOLS.search(log.files[0].stem)
+        told = "its completions hold the output of programs that were run on the way, which the model did not write"
+        return LogFacts(notes=(told,) if used else ())
 
     def samples(self, log: Log) -> Iterator[ImportedSample]:
         for number, row in enumerate(log.files[0].rows(log.partial)):

@@ -12,6 +12,7 @@ from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
 from evalkit.importers.files import LogFile, log_files
 from evalkit.importers.record import ImportedSample, LogFacts
+from evalkit.store.marks import SampleMarks
 
 GROUP = "evalkit.importers"
 _MOST_SAMPLES = 1_000_000  # of one problem: a run has room for n samples of every problem
@@ -58,7 +59,7 @@ class Log:
 
     def samples(self) -> Iterator[ImportedSample]:
         """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
-        seen: defaultdict[str, set[int]] = defaultdict(set)
+        seen = SampleMarks()
         found = False
         for sample in self.reader.samples(self):
             found = True
@@ -67,12 +68,12 @@ class Log:
                     f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
                     f"samples are numbered from 0 to {_MOST_SAMPLES - 1}.",
                 )
-            if sample.sample_index in seen[sample.problem_id]:
+            if seen.get(sample.problem_id, sample.sample_index):
                 raise EvalkitError(
                     f"{self.where} has sample {sample.sample_index} of problem {sample.problem_id} twice.",
                     "two runs may lie in one file: take them apart and import one.",
                 )
-            seen[sample.problem_id].add(sample.sample_index)
+            seen.set(sample.problem_id, sample.sample_index, 1)
             yield sample
         if not found:
             raise EvalkitError(f"{self.where} holds no sample.", "nothing was generated in this run.")
@@ -90,6 +91,11 @@ class Reader(ABC):
     @abstractmethod
     def recognise(self, file: LogFile) -> LogPart | None:
         """What this file is, by its content; None where it is not this harness's."""
+
+    def parts(self, file: LogFile) -> Sequence[LogPart]:
+        """As `recognise`; several where one file holds several tasks."""
+        part = self.recognise(file)
+        return [part] if part is not None else []
 
     @abstractmethod
     def samples(self, log: Log) -> Iterator[ImportedSample]:
@@ -148,7 +154,7 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
     companions: list[str] = []
     passed_over: list[str] = []
     for file in files:
-        claims = [(reader, part) for reader in readers if (part := reader.recognise(file)) is not None]
+        claims = [(reader, found) for reader in readers if (found := reader.parts(file))]
         told = _fields_told(file) if not claims and not told else told
         file.forget()
         if len(claims) > 1:
@@ -158,11 +164,12 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
             )
         if not claims:
             passed_over.append(file.where)
-        elif refusal := claims[0][1].refusal:
-            (companions if claims[0][1].companion else refused).append(f"{file.where} cannot be imported: {refusal}.")
-        else:
-            part = claims[0][1]
-            parts[claims[0][0].name, part.task, part.group, part.run].append(claims[0])
+        for part in claims[0][1] if claims else ():
+            if part.refusal:
+                told_why = f"{file.where} cannot be imported: {part.refusal}."
+                (companions if part.companion else refused).append(told_why)
+            else:
+                parts[claims[0][0].name, part.task, part.group, part.run].append((claims[0][0], part))
     if not parts:
         raise _nothing(path, told, [*refused, *companions])
     logs = [_log(found, partial) for _, found in sorted(parts.items())]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evalkit.importers.common import OrderOfAppearance, content_parts, digest, joined_prompt, period
+from evalkit.importers.common import content_parts, digest, joined_prompt, period
 from evalkit.importers.files import LogFile
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
@@ -69,7 +69,7 @@ class SimpleEvals(Reader):
                 keys.append(digest(_stem(_asked(value.items()))))
         if len(told) != len(keys):
             raise unreadable(file.where, f"it has {len(told)} reports for {len(keys)} conversations")
-        order, positions = OrderOfAppearance(), _positions(keys, file.where)
+        size = period(keys, file.where)
         number = 0
         for name, value in file.members("htmls", "convos"):
             if name != "convos":
@@ -77,7 +77,7 @@ class SimpleEvals(Reader):
             messages = value.items()
             if messages[-1]["role"].value != "assistant":
                 raise unreadable(value.where, "its conversation does not end with the model's message")
-            yield _sample(_asked(messages), content_parts(messages[-1])[0], told[number], positions[number], order)
+            yield _sample(_asked(messages), content_parts(messages[-1])[0], told[number], *divmod(number, size))
             number += 1
 
 
@@ -92,12 +92,6 @@ def _stem(prompt: str) -> str:
     return prompt.partition("\nA) ")[0]
 
 
-def _positions(keys: list[bytes], where: str) -> list[int | None]:
-    """The row of the data set of each sample: the set is asked n times end to end."""
-    size = period(keys, where)
-    return [number % size for number in range(len(keys))]
-
-
 def _facts(report: str) -> _Told:
     found = {name: html.unescape(value) for name, value in _FACT.findall(report)}
     answer, gold = found.get("Extracted Answer"), found.get("Correct Answer")
@@ -109,13 +103,13 @@ def _facts(report: str) -> _Told:
     return _Told(gold, told, score if 0 <= score <= 1 else None)
 
 
-def _sample(prompt: str, text: str, told: _Told, position: int | None, order: OrderOfAppearance) -> ImportedSample:
-    number, index = order.next(_stem(prompt))
+def _sample(prompt: str, text: str, told: _Told, index: int, position: int) -> ImportedSample:
+    """One sample of the set, which is asked n times end to end."""
     shown = _CHOICE.findall(prompt)
     lettered = [letter for letter, _ in shown] == list("ABCDEFGHIJ"[: len(shown)])
     refused = text == _REFUSED
     return ImportedSample(
-        str(number if position is None else position),
+        str(position),
         index,
         "" if refused else text,
         position=position,
@@ -143,7 +137,6 @@ def _of_report(file: LogFile) -> Iterator[ImportedSample]:
         if len(messages) < 2 or "<p>Score: " not in section:
             raise unreadable(f"report {number} of {file.where}", "it has no question, answer and score")
         parsed.append(("\n\n".join(messages[:-1]), messages[-1], _facts(section)))
-    positions = _positions([digest(_stem(prompt)) for prompt, _, _ in parsed], file.where)
-    order = OrderOfAppearance()
-    for (prompt, text, told), position in zip(parsed, positions, strict=True):
-        yield _sample(prompt, text, told, position, order)
+    size = period([digest(_stem(prompt)) for prompt, _, _ in parsed], file.where)
+    for number, (prompt, text, told) in enumerate(parsed):
+        yield _sample(prompt, text, told, *divmod(number, size))

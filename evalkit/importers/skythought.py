@@ -111,7 +111,7 @@ def _samples(key: str, entry: Node, number: int, answer_key: str, partial: bool)
             own_id(entry) or (str(number) if keyed_by_text else key),
             k,
             response["content"].text(),
-            position=number if keyed_by_text else int(key),
+            position=None if keyed_by_text else int(key),  # texts stand in the order in which they were graded
             problem=key if keyed_by_text else own_problem(entry),
             prompt=joined_prompt(conversation) if conversation else entry["prompt"].maybe_text(),
             gold=own_gold(entry, answer_key),

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict bef
 from evalkit.importers.record import Scope
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskFiles, TaskRun, validated
-from evalkit.types import Metric, SampleIndex, SampleKey, Score
+from evalkit.types import Metric, SampleIndex, SampleKey, Status
 
 _K = re.compile(r"\bk=(\d+)|(?:pass|cov)@(\d+)")
 _SAME = 1e-6
@@ -72,65 +72,92 @@ def is_mean(name: str) -> bool:
     return not name.startswith(("cov", "maj")) and (found is None or int(found[1] or found[2]) == 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a peer's verdict is compared with: our value, status and answer of a sample."""
+
+    value: float
+    status: Status
+    answer: str | None
+
+
 def compare_with_peer(task: TaskRun) -> PeerComparison:
     """Every verdict that came with the log beside our score of the same. Raises EvalkitError on damaged lines."""
-    ours = task.files.latest_scores()
-    by_problem: defaultdict[str, list[Score]] = defaultdict(list)
-    for key, score in sorted(ours.items()):
-        by_problem[key.problem_id].append(score)
-    differences: list[PeerDifference] = []
+    ours = _own_scores(task.files)
+    found: list[tuple[SampleKey, PeerDifference]] = []
     compared = left_out = 0
     told: set[tuple[str, str]] = set()
     for line in peer_scores(task.files):
         key = SampleKey(task.name, line["problem_id"], line["sample_index"])
+        of_problem = ours.get(key.problem_id, {})
         for verdict in line["verdicts"]:
             if verdict["scope"] in ("problem", "majority"):
                 if (key.problem_id, verdict["name"]) in told:
                     continue
                 told.add((key.problem_id, verdict["name"]))
-            own = _ours(key, verdict, ours, by_problem[key.problem_id])
+            own = _ours(key, verdict, of_problem)
             if own is None:
                 left_out += 1
                 continue
             compared += 1
-            value, answer, reason = own
-            if abs(value - verdict["value"]) > _SAME:
-                label = f"{key.problem_id} sample {key.sample_index}"
-                label = label if verdict["scope"] in ("sample", "first sample") else key.problem_id
-                differences.append(
-                    PeerDifference(
-                        label,
-                        verdict["name"],
-                        verdict["scope"],
-                        verdict["value"],
-                        verdict["answer"],
-                        value,
-                        answer,
-                        reason,
-                    )
-                )
-    return PeerComparison(differences, compared, left_out)
+            if abs(own[0] - verdict["value"]) > _SAME:
+                found.append((key, _difference(key, verdict, *own)))
+    return PeerComparison(_with_reasons(task, found), compared, left_out)
+
+
+def _own_scores(files: TaskFiles) -> dict[str, dict[int, _Own]]:
+    """Our scores by problem and sample index. Equal ones are one object, so that a million need little memory."""
+    known: dict[tuple[float, Status, str | None], _Own] = {}
+    ours: defaultdict[str, dict[int, _Own]] = defaultdict(dict)
+    for facts in files.score_facts():
+        told = facts["value"], facts["status"], facts["answer"]
+        ours[facts["problem_id"]][facts["sample_index"]] = known.get(told) or known.setdefault(told, _Own(*told))
+    return ours
+
+
+def _difference(
+    key: SampleKey, verdict: PeerVerdictLine, value: float, answer: str | None, reason: str
+) -> PeerDifference:
+    of_sample = verdict["scope"] in ("sample", "first sample")
+    return PeerDifference(
+        f"{key.problem_id} sample {key.sample_index}" if of_sample else key.problem_id,
+        verdict["name"],
+        verdict["scope"],
+        verdict["value"],
+        verdict["answer"],
+        value,
+        answer,
+        reason,
+    )
+
+
+def _with_reasons(task: TaskRun, found: Sequence[tuple[SampleKey, PeerDifference]]) -> list[PeerDifference]:
+    """The differences, those of samples with the explanation of our score, which is read for them alone."""
+    wanted = {key for key, one in found if one.scope in ("sample", "first sample")}
+    told = {s.key: f"{s.status}: {s.explanation}" for s, _ in task.files.scores() if s.key in wanted} if wanted else {}
+    return [replace(one, reason=one.reason or told.get(key, "")) for key, one in found]
 
 
 def _ours(
-    key: SampleKey, verdict: PeerVerdictLine, scores: Mapping[SampleKey, Score], of_problem: Sequence[Score]
+    key: SampleKey, verdict: PeerVerdictLine, of_problem: Mapping[int, _Own]
 ) -> tuple[float, str | None, str] | None:
-    """Our value, answer and reason for what a verdict speaks of; None where we have none."""
+    """Our value, answer and reason ("" for a sample) for what a verdict speaks of; None where we have none."""
     if verdict["scope"] in ("sample", "first sample"):
-        score = scores.get(key)
-        return None if score is None else (score.value, score.answer, f"{score.status}: {score.explanation}")
+        own = of_problem.get(key.sample_index)
+        return None if own is None else (own.value, own.answer, "")
     if not of_problem:
         return None
+    scores = [of_problem[index] for index in sorted(of_problem)]
     if verdict["scope"] == "majority":
-        return _majority(of_problem)
-    if not is_mean(verdict["name"]) and len(of_problem) > 1:
+        return _majority(scores)
+    if not is_mean(verdict["name"]) and len(scores) > 1:
         return None
-    mean = sum(score.value for score in of_problem) / len(of_problem)
-    statuses = Counter(score.status for score in of_problem)
+    mean = sum(score.value for score in scores) / len(scores)
+    statuses = Counter(score.status for score in scores)
     return mean, None, ", ".join(f"{status} {count}" for status, count in statuses.items())
 
 
-def _majority(scores: Sequence[Score]) -> tuple[float, str | None, str] | None:
+def _majority(scores: Sequence[_Own]) -> tuple[float, str | None, str] | None:
     """Our verdict on the most frequent answer; None where two are as frequent."""
     classes = Counter("correct" if s.status == "correct" else s.answer for s in scores if s.answer is not None)
     most = classes.most_common(2)
@@ -145,9 +172,10 @@ def _majority(scores: Sequence[Score]) -> tuple[float, str | None, str] | None:
 
 def peer_metric(task: TaskRun, peer: str) -> Metric | None:
     """The harness's own figure: the mean of its first verdict, in percent; None where it gave none."""
-    values: dict[tuple[str, int | None], float] = {}
     name: str | None = None
     scope: Scope = "sample"
+    total, count = 0.0, 0
+    of_problems: dict[str, float] = {}
     for line in peer_scores(task.files):
         for verdict in line["verdicts"]:
             if verdict["scope"] == "problem" and not is_mean(verdict["name"]):
@@ -155,10 +183,12 @@ def peer_metric(task: TaskRun, peer: str) -> Metric | None:
             if name is None:
                 name, scope = verdict["name"], verdict["scope"]
             if verdict["name"] == name and verdict["scope"] == scope:
-                index = None if scope in ("problem", "majority") else line["sample_index"]
-                values[line["problem_id"], index] = verdict["value"]
+                if scope in ("problem", "majority"):
+                    of_problems[line["problem_id"]] = verdict["value"]
+                else:
+                    total, count = total + verdict["value"], count + 1
                 break
-    if not values:
+    total, count = total + sum(of_problems.values()), count + len(of_problems)
+    if not count:
         return None
-    note = f"{peer}'s {name}, of each {scope}"
-    return Metric("peer", 100 * sum(values.values()) / len(values), len(values), "%", note=note)
+    return Metric("peer", 100 * total / count, count, "%", note=f"{peer}'s {name}, of each {scope}")

@@ -494,7 +494,7 @@ class _SampleWriter:
             self._begin(ours, sample)
         self.indices[ours] = self.indices.get(ours, 0) + 1
         self._highest = max(self._highest, sample.sample_index)
-        if self._golds[ours] != sample.gold or self._choices[ours] != _shown(sample):
+        if self._golds[ours] != _gold(sample) or self._choices[ours] != _shown(sample):
             self._permuted = self._permuted or ours
         self._forms[sample.response_form] += 1
         reason = "error" if sample.error is not None else sample.finish_reason or "unknown"
@@ -514,7 +514,7 @@ class _SampleWriter:
         self._peer.append(_peer_record(completion, sample))
 
     def _begin(self, ours: str, sample: ImportedSample) -> None:
-        self._golds[ours], self._choices[ours] = sample.gold, _shown(sample)
+        self._golds[ours], self._choices[ours] = _gold(sample), _shown(sample)
         if self._known is not None:
             target = self._known.problems[ours].target
             same = sample.gold is None or sample.gold == target or self._known.task.same_answer(sample.gold, target)
@@ -535,7 +535,7 @@ class _SampleWriter:
         golds = list(self._golds.values())
         if any(gold is None for gold in golds):
             return "none"
-        return "choice" if all(_LETTER.fullmatch(gold or "") for gold in golds) else "math"
+        return "choice" if all(_LETTER.fullmatch((gold or "").strip()) for gold in golds) else "math"
 
     def require_one_gold_each(self, log: Log, kind: Kind) -> None:
         if kind != "none" and any(gold is None for gold in self._golds.values()):
@@ -562,8 +562,17 @@ class _SampleWriter:
         imported.gold_differences = list(self._differences.values())
 
 
+def _gold(sample: ImportedSample) -> str | None:
+    """The right answer; a blank one is none."""
+    return sample.gold if sample.gold is not None and sample.gold.strip() else None
+
+
 def _shown(sample: ImportedSample) -> bytes:
-    return hashlib.blake2b("\x1f".join(sample.choices).encode("utf-8", "replace"), digest_size=8).digest()
+    """A key of the choices in their order: the log's own, or those that the prompt of a question by letters lists."""
+    choices: Iterable[str] = sample.choices
+    if not sample.choices and _LETTER.fullmatch((sample.gold or "").strip()):
+        choices = _choices_in(sample.prompt or "")
+    return hashlib.blake2b("\x1f".join(choices).encode("utf-8", "replace"), digest_size=8).digest()
 
 
 def _peer_record(completion: Completion, sample: ImportedSample) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run
 from evalkit.run.scoring import Scorer, grader_name
 from evalkit.store.lines import LineWriter
+from evalkit.store.marks import SampleStatuses
 from evalkit.store.opinions import adjudications
-from evalkit.store.run import RunDirectory, TaskRun, score_record
-from evalkit.types import Problem, SampleKey, Score
+from evalkit.store.run import RunDirectory, TaskFiles, TaskRun, score_record
+from evalkit.types import Completion, Problem, SampleKey, Score
 
 _MOST_UNSCORED = 2000
+_MOST_UNSCORED_TEXT = 16_000_000  # characters; one completion is let through whatever its length
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,38 +97,80 @@ def _rescore_task(
 ) -> list[ChangedVerdict]:
     files = run.files
     by_id = {p.id: p for p in problems}
-    before = {key: score.status for key, score in files.latest_scores().items()}
     grader = grader_name(task, spec)
-    fresh: dict[SampleKey | None, Score] = {
-        score.key: score
-        for score, name in files.scores(files.rescoring_path)
-        if name == grader and score.status != "error"
-    }
+    verdicts = _Verdicts(files, grader)
     with LineWriter(files.rescoring_path, files.run) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
 
         def keep(score: Score) -> None:
             writer.append(score_record(score, grader))
-            fresh[score.key] = score
+            verdicts.add(score)
 
+        unscored = _Unscored()
         for completion in files.standing_completions():
-            if completion.key in fresh or completion.problem_id not in by_id:
+            if verdicts.has(completion.key) or completion.problem_id not in by_id:
                 continue
-            while scorer.pending >= _MOST_UNSCORED:
-                keep(scorer.next_result())
+            while scorer.pending and unscored.are_many(scorer.pending):
+                keep(unscored.without(scorer.next_result()))
+            unscored.add(completion)
             scorer.submit(by_id[completion.problem_id], completion)
             for score in scorer.results(wait=False):
-                keep(score)
+                keep(unscored.without(score))
         for score in scorer.results(wait=True):
             keep(score)
         for score, old_grader in files.scores():  # keep scores of problems that the data set no longer has
-            if score.key not in fresh:
+            if score.key is not None and not verdicts.has(score.key):
                 writer.append(score_record(score, old_grader))
         for decision in adjudications(files).values():  # a human's word outranks the graders
             writer.append(score_record(decision.score(), decision.grader))
-            fresh[decision.key] = decision.score()
+            verdicts.add(decision.score())
     rename(files.rescoring_path, files.scores_path, files.run)
-    return [
-        ChangedVerdict(key, before[key], score.status, score.answer, score.explanation)
-        for key, score in fresh.items()
-        if key is not None and key in before and before[key] != score.status
-    ]
+    return list(verdicts.changed.values())
+
+
+class _Verdicts:
+    """The status of each sample before, which ones were graded again, and the verdicts that changed."""
+
+    def __init__(self, files: TaskFiles, grader: str) -> None:
+        """What an interrupted pass of the same grader has done is taken over, its errors excepted."""
+        self._before = files.statuses()
+        self._graded = SampleStatuses()
+        self.changed: dict[SampleKey, ChangedVerdict] = {}
+        for score, name in files.scores(files.rescoring_path):
+            if name == grader and score.status != "error":
+                self.add(score)
+
+    def has(self, key: SampleKey) -> bool:
+        """Whether a sample was graded again."""
+        return self._graded.get(key.problem_id, key.sample_index) is not None
+
+    def add(self, score: Score) -> None:
+        key = score.key
+        assert key is not None
+        self._graded.set(key.problem_id, key.sample_index, score.status)
+        before = self._before.get(key.problem_id, key.sample_index)
+        if before is not None and before != score.status:
+            self.changed[key] = ChangedVerdict(key, before, score.status, score.answer, score.explanation)
+        else:
+            self.changed.pop(key, None)
+
+
+class _Unscored:
+    """How much text waits to be graded: a pass over gigabytes holds no more than the graders can be busy with."""
+
+    def __init__(self) -> None:
+        self._lengths: dict[SampleKey, int] = {}
+        self._total = 0
+
+    def are_many(self, pending: int) -> bool:
+        return pending >= _MOST_UNSCORED or self._total >= _MOST_UNSCORED_TEXT
+
+    def add(self, completion: Completion) -> None:
+        key, length = completion.key, len(completion.text)
+        self._lengths[key] = self._lengths.get(key, 0) + length  # a sample may have failed twice
+        self._total += length
+
+    def without(self, score: Score) -> Score:
+        """The score of a completion that waits no more."""
+        assert score.key is not None
+        self._total -= self._lengths.pop(score.key, 0)
+        return score

@@ -10,7 +10,6 @@ results/<model>/<run-id>/
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from evalkit.files import is_single_name, parse_json, read_file
 from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import damaged, read_checked, write_atomically
 from evalkit.store.locks import run_lock
+from evalkit.store.marks import SampleMarks, SampleStatuses
 from evalkit.store.plan import SamplePlan
 from evalkit.types import Completion, Fact, FinishReason, SampleIndex, SampleKey, Score, Status, TokenCount
 from evalkit.visible import json_text
@@ -188,39 +188,49 @@ class TaskFiles:
         Raises EvalkitError for a damaged line and for a duplicated sample.
         """
         path = self.completions_path
-        finished: defaultdict[str, set[int]] = defaultdict(set)
+        finished = SampleMarks()
         for number, line in read_checked(path, self.run):
             completion: Completion = validated(Completion, line, path, number)
-            of_problem = finished[completion.problem_id]
-            if completion.sample_index in of_problem:
+            if finished.get(completion.problem_id, completion.sample_index):
                 raise _there_twice(path, number, completion.problem_id, completion.sample_index)
             if completion.error is None:
-                of_problem.add(completion.sample_index)
+                finished.set(completion.problem_id, completion.sample_index, 1)
             yield completion
 
     def completion_facts(self) -> Iterator["CompletionFacts"]:
         """As `completions`, but parses only the fields that metrics need."""
         path = self.completions_path
         validate = _validator(CompletionFacts).validate_json
-        finished: defaultdict[str, set[int]] = defaultdict(set)
+        finished = SampleMarks()
         for number, line in read_checked(path, self.run):
             try:
                 facts: CompletionFacts = validate(line)
             except ValidationError:
                 facts = validated(CompletionFacts, line, path, number)
-            of_problem = finished[facts["problem_id"]]
-            if facts["sample_index"] in of_problem:
+            if finished.get(facts["problem_id"], facts["sample_index"]):
                 raise _there_twice(path, number, facts["problem_id"], facts["sample_index"])
-            if "error" not in facts or facts["error"] is None:
-                of_problem.add(facts["sample_index"])
+            if facts.get("error") is None:
+                finished.set(facts["problem_id"], facts["sample_index"], 1)
             yield facts
 
     def standing_completions(self) -> Iterator[Completion]:
         """As `completions`, without completions with an engine error that a later one replaces."""
-        finished = self.finished()
+        replaced = self._replaced()
         for completion in self.completions():
-            if completion.error is None or (completion.problem_id, completion.sample_index) not in finished:
+            if completion.error is None or (completion.problem_id, completion.sample_index) not in replaced:
                 yield completion
+
+    def _replaced(self) -> set[tuple[str, int]]:
+        """The samples whose engine error is followed by a completion without one."""
+        failed: set[tuple[str, int]] = set()
+        replaced: set[tuple[str, int]] = set()
+        for facts in self.completion_facts():
+            sample = facts["problem_id"], facts["sample_index"]
+            if facts.get("error") is not None:
+                failed.add(sample)
+            elif sample in failed:
+                replaced.add(sample)
+        return replaced
 
     def finished(self) -> set[tuple[str, int]]:
         """The (problem id, sample index) of every completion without an engine error."""
@@ -249,6 +259,13 @@ class TaskFiles:
     def latest_scores(self) -> dict[SampleKey, Score]:
         """The last score of every sample, which is the one that counts."""
         return {score.key: score for score, _ in self.scores() if score.key is not None}
+
+    def statuses(self) -> SampleStatuses:
+        """The last status of every sample."""
+        statuses = SampleStatuses()
+        for facts in self.score_facts():
+            statuses.set(facts["problem_id"], facts["sample_index"], facts["status"])
+        return statuses
 
     def score_facts(self) -> Iterator["ScoreFacts"]:
         """As `scores`, but parses only the fields that metrics need."""
