@@ -1,6 +1,6 @@
 """Bias, coverage and tokens of `--precision` in simulation, beside uniform n.
 
-    python benchmarks/precision.py --runs 400
+    python benchmarks/precision.py --runs 2000 --processes 2
 
 Each setting has a number of problems, a distribution of solve rates and an n. The solve rates are mixtures: some
 problems are nearly always solved, some nearly never, the rest lie between. Completions of problems that are hard take
@@ -14,6 +14,8 @@ tokens of Neyman's allocation if every solve rate and cost were known, without a
 import argparse
 import math
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -94,35 +96,41 @@ def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
     return found.value - truth, low <= truth <= high, (high - low) / 2, used
 
 
+def measured(name: str, runs: int, seed: int) -> str:
+    """The row of one setting."""
+    problems, n, rates = SETTINGS[name]
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(runs):
+        model = Model(rates(rng, problems), rng)
+        variances = model.rates * (1 - model.rates)
+        aim = Z * math.sqrt(float(variances.sum()) / n) / problems
+        error, holds, reached, used = simulate(model, aim)
+        uniform = float(model.costs.sum()) * n
+        best = float(np.sqrt(variances * model.costs).sum()) ** 2 / float(variances.sum()) * n
+        rows.append((error, holds, aim, reached, used / uniform, best / uniform))
+    values = np.array(rows, dtype=np.float64)
+    bias, spread = 100 * values[:, 0].mean(), 100 * values[:, 0].std() / math.sqrt(len(rows))
+    return (
+        f"| {name}, n = {n} | {bias:+.3f} ({spread:.3f}) | {100 * values[:, 1].mean():.1f}% "
+        f"| {100 * values[:, 2].mean():.2f} | {100 * values[:, 3].mean():.2f} | {values[:, 4].mean():.2f} "
+        f"| {values[:, 5].mean():.2f} |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="settings whose name has this text")
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
+    names = [name for name in SETTINGS if arguments.only in name]
     print("| setting | bias, points | coverage | half-width of uniform n | reached | tokens / uniform | oracle |")
     print("|-|-|-|-|-|-|-|", flush=True)
-    for name, (problems, n, rates) in SETTINGS.items():
-        if arguments.only not in name:
-            continue
-        rng = np.random.default_rng(arguments.seed)
-        rows = []
-        for _ in range(arguments.runs):
-            model = Model(rates(rng, problems), rng)
-            variances = model.rates * (1 - model.rates)
-            aim = Z * math.sqrt(float(variances.sum()) / n) / problems
-            error, holds, reached, used = simulate(model, aim)
-            uniform = float(model.costs.sum()) * n
-            best = float(np.sqrt(variances * model.costs).sum()) ** 2 / float(variances.sum()) * n
-            rows.append((error, holds, aim, reached, used / uniform, best / uniform))
-        values = np.array(rows, dtype=np.float64)
-        bias, spread = 100 * values[:, 0].mean(), 100 * values[:, 0].std() / math.sqrt(len(rows))
-        print(
-            f"| {name}, n = {n} | {bias:+.3f} ({spread:.3f}) | {100 * values[:, 1].mean():.1f}% "
-            f"| {100 * values[:, 2].mean():.2f} | {100 * values[:, 3].mean():.2f} | {values[:, 4].mean():.2f} "
-            f"| {values[:, 5].mean():.2f} |",
-            flush=True,
-        )
+    with ProcessPoolExecutor(arguments.processes) as processes:
+        for row in processes.map(partial(measured, runs=arguments.runs, seed=arguments.seed), names):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
