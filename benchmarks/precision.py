@@ -62,10 +62,12 @@ class Model:
         self.rates, self._rng = rates, rng
         self.costs = 4000 * np.exp(1.6 * (1 - rates)) * rng.lognormal(0, 0.3, len(rates))
 
-    def draw(self, problem: int, count: int) -> tuple[list[float], list[float]]:
-        right = self._rng.random(count) < self.rates[problem]
-        tokens = self.costs[problem] * self._rng.lognormal(-0.125, 0.5, count)
-        return [float(v) for v in right], list(tokens)
+    def draw(self, counts: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
+        """Outcomes and tokens of so many draws of each half of each problem (problems, 2), one after another."""
+        problems = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
+        right = self._rng.random(len(problems)) < self.rates[problems]
+        tokens = self.costs[problems] * self._rng.lognormal(-0.125, 0.5, len(problems))
+        return right.astype(np.float64).tolist(), tokens.tolist()
 
 
 def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
@@ -75,11 +77,15 @@ def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
     tokens = [([], []) for _ in problems]  # type: list[tuple[list[float], list[float]]]
 
     def extend(sizes: list[tuple[int, int]]) -> None:
-        for p in problems:
-            for half in (0, 1):
-                right, cost = model.draw(p, max(sizes[p][half] - len(outcomes[p][half]), 0))
-                outcomes[p][half].extend(right)
-                tokens[p][half].extend(cost)
+        have = [(len(first), len(second)) for first, second in outcomes]
+        counts = np.maximum(np.array(sizes) - np.array(have), 0)
+        right, cost = model.draw(counts)
+        at = 0
+        for p, pair in enumerate(counts.tolist()):
+            for half, count in enumerate(pair):
+                outcomes[p][half].extend(right[at : at + count])
+                tokens[p][half].extend(cost[at : at + count])
+                at += count
 
     extend([(PILOT // 2, PILOT // 2)] * len(problems))
     pilot = pilot_size([Halves(a, b) for a, b in outcomes], aim, 512)
