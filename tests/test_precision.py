@@ -63,6 +63,17 @@ def test_its_interval_holds_and_is_as_narrow_as_asked_for() -> None:
     assert held >= 0.87 * runs
 
 
+def test_it_does_not_stop_at_a_pilot_that_nearly_suffices() -> None:
+    rates = np.random.default_rng(2).beta(0.8, 0.4, 200)
+    for seed in range(6):
+        pilot = simulated(rates, 0.4, seed)
+        low, high = mean_of_halves(pilot).interval_run
+        assert {len(p.first) for p in pilot} == {2}
+        aim = 0.98 * (high - low) / 2
+        low, high = mean_of_halves(simulated(rates, aim, seed)).interval_run
+        assert (high - low) / 2 <= aim
+
+
 def test_more_draws_go_where_the_outcome_is_uncertain_and_cheap() -> None:
     pilots = [Halves([1, 1, 1, 1], [1, 1, 1, 1]), Halves([1, 0, 1, 0], [0, 1, 1, 0])] * 10
     even = Allocation(pilots, [(1.0, 1.0)] * 20, 400).sizes(0.00005)

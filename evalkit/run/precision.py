@@ -126,11 +126,12 @@ def next_sizes(
     allocation = Allocation(pilots, means, max_n)
     expected = _FIRST_STEP * (half_width / Z) ** 2
     sizes = allocation.sizes(expected)
-    if any(len(p.first) + len(p.second) > pilot for p in drawn):  # more than the pilot's prediction is needed
-        wanted = sum(len(p.first) + len(p.second) for p in drawn) * (reached / half_width) ** 2
-        while expected > 1e-12 and sum(a + b for a, b in sizes) < wanted and not _is_full(sizes, max_n):
-            expected *= 0.98
-            sizes = allocation.sizes(expected)
+    now = sum(len(p.first) + len(p.second) for p in drawn)
+    beyond_pilot = any(len(p.first) + len(p.second) > pilot for p in drawn)
+    wanted = max(now * (reached / half_width) ** 2, now + 1) if beyond_pilot else now + 1
+    while expected > 1e-12 and sum(a + b for a, b in sizes) < wanted and not _is_full(sizes, max_n):
+        expected *= 0.98
+        sizes = allocation.sizes(expected)
     grows = any(a > len(p.first) or b > len(p.second) for p, (a, b) in zip(drawn, sizes, strict=True))
     return sizes if grows else None
 
