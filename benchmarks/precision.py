@@ -1,6 +1,6 @@
 """Bias, coverage and tokens of `--precision` in simulation, beside uniform n.
 
-    python benchmarks/precision.py --runs 400
+    python benchmarks/precision.py --runs 2000 --processes 2
 
 Each setting has a number of problems, a distribution of solve rates and an n. The solve rates are mixtures: some
 problems are nearly always solved, some nearly never, the rest lie between. Completions of problems that are hard take
@@ -14,6 +14,8 @@ tokens of Neyman's allocation if every solve rate and cost were known, without a
 import argparse
 import math
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +62,12 @@ class Model:
         self.rates, self._rng = rates, rng
         self.costs = 4000 * np.exp(1.6 * (1 - rates)) * rng.lognormal(0, 0.3, len(rates))
 
-    def draw(self, problem: int, count: int) -> tuple[list[float], list[float]]:
-        right = self._rng.random(count) < self.rates[problem]
-        tokens = self.costs[problem] * self._rng.lognormal(-0.125, 0.5, count)
-        return [float(v) for v in right], list(tokens)
+    def draw(self, counts: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
+        """Outcomes and tokens of so many draws of each half of each problem (problems, 2), one after another."""
+        problems = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
+        right = self._rng.random(len(problems)) < self.rates[problems]
+        tokens = self.costs[problems] * self._rng.lognormal(-0.125, 0.5, len(problems))
+        return right.astype(np.float64).tolist(), tokens.tolist()
 
 
 def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
@@ -73,11 +77,15 @@ def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
     tokens = [([], []) for _ in problems]  # type: list[tuple[list[float], list[float]]]
 
     def extend(sizes: list[tuple[int, int]]) -> None:
-        for p in problems:
-            for half in (0, 1):
-                right, cost = model.draw(p, max(sizes[p][half] - len(outcomes[p][half]), 0))
-                outcomes[p][half].extend(right)
-                tokens[p][half].extend(cost)
+        have = [(len(first), len(second)) for first, second in outcomes]
+        counts = np.maximum(np.array(sizes) - np.array(have), 0)
+        right, cost = model.draw(counts)
+        at = 0
+        for p, pair in enumerate(counts.tolist()):
+            for half, count in enumerate(pair):
+                outcomes[p][half].extend(right[at : at + count])
+                tokens[p][half].extend(cost[at : at + count])
+                at += count
 
     extend([(PILOT // 2, PILOT // 2)] * len(problems))
     pilot = pilot_size([Halves(a, b) for a, b in outcomes], aim, 512)
@@ -94,35 +102,41 @@ def simulate(model: Model, aim: float) -> tuple[float, bool, float, float]:
     return found.value - truth, low <= truth <= high, (high - low) / 2, used
 
 
+def measured(name: str, runs: int, seed: int) -> str:
+    """The row of one setting."""
+    problems, n, rates = SETTINGS[name]
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(runs):
+        model = Model(rates(rng, problems), rng)
+        variances = model.rates * (1 - model.rates)
+        aim = Z * math.sqrt(float(variances.sum()) / n) / problems
+        error, holds, reached, used = simulate(model, aim)
+        uniform = float(model.costs.sum()) * n
+        best = float(np.sqrt(variances * model.costs).sum()) ** 2 / float(variances.sum()) * n
+        rows.append((error, holds, aim, reached, used / uniform, best / uniform))
+    values = np.array(rows, dtype=np.float64)
+    bias, spread = 100 * values[:, 0].mean(), 100 * values[:, 0].std() / math.sqrt(len(rows))
+    return (
+        f"| {name}, n = {n} | {bias:+.3f} ({spread:.3f}) | {100 * values[:, 1].mean():.1f}% "
+        f"| {100 * values[:, 2].mean():.2f} | {100 * values[:, 3].mean():.2f} | {values[:, 4].mean():.2f} "
+        f"| {values[:, 5].mean():.2f} |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="settings whose name has this text")
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
+    names = [name for name in SETTINGS if arguments.only in name]
     print("| setting | bias, points | coverage | half-width of uniform n | reached | tokens / uniform | oracle |")
     print("|-|-|-|-|-|-|-|", flush=True)
-    for name, (problems, n, rates) in SETTINGS.items():
-        if arguments.only not in name:
-            continue
-        rng = np.random.default_rng(arguments.seed)
-        rows = []
-        for _ in range(arguments.runs):
-            model = Model(rates(rng, problems), rng)
-            variances = model.rates * (1 - model.rates)
-            aim = Z * math.sqrt(float(variances.sum()) / n) / problems
-            error, holds, reached, used = simulate(model, aim)
-            uniform = float(model.costs.sum()) * n
-            best = float(np.sqrt(variances * model.costs).sum()) ** 2 / float(variances.sum()) * n
-            rows.append((error, holds, aim, reached, used / uniform, best / uniform))
-        values = np.array(rows, dtype=np.float64)
-        bias, spread = 100 * values[:, 0].mean(), 100 * values[:, 0].std() / math.sqrt(len(rows))
-        print(
-            f"| {name}, n = {n} | {bias:+.3f} ({spread:.3f}) | {100 * values[:, 1].mean():.1f}% "
-            f"| {100 * values[:, 2].mean():.2f} | {100 * values[:, 3].mean():.2f} | {values[:, 4].mean():.2f} "
-            f"| {values[:, 5].mean():.2f} |",
-            flush=True,
-        )
+    with ProcessPoolExecutor(arguments.processes) as processes:
+        for row in processes.map(partial(measured, runs=arguments.runs, seed=arguments.seed), names):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def tokens_per_second(arguments: list[str], output: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=20, help="completions per problem, of 200 problems")
+    parser.add_argument("--size", type=int, default=16, help="completions per problem, of 200 problems")
     options = parser.parse_args()
     from ray.cluster_utils import Cluster
 

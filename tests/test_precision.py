@@ -12,7 +12,7 @@ from evalkit import EvalkitError
 from evalkit.results.report import load_report
 from evalkit.run.precision import next_sizes, pilot_size
 from evalkit.stats import avg_at_n, avg_of_unequal
-from evalkit.stats.precision import Halves, allocate, expected_deviations, mean_of_halves
+from evalkit.stats.precision import Allocation, Halves, expected_deviations, mean_of_halves
 from evalkit.store.halves import halves_of
 from evalkit.store.run import RunDirectory
 
@@ -63,21 +63,31 @@ def test_its_interval_holds_and_is_as_narrow_as_asked_for() -> None:
     assert held >= 0.87 * runs
 
 
+def test_it_does_not_stop_at_a_pilot_that_nearly_suffices() -> None:
+    rates = np.random.default_rng(2).beta(0.8, 0.4, 200)
+    for seed in range(6):
+        pilot = simulated(rates, 0.4, seed)
+        low, high = mean_of_halves(pilot).interval_run
+        assert {len(p.first) for p in pilot} == {2}
+        aim = 0.98 * (high - low) / 2
+        low, high = mean_of_halves(simulated(rates, aim, seed)).interval_run
+        assert (high - low) / 2 <= aim
+
+
 def test_more_draws_go_where_the_outcome_is_uncertain_and_cheap() -> None:
     pilots = [Halves([1, 1, 1, 1], [1, 1, 1, 1]), Halves([1, 0, 1, 0], [0, 1, 1, 0])] * 10
-    even = allocate(pilots, [(1.0, 1.0)] * 20, 0.00005, 400)
+    even = Allocation(pilots, [(1.0, 1.0)] * 20, 400).sizes(0.00005)
     assert sum(even[1]) > 3 * sum(even[0])
-    costly = allocate(pilots, [(1.0, 1.0)] * 10 + [(9.0, 9.0)] * 10, 0.00005, 400)
+    costly = Allocation(pilots, [(1.0, 1.0)] * 10 + [(9.0, 9.0)] * 10, 400).sizes(0.00005)
     assert sum(costly[1]) > 2 * sum(costly[11])
     assert all(a + b <= 400 for a, b in costly)
-    assert allocate(pilots, [(1.0, 1.0)] * 20, 1.0, 400) == [(4, 4)] * 20
+    assert Allocation(pilots, [(1.0, 1.0)] * 20, 400).sizes(1.0) == [(4, 4)] * 20
 
 
 def test_a_half_does_not_decide_its_own_size() -> None:
     base = [Halves([1, 1], [1, 0])] * 20
     changed = [Halves([0, 0], [1, 0]), *base[1:]]
-    before = expected_deviations([p.second for p in base], [p.first for p in base])
-    after = expected_deviations([p.second for p in changed], [p.first for p in changed])
+    before, after = expected_deviations(base)[:, 1], expected_deviations(changed)[:, 1]
     assert after[0] == pytest.approx(before[0], rel=0.15), "only by way of what is fitted to all problems"
 
 

@@ -1,8 +1,11 @@
 """Replicas on a Ray cluster of several nodes: nodes that die and join, a driver that is killed."""
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import EVALKIT, REPOSITORY, evalkit, records, told
+from helpers import EVALKIT, REPOSITORY, evalkit, records, told, write_recorded
+from servers import VLLM_CPU
+from test_livecodebench import make_data, make_row
 
-pytestmark = pytest.mark.slow
+from evalkit.engines.ray_replicas import require_room
+from evalkit.errors import EvalkitError
+
+slow = pytest.mark.slow
 STUDENT = REPOSITORY / "examples/tiny_distill/student-distilled"
 COMMAND = (
     *("run", STUDENT, "-t", "arithmetic", "--max-tokens", 64, "--device", "cpu", "--engine", "transformers"),
@@ -36,7 +44,8 @@ class Nodes:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     """A head without processors, and two nodes with one each."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **VLLM_CPU}.items():
+        monkeypatch.setenv(name, value)
     from ray.cluster_utils import Cluster
 
     found: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -46,14 +55,25 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         found.shutdown()
 
 
-def start(*arguments: object) -> "subprocess.Popen[str]":
+def start(*arguments: object, isolates: bool = True) -> "subprocess.Popen[str]":
     command = [str(EVALKIT), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stderr=subprocess.PIPE)
+    prepare = None if isolates else cannot_isolate
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, text=True, stderr=subprocess.PIPE, preexec_fn=prepare
+    )
+
+
+def cannot_isolate() -> None:
+    """A limit below those of programs, which the sandbox refuses."""
+    resource.setrlimit(resource.RLIMIT_CPU, (3000, 3000))
 
 
 def wait_for_completions(run: Path, count: int, process: "subprocess.Popen[str]") -> None:
-    path = run / "arithmetic" / "completions.jsonl"
+    wait_for_lines(run / "arithmetic" / "completions.jsonl", count, process)
+
+
+def wait_for_lines(path: Path, count: int, process: "subprocess.Popen[str]") -> None:
     until = time.monotonic() + PATIENCE
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()[1]
@@ -78,6 +98,7 @@ def replicas() -> list[int]:
     return found
 
 
+@slow
 def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(cluster: Nodes, tmp_path: Path) -> None:
     size = ("-n", 6, "--limit", 150)
     running = start(*COMMAND, *size, "--ray", cluster.address, "-o", tmp_path / "ray")
@@ -92,6 +113,7 @@ def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(
     assert len(content(tmp_path / "ray")) == 900
 
 
+@slow
 def test_a_killed_driver_leaves_no_replica_and_resumes(cluster: Nodes, tmp_path: Path) -> None:
     before = set(replicas())
     arguments = (*COMMAND, "-n", 4, "--limit", 150, "--ray", cluster.address, "-o", tmp_path / "run")
@@ -111,6 +133,7 @@ def test_a_killed_driver_leaves_no_replica_and_resumes(cluster: Nodes, tmp_path:
     assert len(content(tmp_path / "run")) == 600
 
 
+@slow
 def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Nodes, tmp_path: Path) -> None:
     arguments = ("run", STUDENT, "-t", "arithmetic", "--limit", 1, "--engine", "transformers", "--device", "cpu")
     for node in cluster.nodes:
@@ -123,3 +146,115 @@ def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Nodes
     ):
         nowhere = evalkit(*arguments, "--ray", address, "-o", tmp_path / "two", code=2)
         assert sentence in told(nowhere)
+
+
+@pytest.mark.vllm
+def test_replicas_of_vllm_on_two_nodes_give_what_one_gives(cluster: Nodes, tmp_path: Path) -> None:
+    options = ("--device", "cpu", "--engine", "vllm", "--batch-size", 8, "--max-model-len", 512, "--quiet")
+    command = ("run", STUDENT, "-t", "arithmetic", "--max-tokens", 64, "-n", 12, "--limit", 150, *options)
+    running = start(*command, "--ray", cluster.address, "-o", tmp_path / "ray")
+    wait_for_completions(tmp_path / "ray", 60, running)
+    cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)
+    cluster.cluster.add_node(num_cpus=1)
+    said = running.communicate(timeout=PATIENCE)[1]
+    assert running.returncode == 0, said
+    assert "has ended early" in said
+    evalkit(*command, "-o", tmp_path / "alone")
+    assert content(tmp_path / "ray") == content(tmp_path / "alone")
+    assert len(content(tmp_path / "ray")) == 1800
+
+
+@pytest.mark.vllm
+def test_the_executor_of_vllm_is_not_put_into_a_replica(tmp_path: Path) -> None:
+    parts = ("-E", "distributed_executor_backend=ray", "-E", "pipeline_parallel_size=2")
+    command = ("run", STUDENT, "-t", "arithmetic", "--limit", 1, "--engine", "vllm", "--device", "cpu", *parts)
+    refused = evalkit(*command, "--ray", "127.0.0.1:9", "-o", tmp_path / "run", code=2)
+    assert "--ray places whole replicas on nodes" in told(refused)
+
+
+def test_a_replica_has_to_fit_on_one_node() -> None:
+    nodes = [{"CPU": 64.0, "GPU": 8.0}, {"CPU": 64.0, "GPU": 8.0}]
+    require_room({"GPU": 8.0, "CPU": 1.0}, nodes)
+    with pytest.raises(EvalkitError, match="needs 16 GPU and 1 CPU of one node, and the largest node has 8 GPU"):
+        require_room({"GPU": 16.0, "CPU": 1.0}, nodes)
+    with pytest.raises(EvalkitError, match="the whole cluster has 16 GPU"):
+        require_room({"GPU": 32.0, "CPU": 1.0}, nodes)
+
+
+PROGRAMS = (
+    "print(int(input()) + 1)",
+    "print(0)",
+    "raise ValueError",
+    "n = int(input())\nfor _ in range(1_500_000): n += 1\nprint(n - 1_499_999)",
+    "while True: pass",
+    "open('/etc/passwd').read()\nprint(int(input()) + 1)",
+)
+
+
+@contextlib.contextmanager
+def node_that_cannot_isolate(address: str) -> Iterator[None]:
+    """A node of the cluster with two processors that was started under a limit."""
+    ray = [sys.executable, "-m", "ray.scripts.scripts"]
+    command = [*ray, "start", "--address", address, "--num-cpus", "2", "--block", "--disable-usage-stats"]
+    node = subprocess.Popen(
+        command, preexec_fn=cannot_isolate, start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert node.stdout is not None
+        assert any("Ray runtime started" in line for line in node.stdout)
+        yield
+    finally:
+        os.killpg(node.pid, signal.SIGTERM)
+        node.communicate(timeout=60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(node.pid, signal.SIGKILL)
+
+
+def recorded_programs(folder: Path) -> tuple[object, ...]:
+    """The command of a run whose completions are programs for two problems."""
+    make_data(folder, make_row("q1"), make_row("q2"))
+    texts = {name: [f"```python\n{code}\n```" for code in PROGRAMS * 2] for name in ("q1", "q2")}
+    recorded = write_recorded(folder / "recorded.jsonl", texts, prefix="<think>\n</think>\n", completion_tokens=10)
+    options = ("-T", "timeout=1", "--data", folder, "--allow-changed-data", "-n", len(PROGRAMS) * 2)
+    return ("run", "o/m", "-t", "livecodebench", *options, "--engine", "replay", "--recorded", recorded)
+
+
+def verdicts(run: Path) -> list[tuple[object, ...]]:
+    lines = records(run / "livecodebench" / "scores.jsonl")
+    keys = ("problem_id", "sample_index", "value", "status", "answer", "grader")
+    return sorted((*(r[key] for key in keys), r["metadata"]["verdict"]) for r in lines)
+
+
+@slow
+def test_programs_are_judged_on_the_nodes_that_can_isolate_them(cluster: Nodes, tmp_path: Path) -> None:
+    """This process cannot isolate, neither can one node, and one that can dies on the way."""
+    command = recorded_programs(tmp_path)
+    with node_that_cannot_isolate(cluster.address):
+        running = start(*command, "--judge-on", f"ray:{cluster.address}", "-o", tmp_path / "ray", isolates=False)
+        wait_for_lines(tmp_path / "ray/livecodebench/scores.jsonl", 4, running)
+        cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)
+        said = running.communicate(timeout=PATIENCE)[1]
+    assert running.returncode == 0, said
+    assert "does not judge programs: This machine limits CPU time to 3000 s" in said
+    assert "has ended early" in said
+    evalkit(*command, "-o", tmp_path / "here")
+    assert verdicts(tmp_path / "ray") == verdicts(tmp_path / "here")
+    assert len(verdicts(tmp_path / "ray")) == 2 * 2 * len(PROGRAMS)
+    found = {row[-1] for row in verdicts(tmp_path / "ray")}
+    assert found >= {"accepted", "wrong answer", "runtime error", "time limit"}
+    again = evalkit("score", tmp_path / "ray", "--judge-on", f"ray:{cluster.address}")
+    assert "0 of 24 verdicts changed" in again.stderr
+
+
+@slow
+def test_a_cluster_that_cannot_isolate_is_refused_before_anything_is_generated(cluster: Nodes, tmp_path: Path) -> None:
+    command = recorded_programs(tmp_path)
+    for node in cluster.nodes:
+        cluster.cluster.remove_node(node)
+    with node_that_cannot_isolate(cluster.address):
+        refused = evalkit(*command, "--judge-on", f"ray:{cluster.address}", "-o", tmp_path / "run", code=2)
+    assert "No node of the Ray cluster can judge programs: node " in told(refused)
+    assert "limits CPU time" in told(refused)
+    assert not (tmp_path / "run").exists()
+    other = evalkit(*command, "--judge-on", "slurm", "-o", tmp_path / "run", code=2)
+    assert told(other) == "Programs cannot be judged on 'slurm'."

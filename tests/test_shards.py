@@ -143,6 +143,43 @@ def test_two_processes_on_one_shard(folder: Path) -> None:
     run(folder, "a", "--shard", "1/2")
 
 
+WITHOUT_FLOCK = """
+import errno, fcntl, os
+def refuse(*_):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+fcntl.flock = fcntl.lockf = refuse
+"""
+HOLD = """
+from evalkit.store.locks import run_lock; import pathlib, sys
+with run_lock(pathlib.Path(sys.argv[1])):
+    print("held", flush=True); sys.stdin.read()
+"""
+
+
+def test_shards_on_a_file_system_without_flock(folder: Path) -> None:
+    """Every process is told that there is no flock, as by some file systems."""
+    (folder / "sitecustomize.py").write_text(WITHOUT_FLOCK)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", ""))))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder / "shards/1")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    refused = run(folder, "shards/1", "--shard", "1/2", code=2, PYTHONPATH=path)
+    assert "Another process is writing" in told(refused)
+    holder.kill()
+    holder.communicate()
+    for index in (2, 1):
+        run(folder, f"shards/{index}", "--shard", f"{index}/2", PYTHONPATH=path)
+    evalkit("merge", folder / "shards", "-o", folder / "merged", PYTHONPATH=path)
+    run(folder, "whole")
+    merged, whole = ((folder / name / "arithmetic/completions.jsonl").read_bytes() for name in ("merged", "whole"))
+    assert sorted(merged.splitlines()) == sorted(whole.splitlines())
+
+
 def test_a_lease_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     script = "import os, pathlib, sys; from evalkit.store.locks import Lease\n"
     script += "Lease(pathlib.Path(sys.argv[1])).acquire(); os._exit(9)"
@@ -168,9 +205,7 @@ def test_a_lease_of_another_machine_holds_as_long_as_it_is_touched(
 
 def test_of_many_processes_one_gets_the_lease(tmp_path: Path) -> None:
     """Without flock, as on some file systems: what decides is who creates the file."""
-    script = (
-        "import errno, fcntl, os\ndef refuse(*_):\n    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))\n"
-        "fcntl.flock = fcntl.lockf = refuse\n"
+    script = WITHOUT_FLOCK + (
         "from evalkit.store.locks import run_lock; import pathlib, sys, time\n"
         "time.sleep(max(0.0, float(sys.argv[2]) - time.time()))\n"
         "with run_lock(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()\n"

@@ -220,16 +220,39 @@ def test_watching_five_checkpoints_of_which_one_is_half_written(tmp_path: Path) 
     assert [path.name for path in newest.waiting()] == ["checkpoint-500"]
 
 
-def test_the_callback_of_transformers_starts_a_watch(tmp_path: Path) -> None:
-    from types import SimpleNamespace
+def test_the_callback_evaluates_what_a_trainer_saves(tmp_path: Path) -> None:
+    from datasets import Dataset
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        DataCollatorForLanguageModeling,
+        Trainer,
+        TrainingArguments,
+    )
 
     from evalkit.run.trainer import trainer_callback
 
-    options = ("--limit", "3", "-n", "1", "--max-tokens", "48", "--engine", "transformers")
-    callback = trainer_callback("arithmetic", *options, results=tmp_path / "results", settle=0.3)
-    args, state = SimpleNamespace(output_dir=str(tmp_path / "out")), SimpleNamespace(is_world_process_zero=True)
-    callback.on_train_begin(args, state, None)
-    shutil.copytree(REPOSITORY / "examples/tiny_distill/teacher", tmp_path / "out" / "checkpoint-5")
-    callback.on_train_end(args, state, None)
+    checkpoint = REPOSITORY / "examples/tiny_distill/teacher"
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    texts = [tokenizer(f"What is {i} + {i}? It is {2 * i}.")["input_ids"] for i in range(10, 26)]
+    options = ("--limit", "3", "-n", "1", "--max-tokens", "48", "--engine", "transformers", "--device", "cpu")
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "out"), max_steps=2, save_steps=1, per_device_train_batch_size=4, report_to=[],
+        use_cpu=True, learning_rate=1e-2, disable_tqdm=True,
+    )  # fmt: skip
+    trainer = Trainer(
+        AutoModelForCausalLM.from_pretrained(checkpoint),
+        arguments,
+        DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        Dataset.from_dict({"input_ids": texts}),
+        processing_class=tokenizer,
+        callbacks=[trainer_callback("arithmetic", *options, results=tmp_path / "results", settle=0.3)],
+    )
+    assert trainer.train().global_step == 2
     rows = list(csv.DictReader((tmp_path / "results/curves/out.csv").read_text().splitlines()))
-    assert [(row["step"], row["task"]) for row in rows] == [("5", "arithmetic")]
+    assert [(row["step"], row["task"], row["n"]) for row in rows] == [
+        ("1", "arithmetic", "1"),
+        ("2", "arithmetic", "1"),
+    ]
+    assert len({row["run"] for row in rows}) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint-1", "checkpoint-2"}

@@ -117,6 +117,13 @@ class Task(ABC):
     def score(self, problem: Problem, response: str) -> Score:
         """Grade a response, without its thinking. The score may depend only on the arguments."""
 
+    def require_machine(self) -> None:  # noqa: B027  # most tasks can be graded anywhere
+        """Raises EvalkitError where this machine cannot grade, such as one that cannot isolate programs."""
+
+    def with_data(self, problem: Problem) -> Problem:
+        """The problem with all that `score` needs, for a machine that does not have the data set's files."""
+        return problem
+
     def messages(self, problem: Problem) -> list[Message]:
         """The chat messages of a problem, without the system message, which is set by the protocol."""
         prompt = self.prompt.replace("{letters}", choice_letters(problem))

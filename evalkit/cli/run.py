@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     help="Prices per million prompt tokens and generated tokens, to report the cost.",
 )
 @click.option("--workers", type=int, help="Processes that grade [default: the cores].")
+@click.option(
+    "--judge-on",
+    metavar="ray[:HOST:PORT]",
+    help="Judge programs on the processors of a Ray cluster: that of --ray, else of this machine, or the one named.",
+)
 @opinion_flags
 @click.option(
     "--log-to",
@@ -86,6 +91,7 @@ def command(
     engine_name: str | None,
     price: tuple[float, float] | None,
     workers: int | None,
+    judge_on: str | None,
     second_opinion: str | None,
     judge_url: str | None,
     judge_model: str | None,
@@ -125,8 +131,10 @@ def command(
                 echo(line)
             plan.require_room()
             plan.require_end()
+            if judge_on is None:
+                plan.require_machine()
             return
-        run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet)
+        run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet, judge_on)
         if plan.shard is not None:
             echo(f"shard {plan.shard} is finished: {run.path}; unite the shards with `evalkit merge`", err=True)
             return

@@ -27,6 +27,11 @@ from evalkit.visible import visible_line
     type=click.IntRange(min=1),
     help="Processes that grade [default: as many as save time, up to the cores].",
 )
+@click.option(
+    "--judge-on",
+    metavar="ray[:HOST:PORT]",
+    help="Judge programs on the processors of a Ray cluster: that of this machine, or the one named.",
+)
 @opinion_flags
 @trust_option
 def command(
@@ -35,6 +40,7 @@ def command(
     data_folders: tuple[str, ...],
     task_file: str | None,
     workers: int | None,
+    judge_on: str | None,
     second_opinion: str | None,
     judge_url: str | None,
     judge_model: str | None,
@@ -64,7 +70,7 @@ def command(
         echo(f"{run.path}", err=True)
         names = [task.name for task in tasks_of_run(run, task_names)]
         begun = time.monotonic()
-        changed, reports = rescore_run(run, names, folders, workers, task_file)
+        changed, reports = rescore_run(run, names, folders, workers, task_file, judge_on)
         for one in changed:
             told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
             echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,20 +110,31 @@ def generate_on_ray(
     """
     setup = ray_setup(setup)
     ray = connect(places.address)
-    total = ray.cluster_resources()
-    if any(total.get(name, 0) < amount for name, amount in places.needs.items()):
-        needed = " and ".join(f"{amount:g} {name}" for name, amount in places.needs.items())
-        raise EvalkitError(
-            f"A replica needs {needed}, and the whole cluster has {total.get('GPU', 0):g} GPU and "
-            f"{total.get('CPU', 0):g} CPU.",
-            "add nodes, or lower --tensor-parallel.",
-        )
+    require_room(places.needs, [node["Resources"] for node in ray.nodes() if node["Alive"]])
 
     async def work(emit: Emit) -> None:
         pool = ReplicaPool(requests, setup, emit, facts)
         await _Manager(ray, pool, places).manage()
 
     return iterate_async(work)
+
+
+def require_room(needs: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raises EvalkitError where no node can hold a replica. `nodes` has the resources of each."""
+    needed = " and ".join(f"{amount:g} {name}" for name, amount in needs.items())
+    total = {name: sum(node.get(name, 0) for node in nodes) for name in ("GPU", "CPU")}
+    if any(total[name] < amount for name, amount in needs.items()):
+        raise EvalkitError(
+            f"A replica needs {needed}, and the whole cluster has {total['GPU']:g} GPU and {total['CPU']:g} CPU.",
+            "add nodes, or lower --tensor-parallel.",
+        )
+    if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
+        largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
+        raise EvalkitError(
+            f"A replica needs {needed} of one node, and the largest node has {largest.get('GPU', 0):g} GPU and "
+            f"{largest.get('CPU', 0):g} CPU.",
+            "lower --tensor-parallel; one replica across nodes is -E distributed_executor_backend=ray without --ray.",
+        )
 
 
 class _Manager:
@@ -135,17 +146,18 @@ class _Manager:
         self._places = places
         self._host = ray.remote(num_cpus=places.cpus, num_gpus=places.gpus, max_restarts=0)(ReplicaHost)
         self._running: set[asyncio.Task[bool]] = set()
-        self._started = 0
+        self._started = self._starting = 0
         self._failures = 0
 
     async def manage(self) -> None:
         waited = 0.0
         try:
             while not self._pool.queue.finished():
-                if self._has_place():
+                for _ in range(self._free_places()):
                     self._start()
+                if self._running:
                     waited = 0.0
-                elif not self._running:
+                else:
                     if waited % _REMIND == 0:
                         logger.warning("waiting for a free place on the cluster: %s", self._places.needs)
                     waited += _LOOK_AGAIN
@@ -155,16 +167,18 @@ class _Manager:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _has_place(self) -> bool:
+    def _free_places(self) -> int:
+        """How many replicas may be started now. Those that start may already be counted by the cluster, or not yet."""
         if self._pool.queue.drawn:
-            return False
-        if self._places.most is not None and len(self._running) >= self._places.most:
-            return False
+            return 0
         free = self._ray.available_resources()
-        return all(free.get(name, 0) >= amount for name, amount in self._places.needs.items())
+        places = min(int(free.get(name, 0) // amount) for name, amount in self._places.needs.items()) - self._starting
+        most = self._places.most
+        return max(places if most is None else min(places, most - len(self._running)), 0)
 
     def _start(self) -> None:
         self._started += 1
+        self._starting += 1
         self._running.add(asyncio.create_task(self._run(self._started)))
         self._pool.facts["replicas"] = max(self._pool.facts.get("replicas", 0), len(self._running))
         self._pool.facts["gpus"] = self._pool.facts["replicas"] * self._places.gpus
@@ -179,6 +193,8 @@ class _Manager:
         except (ConnectionError, asyncio.CancelledError):
             await replica.end()
             raise
+        finally:
+            self._starting -= 1
         await self._pool.run(replica)
         return self._pool.queue.answered > answered
 

@@ -49,6 +49,7 @@ def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
     checks = [*_check_declaration(task), *_check_problems(task, problems, source)]
     if any(check.passed is False for check in checks):
         return checks  # the other rules send the problems to other processes
+    task.require_machine()
     checks += _check_rendering(spec, task, problems, source)
     with closing(Scorer([(spec, task)])) as scorer:
         checks += _check_grading(task, problems, scorer)

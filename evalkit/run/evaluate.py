@@ -19,6 +19,7 @@ from evalkit.engines.prompts import Opening
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
 from evalkit.run.finished import command_digest, find_finished, record_finished_command
+from evalkit.run.judges import open_judges
 from evalkit.run.other_versions import tell_other_version
 from evalkit.run.planning import Tasks, choose_tasks, plan_task
 from evalkit.run.precision import Precision, precision_of
@@ -89,6 +90,11 @@ class RunPlan:
     def require_end(self) -> None:
         """Raises EvalkitError where no response would end: the chat template's end of turn is no end token."""
         require_end(endings_of(self.engine))
+
+    def require_machine(self) -> None:
+        """Raises EvalkitError where this machine cannot grade a task, such as one that cannot isolate programs."""
+        for plan in self.plans:
+            plan.task.require_machine()
 
     @property
     def opening(self) -> Opening | None:
@@ -203,6 +209,7 @@ def evaluate(
     shard: str | Shard | None = None,
     precision: float | None = None,
     max_n: int | None = None,
+    judge_on: str | None = None,
     **overrides: Unpack[ProtocolOverrides],
 ) -> Run:
     """Evaluate a model on tasks and return the run. Repeating the call resumes at the level of one completion.
@@ -232,6 +239,8 @@ def evaluate(
         precision: The half-width in points that the run-to-run interval of pass@1 is to have, instead of `n`: a few
             completions of each problem, then more of those whose outcome is uncertain.
         max_n: The largest number of completions of a problem with `precision`.
+        judge_on: Where programs are judged: None for this machine, `"ray"` or `"ray:HOST:PORT"` for the nodes of a Ray
+            cluster.
         overrides: `temperature`, `top_p`, `top_k`, `max_tokens`, `system_prompt` and `response_prefix` override the
             protocol's values. The overrides are added to the protocol's name.
 
@@ -269,7 +278,7 @@ def evaluate(
     if (finished := finished_run(model, tasks, output, results, **given)) is not None:
         return finished
     plan = plan_run(model, tasks, **given)
-    return execute_plan(plan, output or plan.default_path(results), workers, prices, progress)[0]
+    return execute_plan(plan, output or plan.default_path(results), workers, prices, progress, judge_on)[0]
 
 
 def execute_plan(
@@ -278,6 +287,7 @@ def execute_plan(
     workers: int | None = None,
     prices: tuple[float, float] | None = None,
     progress: bool = True,
+    judge_on: str | None = None,
 ) -> tuple[Run, Throughput | None]:
     """Execute a plan. Arguments as for `evaluate`.
 
@@ -301,19 +311,22 @@ def execute_plan(
         logger.warning("%s", line)
     plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
     rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}
-    session = RunSession(
-        RunDirectory(Path(output)),
-        plan.model,
-        plan.plans,
-        plan.engine,
-        plan.protocol,
-        prices,
-        rooms,
-        plan.opening,
-        plan.shard,
-        plan.precision.next_phase if plan.precision is not None else None,
-    )
-    session.execute(DataSource(), plan.seed, workers, quiet=not progress)
+    cluster = getattr(getattr(plan.engine, "options", None), "ray", None)
+    with open_judges([(each.spec, each.task) for each in plan.plans], judge_on, cluster) as judges:
+        session = RunSession(
+            RunDirectory(Path(output)),
+            plan.model,
+            plan.plans,
+            plan.engine,
+            plan.protocol,
+            prices,
+            rooms,
+            plan.opening,
+            plan.shard,
+            plan.precision.next_phase if plan.precision is not None else None,
+            judges,
+        )
+        session.execute(DataSource(), plan.seed, workers, quiet=not progress)
     problems = {p.task.name: p.problems for p in plan.plans}
     asked = {name: p.sample_plan for name, p in session.plans.items()}
     if plan.shard is None and not any(session.errors.values()):

@@ -13,17 +13,18 @@ from dataclasses import dataclass, replace
 from evalkit.errors import EvalkitError
 from evalkit.run.queue import TaskPlan
 from evalkit.run.shards import Shard
-from evalkit.stats.precision import Halves, Z, allocate, mean_of_halves
+from evalkit.stats.precision import Allocation, Halves, Z, mean_of_halves
 from evalkit.store.halves import Phases, halves_of
 from evalkit.store.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
 PILOT = 4
-_LONGEST_PILOT = 16
-_PILOT_SHARE = 4  # the pilot is this part of the uniform n that the precision would need
+_LONGEST_PILOT = 24
+_PILOT_SHARE = 3 / 8  # of the uniform n that the precision would need
 DEFAULT_MAX_N = 256
 _MOST_PHASES = 8
+_FIRST_STEP = 1.15  # the variance that the first allocation aims at, over the one asked for: later ones need less
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ def precision_of(points: float | None, max_n: int | None, n: int | None, shard: 
 
 
 def pilot_size(drawn: Sequence[Halves], half_width: float, max_n: int) -> int:
-    """The length of the pilot, even: a quarter of the uniform n that the half-width would need, within 4 and 16."""
+    """The length of the pilot, even: 3/8 of the uniform n that the half-width would need, within 4 and 24."""
     needed = (_reached(drawn) / half_width) ** 2 * (len(drawn[0].first) + len(drawn[0].second))
-    return int(min(max(PILOT, 2 * round(needed / _PILOT_SHARE / 2)), _LONGEST_PILOT, max_n // 2 * 2))
+    return int(min(max(PILOT, 2 * round(needed * _PILOT_SHARE / 2)), _LONGEST_PILOT, max_n // 2 * 2))
 
 
 def next_sizes(
@@ -122,16 +123,15 @@ def next_sizes(
     half = pilot // 2
     pilots = [Halves(p.first[:half], p.second[:half]) for p in drawn]
     means = [(math.fsum(a[:half]) / half, math.fsum(b[:half]) / half) for a, b in costs]
-    expected = (half_width / Z) ** 2
-    is_first = all(len(p.first) + len(p.second) == pilot for p in drawn)
-    if not is_first:
-        now = sum(len(p.first) + len(p.second) for p in drawn)
-        while expected > 1e-12:
-            sizes = allocate(pilots, means, expected, max_n)
-            if sum(a + b for a, b in sizes) >= now * (reached / half_width) ** 2 or _is_full(sizes, max_n):
-                break
-            expected *= 0.93
-    sizes = allocate(pilots, means, expected, max_n)
+    allocation = Allocation(pilots, means, max_n)
+    expected = _FIRST_STEP * (half_width / Z) ** 2
+    sizes = allocation.sizes(expected)
+    now = sum(len(p.first) + len(p.second) for p in drawn)
+    beyond_pilot = any(len(p.first) + len(p.second) > pilot for p in drawn)
+    wanted = max(now * (reached / half_width) ** 2, now + 1) if beyond_pilot else now + 1
+    while expected > 1e-12 and sum(a + b for a, b in sizes) < wanted and not _is_full(sizes, max_n):
+        expected *= 0.98
+        sizes = allocation.sizes(expected)
     grows = any(a > len(p.first) or b > len(p.second) for p, (a, b) in zip(drawn, sizes, strict=True))
     return sizes if grows else None
 

@@ -13,7 +13,8 @@ from evalkit.files import rename
 from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run
-from evalkit.run.scoring import Scorer, grader_name
+from evalkit.run.judges import open_judges
+from evalkit.run.scoring import Judges, Scorer, grader_name
 from evalkit.store.lines import LineWriter
 from evalkit.store.marks import SampleStatuses
 from evalkit.store.opinions import adjudications
@@ -42,20 +43,21 @@ def rescore(
     data: DataFolders = None,
     workers: int | None = None,
     task_file: str | Path | None = None,
+    judge_on: str | None = None,
 ) -> list[ChangedVerdict]:
     """Grade a run again with the graders of this version and return the verdicts that changed.
 
     `tasks` names the tasks to grade, None for all. `data` is the folder with their data, None for the one that the run
     used. `workers` is the number of grader processes, None for as many as pay for their start, up to the number of
-    cores. `task_file` is where the tasks' file is now, if it is not where the run recorded it. The old scores are kept
-    until all completions are graded.
+    cores. `task_file` is where the tasks' file is now, if it is not where the run recorded it. `judge_on` is where
+    programs are judged, as for `evaluate`. The old scores are kept until all completions are graded.
 
     Raises EvalkitError if this is not a run or if its data is not available, RunIncompleteError if completions are
     missing.
     """
     directory = run.directory if isinstance(run, Run) else RunDirectory(Path(run))
     names = list(tasks) if tasks is not None else list(directory.tasks())
-    return rescore_run(directory, names, data, workers, task_file)[0]
+    return rescore_run(directory, names, data, workers, task_file, judge_on)[0]
 
 
 def rescore_run(
@@ -64,6 +66,7 @@ def rescore_run(
     data: DataFolders,
     workers: int | None,
     task_file: str | Path | None = None,
+    judge_on: str | None = None,
 ) -> tuple[list[ChangedVerdict], list[Report]]:
     """Grade the tasks `names` of a run again and return the verdicts that changed and the new reports.
 
@@ -82,7 +85,8 @@ def rescore_run(
                     f"The data of {name} has none of the problems of {recorded.directory.path}; its scores are kept.",
                     "pass the folder with the data of the run with --data.",
                 )
-            changed += _rescore_task(recorded, spec, task, problems, workers)
+            with open_judges([(spec, task)], judge_on) as judges:
+                changed += _rescore_task(recorded, spec, task, problems, workers, judges)
             file = spec.file if spec.file is not None and spec.file.endswith(".py") else None
             run.adopt_grader(name, task.version, code_digest(task, spec) if file else None, spec.file)
             planned = set(recorded.record.problem_ids)
@@ -93,13 +97,14 @@ def rescore_run(
 
 
 def _rescore_task(
-    run: TaskRun, spec: TaskSpec, task: Task, problems: Sequence[Problem], workers: int | None
+    run: TaskRun, spec: TaskSpec, task: Task, problems: Sequence[Problem], workers: int | None, judges: Judges | None
 ) -> list[ChangedVerdict]:
     files = run.files
     by_id = {p.id: p for p in problems}
     grader = grader_name(task, spec)
     verdicts = _Verdicts(files, grader)
-    with LineWriter(files.rescoring_path, files.run) as writer, closing(Scorer([(spec, task)], workers)) as scorer:
+    scorer = Scorer([(spec, task)], workers, judges=judges)
+    with LineWriter(files.rescoring_path, files.run) as writer, closing(scorer):
 
         def keep(score: Score) -> None:
             writer.append(score_record(score, grader))

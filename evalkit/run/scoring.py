@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError
 from evalkit.store.grader import name_of_grader
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
+_MOST_ELSEWHERE = 1024  # completions that wait for other machines at once
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
@@ -27,6 +30,15 @@ def grader_name(task: Task, spec: TaskSpec | None = None) -> str:
     return name_of_grader(task.name, task.version, code_digest(task, spec) if spec is not None else None)
 
 
+class Judges(Protocol):
+    """Other machines that grade the tasks in `tasks`."""
+
+    tasks: frozenset[str]
+
+    def call(self, payload: Mapping[str, Any], timeout: float) -> Any:
+        """As `WorkerPool.call`."""
+
+
 class Scorer:
     """Grades completions in processes while the engine runs. Results come in the order they finish.
 
@@ -36,13 +48,22 @@ class Scorer:
     """
 
     def __init__(
-        self, tasks: Sequence[tuple[TaskSpec, Task]], workers: int | None = None, local: Collection[str] = ()
+        self,
+        tasks: Sequence[tuple[TaskSpec, Task]],
+        workers: int | None = None,
+        local: Collection[str] = (),
+        judges: Judges | None = None,
     ) -> None:
-        """`local` names tasks that other processes cannot import; this process grades them, without a time limit."""
+        """`local` names tasks that other processes cannot import; this process grades them, without a time limit.
+        `judges` grade theirs elsewhere.
+        """
         self._most = workers or os.cpu_count() or 1
         self._allowed = workers or 1
         self._tasks = {task.name: task for _, task in tasks}
         self._local = frozenset(local)
+        self._judges = judges
+        self._elsewhere = (judges.tasks if judges is not None else frozenset()) - self._local
+        self._waiting_elsewhere = ThreadPoolExecutor(_MOST_ELSEWHERE, thread_name_prefix="judged-elsewhere")
         self._local_lock = threading.Lock()
         self._pool = WorkerPool(
             "evalkit.run.scoring:score_in_worker",
@@ -66,7 +87,7 @@ class Scorer:
 
     def start(self) -> None:
         """Start workers in the background, before the first completion arrives."""
-        if self._tasks.keys() - self._local:
+        if self._tasks.keys() - self._local - self._elsewhere:
             self._allowed = max(self._allowed, min(_STARTED_BEFORE, self._most))
             self._pool.start(_STARTED_BEFORE)
 
@@ -77,6 +98,9 @@ class Scorer:
 
     def submit(self, problem: Problem, completion: Completion) -> None:
         self._pending += 1
+        if completion.task in self._elsewhere:
+            self._waiting_elsewhere.submit(self._grade_one, problem, completion)
+            return
         with self._lock:
             self._queued.append((problem, completion))
             self._add_thread()
@@ -95,16 +119,19 @@ class Scorer:
                     self._running -= 1
                     return
                 problem, completion = self._queued.popleft()
-            future: Future[Score] = Future()
-            try:
-                future.set_result(self._score(problem, completion))
-            except BaseException as error:  # whoever asks for the result gets it
-                future.set_exception(error)
-            self._finished.put(future)
+            self._grade_one(problem, completion)
             with self._lock:
                 if self._allowed < self._most and self._seconds.is_worth_another(len(self._queued), self._allowed):
                     self._allowed += 1
                     self._add_thread()
+
+    def _grade_one(self, problem: Problem, completion: Completion) -> None:
+        future: Future[Score] = Future()
+        try:
+            future.set_result(self._score(problem, completion))
+        except BaseException as error:  # whoever asks for the result gets it
+            future.set_exception(error)
+        self._finished.put(future)
 
     def results(self, wait: bool) -> Iterator[Score]:
         """The scores that are ready, or with `wait` the scores of all submitted completions."""
@@ -123,7 +150,7 @@ class Scorer:
         return score
 
     def _score(self, problem: Problem, completion: Completion) -> Score:
-        grade = self._here if completion.task in self._local else self._in_worker
+        grade = self._here if completion.task in self._local else self._apart
         return score_completion(completion, lambda response: grade(problem, completion.task, response))
 
     def _here(self, problem: Problem, task: str, response: str) -> Score:
@@ -133,17 +160,19 @@ class Scorer:
         except Exception as error:  # a third party's grader may raise anything
             return Score(0.0, "error", explanation=f"the grader failed: {type(error).__name__}: {error}")
 
-    def _in_worker(self, problem: Problem, task: str, response: str) -> Score:
+    def _apart(self, problem: Problem, task: str, response: str) -> Score:
         limit = self._tasks[task].score_timeout
-        payload = {"task": task, "problem": _plain(problem), "response": response}
         try:
+            if task in self._elsewhere and self._judges is not None:
+                carried = self._tasks[task].with_data(problem)
+                return _read_score(self._judges.call(_payload(task, carried, response), limit))
             begun = time.perf_counter()
-            found = self._pool.call(payload, limit)
+            found = self._pool.call(_payload(task, problem, response), limit)
             self._seconds.add(time.perf_counter() - begun)
-            return Score(**found)
+            return _read_score(found)
         except WorkerTimeoutError:
             return Score(0.0, "error", explanation=f"timeout: the grader took more than {limit:g} s")
-        except (WorkerDiedError, WorkerCallError) as error:
+        except (WorkerDiedError, WorkerCallError, EvalkitError) as error:
             return Score(0.0, "error", explanation=f"the grader failed: {error}")
 
     def close(self) -> None:
@@ -151,6 +180,7 @@ class Scorer:
             self._closed = True
             self._queued.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._waiting_elsewhere.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
 
@@ -197,13 +227,30 @@ def score_completion(completion: Completion, grade: Callable[[str], Score]) -> S
     return replace(score, key=completion.key)
 
 
-def _plain(problem: Problem) -> dict[str, Any]:
-    return {
-        "id": problem.id,
-        "prompt": problem.prompt,
-        "target": problem.target,
-        "metadata": dict(problem.metadata),
-    }
+def _payload(task: str, problem: Problem, response: str) -> dict[str, Any]:
+    plain = {"id": problem.id, "prompt": problem.prompt, "target": problem.target, "metadata": dict(problem.metadata)}
+    return {"task": task, "problem": plain, "response": response}
+
+
+@cache
+def _score_schema() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Score)
+
+
+def _read_score(found: Any) -> Score:
+    """What a grader has said, whichever process or machine it ran on. Raises WorkerCallError if that is no score."""
+    from pydantic import ValidationError
+
+    try:
+        if isinstance(found, dict) and not found.keys() - Score.__dataclass_fields__.keys():
+            score: Score = _score_schema().validate_python(found)
+            return score
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise WorkerCallError(f"its score is none: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    raise WorkerCallError("its score is none")
 
 
 _worker_tasks: dict[str, Task] = {}
@@ -214,6 +261,11 @@ def prepare_worker(specs: list[dict[str, Any]]) -> None:
     for spec in specs:
         task = TaskSpec(**spec).create()
         _worker_tasks[task.name] = task
+
+
+def worker_tasks() -> list[Task]:
+    """The tasks of this worker process."""
+    return list(_worker_tasks.values())
 
 
 def score_in_worker(payload: Mapping[str, Any]) -> dict[str, Any]:

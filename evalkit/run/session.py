@@ -22,7 +22,7 @@ from evalkit.errors import RunIncompleteError
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
-from evalkit.run.scoring import Scorer, grader_name
+from evalkit.run.scoring import Judges, Scorer, grader_name
 from evalkit.run.shards import Shard
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.run.watch import EarlyWatch
@@ -150,7 +150,7 @@ class RunSession:
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
     completions where they are fewer than max_tokens; `opening` is how responses begin; `throughput` is None until
     something was generated. Of a `shard` there are no reports. `grow` is called when everything is graded; it returns
-    the plans of a next phase with more completions, or None.
+    the plans of a next phase with more completions, or None. `judges` grade programs on other machines.
     """
 
     def __init__(
@@ -165,6 +165,7 @@ class RunSession:
         opening: Opening | None = None,
         shard: Shard | None = None,
         grow: Grow | None = None,
+        judges: Judges | None = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -176,6 +177,7 @@ class RunSession:
         self.graders = {name: grader_name(plan.task, plan.spec) for name, plan in self.plans.items()}
         self.shard = shard
         self.grow = grow
+        self.judges = judges
         self.prices = prices
         self.rooms = dict(rooms or {})
         self.opening = opening
@@ -229,6 +231,7 @@ class RunSession:
                         [(plan.spec, plan.task) for plan in self.plans.values()],
                         workers,
                         local=[name for name, plan in self.plans.items() if plan.local],
+                        judges=self.judges,
                     )
                 )
             )

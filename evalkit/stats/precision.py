@@ -13,6 +13,7 @@ drawn often, one that does not is left with its lucky 100%.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,13 +48,19 @@ def mean_of_halves(problems: Sequence[Halves]) -> Estimate:
         raise EvalkitError(
             "A problem has fewer than two completions in one half of its sample.", "resume the run to finish its pilot."
         )
-    sides = [[np.asarray(half, dtype=np.float64) for half in (p.first, p.second)] for p in problems]
-    by_problem = np.array([(a.mean() + b.mean()) / 2 for a, b in sides])
-    variance = math.fsum(float(half.var(ddof=1)) / len(half) / 4 for pair in sides for half in pair)
-    count = sum(len(half) for pair in sides for half in pair)
-    value, of_mean = float(by_problem.mean()), variance / len(problems) ** 2
-    fewest = min(len(a) + len(b) for a, b in sides)
+    halves = [half for p in problems for half in (p.first, p.second)]
+    sizes = np.array([len(half) for half in halves])
+    values = np.fromiter((v for half in halves for v in half), dtype=np.float64, count=int(sizes.sum()))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    means = np.add.reduceat(values, starts) / sizes
+    squares = np.add.reduceat((values - np.repeat(means, sizes)) ** 2, starts)
+    by_problem = means.reshape(-1, 2).mean(axis=1)
+    of_mean = math.fsum(squares / (sizes - 1) / sizes / 4) / len(problems) ** 2
+    value, fewest = float(by_problem.mean()), int(sizes.reshape(-1, 2).sum(axis=1).min())
     spread = float(by_problem.std(ddof=1)) / math.sqrt(len(problems)) if len(problems) > 1 else math.nan
+    count = float(len(values))
+    if of_mean > 0:  # draws that went where they tell little count for less
+        count = min(count, max(value * (1 - value), 0.0) / of_mean)
     return Estimate(
         value=value,
         stderr_run=math.sqrt(of_mean),
@@ -65,52 +72,56 @@ def mean_of_halves(problems: Sequence[Halves]) -> Estimate:
     )
 
 
-def expected_deviations(pilots: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> Floats:
-    """The square root of the expected variance of an outcome of each problem, given the outcomes in `pilots`.
+def expected_deviations(pilots: Sequence[Halves]) -> Floats:
+    """The square root of the expected variance of an outcome of each problem: (problems, 2), by the half it is seen in.
 
-    The distribution of solve rates is estimated from the pilots of all problems, `others` (their other halves)
-    included: its likelihood is maximised over weights on `_RATES` (Laird 1978, Journal of the American Statistical
-    Association 73, 805), with one problem spread over all of them so that none is excluded.
+    The distribution of solve rates is estimated from the pilots of all problems, both halves together: its likelihood
+    is maximised over weights on `_RATES` (Laird 1978, Journal of the American Statistical Association 73, 805), with
+    one problem spread over all of them so that none is excluded.
     """
-    logs = np.log(np.stack([_RATES, 1 - _RATES]))
-    hits, sizes = (np.array([f(values) for values in pilots]) for f in (math.fsum, len))
-    all_hits = hits + np.array([math.fsum(values) for values in others])
-    all_sizes = sizes + np.array([len(values) for values in others])
-    likelihood = np.exp(np.outer(all_hits, logs[0]) + np.outer(all_sizes - all_hits, logs[1]))
-    prior = np.full(len(_RATES), 1 / len(_RATES))
+    hits = np.array([(math.fsum(p.first), math.fsum(p.second)) for p in pilots])
+    misses = np.array([(len(p.first), len(p.second)) for p in pilots]) - hits
+    seen, counts = np.unique(np.stack([hits.sum(axis=1), misses.sum(axis=1)], axis=1), axis=0, return_counts=True)
+    likelihood, prior = _likelihood(seen[:, 0], seen[:, 1]), np.full(len(_RATES), 1 / len(_RATES))
     for _ in range(_STEPS):
         posterior = likelihood * prior
         posterior /= posterior.sum(axis=1, keepdims=True)
-        prior = (posterior.sum(axis=0) + 1 / len(_RATES)) / (len(posterior) + 1)
-    posterior = np.exp(np.outer(hits, logs[0]) + np.outer(sizes - hits, logs[1])) * prior
+        prior = (counts @ posterior + 1 / len(_RATES)) / (len(pilots) + 1)
+    posterior = _likelihood(hits.ravel(), misses.ravel()) * prior
     posterior /= posterior.sum(axis=1, keepdims=True)
-    deviations: Floats = np.sqrt(posterior @ (_RATES * (1 - _RATES)))
+    deviations: Floats = np.sqrt(posterior @ (_RATES * (1 - _RATES))).reshape(-1, 2)
     return deviations
 
 
-def allocate(
-    pilots: Sequence[Halves], costs: Sequence[tuple[float, float]], variance: float, most: int
-) -> list[tuple[int, int]]:
-    """The sizes of both halves of each problem, so that the mean's variance is expected to be `variance`.
+def _likelihood(hits: Floats, misses: Floats) -> Floats:
+    """The likelihood of each rate in `_RATES`: (observations, rates)."""
+    found: Floats = np.exp(np.outer(hits, np.log(_RATES)) + np.outer(misses, np.log(1 - _RATES)))
+    return found
+
+
+class Allocation:
+    """How draws are divided among the halves of problems, from their pilots alone.
 
     `costs` are the mean costs (tokens) of the first and second halves' pilots. A problem gets `most` draws at most, and
     never fewer than its pilot.
     """
-    first, second = [p.first for p in pilots], [p.second for p in pilots]
-    by_first, by_second = expected_deviations(first, second), expected_deviations(second, first)
-    costs_first = np.array([max(a, 1.0) for a, _ in costs])
-    costs_second = np.array([max(b, 1.0) for _, b in costs])
-    wish = np.stack([by_second / np.sqrt(costs_second), by_first / np.sqrt(costs_first)], axis=1)
-    least = np.array([[len(p.first), len(p.second)] for p in pilots])
-    deviation = np.stack([by_second, by_first], axis=1)
-    high = most / 2 / max(float(wish.min()), 1e-12)
-    low = 0.0
-    sizes = least
-    for _ in range(60):
-        scale = (low + high) / 2
-        sizes = np.clip(np.ceil(scale * wish), least, max(most // 2, 1)).astype(int)
-        sizes = np.maximum(sizes, least)
-        expected = float((deviation**2 / sizes).sum()) / 4 / len(pilots) ** 2
-        low, high = (scale, high) if expected > variance else (low, scale)
-    sizes = np.maximum(np.clip(np.ceil(high * wish), least, max(most // 2, 1)).astype(int), least)
-    return [(int(a), int(b)) for a, b in sizes]
+
+    def __init__(self, pilots: Sequence[Halves], costs: Sequence[tuple[float, float]], most: int) -> None:
+        self._deviations = expected_deviations(pilots)[:, ::-1]  # a half is divided by what the other one has shown
+        self._wish = self._deviations / np.sqrt(np.maximum(np.array(costs, dtype=np.float64), 1.0)[:, ::-1])
+        self._least = np.array([(len(p.first), len(p.second)) for p in pilots])
+        self._most = max(most // 2, 1)
+
+    def sizes(self, variance: float) -> list[tuple[int, int]]:
+        """The sizes of both halves of each problem, so that the mean's variance is expected to be `variance`."""
+        low, high = 0.0, self._most / max(float(self._wish.min()), 1e-12)
+        for _ in range(60):
+            scale = (low + high) / 2
+            expected = float((self._deviations**2 / self._scaled(scale)).sum()) / 4 / len(self._least) ** 2
+            low, high = (scale, high) if expected > variance else (low, scale)
+        return [(int(a), int(b)) for a, b in self._scaled(high)]
+
+    def _scaled(self, scale: float) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        wanted = np.minimum(np.ceil(scale * self._wish), self._most)
+        found: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(wanted, self._least).astype(np.int64)
+        return found

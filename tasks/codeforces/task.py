@@ -116,6 +116,17 @@ class CodeForces(Task):
         )
         return problems
 
+    def require_machine(self) -> None:
+        """Raises EvalkitError if programs cannot be isolated here, or not be compiled."""
+        from evalkit.sandbox import Sandbox
+        from evalkit.sandbox.compiling import require_compiler
+        from evalkit.sandbox.languages import LANGUAGES
+
+        with Sandbox() as sandbox:
+            sandbox.layers()
+        if self.language != "python":
+            require_compiler(LANGUAGES["c++17"])
+
     def score(self, problem: Problem, response: str) -> Score:
         program = find_program(response, None if self.language == "any" else self.language)
         if program is None:

@@ -85,8 +85,7 @@ class LiveCodeBench(Task):
         vars(self)["dataset"] = replace(type(self).dataset, files=files)
 
     def load(self, source: DataSource) -> Sequence[Problem]:
-        """The problems in file order. Raises EvalkitError for invalid data, and if programs cannot be isolated."""
-        self._require_sandbox()
+        """The problems in file order. Raises EvalkitError for invalid data."""
         begin, end = parse_window(self.window)
         every = [p for path in source.files(self.dataset) for p in _problems(path)]
         self._require_whole_release(len(every), source)
@@ -114,7 +113,7 @@ class LiveCodeBench(Task):
         log.warning("livecodebench: %s has %d problems, this data has %d", self.release, whole, found)
         vars(self)["title"] = f"{self.title[:-1]}, {found} of {whole} problems of the release)"
 
-    def _require_sandbox(self) -> None:
+    def require_machine(self) -> None:
         from evalkit.sandbox import Sandbox
 
         if self.unsafe_no_sandbox:
@@ -122,6 +121,10 @@ class LiveCodeBench(Task):
             return
         with Sandbox() as sandbox:
             sandbox.layers()
+
+    def with_data(self, problem: Problem) -> Problem:
+        """The problem with its row. Raises EvalkitError if the file has changed since it was loaded."""
+        return replace(problem, metadata={**problem.metadata, "row": _row(problem)})
 
     def score(self, problem: Problem, response: str) -> Score:
         """Correct if every test passes. The explanation starts with the verdict. A sandbox failure is an error."""
@@ -263,6 +266,8 @@ def _problem(row: dict[str, Any], line: bytes, file: str, offset: int, number: i
 def _row(problem: Problem) -> dict[str, Any]:
     """The problem's row, read again from its file. Raises EvalkitError if it has changed since it was loaded."""
     where = problem.metadata
+    if "row" in where:
+        return dict(where["row"])
     return _read_row(where["file"], where["offset"], where["length"], problem.target)
 
 

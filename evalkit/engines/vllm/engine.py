@@ -84,8 +84,15 @@ class VLLMEngine(Engine):
                 f"pass {longest} or less, or leave it out.",
             )
         self.tensor_parallel = self._tensor_parallel()
+        across = self.more_arguments.get("distributed_executor_backend") == "ray"
+        if across and options.ray:
+            raise EvalkitError(
+                "--ray places whole replicas on nodes, and vLLM's own Ray executor would place their parts again.",
+                "leave one of --ray and -E distributed_executor_backend=ray out.",
+            )
         wanted = None if options.ray else options.data_parallel
-        self.replicas = _replica_count(wanted, self.gpus_per_replica, len(self._devices))
+        # vLLM's executor takes GPUs of other machines too
+        self.replicas = 1 if across else _replica_count(wanted, self.gpus_per_replica, len(self._devices))
 
     def _tensor_parallel(self) -> int:
         """GPUs that share the tensors of one replica: those asked for, else as few as hold the checkpoint."""
