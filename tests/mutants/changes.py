@@ -30,6 +30,7 @@ _COMPUTED: dict[type[ast.operator], tuple[str, str]] = {
     ast.BitOr: ("|", "&"),
 }
 _EMPTY = {"list": "[]", "tuple": "()", "dict": "{}", "set": "set()", "str": '""', "int": "0", "float": "0.0"}
+_LARGE = 1000  # from here on one more is hardly a change
 # what is called with these is for people: progress, logs, messages
 _TELLING = re.compile(r"(Error|Warning)$|^(warn|warning|info|debug|print|echo|secho|log|_log|fail|note|option|help)$")
 _FOR_PEOPLE = {"help", "hint", "metavar", "description", "title", "doc"}
@@ -102,7 +103,7 @@ def _of_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Signature:
 
 def changes(file: str, source: bytes, known: dict[str, Signature]) -> list[Change]:
     """Every change of a file, in order. `known`: `signatures` of the project."""
-    return sorted(set(_Changes(file, source, known).all()))
+    return sorted({change for change in _Changes(file, source, known).all() if change.before != change.after})
 
 
 class _Changes:
@@ -251,7 +252,7 @@ class _Changes:
         if isinstance(value, bool):
             yield self._replaced(node, "constant", str(not value))
         elif isinstance(value, int):
-            yield self._replaced(node, "constant", str(value + 1))
+            yield self._replaced(node, "constant", str(value + 1 if value < _LARGE else 2 * value))
         elif isinstance(value, float):
             yield self._replaced(node, "constant", repr(value * 1.5) if value else "1.0")
         elif isinstance(value, str) and len(value.split()) < 3:
@@ -260,7 +261,9 @@ class _Changes:
     def _of_call(self, node: ast.Call) -> Iterator[Change]:
         known = self.known.get(_called(node))
         for keyword in node.keywords:
-            if keyword.arg is not None and (known is None or keyword.arg in known.optional):
+            if keyword.arg in (None, "default_factory"):  # without one the field has no value: nothing is tested
+                continue
+            if known is None or keyword.arg in known.optional:
                 start, end = self._span(keyword)
                 rest = re.match(rb"\s*,?[ \t]*", self.source[end:])
                 assert rest is not None
