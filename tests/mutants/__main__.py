@@ -137,9 +137,9 @@ def _run(options: argparse.Namespace, areas: list[Area], copy: Copy, results: Re
     begun = time.monotonic()
     options.folder.mkdir(parents=True, exist_ok=True)
     covering = Covering(options.folder / "map", options.repository)
-    files = {file for area in AREAS for file in tests(area, options.repository)}
-    if missing := covering.missing(files):
-        covering.measure(copy, missing, options.processes)
+    for area in AREAS:  # in parts, so that a measurement that was stopped goes on
+        if missing := covering.missing(tests(area, options.repository)):
+            covering.measure(copy, missing, options.processes)
     if options.measure_only:
         return
     if options.again:

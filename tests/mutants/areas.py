@@ -50,7 +50,6 @@ AREAS = (
             "tests/test_throughput.py",
             "tests/test_watch.py",
             "tests/test_disputes.py",
-            "tests/test_cli_errors.py",
         ),
     ),
     Area(

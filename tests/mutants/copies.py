@@ -16,7 +16,6 @@ from pathlib import Path
 from .changes import Change
 
 _MEMORY = 14 << 30  # bytes of address space of each process
-_LARGEST_FILE = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -143,6 +142,4 @@ def _end_group(group: int) -> None:
 
 
 def _limit() -> None:
-    for limited, value in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, _LARGEST_FILE)):
-        resource.setrlimit(limited, (value, resource.getrlimit(limited)[1]))
-    os.nice(5)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))

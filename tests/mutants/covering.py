@@ -64,22 +64,7 @@ class Covering:
         print(f"measured {len(files)} test files in {seconds:.0f} s: {output.strip().splitlines()[-1:]}", flush=True)
         if code not in (0, 1):
             raise SystemExit(f"the tests could not be measured:\n{output}")
-        _combine(raw, part / "lines.coverage")
-        tests: dict[str, Any] = {}
-        for told in part.glob("tests-*.jsonl"):
-            for line in told.read_text().splitlines():
-                record = json.loads(line)
-                tests[record.pop("test")] = record
-            told.unlink()
-        shutil.rmtree(raw)
-        paths = [p for f in ("evalkit", "tasks") for p in (copy.root / f).rglob("*.py")]
-        content = {
-            "root": str(copy.root.resolve()),
-            "files": {file: digest(self.repository / file) for file in files},
-            "tests": tests,
-            "sources": {p.relative_to(copy.root).as_posix(): p.read_text() for p in paths},
-        }
-        (part / "map.json").write_text(json.dumps(content))
+        _finish(part, copy.root, {file: digest(self.repository / file) for file in files})
         self._load()
 
     def tests_of(self, change: Change, source: str) -> list[str]:
@@ -149,12 +134,23 @@ class _Part:
         }
 
 
-def _combine(raw: Path, target: Path) -> None:
+def _finish(part: Path, root: Path, files: dict[str, str]) -> None:
+    """Put the files of all processes together."""
     import coverage
 
-    combined = coverage.CoverageData(str(target))
-    for path in sorted(raw.glob(".coverage*")):
+    combined = coverage.CoverageData(str(part / "lines.coverage"))
+    for path in sorted((part / "raw").glob(".coverage*")):
         one = coverage.CoverageData(str(path))
         one.read()
         combined.update(one)
     combined.write()
+    tests: dict[str, Any] = {}
+    for told in part.glob("tests-*.jsonl"):
+        for line in told.read_text().splitlines():
+            record = json.loads(line)
+            tests[record.pop("test")] = record
+    paths = [p for f in ("evalkit", "tasks") for p in (root / f).rglob("*.py")]
+    sources = {p.relative_to(root).as_posix(): p.read_text() for p in paths}
+    content = {"root": str(root.resolve()), "files": files, "tests": tests, "sources": sources}
+    (part / "map.json").write_text(json.dumps(content))
+    shutil.rmtree(part / "raw")

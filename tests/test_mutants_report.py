@@ -1,0 +1,215 @@
+"""Tables, comparisons, pages, pictures and exports of the same runs, whole: each is held to what is kept of it."""
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from matplotlib.figure import Figure
+from report_runs import TaskData, maths_problems, maths_sample, write_samples, write_task_file
+from snapshots import check, check_json
+from synthetic_runs import solve_rates, write_run
+
+import evalkit
+from evalkit.cli.main import cli
+from evalkit.results.entries import load_entries
+from evalkit.results.exports import export_run
+from evalkit.results.plots.drawing import LOOKS
+from evalkit.results.plots.kinds import KINDS, Request, draw
+from evalkit.results.published import load_published
+from evalkit.results.site.export import write_site
+from evalkit.results.site.options import SiteOptions
+
+TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
+FAMILY = {"base-1B": (0.2, 4), "student-1B-100": (0.45, 4), "student-1B-300": (0.55, 8), "teacher-9B": (0.8, 4)}
+
+
+def length(rng: np.random.Generator, i: int) -> int:
+    """Tokens; a third of the samples reaches the limit of 1000."""
+    return int(rng.integers(100, 1400)) + 10 * i
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base, two checkpoints of a student and a teacher on two benchmarks, of unequal sizes and n."""
+    folder = tmp_path_factory.mktemp("family")
+    for i, (name, (mean, n)) in enumerate(FAMILY.items()):
+        tasks = {"aime24": solve_rates(9, n, mean - 0.1, i), "math500": solve_rates(16, n, mean, 10 + i)}
+        run = folder / name / "run"
+        write_run(run, f"lab_x/{name}", tasks, titles=TITLES, length=length, limit=1000, available=500)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs with prompts and texts of their own."""
+    folder = tmp_path_factory.mktemp("texts")
+
+    def task(skill: float, seed: int) -> TaskData:
+        return TaskData("quadratics", "Quadratics", maths_problems(5), maths_sample(skill, seed), n=3)
+
+    file = write_task_file(folder / "tasks", [task(0, 0)])
+    for seed, (name, skill) in enumerate((("base", 0.6), ("student", 0.9), ("teacher", 1.2))):
+        write_samples(folder / "results" / name / "run", f"org/{name}", [task(skill, seed)], file)
+    return folder
+
+
+def said(*arguments: object, code: int = 0) -> str:
+    """What a command prints, without what differs from machine to machine."""
+    done = CliRunner(catch_exceptions=False).invoke(cli, list(map(str, arguments)), env={"COLUMNS": "120"})
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def placeless(text: str, *folders: Path) -> str:
+    for folder in folders:
+        text = text.replace(str(folder), "FOLDER")
+    text = text.replace(evalkit.__version__, "VERSION")
+    return re.sub(r"\b20\d\d-\d\d-\d\d(T[\d:.]+(Z|\+00:00)?)?", "DATE", text)
+
+
+FORMS = ("csv", "html", "json", "latex", "md", "terminal", "typst")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_leaderboard(form: str, family: Path) -> None:
+    check(f"report/leaderboard.{form}.txt", placeless(said("leaderboard", family, "-f", form), family))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_leaderboard_with_every_option(form: str, family: Path) -> None:
+    options = ["--published", "deepseek-r1:*Qwen-7B*", "--group", "base,teacher,students", "-m", "pass@4", "-v"]
+    options += ["--label", "lab_x/teacher-9B=The <teacher> & 100%", "-t", "math500,aime24,aime24:cons@4", "--order", "score"]
+    options += ["--title", "Our 5% runs", "--ref", "tab:ours"] if form in ("latex", "typst") else []
+    out = said("leaderboard", family, "-f", form, *options)
+    check(f"report/leaderboard_options.{form}.txt", placeless(out, family))
+
+
+def test_model_card(family: Path) -> None:
+    check("report/model_card.txt", placeless(said("leaderboard", family / "student-1B-300", "-f", "model-card"), family))
+
+
+@pytest.mark.parametrize("form", ["terminal", "md", "json"])
+def test_comparison(form: str, family: Path) -> None:
+    runs = [family / name / "run" for name in ("base-1B", "student-1B-100", "student-1B-300")]
+    out = said("compare", *runs, "-f", form, "--flips", 3, "-v", "--points", 3)
+    check(f"report/compare.{form}.txt", placeless(out, family))
+    if form == "md":
+        check("report/compare_short.md.txt", placeless(said("compare", *runs[1:], "-f", form, "--flips", 2), family))
+
+
+def test_gates(family: Path, tmp_path: Path) -> None:
+    runs = [family / name / "run" for name in ("teacher-9B", "base-1B")]
+    gates = ["--gate", "math500 >= -1", "--gate", "aime* >= -99", "--gate-over", "problems"]
+    out = said("compare", *runs, *gates, "--junit", tmp_path / "gates.xml", "--flips", 0, code=3)
+    check("report/gates.txt", placeless(out, family))
+    check("report/gates.xml", placeless((tmp_path / "gates.xml").read_text(), family))
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "tex", "json"])
+def test_distillation(ending: str, family: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"page.{ending}"
+    roles = ["--teacher", family / "teacher-9B", "--base", family / "base-1B"]
+    said("distill", family / "student-1B-100", family / "student-1B-300", *roles, "--rounds", "-o", path)
+    check(f"report/distill.{ending}.txt", placeless(path.read_text(), family))
+
+
+def described(figure: Figure) -> list[str]:
+    """What a picture shows: words, ticks, and where the points, lines and bars are."""
+    lines = []
+    for panel in figure.axes:
+        lines.append(f"panel {panel.get_xscale()} {panel.get_yscale()} {_numbers(panel.get_xlim(), panel.get_ylim())}")
+        words = [panel.get_title(), panel.get_title(loc="left"), panel.get_xlabel(), panel.get_ylabel()]
+        words += [text.get_text() for text in (*panel.texts, *panel.get_xticklabels(), *panel.get_yticklabels())]
+        lines.append(" | ".join(" ".join(word.split()) for word in words))
+        for line in panel.lines:
+            x, y = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+            style = f"{line.get_linestyle()} {line.get_marker()} {line.get_color()} {line.get_linewidth():g}"
+            lines.append(f" line {style}: {_numbers(x[:12], y[:12])}")
+        for patch in panel.patches:
+            lines.append(f" patch {type(patch).__name__}: {_numbers(*patch.get_path().get_extents().get_points())}")
+        for one in panel.collections:
+            where = np.ma.filled(np.ma.asarray(one.get_offsets(), dtype=float), np.nan)[:12]
+            lines.append(f" points {type(one).__name__}: {_numbers(*where)}")
+        if legend := panel.get_legend():
+            lines.append(" legend " + " | ".join(text.get_text() for text in legend.get_texts()))
+    lines += [f"text {' '.join(text.get_text().split())}" for text in figure.texts]
+    lines += [f"legend {' | '.join(t.get_text() for t in legend.get_texts())}" for legend in figure.legends]
+    return [*lines, f"size {_numbers(figure.get_size_inches())}"]
+
+
+def _numbers(*rows: Any) -> str:
+    return ", ".join("(" + " ".join(f"{float(v):.4g}" for v in np.asarray(row).ravel()) + ")" for row in rows)
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=lambda look: look.name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_picture(kind: str, look: Any, family: Path) -> None:
+    students = [family / "student-1B-100", family / "student-1B-300"]
+    several = [family] if kind in ("bars", "tokens", "k", "map", "lengths", "budget") else students
+    published = load_published("deepseek-r1")[:12] if kind == "bars" else ()
+    task = None if kind in ("bars", "gap", "crossing") else "math500"
+    asked = Request(several, task, published, family / "base-1B", family / "teacher-9B", look)
+    figure = draw(kind, asked)
+    figure.draw_without_rendering()
+    check(f"report/pictures/{kind}.{look.name}.txt", "\n".join([*described(figure), *asked.notes]))
+
+
+def pieces(folder: Path) -> dict[str, Any]:
+    """The data of a page by the name of the file, as a browser reads them."""
+    found = {}
+    for path in sorted((folder / "data").rglob("*.js")):
+        text = path.read_text()
+        if text.startswith("evalkitPiece("):
+            found[path.stem] = json.loads(gzip.decompress(base64.b64decode(text.split('"')[3])))
+    return found
+
+
+def without_pictures(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_pictures(v) for k, v in value.items() if k not in ("svg", "sha256", "bytes")}
+    if isinstance(value, list):
+        return [without_pictures(v) for v in value]
+    return value
+
+
+def test_report_page(texts: Path, tmp_path: Path) -> None:
+    runs = texts / "results"
+    options = SiteOptions([runs], student=[runs / "student"], teacher=[runs / "teacher"], base=[runs / "base"])
+    write_site(tmp_path / "site", options)
+    held = json.dumps(without_pictures(pieces(tmp_path / "site")), ensure_ascii=False)
+    check_json("report/page.json", json.loads(placeless(held, texts, tmp_path)))
+
+
+@pytest.mark.parametrize("to", ["every-eval-ever", "hf-eval-results", "inspect", "lm-eval"])
+def test_exports(to: str, texts: Path, tmp_path: Path) -> None:
+    written = export_run(texts / "results" / "student" / "run", to, tmp_path / "out")
+    held = {path.relative_to(tmp_path / "out").as_posix(): path.read_text() for path in sorted(written)}
+    check_json(f"report/export_{to}.json", json.loads(placeless(json.dumps(held), texts, tmp_path)))
+
+
+def test_parquet(texts: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    (path,) = export_run(texts / "results" / "student" / "run", "parquet", tmp_path / "out")
+    rows = pq.read_table(path).slice(2, 2).to_pylist()
+    check_json("report/export_parquet.json", json.loads(placeless(json.dumps(rows, default=str), texts)))
+
+
+def test_frames(family: Path, texts: Path) -> None:
+    board = evalkit.leaderboard(family)
+    check("report/frame_leaderboard.csv", placeless(board.to_csv(index=False, float_format="%.6g"), family))
+    rows = evalkit.load_results(texts / "results" / "student" / "run").iloc[4:6]
+    check("report/frame_results.csv", placeless(rows.to_csv(index=False, float_format="%.6g"), texts))
+
+
+def test_reports_of_entries(family: Path) -> None:
+    for entry in load_entries([family / "student-1B-300"])[0]:
+        report = entry.report
+        metrics = {m.name: [m.value, m.unit, m.interval_run, m.interval_problems, m.note] for m in report.metrics}
+        check_json(f"report/entry_{report.task}.json", metrics)
