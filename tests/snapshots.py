@@ -1,7 +1,7 @@
 """Outputs that are kept whole under tests/golden: any change of a figure, a name or a place is seen.
 
-After a change that is meant, `EVALKIT_SNAPSHOTS=write .venv/bin/python -m pytest -n 0 tests/test_mutants_report.py` writes
-them anew, and `git diff` shows what has changed.
+After a change that is meant, the tests write them anew with EVALKIT_SNAPSHOTS=write in the environment and `-n 0`, and
+`git diff` shows what has changed.
 """
 
 import json
@@ -23,13 +23,15 @@ def check(name: str, text: str) -> None:
 
 
 def check_json(name: str, value: Any) -> None:
-    """Hold a value to the one that is kept; floats to 6 digits."""
+    """Hold a value to the one that is kept: floats to 6 digits, of long texts the start, the end and the length."""
     check(name, json.dumps(_rounded(value), indent=1, ensure_ascii=False))
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}")
+    if isinstance(value, str) and len(value) > 300:
+        return f"{value[:80]} … {value[-80:]} ({len(value)} characters)"
     if isinstance(value, dict):
         return {str(k): _rounded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
