@@ -165,7 +165,7 @@ def described(figure: Figure) -> list[str]:
             if isinstance(one, LineCollection):
                 lines.append(f" bars: {_numbers(*one.get_segments()[:12])}")
                 continue
-            where = np.ma.filled(np.ma.asarray(one.get_offsets(), dtype=float), np.nan)[:12]
+            where: Any = np.ma.filled(np.ma.asarray(one.get_offsets(), dtype=float), np.nan)[:12]
             lines.append(f" points {type(one).__name__}: {_numbers(*where)}")
         if legend := panel.get_legend():
             lines.append(" legend " + " | ".join(text.get_text() for text in legend.get_texts()))

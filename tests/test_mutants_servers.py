@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -249,7 +249,8 @@ def test_errors_with_status_200(content: Any, status: int) -> None:
 
 
 def test_no_errors_and_those_of_credit() -> None:
-    for content in ([], {}, {"error": None}, {"error": ""}, {"choices": []}, "error"):
+    harmless: list[Any] = [[], {}, {"error": None}, {"error": ""}, {"choices": []}, "error"]
+    for content in harmless:
         assert error_status(content) is None
         refuse_error(content)
     for code in (408, 409, 425):
@@ -438,11 +439,10 @@ def test_a_stream_has_an_end() -> None:
         streamed(*(chunk("x", None, i) for i in range(65)))
 
 
-class Times(asyncio.Timeout):
+class Times:
     """Records when the reading is to end."""
 
     def __init__(self) -> None:
-        super().__init__(None)
         self.last: float | None = None
 
     def reschedule(self, when: float | None) -> None:
@@ -455,7 +455,7 @@ def test_a_reading_knows_what_comes_and_when_it_is_due() -> None:
 
         def begun(seconds: float = 5000) -> tuple[Reading, Times]:
             times = Times()
-            return Reading(Deadline(times, seconds), 100), times
+            return Reading(Deadline(cast(asyncio.Timeout, times), seconds), 100), times
 
         def due(times: Times) -> float:
             assert times.last is not None
@@ -491,7 +491,7 @@ def test_a_reading_knows_what_comes_and_when_it_is_due() -> None:
 
 # What a reply says
 
-ENDINGS = {
+ENDINGS: dict[str, list[Any]] = {
     "stop": ["stop", "EOS", "end-turn", "tool calls", "FinishReason.STOP", "finish_reason_stop", " stop "],
     "length": ["length", "MAX_TOKENS", "context_length_exceeded", "truncated"],
     "repetition": ["repetition", "repeat"],
@@ -723,10 +723,14 @@ def test_what_the_user_says_of_fields() -> None:
     form = RequestForm(options, find_preset("gemini", "", "", ""))
     shaped = form.shape({"seed": 1, "top_k": 3, "min_p": 0.1})
     assert (shaped["s"], shaped["k"], shaped["a"], "min_p" in shaped) == (1, 3, 1, False)
-    for wrong in ((["a"], [], []), (["=1"], [], []), (["seed=1"], [], []), ([], ["model"], []), ([], [], ["a="]),
-                  ([], [], ["=a"])):  # fmt: skip
+    for fields in ("a", "=1", "seed=1"):
         with pytest.raises(EvalkitError):
-            RequestOptions.read(*wrong)
+            RequestOptions.read([fields], [], [])
+    with pytest.raises(EvalkitError):
+        RequestOptions.read([], ["model"], [])
+    for renames in ("a=", "=a"):
+        with pytest.raises(EvalkitError):
+            RequestOptions.read([], [], [renames])
 
 
 FOUND = [

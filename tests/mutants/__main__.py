@@ -82,7 +82,7 @@ class Session:
 
     def _within(self, found: list[str]) -> tuple[list[str], float]:
         """The first of the tests that fit into the time for a mutant, at least one."""
-        total, chosen = 0.0, []
+        total, chosen = 0.0, list[str]()
         for test in found:
             total += self.covering.seconds[test]
             if chosen and total > self.options.budget:

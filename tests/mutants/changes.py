@@ -323,7 +323,7 @@ def _is_typing(node: ast.stmt) -> bool:
 
 
 def _is_table(node: ast.AST) -> bool:
-    entries = node.keys + node.values if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+    entries = [*node.keys, *node.values] if isinstance(node, ast.Dict) else getattr(node, "elts", [])
     return len(entries) > _LARGEST and all(isinstance(each, ast.Constant) for each in entries)
 
 

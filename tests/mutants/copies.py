@@ -64,8 +64,8 @@ class Copy:
             for script in folder.iterdir():
                 if script.is_file() and not (own / script.name).exists():
                     (own / script.name).symlink_to(script)
-        for script in ("evalkit", "pytest"):
-            (own / script).unlink(missing_ok=True)
+        for name in ("evalkit", "pytest"):
+            (own / name).unlink(missing_ok=True)
         (own / "evalkit").write_text(
             f"#!{own / 'python'}\nimport sys\nfrom evalkit.cli.main import main\nsys.exit(main())\n"
         )
@@ -107,7 +107,17 @@ class Copy:
         python = self.root / ".venv" / "bin" / "python"
         temporary = self.scratch / "temporary"
         temporary.mkdir()
-        command = [python, "-m", "pytest", "-p", "mutants.plugin", "-p", "no:cacheprovider", "--tb=line", *arguments]
+        command = [
+            str(python),
+            "-m",
+            "pytest",
+            "-p",
+            "mutants.plugin",
+            "-p",
+            "no:cacheprovider",
+            "--tb=line",
+            *arguments,
+        ]
         variables = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary), **environment}
         begun = time.monotonic()
         with (self.scratch / "output").open("w") as output:

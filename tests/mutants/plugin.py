@@ -3,8 +3,9 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.fixtures import FixtureDef, SubRequest
@@ -38,15 +39,15 @@ class _Map:
             measured.switch_context(self.contexts[-1])
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self.contexts.append(item.nodeid)
         self._switch()
         self.failed, begun = False, time.perf_counter()
         try:
-            return (yield)  # type: ignore[misc]
+            return (yield)
         finally:
             self.contexts.pop()
-            fixtures = getattr(item, "_fixtureinfo", None)
+            fixtures: Any = getattr(item, "_fixtureinfo", None)
             names = [] if fixtures is None else fixtures.names_closure
             shared = [
                 _name(one)
@@ -63,13 +64,15 @@ class _Map:
         self.failed |= report.failed
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: FixtureDef[object], request: SubRequest) -> Iterator[None]:
+    def pytest_fixture_setup(
+        self, fixturedef: FixtureDef[object], request: SubRequest
+    ) -> Generator[None, object, object]:
         if fixturedef.scope == "function":
-            return (yield)  # type: ignore[misc]
+            return (yield)
         self.contexts.append(_name(fixturedef))
         self._switch()
         try:
-            return (yield)  # type: ignore[misc]
+            return (yield)
         finally:
             self.contexts.pop()
             self._switch()

@@ -89,7 +89,7 @@ def outdated(entries: Sequence[Equivalent], repository: Path) -> list[Equivalent
 
 def table(results: Sequence[Result], areas: Sequence[str]) -> str:
     """Counts by area, and the share that was noticed of what could be."""
-    rows = [("area", "mutants", *STATUSES, "noticed")]
+    rows: list[tuple[str, ...]] = [("area", "mutants", *STATUSES, "noticed")]
     for area in (*areas, "all"):
         those = [result for result in results if area in (result.area, "all")]
         counts = [sum(result.status == status for result in those) for status in STATUSES]
