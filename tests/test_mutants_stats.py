@@ -81,7 +81,8 @@ def test_means_of_unequal_numbers() -> None:
     rows = [np.array(r, dtype=float) for r in ([1], [0, 1], [1, 1, 0, 0, 0], [0.5, 1.0])]
     held = [tried(lambda r=rows[:i]: stats.avg_of_unequal(r)) for i in range(5)]  # type: ignore[misc]
     held += [plain(stats.avg_of_unequal([rows[0], rows[0]])), plain(stats.avg_of_unequal(rows[1:3]))]
-    for wrong in ([[1.0], [1.0, 0.0]], [[]], [[1.5]], [[-0.1]], [[float("nan")]]):
+    several: list[list[list[float]]] = [[[1.0], [1.0, 0.0]], [[]], [[1.5]], [[-0.1]], [[float("nan")]]]
+    for wrong in several:
         held.append(tried(lambda w=wrong: stats.avg_at_n(w)))  # type: ignore[misc]
     for given in ([[1.0, 0.0], [1.0, 0.0]],):
         for finished in ([[True, False], [True, True]], [[False, False], [False, False]], [[True], [True, False]]):
@@ -99,14 +100,14 @@ def test_votes() -> None:
     for problems, n in [*SIZES, (3, 16), (2, 40)]:
         for kinds in (1, 3):
             given = answers(problems, n, kinds)
-            right = [[float(a == 0) for a in row] for row in given]
+            right = np.array([[float(a == 0) for a in row] for row in given])
             ks = sorted({1, 2, 3, n // 2, n - 1, n} & set(range(1, n + 1)))
             held[f"{problems} x {n}, {kinds}"] = plain(stats.cons_curve(given, right, ks))
-    mixed = [[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    mixed = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     held["one answer of two worths"] = plain(stats.cons_curve([["a", "a", "b", None], [None] * 4], mixed, [1, 2, 4]))
-    held["many elections"] = plain(stats.cons_at_k(answers(250, 4, 3), [[1.0, 0.0, 0.0, 1.0]] * 250, 3))
+    held["many elections"] = plain(stats.cons_at_k(answers(250, 4, 3), [[True, False, False, True]] * 250, 3))
     for wrong in ([["a"]], [["a", "b"], ["a", "b"]]):
-        held[str(wrong)] = tried(lambda w=wrong: stats.cons_at_k(w, [[1.0, 0.0]], 1))  # type: ignore[misc]
+        held[str(wrong)] = tried(lambda w=wrong: stats.cons_at_k(w, [[True, False]], 1))  # type: ignore[misc]
     check_json("stats/votes.json", held)
 
 
