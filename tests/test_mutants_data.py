@@ -171,7 +171,8 @@ def test_a_problem_is_found_by_its_words() -> None:
     assert index.find("How many pears") == ("q", 1.0), "the first of two that are alike"
     near = index.find("How many apples were there now?")
     assert near is not None
-    assert (near.key, near.share) == ("p", pytest.approx(10 / 12))
+    assert near.key == "p"
+    assert near.share == pytest.approx(10 / 12)
     assert index.find("something else") is None
     close = TextIndex([("a", "one two three four five"), ("b", "one two three four six")])
     assert close.find("one two three four seven") is None, "two are as near"

@@ -34,11 +34,14 @@ from evalkit.sandbox.replies import BadReplyError, parse_first, parse_tests, pri
     ],
 )
 def test_limits_have_ends(name: str, least: float, most: float) -> None:
+    def made(value: Any) -> Limits:
+        return Limits(**{name: value})
+
     for value in (least, most):
-        assert getattr(Limits(**{name: value}), name) == value
-    for value in (least * 0.99, most * 1.01, -1, float("nan"), "3"):
+        assert getattr(made(value), name) == value
+    for wrong in (least * 0.99, most * 1.01, -1, float("nan"), "3"):
         with pytest.raises(EvalkitError, match=name):
-            Limits(**{name: value})
+            made(wrong)
 
 
 def test_facts_of_the_judge() -> None:
