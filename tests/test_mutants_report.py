@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ import evalkit
 from evalkit.cli.main import cli
 from evalkit.results.entries import load_entries
 from evalkit.results.exports import export_run
+from evalkit.results.fidelity import (
+    UNITS,
+    FidelityFigure,
+    FidelityReport,
+    StudentFidelity,
+    load_fidelity,
+    write_fidelity,
+)
+from evalkit.results.formats.fidelity import fidelity_json, fidelity_markdown
 from evalkit.results.plots.drawing import LOOKS
 from evalkit.results.plots.kinds import KINDS, Request, draw
 from evalkit.results.published import load_published
@@ -252,3 +263,83 @@ def test_reports_of_entries(family: Path) -> None:
         report = entry.report
         metrics = {m.name: [m.value, m.unit, m.interval_run, m.interval_problems, m.note] for m in report.metrics}
         check_json(f"report/entry_{report.task}.json", metrics)
+
+
+def fidelity(model: str, reason: str = "") -> StudentFidelity:
+    """Every measure over three groups of tokens, with and without an interval."""
+    groups = ("all", "thinking", "right", "tokens 0 to 99")
+    names = [*UNITS, "soft_loss@2", "kl_forward@1", "acceptance@1", "tokens_per_pass@4", "tv@0.6", "teacher_entropy@2"]
+    figures = []
+    for i, name in enumerate(names):
+        unit = UNITS[name.partition("@")[0]]
+        for j, group in enumerate(groups[: 2 + i % 3]):
+            value = 0.05 * (i + 1) / (j + 1) if unit != "perplexity" else 3.0 + i
+            interval = None if i % 4 == 3 else (0.8 * value, 1.3 * value)
+            figures.append(FidelityFigure(name, group, value, unit, 1000 * (j + 1), 7, 0.1 * value, interval))
+    kept = [f for f in figures if not reason or "bits" in f.measure or "ranking" in f.measure]
+    return StudentFidelity(model, f"sha-{model}", 40, 38, reason, ("a note", "x | y"), tuple(kept))
+
+
+def test_fidelity(family: Path, tmp_path: Path) -> None:
+    students = fidelity("lab_x/student-1B-step_300"), fidelity("lab_x/other", "the vocabularies differ")
+    settings = {"temperatures": [1.0, 2.0]}
+    for author in ("teacher", "", "somebody_else"):
+        found = FidelityReport(1, "lab_x/teacher-9B", "sha", "texts_of.jsonl", "digest", author, settings, students)
+        check(f"report/fidelity {author or 'unknown'}.md", fidelity_markdown(found))
+    check_json("report/fidelity.json", json.loads(fidelity_json(found)))
+    again = FidelityReport(
+        1, "lab_x/teacher-9B", "sha", "texts_of.jsonl", "digest", "", settings, (fidelity("lab_x/a"),)
+    )
+    write_fidelity(tmp_path, found)
+    write_fidelity(tmp_path, again)
+    read = load_fidelity(tmp_path)
+    assert read is not None
+    assert [s.model for s in read.students] == ["lab_x/a", "lab_x/other", "lab_x/student-1B-step_300"]
+    write_fidelity(tmp_path, replace(again, texts_digest="of other texts"))
+    read = load_fidelity(tmp_path)
+    assert read is not None
+    assert [s.model for s in read.students] == ["lab_x/a"], "what was measured on other texts is not kept"
+
+
+@pytest.mark.parametrize("ending", ["md", "json"])
+def test_distillation_of_one_student_with_a_published_teacher(ending: str, family: Path, tmp_path: Path) -> None:
+    """Without rounds; fidelity is measured; the base has other problems too."""
+    student = tmp_path / "student"
+    shutil.copytree(family / "student-1B-step_300", student)
+    report = FidelityReport(
+        1, "t", "sha", "texts", "digest", "", {}, (fidelity("lab_x/student-1B-step_300", "no why"),)
+    )
+    write_fidelity(student / "run", report)
+    for name, teacher in (
+        ("published", "deepseek-r1:DeepSeek-R1-Distill-Qwen-32B"),
+        ("runs", str(family / "teacher-9B")),
+    ):
+        path = tmp_path / f"{name}.{ending}"
+        said("distill", student, family / "student-1B-step_100", "--teacher", teacher, "-o", path)
+        hold(f"report/distill {name}.{ending}", path.read_text(), family, tmp_path)
+
+
+def test_samples_are_shown(texts: Path) -> None:
+    run = texts / "results" / "student" / "run"
+    for name, options in {
+        "": [],
+        "wrong": ["--status", "wrong", "--most", 2],
+        "cut": ["--cut", "--full"],
+        "one": ["--problem", "algebra/01"],
+        "prompt": ["--sample", 1, "--prompt", "--most", 2],
+    }.items():
+        check(f"report/samples {name}.txt", placeless(said("samples", run, *options), texts))
+    rows = [json.loads(line) for line in said("samples", run, "--json", "--most", 3).splitlines() if line[:1] == "{"]
+    check_json("report/samples.json", json.loads(placeless(json.dumps(rows), texts)))
+
+
+def test_a_table_s_options_from_a_file(family: Path, tmp_path: Path) -> None:
+    options = {
+        "rows": 'models = ["lab_x/student*", "DeepSeek-R1"]\npublished = ["deepseek-r1"]\norder = ["name"]\n',
+        "groups": 'order = ["*300", "teacher*"]\n[groups]\nsmall = ["*1B*"]\nlarge = ["*9B"]\n',
+        "labels": 'metrics = ["pass@2"]\nrows = "ours"\n[labels]\n"lab_x/base-1B" = "Our base"\n',
+    }
+    for name, text in options.items():
+        (tmp_path / "table.toml").write_text(text)
+        out = said("leaderboard", family, "-f", "csv", "--config", tmp_path / "table.toml")
+        check(f"report/table {name}.csv", placeless(out, family, tmp_path))

@@ -66,10 +66,11 @@ class Session:
         for entry in self.listed:
             if entry.is_of(change, source):
                 return Result(*what, "equivalent", reason=entry.reason)
+        own = tests(area, self.repository)
         if is_unmeasured(area, change.file):
-            found = self.covering.tests_in(tests(area, self.repository))
+            found = self.covering.tests_in(own)
         else:
-            found = self.covering.tests_of(change, (self.repository / change.file).read_text())
+            found = self.covering.tests_of(change, (self.repository / change.file).read_text(), own)
         found = [test for test in found if test not in self.unsteady]
         if not found:
             return Result(*what, "without cover")

@@ -35,6 +35,7 @@ _LARGE = 1000  # from here on one more is hardly a change
 _TELLING = re.compile(r"(Error|Warning)$|^(warn|warning|info|debug|print|echo|secho|log|_log|fail|note|option|help)$")
 _FOR_PEOPLE = {"help", "hint", "metavar", "description", "title", "doc"}
 _LARGEST = 8  # entries; a larger collection of constants is a table of words, whose entries are left alone
+_GUARDS = {"strict"}  # of zip, over what is equally long
 _TYPES = {"cast", "TypeVar", "NewType", "Literal", "Annotated", "TypeAdapter"}
 
 
@@ -220,7 +221,7 @@ class _Changes:
             return
         yield from self._of_expression(node)
         for child in ast.iter_child_nodes(node):
-            if isinstance(node, ast.keyword) and node.arg in _FOR_PEOPLE:
+            if isinstance(node, ast.keyword) and node.arg in _FOR_PEOPLE | _GUARDS:
                 continue
             yield from self._expression(child)
 
@@ -261,7 +262,7 @@ class _Changes:
     def _of_call(self, node: ast.Call) -> Iterator[Change]:
         known = self.known.get(_called(node))
         for keyword in node.keywords:
-            if keyword.arg in (None, "default_factory"):  # without one the field has no value: nothing is tested
+            if keyword.arg in (None, *_GUARDS, "default_factory"):  # without a factory nothing would be tested
                 continue
             if known is None or keyword.arg in known.optional:
                 start, end = self._span(keyword)

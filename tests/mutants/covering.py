@@ -67,8 +67,11 @@ class Covering:
         _finish(part, copy.root, {file: digest(self.repository / file) for file in files})
         self._load()
 
-    def tests_of(self, change: Change, source: str) -> list[str]:
-        """The tests that run a change's statement, shortest first; those of its file, if it runs on import."""
+    def tests_of(self, change: Change, source: str, own: Collection[str]) -> list[str]:
+        """The tests that run a change's statement, shortest first.
+
+        If it runs on import, those that run anything of its file, and then the others of the test files `own`.
+        """
         found: set[str] = set()
         for part in self.parts:
             lines = part.lines(change.file, source)
@@ -80,7 +83,8 @@ class Covering:
                     wanted = range(change.function[0] + 1, change.function[1] + 1)  # the line is new
             contexts = set().union(*(lines.get(line, ()) for line in wanted))
             found |= part.tests_of(contexts)
-        return sorted(found, key=lambda test: (self.seconds[test], test))
+        first = sorted(found, key=lambda test: (self.seconds[test], test))
+        return first if change.function else list(dict.fromkeys([*first, *self.tests_in(own)]))
 
     def tests_in(self, files: Collection[str]) -> list[str]:
         """All tests of these files that passed, shortest first."""
