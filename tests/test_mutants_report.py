@@ -36,7 +36,9 @@ from evalkit.results.plots.drawing import LOOKS
 from evalkit.results.plots.kinds import KINDS, Request, draw
 from evalkit.results.published import load_published
 from evalkit.results.site.export import write_site
+from evalkit.results.site.marks import find_loops
 from evalkit.results.site.options import SiteOptions
+from evalkit.results.site.pieces import TextPieces
 
 TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
 FAMILY = {
@@ -321,13 +323,14 @@ def test_distillation_of_one_student_with_a_published_teacher(ending: str, famil
 
 def test_samples_are_shown(texts: Path) -> None:
     run = texts / "results" / "student" / "run"
-    for name, options in {
+    shown: dict[str, list[Any]] = {
         "": [],
         "wrong": ["--status", "wrong", "--most", 2],
         "cut": ["--cut", "--full"],
         "one": ["--problem", "algebra/01"],
         "prompt": ["--sample", 1, "--prompt", "--most", 2],
-    }.items():
+    }
+    for name, options in shown.items():
         check(f"report/samples {name}.txt", placeless(said("samples", run, *options), texts))
     rows = [json.loads(line) for line in said("samples", run, "--json", "--most", 3).splitlines() if line[:1] == "{"]
     check_json("report/samples.json", json.loads(placeless(json.dumps(rows), texts)))
@@ -343,3 +346,39 @@ def test_a_table_s_options_from_a_file(family: Path, tmp_path: Path) -> None:
         (tmp_path / "table.toml").write_text(text)
         out = said("leaderboard", family, "-f", "csv", "--config", tmp_path / "table.toml")
         check(f"report/table {name}.csv", placeless(out, family, tmp_path))
+
+
+WORDS = "".join(f" {i:03}" for i in range(200))  # 800 characters that never repeat
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        (WORDS + "wait, no. " * 60, ((800, 1400, 10),)),  # 600 characters
+        (WORDS + "wait, no. " * 59, ()),
+        (WORDS + "x" * 20 + "0123456789" * 60 + "0", ((820, 1421, 10),)),
+        (WORDS + WORDS[:200] * 4, ((799, 1600, 200),)),  # four times, and the same digit before
+        (WORDS + WORDS[:200] * 3, ()),
+        ("0123456789" * 60, ((0, 600, 10),)),
+        ("0123456789" * 59 + "012345678", ()),
+        (WORDS + "wait, no. " * 60 + "#", ((800, 1400, 10),)),  # the last characters may be of another token
+        (WORDS + "wait, no. " * 60 + "##", ((800, 1400, 10),)),
+        (WORDS + "wait, no. " * 60 + "###", ()),
+        ((("L" * 200 + "\n") + "b\n") * 4, ((0, 812, 203),)),
+        ((("L" * 150 + "\n") + "other {}\n") * 4 + "end of it", ((0, 630, 157),)),
+        ("".join("L" * 149 + f"\nother {i}\n" for i in range(4)) + "end", ()),
+        ("".join("L" * 200 + f"\nother {i}\n" for i in range(3)) + "end", ()),
+        ("".join("L" * 23 + f"\nother {i}\n" for i in range(40)) + "end", ()),
+        ("".join("L" * 24 + f"\nother {i}\n" for i in range(40)) + "end", None),
+    ],
+)
+def test_loops_have_ends(text: str, loops: Any) -> None:
+    found = find_loops(text)
+    assert bool(found) if loops is None else found == loops
+
+
+def test_a_page_without_texts_has_no_grams(tmp_path: Path) -> None:
+    pieces = TextPieces(tmp_path)
+    pieces.finish()
+    assert pieces.write_grams() == 0
+    assert list(tmp_path.iterdir()) == []
