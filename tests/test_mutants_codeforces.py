@@ -19,6 +19,7 @@ from evalkit_tasks.codeforces.problems import problem_from_row
 from evalkit_tasks.codeforces.summary import describe
 from evalkit_tasks.codeforces.summary import to_json as rating_json
 from evalkit_tasks.codeforces.table import Solve, read_table, solve_from_json
+from evalkit_tasks.codeforces.task import _of_contests
 from snapshots import check, check_json
 from test_codeforces_contests import responses_of
 
@@ -240,3 +241,8 @@ def test_plots(tmp_path: Path) -> None:
         assert all(p.stat().st_size > 5000 for p in written)
     labels = [line.strip(" <!->") for line in (written[1]).read_text().splitlines() if line.strip().startswith("<!--")]
     check("codeforces/solve_rate labels.txt", "\n".join(labels))
+
+
+def test_rows_of_the_contests_that_are_asked_for() -> None:
+    chosen = _of_contests({7, 9})
+    assert [chosen({"contest_id": c, "index": "A"}) for c in ("7", 8, 9)] == [True, False, True]

@@ -21,6 +21,7 @@ from synthetic_runs import solve_rates, write_run
 
 import evalkit
 from evalkit.cli.main import cli
+from evalkit.contamination.report import Contamination, Match, ProblemMatches, TaskContamination
 from evalkit.results.entries import load_entries
 from evalkit.results.exports import export_run
 from evalkit.results.fidelity import (
@@ -382,3 +383,23 @@ def test_a_page_without_texts_has_no_grams(tmp_path: Path) -> None:
     pieces.finish()
     assert pieces.write_grams() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_without_what_was_found_in_training_sets(family: Path, tmp_path: Path) -> None:
+    """AIME has three problems in them, MATH none; the page and the table tell it of each."""
+
+    def task(name: str, problems: int, *ids: str) -> TaskContamination:
+        match = Match("exact", 1.0, 1.0, 0.9, "train", 3, "text", None)
+        return TaskContamination(
+            name, problems, ("0",), tuple(ProblemMatches(i, "exact", 1, None, (match,)) for i in ids)
+        )
+
+    tasks = {"aime24": task("aime24", 9, "p0", "p3", "p8"), "math500": task("math500", 16)}
+    found = tmp_path / "found.json"
+    Contamination(({"name": "train"},), tasks, {}).save(found)
+    out = said("leaderboard", family, "-f", "csv", "--without-contaminated", found)
+    check("report/clean leaderboard.csv", placeless(out, family, tmp_path))
+    roles = ["--teacher", family / "teacher-9B", "--base", family / "base-1B", "--without-contaminated", found]
+    for ending in ("md", "json"):
+        said("distill", family / "student-1B-step_300", *roles, "-o", tmp_path / f"page.{ending}")
+        hold(f"report/clean distill.{ending}", (tmp_path / f"page.{ending}").read_text(), family, tmp_path)

@@ -407,3 +407,26 @@ def test_what_a_run_directory_tells(tmp_path: Path) -> None:
     scores = {f"{k.problem_id}/{k.sample_index}": v.status for k, v in task.files.latest_scores().items()}
     assert scores == {"0/0": "correct", "0/1": "wrong", "1/0": "correct", "1/1": "wrong"}
     check_json("run/record.json", cleaned(asdict(task.record), tmp_path))
+
+
+def test_a_new_grader_is_recorded(tmp_path: Path) -> None:
+    recorded = write_recorded(tmp_path / "r.jsonl", {"0": ["\\boxed{0}"]})
+    evaluate(
+        "m",
+        "aime24",
+        engine="replay",
+        engine_options={"recorded": (str(recorded),)},
+        n=1,
+        limit=1,
+        data=str(write_all(tmp_path / "data")),
+        allow_changed_data=True,
+        output=tmp_path / "run",
+        progress=False,
+    )
+    run = RunDirectory(tmp_path / "run")
+    run.adopt_grader("aime24", 99, "sha", "file.py")
+    held = json.loads((tmp_path / "run" / "run.json").read_text())["tasks"]["aime24"]
+    assert (held["identity"]["version"], held["spec"]["file"]) == (99, "file.py")
+    assert held["identity"].get("task_file_sha256", "sha") == "sha"
+    run.record_engine({"device": "cpu"})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["engine"] == {"device": "cpu"}

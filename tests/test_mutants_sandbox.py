@@ -1,6 +1,7 @@
 """The judge's records, comparisons, cases and replies: tables at and beside each limit, and unlike sides."""
 
 import json
+import shutil
 import signal
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +16,8 @@ from evalkit.sandbox import replies
 from evalkit.sandbox.cases import fingerprint, judge_file, read_cases, verdict_line
 from evalkit.sandbox.child.values import encode
 from evalkit.sandbox.compare import is_too_deep, parse_json, same_lines, same_tokens, same_value
-from evalkit.sandbox.languages import LANGUAGES, find_language
+from evalkit.sandbox.compiling import require_compiler
+from evalkit.sandbox.languages import LANGUAGES, compiler_version, find_language
 from evalkit.sandbox.records import CODES, MODES, VERDICTS, Judgement, Limits, Program, TestResult
 from evalkit.sandbox.replies import BadReplyError, parse_first, parse_tests, printable
 
@@ -435,3 +437,11 @@ def test_messages_of_a_supervisor() -> None:
     assert printable("x" * 301) == "x" * 300
     assert printable("ab\tc", 3, "\t") == "ab\t"
     assert printable(3) == ""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_the_compiler_tells_its_version() -> None:
+    found = require_compiler(LANGUAGES["c++17"])
+    assert found == compiler_version("g++")
+    assert "g++" in found
+    assert compiler_version("no-such-compiler") is None
