@@ -403,3 +403,9 @@ def test_scores_without_what_was_found_in_training_sets(family: Path, tmp_path: 
     for ending in ("md", "json"):
         said("distill", family / "student-1B-step_300", *roles, "-o", tmp_path / f"page.{ending}")
         hold(f"report/clean distill.{ending}", (tmp_path / f"page.{ending}").read_text(), family, tmp_path)
+
+
+def test_students_are_no_chain_unless_that_is_said(family: Path) -> None:
+    students = [family / "student-1B-step_100", family / "student-1B-step_300"]
+    assert not evalkit.distillation(students, teacher=family / "teacher-9B").rounds
+    assert len(evalkit.distillation(students, teacher=family / "teacher-9B", rounds=True).rounds) > 0
