@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-vllm test-peers lint docs gallery coverage constraints install clean
+.PHONY: demo test test-all test-vllm test-peers lint docs gallery coverage mutants constraints install clean
 
 install: $(INSTALLED)
 
@@ -75,6 +75,12 @@ coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
+
+# Small changes of the source, sampled by area, and whether the tests notice: docs/testing.md. SEED=2 takes another
+# sample. A run that was stopped goes on; the first one also measures which test runs which line.
+SEED ?= 1
+mutants: install
+	PYTHONPATH=tests $(BIN)/python -m mutants --seed $(SEED)
 
 # Pin what is installed now.
 constraints: install
