@@ -55,6 +55,7 @@ def test_imports_point_downward(path: Path) -> None:
             assert LEVEL[parts[1]] < LEVEL[own], f"{own} imports {parts[1]}"
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_way_of_others() -> None:
     found = cycles(import_graph())
     unlisted = [group for group in found if group not in KNOWN_CYCLES]
@@ -67,10 +68,12 @@ def test_a_module_has_at_most_700_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 700
 
 
+@pytest.mark.slow
 def test_a_function_has_at_most_60_lines() -> None:
     _hold({f.name: f.lines for f in functions()}, 60, LONG_FUNCTIONS)
 
 
+@pytest.mark.slow
 def test_a_function_has_a_complexity_of_at_most_15() -> None:
     _hold({f.name: f.complexity for f in functions()}, 15, COMPLEX_FUNCTIONS)
 
@@ -82,6 +85,7 @@ def _hold(measured: dict[str, int], limit: int, listed: dict[str, str]) -> None:
     assert not listed.keys() - over.keys(), f"no longer over {limit}: take {listed.keys() - over.keys()} from the list"
 
 
+@pytest.mark.slow
 def test_long_regular_expressions_are_verbose() -> None:
     long = []
     for path in module_files().values():
@@ -103,6 +107,7 @@ def test_the_graph_sees_imports_of_every_form() -> None:
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}) == [["b", "c"], ["d"]]
 
 
+@pytest.mark.slow
 def test_the_engine_names_no_benchmark() -> None:
     names = ("aime24", "math500", "gpqa_diamond", "livecodebench")
     for path in ROOT.rglob("*.py"):

@@ -78,6 +78,7 @@ def run(opened: Callable[[], Engine]) -> Iterator[Run]:
     engine.close()
 
 
+@pytest.mark.slow
 def test_the_contract_suite_finds_nothing(opened: Callable[[], Engine]) -> None:
     checks = list(check_engine(opened))
     assert len(checks) > 25
@@ -114,6 +115,7 @@ def test_a_stop_string_ends_the_text_before_it(run: Run, reference: list[Complet
     assert cut.finish_reason == "stop"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["", "äöü 你好 🙂 \u202e\x00", "9 + 9 " * 3500], ids=["empty", "unicode", "20,000 characters"]
 )

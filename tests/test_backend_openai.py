@@ -92,6 +92,7 @@ def test_one_of_two_servers_dies_and_the_other_ends_the_run(checkpoint: Path, se
     assert texts(by_key) == texts(run(checkpoint, server, requests(200)))
 
 
+@pytest.mark.slow
 def test_a_dead_server_ends_the_command_with_1_and_the_way_to_resume(
     checkpoint: Path, server: str, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_dead_server_ends_the_command_with_1_and_the_way_to_resume(
     assert "very-secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("login", "rate"), [("someone:pass%2Dword@", 1.0), ("", 0.3)])
 def test_a_secret_that_a_server_echoes_is_told_nowhere(
     checkpoint: Path, server: str, tmp_path: Path, login: str, rate: float
@@ -143,6 +145,7 @@ def test_a_secret_that_a_server_echoes_is_told_nowhere(
             assert secret not in text
 
 
+@pytest.mark.slow
 def test_a_context_that_ends_before_max_tokens_is_told_before_the_run(checkpoint: Path, server: str) -> None:
     command = ("run", checkpoint, "-t", "arithmetic", "--backend", "openai", "--base-url", server, "--dry-run")
     assert "arithmetic: the context of 65536 tokens leaves" in evalkit(*command, "--max-tokens", 70000).stdout

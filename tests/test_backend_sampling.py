@@ -100,6 +100,7 @@ def test_the_distribution_is_the_filtered_softmax(temperature: float, top_p: flo
         assert scipy.stats.chisquare(observed_bins, expected_bins).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_filters_are_per_row_and_keep_exactly_the_reference_set() -> None:
     rng = np.random.default_rng(5)
     settings = [(0.7, 0.9, 300), (1.0, 1.0, 7), (1.3, 0.2, 300), (0.3, 1.0, 300), (1.0, 0.95, 300), (1.0, 0.999, 300)]

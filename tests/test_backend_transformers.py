@@ -122,6 +122,7 @@ def by_key(completions: Any) -> dict[Any, tuple[Any, ...]]:
     return {c.key: (c.text, c.finish_reason, c.completion_tokens, c.prompt_tokens, c.error) for c in completions}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "llama"])
 def test_batched_greedy_is_unbatched_greedy_token_by_token(family: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(family)
@@ -194,6 +195,7 @@ def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytes
         assert not batch.recorded.works
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "llama", "mistral"])
 def test_draws_do_not_depend_on_batch_size_order_or_what_is_left(family: str, request: pytest.FixtureRequest) -> None:
     requests = mixed_requests(40, temperature=0.9, top_p=0.9)
@@ -264,6 +266,7 @@ def only(completions: Iterator[Completion]) -> Completion:
     return completion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "mistral"])
 def test_stop_strings_cut_the_text_across_tokens(family: str, request: pytest.FixtureRequest) -> None:
     backend = backend_of(request.getfixturevalue(family))
@@ -375,6 +378,7 @@ OUT_OF_MEMORY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "mistral"])
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "mps"])
 def test_out_of_memory_halves_the_batch_and_changes_no_text(

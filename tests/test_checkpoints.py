@@ -289,6 +289,7 @@ def make_identity_of_other(tmp_path: Path, small: Path) -> Any:
     return backend_of(small, lora=str(other)).identity()["lora"]
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_model_is_refused(small: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tmp_path / "adapter", "org/base", small)
     path = adapter / "adapter_model.safetensors"
@@ -307,6 +308,7 @@ def test_peft_that_is_missing_is_named(small: Path, tmp_path: Path, monkeypatch:
     assert "evalkit[lora]" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_an_adapter_from_the_hub_is_recorded_with_its_commit_and_its_base(
     here: Hub, small: Path, tmp_path: Path
 ) -> None:
@@ -336,6 +338,7 @@ def test_a_gguf_repository_on_the_hub_says_so(here: Hub) -> None:
         TransformersEngine("tiny-org/model-GGUF", TransformersOptions(device="cpu")).context_length()
 
 
+@pytest.mark.slow
 def test_replicas_give_what_one_process_gives(small: Path) -> None:
     """Data parallel: two processes on the CPU, each with the whole model, pull from the one queue."""
     requests = mixed_requests(24, temperature=0.8)
@@ -347,6 +350,7 @@ def test_replicas_give_what_one_process_gives(small: Path) -> None:
     assert by_key(engine.generate(iter(requests))) == alone
 
 
+@pytest.mark.slow
 def test_a_replica_that_cannot_start_says_why(small: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tmp_path / "adapter", "org/base", small)
     path = adapter / "adapter_model.safetensors"

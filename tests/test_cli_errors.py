@@ -17,6 +17,7 @@ def data(tmp_path: Path) -> Path:
     return write_all(tmp_path / "data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -77,6 +78,7 @@ def test_one_sentence_and_a_hint(arguments: list[str], sentence: str) -> None:
     assert told(evalkit(*arguments, code=2)).startswith(sentence)
 
 
+@pytest.mark.slow
 def test_missing_data(tmp_path: Path) -> None:
     done = evalkit("run", CHECKPOINT, "-t", "math500", "--data", tmp_path, code=2)
     assert told(done).endswith("has no MATH-500/test.jsonl, which HuggingFaceH4/MATH-500 needs.")
@@ -96,6 +98,7 @@ def test_wrong_schema(data: Path) -> None:
     assert error.endswith("has no id, problem, answer.")
 
 
+@pytest.mark.slow
 def test_a_set_of_ones_own_is_accepted_when_asked_for(data: Path, tmp_path: Path) -> None:
     recorded = write_recorded(tmp_path / "r.jsonl", {str(i): [f"\\boxed{{{2 * i}}}"] for i in range(30)})
     done = evalkit(
@@ -105,6 +108,7 @@ def test_a_set_of_ones_own_is_accepted_when_asked_for(data: Path, tmp_path: Path
     assert "| AIME 2024 | 30 | 1 | 100.0 +0.0 −10.5 / +0.0 −11.1 |" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["not json\n", '{"text": "no key"}\n', '{"problem_id": "1"}\n', "[]\n"])
 def test_recorded_completions_of_no_use(data: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "r.jsonl").write_text(content)
@@ -112,6 +116,7 @@ def test_recorded_completions_of_no_use(data: Path, tmp_path: Path, content: str
     assert told(done).startswith(f"Line 1 of {tmp_path}/r.jsonl is no recorded completion")
 
 
+@pytest.mark.slow
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     recorded = write_recorded(tmp_path / "r.jsonl", {"add-12-62": ["y"]})
@@ -120,6 +125,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot be written: Not a directory" in told(done)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs takes root")
 def test_a_full_disk_and_then_room(tmp_path: Path) -> None:
     small = tmp_path / "small"
@@ -150,6 +156,7 @@ def test_a_full_disk_and_then_room(tmp_path: Path) -> None:
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.slow
 def test_a_run_file_that_is_damaged(tmp_path: Path) -> None:
     recorded = write_recorded(tmp_path / "r.jsonl", {"add-12-62": ["y"]})
     (tmp_path / "run").mkdir()
@@ -160,6 +167,7 @@ def test_a_run_file_that_is_damaged(tmp_path: Path) -> None:
         assert "run.json" in told(evalkit("score", tmp_path / "run", code=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "backend", "sentence", "install"),
     [

@@ -278,6 +278,7 @@ print(len(task_rows), peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_only_the_contests_that_are_asked_take_memory(tmp_path: Path) -> None:
     """160 MB of tests, in groups of 40 MB: the rows of two contests are built, and nothing else."""
     write_hub_layout(tmp_path / "codeforces", rows=1000, tests_bytes=160_000, group=250)

@@ -292,6 +292,7 @@ def test_torn_sets_are_refused(tmp_path: Path) -> None:
             from_json(record, "set.json")
 
 
+@pytest.mark.slow
 def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: Path) -> None:
     home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
     api = ("--api-url", server.url, "--interval", "0")
@@ -320,6 +321,7 @@ def test_commands_fetch_list_rate_and_count_users(server: ApiServer, tmp_path: P
     assert json.loads(codeelo)["rating"] == found["by_rule"]["codeelo"]["rating"]
 
 
+@pytest.mark.slow
 def test_commands_import_and_say_what_is_wrong(tmp_path: Path) -> None:
     home: dict[str, Any] = {"EVALKIT_CODEFORCES": str(tmp_path / "home")}
     output = tmp_path / "set.json"

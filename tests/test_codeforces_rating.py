@@ -111,6 +111,7 @@ def test_place_among_equal_scores_moves_the_rating(data_dir: Path) -> None:
     assert abs(middle) < 30
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-50, 3900), min_size=1, max_size=200), st.floats(0.01, 0.99))
 def test_performance_solves_its_equation(ratings: list[int], share: float) -> None:
     rank = 1 + share * len(ratings)
@@ -226,6 +227,7 @@ def test_codeelo_rule_is_its_script() -> None:
     assert codeelo_performance(contest, second_try) == low
 
 
+@pytest.mark.slow
 def test_simulation_from_problem_ratings() -> None:
     """The small version of benchmarks/codeforces_rating.py: bias, error and coverage where they are hardest."""
     rng = np.random.default_rng(0)
@@ -279,6 +281,7 @@ def test_rating_rises_with_what_is_solved_and_tie_rules_are_ordered() -> None:
         assert ties["middle"] < ties["upper-quartile"] < ties["fastest"]
 
 
+@pytest.mark.slow
 def test_a_model_gets_the_rating_of_people_who_solve_as_much() -> None:
     """Not so by the bare formula: contests separate people less than its scale of 400 says."""
     contests, rng = simulated(3000, contests=10), np.random.default_rng(0)
@@ -395,6 +398,7 @@ def test_steep_problems_are_not_read_as_luck() -> None:
     assert people_spread([crowd(1.3, 0, 5)]) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 8])
 def test_run_to_run_error_is_the_spread_of_repeated_runs(n: int) -> None:
     rng = np.random.default_rng(n)

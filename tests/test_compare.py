@@ -40,6 +40,7 @@ def shifted(problems: int, n: int, before: float, after: float, seed: int = 0) -
     return first.tolist(), second.tolist()
 
 
+@pytest.mark.slow
 def test_difference_flips_and_json_in_points(tmp_path: Path) -> None:
     a = write(tmp_path / "a", aime24=[[True, False], [False, False], [True, True], [False, False]])
     b = write(tmp_path / "b", aime24=[[True, True], [True, True], [True, True], [False, True]])
@@ -60,6 +61,7 @@ def test_difference_flips_and_json_in_points(tmp_path: Path) -> None:
     assert "and 2 more" in text
 
 
+@pytest.mark.slow
 def test_the_sentence_says_what_is_established_and_what_it_would_take(tmp_path: Path) -> None:
     math, better = shifted(300, 8, 0.5, 0.7)
     aime, alike = shifted(30, 8, 0.3, 0.3, 1)
@@ -97,6 +99,7 @@ def test_tasks_on_which_nothing_can_differ_do_not_count(tmp_path: Path) -> None:
     assert sentence(found).count("nothing differs") == 3
 
 
+@pytest.mark.slow
 def test_any_number_of_runs_against_a_reference_and_all_pairs(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, math500=solve_rates(60, 4, mean, 1)) for name, mean in
                (("a", 0.2), ("b", 0.5), ("c", 0.8))]  # fmt: skip
@@ -129,6 +132,7 @@ def test_other_problems_are_compared_unpaired(tmp_path: Path) -> None:
     assert task.result.difference == pytest.approx(paired.difference)
 
 
+@pytest.mark.slow
 def test_the_unpaired_test_holds_its_level() -> None:
     rng = np.random.default_rng(3)
     p_values = []
@@ -150,6 +154,7 @@ def test_more_samples_do_not_help_where_the_problems_differ_among_themselves() -
     assert few < many
 
 
+@pytest.mark.slow
 def test_protocols_do_not_mix_in_silence(tmp_path: Path) -> None:
     warm = replace(find_protocol("deepseek-r1"), name="warm", temperature=1.0)
     write_run(tmp_path / "a" / "r", "a", {"aime24": solve_rates(20, 2, 0.5)})
@@ -160,6 +165,7 @@ def test_protocols_do_not_mix_in_silence(tmp_path: Path) -> None:
     assert "temperature 1.0 instead of 0.6" in text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     for name, task in (("a", "aime24"), ("b", "math500")):
         write_run(tmp_path / name / "r", name, {task: solve_rates(5, 2, 0.5)})
@@ -177,6 +183,7 @@ def gated(tmp_path: Path, before: float, after: float, n: int, *arguments: objec
     return evalkit("compare", a, b, *arguments, code=code)
 
 
+@pytest.mark.slow
 def test_a_gate_fails_where_the_loss_is_established(tmp_path: Path) -> None:
     report = tmp_path / "gates.xml"
     done = gated(tmp_path, 0.8, 0.6, 4, "--gate", "math500 >= -1", "--junit", report, "-f", "json", code=3)
@@ -190,17 +197,20 @@ def test_a_gate_fails_where_the_loss_is_established(tmp_path: Path) -> None:
     assert "math500 >= -1" in (failure.get("message") or "")
 
 
+@pytest.mark.slow
 def test_a_gate_is_open_where_there_are_too_few_samples(tmp_path: Path) -> None:
     done = gated(tmp_path, 0.5, 0.5, 1, "--gate", "math500 >= -1", code=4)
     assert "too few samples; " in done.stdout
     assert "samples per problem would decide it" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_gate_passes_where_no_such_loss_is_possible(tmp_path: Path) -> None:
     done = gated(tmp_path, 0.5, 0.7, 8, "--gate", "* >= -1", "--gate", "math500>=2", code=0)
     assert done.stdout.count("passed") == 2
 
 
+@pytest.mark.slow
 def test_gates_are_refused_where_they_mean_nothing(tmp_path: Path) -> None:
     for text in ("math500", "math500 > -1", "math500 >= minus one", ">= 1"):
         with pytest.raises(EvalkitError, match="is not a gate"):

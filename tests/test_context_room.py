@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from helpers import evalkit, records, told
 
 
@@ -11,6 +12,7 @@ def test_a_prompt_that_leaves_no_room_is_told_before(tiny_checkpoint: Path) -> N
     assert "but the checkpoint's context is 8" in told(done)
 
 
+@pytest.mark.slow
 def test_the_context_ends_a_completion_before_max_tokens_and_the_run_says_so(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_human_decides_in_a_terminal(disputed: Path, tmp_path: Path) -> None:
     assert "There is no open dispute" in evalkit("adjudicate", disputed).stderr
 
 
+@pytest.mark.slow
 def test_a_decision_outranks_every_later_grading_and_is_exported(disputed: Path, tmp_path: Path) -> None:
     from evalkit.run.opinions import adjudicate
     from evalkit.store.opinions import Adjudication

@@ -153,6 +153,7 @@ def test_mistakes_are_one_sentence(
         evaluate(tiny_checkpoint, output=tmp_path, progress=False, **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_ten_lines_from_a_checkpoint_to_a_plot(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, TEN_LINES, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
@@ -162,6 +163,7 @@ def test_ten_lines_from_a_checkpoint_to_a_plot(tmp_path: Path) -> None:
     assert len([line for line in TEN_LINES.read_text().splitlines() if line.strip()]) <= 10
 
 
+@pytest.mark.slow
 def test_mypy_infers_the_types_of_the_ten_lines(tmp_path: Path) -> None:
     script = tmp_path / "typed.py"
     script.write_text(
@@ -174,6 +176,7 @@ def test_mypy_infers_the_types_of_the_ten_lines(tmp_path: Path) -> None:
     assert ["Run" in revealed[0], "DataFrame" in revealed[1], "Report" in revealed[2]] == [True] * 3
 
 
+@pytest.mark.slow
 def test_reading_a_run_does_not_run_its_task_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     source = Path(__file__).read_text()

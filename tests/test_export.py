@@ -156,6 +156,7 @@ def test_a_run_with_a_fault_goes_to_inspect_and_not_to_lm_eval(tmp_path: Path) -
     assert [s.error for s in again.samples()].count("the engine died") == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_what_it_wrote_and_refuses_to_overwrite(run: Path, tmp_path: Path) -> None:
     done = evalkit("export", run, "--to", "parquet", "-o", tmp_path / "out")
     assert done.stdout.strip() == str(tmp_path / "out" / "samples.parquet")

@@ -133,6 +133,7 @@ def test_every_measure_is_that_of_full_logits_in_float64(texts: list[tuple[Any, 
     assert 0 < values(report)["kl_forward@1"] < values(report, BASE)["kl_forward@1"] / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [448, 448 * 7])
 def test_chunks_of_any_size_give_the_same(
     texts: list[tuple[Any, str]], traces: Path, tmp_path: Path, budget: int, monkeypatch: pytest.MonkeyPatch
@@ -339,6 +340,7 @@ def test_per_token_arrays_add_up(traces: Path, tmp_path: Path) -> None:
     assert losses.mean() == pytest.approx(values(report)["student_loss"])
 
 
+@pytest.mark.slow
 def test_drafting_as_transformers_does_it(texts: list[tuple[Any, str]], tmp_path: Path) -> None:
     """Tokens per pass of the teacher, told from its own samples, against assisted generation's passes."""
     hot = {name: str(tmp_path / name) for name in ("teacher", "student")}
@@ -424,6 +426,7 @@ def test_the_command_prints_a_table(traces: Path, tmp_path: Path) -> None:
     assert (tmp_path / "fidelity.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_read_and_shows_on_the_page_of_its_student(tmp_path: Path) -> None:
     """The demo's own way: evaluate teacher, base and student, measure on the teacher's run, write the page."""
     runs = {}

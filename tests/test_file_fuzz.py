@@ -20,6 +20,7 @@ def test_the_files_are_understood_before_they_are_changed(fuzzer: Fuzzer, tmp_pa
     assert len(told) <= 5, told  # plots of what the imported run does not tell, a peer's verdicts on our own run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_no_mutant_breaks_a_promise(fuzzer: Fuzzer, part: int) -> None:
     for _ in range(MUTANTS // 4):

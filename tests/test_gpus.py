@@ -65,6 +65,7 @@ def test_the_driver_s_files_tell_of_gpus_where_nvidia_smi_is_missing(
     assert (gpu.name, gpu.model, gpu.driver, gpu.memory) == ("0", "NVIDIA L4", "535.104.05", None)
 
 
+@pytest.mark.slow
 def test_choosing_the_engine_does_not_ask_torch_for_gpus(tmp_path: Path) -> None:
     """vLLM forks where CUDA is not initialised, and a fork after a mere look at the devices cannot use them."""
     (tmp_path / "vllm").mkdir()
@@ -92,6 +93,7 @@ def test_choosing_the_engine_does_not_ask_torch_for_gpus(tmp_path: Path) -> None
     assert said(4)[:2] == ["vllm", "4 4 []"]
 
 
+@pytest.mark.slow
 def test_a_gpu_that_torch_cannot_use_is_an_error(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_gpu_that_torch_cannot_use_is_an_error(
     assert open_engine("transformers", tiny_checkpoint).identity()["dtype"] == "float32"
 
 
+@pytest.mark.slow
 def test_a_run_says_what_generates_on_what(tmp_path: Path, tiny_checkpoint: Path) -> None:
     command = ["run", tiny_checkpoint, "-t", "arithmetic", "--limit", 2, "-n", 1, "--max-tokens", 4]
     done = evalkit(*command, "--engine", "transformers", "--device", "cpu", "-o", tmp_path / "run")

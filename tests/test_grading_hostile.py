@@ -30,6 +30,7 @@ def test_the_corpus_is_large() -> None:
     assert MEMORY_MB < 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE, ids=[str(number) for number in range(len(HOSTILE))])
 def test_hostile_input_is_answered_in_time(text: str) -> None:
     calls: tuple[Callable[[], Score], ...] = (
@@ -68,6 +69,7 @@ def test_threads_get_their_own_answers() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_grades_with_workers_of_its_own() -> None:
     code = (

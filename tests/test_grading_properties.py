@@ -48,6 +48,7 @@ def same(gold: str, answer: str) -> bool:
     return meaning_equal(gold, answer)[0]
 
 
+@pytest.mark.slow
 @given(answers)
 @settings(max_examples=150, deadline=None)
 def test_every_answer_equals_itself_however_it_is_wrapped(answer: str) -> None:
@@ -55,6 +56,7 @@ def test_every_answer_equals_itself_however_it_is_wrapped(answer: str) -> None:
         assert same(answer, written), written
 
 
+@pytest.mark.slow
 @given(answers, answers)
 @settings(max_examples=300, deadline=None)
 def test_equality_without_decimals_is_symmetric(first: str, second: str) -> None:

@@ -139,6 +139,17 @@ def test_a_run_json_of_another_shape(change: str, run: Path, victim: Path, works
         held(command, victim)
 
 
+def test_a_problem_that_is_there_twice_is_told(run: Path, victim: Path, workspace: Path, tmp_path: Path) -> None:
+    path = run / "run.json"
+    described = json.loads(path.read_text())
+    ids = described["tasks"]["arithmetic"]["problem_ids"]
+    ids.append(ids[3])
+    path.write_text(json.dumps(described))
+    for command in commands(run, workspace, tmp_path / "out"):
+        code, said = held(command, victim)
+        assert (code, "a problem is there twice" in said) == (2, True), said
+
+
 @pytest.mark.parametrize("content", LINES)
 @pytest.mark.parametrize("name", ["completions", "scores", "second_opinions", "adjudications"])
 def test_a_line_that_is_no_record(name: str, content: str, run: Path, victim: Path) -> None:
@@ -168,6 +179,7 @@ FILES = {
         "{f}/replay/r.jsonl",
     ],
     "grade/response.txt": ["grade", "--gold", "1", "--response", "{f}/grade/response.txt"],
+    "judge/cases.jsonl": ["judge", "{f}/judge/cases.jsonl", "-o", "{f}/verdicts.jsonl", "--workers", "1"],
     "rows/rows.jsonl": ["import", "{f}/rows/rows.jsonl", "--map", "text=generation", "-o", "{f}/out"],
     "rows/rows.parquet": ["import", "{f}/rows/rows.parquet", "--map", "text=generation", "-o", "{f}/out"],
     "checkpoint/config.json": ["run", "{f}/checkpoint", "-t", "arithmetic", "--dry-run"],
@@ -198,6 +210,7 @@ def test_what_is_no_file_is_refused_without_waiting(name: str, kind: str, worksp
     assert code == 2 or made_anew, err
 
 
+@pytest.mark.slow
 def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -258,6 +271,7 @@ def test_a_config_that_no_model_has(name: str, value: object, tmp_path: Path) ->
     assert code in (0, 2), err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "cp437", "utf-8"])
 def test_an_output_that_cannot_encode_everything(encoding: str, run: Path) -> None:
     for arguments in (["leaderboard", run], ["samples", run, "--most", 1], ["tasks"]):
@@ -268,6 +282,7 @@ def test_an_output_that_cannot_encode_everything(encoding: str, run: Path) -> No
         assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["leaderboard", "{run}"], ["samples", "{run}", "--json"], ["tasks"], ["--help"]])
 def test_an_output_that_is_full(command: list[str], run: Path) -> None:
     with open("/dev/full", "w") as full:
@@ -283,6 +298,7 @@ def test_an_output_that_nobody_reads(run: Path) -> None:
     assert "Exception" not in done.stderr
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_one_sentence(run: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
@@ -298,6 +314,7 @@ def test_too_little_memory_is_one_sentence(run: Path) -> None:
     assert "memory" in told(done)
 
 
+@pytest.mark.slow
 def test_names_that_are_too_long_or_no_text(run: Path, tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"r\xff\x1b[31m")
     shutil.copytree(run, odd)
@@ -515,6 +532,7 @@ def test_nothing_outside_is_reached_below_a_folder(tmp_path: Path) -> None:
     assert stat.S_IMODE((inside / "a" / "f").stat().st_mode) & 0o111 == 0
 
 
+@pytest.mark.slow
 def test_packed_text_has_bounds(tmp_path: Path) -> None:
     import gzip
 

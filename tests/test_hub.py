@@ -38,6 +38,7 @@ def run_directories(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.rglob("run.json"))
 
 
+@pytest.mark.slow
 def test_the_main_job_from_the_hub_and_offline(hub: Hub, tmp_path: Path) -> None:
     """Model and data come by commit, the log has no requests, and what was fetched serves without the hub."""
     env = environment(hub.endpoint, tmp_path / "home")
@@ -89,6 +90,7 @@ def test_a_branch_that_moves_is_another_run(hub: Hub, sharded: Path, tmp_path: P
     assert f"--revision {FIRST}" in refused.stderr
 
 
+@pytest.mark.slow
 def test_gates_say_how_to_log_in(hub: Hub, sharded: Path, tmp_path: Path) -> None:
     hub.model(MODEL, FIRST, sharded, gate="hf_good")
     env = environment(hub.endpoint, tmp_path / "home")

@@ -61,6 +61,7 @@ def task_of(folder: Path) -> Any:
     return RunDirectory(folder / "run").task("sums")
 
 
+@pytest.mark.slow
 def test_one_checkpoint_is_one_run_however_its_path_is_spelled(tiny_checkpoint: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_checkpoint, tmp_path / "teacher")
     first = evalkit("run", "teacher", *ASKED, cwd=str(tmp_path))
@@ -109,6 +110,7 @@ def test_a_run_of_an_earlier_version_has_no_code_in_its_identity() -> None:
     assert run_differences(unknown, other) == [("engine.model", "a", "b")], "a branch is not content: the name counts"
 
 
+@pytest.mark.slow
 def test_a_peek_shows_less_on_its_own_screen_only(folder: Path) -> None:
     run(folder)
     whole = (folder / "run/sums/report.json").read_bytes()
@@ -120,6 +122,7 @@ def test_a_peek_shows_less_on_its_own_screen_only(folder: Path) -> None:
     assert "10 of 10 completions" in evalkit("verify", folder / "run").stdout
 
 
+@pytest.mark.slow
 def test_more_samples_of_some_problems_add_to_what_is_there(folder: Path) -> None:
     run(folder)
     run(folder, "--limit", 2, "-n", 4)
@@ -134,6 +137,7 @@ def test_more_samples_of_some_problems_add_to_what_is_there(folder: Path) -> Non
     assert (load_report(task_of(folder)).n, load_report(task_of(folder)).most_n) == (4, None)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_raised_is_shown_as_it_was_until_it_has_finished(folder: Path) -> None:
     run(folder)
     texts = {str(i): [f"so</think>\\boxed{{{2 * i}}}"] * (4 if i else 2) for i in range(5)}
@@ -147,6 +151,7 @@ def test_a_run_that_is_raised_is_shown_as_it_was_until_it_has_finished(folder: P
     assert load_report(task_of(folder)).n == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", ["moved", "scorer", "version"])
 def test_what_only_grades_resumes_and_grades_again(folder: Path, edit: str) -> None:
     run(folder)
@@ -166,12 +171,14 @@ def test_what_only_grades_resumes_and_grades_again(folder: Path, edit: str) -> N
     assert (load_report(task_of(folder)).n, load_report(task_of(folder)).samples) == (2, 10)
 
 
+@pytest.mark.slow
 def test_what_changes_the_prompt_is_another_run(folder: Path) -> None:
     run(folder)
     (folder / "sums.py").write_text(TASK.replace("What is {i} + {i}?", "What is {i} and {i}?"))
     assert "the prompt of problem 0 was" in told(run(folder, code=2))
 
 
+@pytest.mark.slow
 def test_score_finds_a_task_file_that_moved(folder: Path) -> None:
     run(folder)
     (folder / "sums.py").rename(folder / "moved.py")
@@ -190,6 +197,7 @@ def test_a_ten_way_question_is_asked_for_its_own_letters() -> None:
     assert ANSWER_LETTER.count("{letters}") == 1
 
 
+@pytest.mark.slow
 def test_the_letters_reach_the_prompt_and_the_record(folder: Path) -> None:
     (folder / "ten.py").write_text(
         TASK.replace("class Sums", "class Ten")
@@ -210,11 +218,13 @@ def REPLAYED(folder: Path) -> dict[str, object]:  # noqa: N802
 REPLAY = ("--dry-run", "--engine", "replay", "--recorded")
 
 
+@pytest.mark.slow
 def test_a_frozen_dataclass_is_a_task(folder: Path) -> None:
     run(folder, "-T", "offset=1")
     assert load_report(task_of(folder)).statuses["wrong"] == 10
 
 
+@pytest.mark.slow
 def test_replay_claims_no_protocol_and_gets_no_z(folder: Path) -> None:
     run(folder)
     (entry,), _ = load_entries([folder / "run"])
@@ -225,6 +235,7 @@ def test_replay_claims_no_protocol_and_gets_no_z(folder: Path) -> None:
     assert RunDirectory(folder / "run").record().protocol_name == "deepseek-r1 (asserted)", "it can be said later"
 
 
+@pytest.mark.slow
 def test_replay_of_an_asserted_protocol_says_so(folder: Path) -> None:
     run(folder, "--protocol", "deepseek-r1")
     (entry,), _ = load_entries([folder / "run"])
@@ -255,6 +266,7 @@ def test_data_of_one_task_may_be_its_own_folder(data_dir: Path, tmp_path: Path) 
         assert len(MATH500().load(DataSource(place))) == 500
 
 
+@pytest.mark.slow
 def test_a_task_that_is_checked_by_instructions_passes(folder: Path) -> None:
     (folder / "own.py").write_text(
         "from evalkit import Problem, Score, Task\n"
@@ -272,6 +284,7 @@ def test_a_task_that_is_checked_by_instructions_passes(folder: Path) -> None:
     assert "breaks 1 of" in told(evalkit("tasks", "check", "own", "--task-file", folder / "own.py", code=2))
 
 
+@pytest.mark.slow
 def test_a_finished_run_again_opens_no_engine(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """The engine is not opened: with an unreadable tokenizer it could not be."""
     checkpoint = tmp_path / "model"
@@ -287,6 +300,7 @@ def test_a_finished_run_again_opens_no_engine(tiny_checkpoint: Path, tmp_path: P
     assert out.split() == [str(first.path), "False", "False", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["weights", "completions", "task_file"])
 def test_a_finished_run_that_changed_goes_the_long_way(folder: Path, change: str) -> None:
     run(folder)
@@ -302,11 +316,13 @@ def test_a_finished_run_that_changed_goes_the_long_way(folder: Path, change: str
     assert "everything is on disk already" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_first_sign_of_life_comes_before_the_imports(folder: Path) -> None:
     done = run(folder)
     assert done.stderr.splitlines()[0] == "org/model: sums"
 
 
+@pytest.mark.slow
 def test_score_says_what_it_did_when_nothing_changed(folder: Path) -> None:
     run(folder)
     done = evalkit("score", folder / "run")

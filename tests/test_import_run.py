@@ -60,6 +60,7 @@ def test_every_format_becomes_a_run_that_can_be_read(layout: str, tmp_path: Path
     assert not list(tmp_path.glob(".*.import"))
 
 
+@pytest.mark.slow
 def test_it_is_graded_like_our_own(tmp_path: Path) -> None:
     done = imported(peer_logs.write_nemo_skills(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
     (report,) = done.reports
@@ -74,6 +75,7 @@ def test_it_is_graded_like_our_own(tmp_path: Path) -> None:
     assert list(frame["gold"]) == ["42", "63", "42", "63"]
 
 
+@pytest.mark.slow
 def test_what_the_log_does_not_tell_is_told_as_unknown(tmp_path: Path) -> None:
     done = imported(peer_logs.write_qwen_math(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
     (report,) = done.reports
@@ -267,6 +269,7 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     assert done.reports[0].statuses["error"] == 1
 
 
+@pytest.mark.slow
 def test_where_the_peer_and_we_differ_is_listed_with_the_reason(tmp_path: Path) -> None:
     path = peer_logs.write_qwen_math(tmp_path / "log")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -284,6 +287,7 @@ def test_where_the_peer_and_we_differ_is_listed_with_the_reason(tmp_path: Path) 
     assert "1 of 4 verdicts differ" in listed
 
 
+@pytest.mark.slow
 def test_verdicts_on_a_problem_and_on_a_majority_are_compared_with_ours_of_the_same(tmp_path: Path) -> None:
     done = imported(peer_logs.write_lighteval(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
     (task,) = RunDirectory(done.path).tasks().values()
@@ -294,6 +298,7 @@ def test_verdicts_on_a_problem_and_on_a_majority_are_compared_with_ours_of_the_s
     assert (found.compared, found.left_out, found.differences) == (3, 1, [])  # of 42 and 41 neither is the majority
 
 
+@pytest.mark.slow
 def test_no_comparison_with_a_published_figure_unless_the_protocol_is_asserted(tmp_path: Path) -> None:
     published = tmp_path / "published.csv"
     published.write_text(
@@ -324,6 +329,7 @@ def test_no_comparison_with_a_published_figure_unless_the_protocol_is_asserted(t
     assert "its protocol was asserted, not recorded" in run_evalkit("leaderboard", sure.path).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGED)
 def test_of_a_damaged_log_nothing_is_written(name: str, tmp_path: Path) -> None:
     path = DAMAGED[name](tmp_path / "log")

@@ -251,6 +251,7 @@ def test_answers_come_with_the_samples(tmp_path: Path) -> None:
         }, layout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_log_is_refused_in_one_sentence(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = DAMAGED[name](tmp_path)

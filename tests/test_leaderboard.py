@@ -167,6 +167,7 @@ def test_whether_a_figure_was_reproduced() -> None:
     assert z == pytest.approx(-5.5 / (0.9**2 + 0.9**2 + 0.1**2 / 12) ** 0.5, rel=0.01)
 
 
+@pytest.mark.slow
 def test_ours_stands_beside_the_published_figure(results: Path) -> None:
     out = run_evalkit("leaderboard", results, "--published", "deepseek-r1").stdout
     lines = [line for line in out.splitlines() if "Qwen-1.5B" in line and line.startswith("|")]
@@ -305,6 +306,7 @@ def test_latex_sets_any_name_literally() -> None:
     )  # compiled by pdfTeX 1.40.24 as it stands
 
 
+@pytest.mark.slow
 def test_a_description_that_lacks_something_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", "m", {"aime24": solve_rates(3, 2, 0.5)})
     whole = json.loads(run.description_path.read_text())

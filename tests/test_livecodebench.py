@@ -199,6 +199,7 @@ def test_a_sandbox_error_is_no_wrong_answer_and_changed_data_is_an_error(tmp_pat
         task.score(problem, "```python\nprint(1)\n```")
 
 
+@pytest.mark.slow
 def test_the_report_counts_verdicts_and_reruns(tmp_path: Path) -> None:
     task, problems = load(make_data(tmp_path, make_row()), timeout=1)
     codes = ("print(int(input()) + 1)", "print(0)", "while True: pass")

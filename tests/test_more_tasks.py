@@ -202,6 +202,7 @@ def has_punkt() -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_every_instruction_of_ifeval_is_checked(tmp_path: Path) -> None:
     pytest.importorskip("if_verifiable")
     cases = INSTRUCTIONS + (WITH_PUNKT if has_punkt() else [])
@@ -311,6 +312,7 @@ def test_the_map_of_fields_is_checked() -> None:
             parse_fields(text)
 
 
+@pytest.mark.slow
 def test_a_file_of_problems_runs_and_its_run_is_read_again(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "sums.jsonl", [{"problem": "What is 20 + 22?", "answer": "42"}])
     bare = tmp_path / "bare.json"

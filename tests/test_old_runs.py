@@ -86,6 +86,7 @@ def test_the_report_of_a_version_that_noted_no_grader_is_shown_where_it_cannot_b
     assert load_report(kept).graders is None
 
 
+@pytest.mark.slow
 def test_an_old_run_is_resumed(old_results: Path) -> None:
     (run,) = old_results.glob("teacher/*")
     before = (run / "arithmetic" / "completions.jsonl").read_bytes()

@@ -118,6 +118,7 @@ def test_every_format_writes_them(results: Path, form: str) -> None:
         assert "verdict" in text if form == "terminal" else "verdict accepted" in text
 
 
+@pytest.mark.slow
 def test_the_card_and_the_run_summary_write_them(results: Path) -> None:
     assert "CodeForces" in evalkit("leaderboard", results, "-f", "model-card").stdout
     told = evalkit("score", results, "--data", results.parent).stderr

@@ -47,6 +47,7 @@ def test_the_wheel_holds_no_top_level_tasks_package(wheel: Path) -> None:
     assert packaged == written
 
 
+@pytest.mark.slow
 def test_the_wheel_in_an_empty_environment_lists_the_tasks(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -129,6 +130,7 @@ def test_every_command_says_what_it_does(path: tuple[str, ...], command: click.C
             assert parameter.help, f"{parameter.name} of {' '.join(path)} has no help"
 
 
+@pytest.mark.slow
 def test_the_first_example_of_run_runs(tmp_path: Path) -> None:
     example = re.search(r"evalkit (run examples.*)", evalkit("run", "--help").stdout)
     assert example is not None

@@ -123,6 +123,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_from_end_to_end(folder: Path) -> None:
     common = ("run", "o/m", "-t", "arithmetic", "--limit", 12, "--engine", "replay")
     command = (*common, "--recorded", folder / "recorded.jsonl", "-o", folder / "run")
@@ -151,6 +152,7 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert (kept.n, kept.most_n, kept.metric("pass@1")) == (report.n, report.most_n, metric)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_interrupted(folder: Path) -> None:
     common = ("run", "o/m", "-t", "arithmetic", "--limit", 12, "--engine", "replay", "--precision", 3)
     command = (*common, "--recorded", folder / "recorded.jsonl", "--max-n", 200)

@@ -66,6 +66,7 @@ def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) 
     assert lines.getvalue().count("the engine is loading") >= 3
 
 
+@pytest.mark.slow
 def test_the_command_tells_plan_progress_and_what_it_cost(tmp_path: Path) -> None:
     checkpoint = "examples/tiny_distill/student-distilled"
     done = evalkit(

@@ -135,6 +135,7 @@ class TestResponsePrefix:
         assert prompt.text.endswith("<think></think>")
         assert (prompt.prefix, prompt.opening and prompt.opening.thinking) == ("", "closed")
 
+    @pytest.mark.slow
     def test_the_decision_is_shown_recorded_and_overridden(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         folder = copy_of(tiny_checkpoint, tmp_path / "model", chat_template=CHATML)
         common = ("run", folder, "-t", "arithmetic", "--limit", 2, "-n", 1, "--max-tokens", 8)
@@ -153,6 +154,7 @@ class TestResponsePrefix:
         other = evalkit(*common, "--response-prefix", "<think>\n", "-o", tmp_path / "auto", code=2)
         assert "other settings" in told(other)
 
+    @pytest.mark.slow
     def test_thinking_that_the_template_closes_is_a_warning_with_the_switch(
         self, tiny_checkpoint: Path, tmp_path: Path
     ) -> None:
@@ -187,6 +189,7 @@ class TestOptions:
         made = open_engine("transformers", tiny_checkpoint, options).identity()
         assert made["chat_template_args"] == {"enable_thinking": True, "style": "plain"}
 
+    @pytest.mark.slow
     def test_another_template_is_used_and_recorded(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         (tmp_path / "other.jinja").write_text("{{ messages[-1].content }} ->")
         common = ("run", tiny_checkpoint, "-t", "arithmetic", "--limit", 1, "--dry-run")
@@ -195,6 +198,7 @@ class TestOptions:
         assert len(engine.identity()["chat_template_sha256"]) == 64
         assert "cannot be read" in told(evalkit(*common, "--chat-template", tmp_path / "none.jinja", code=2))
 
+    @pytest.mark.slow
     def test_another_tokenizer_is_used_and_recorded(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         bare = copy_of(tiny_checkpoint, tmp_path / "bare", without=("tokenizer", "chat_template"))
         common = ("run", bare, "-t", "arithmetic", "--limit", 1, "--dry-run")
@@ -233,6 +237,7 @@ class TestOptions:
         text = render_prompt(tokenizer, [nothing, *QUESTION]).text.removeprefix("<bos>")
         assert text.startswith(left + QUESTION[0]["content"])
 
+    @pytest.mark.slow
     def test_the_command_line_passes_an_empty_system_prompt_on(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         folder = copy_of(tiny_checkpoint, tmp_path / "model", chat_template=BY_NAME["Qwen2.5"].template)
         common = ("run", folder, "-t", "arithmetic", "--limit", 1, "--dry-run")
@@ -277,6 +282,7 @@ class TestLimits:
     def test_a_broken_one_is_one_sentence(self) -> None:
         assert "TemplateSyntaxError" in self.refused("{% if %}")
 
+    @pytest.mark.slow
     def test_the_command_line_says_it_in_one_sentence(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         folder = copy_of(tiny_checkpoint, tmp_path / "model", chat_template="{{ 'x' * 50000000 }}")
         assert "makes more than" in told(evalkit("run", folder, "-t", "arithmetic", "--dry-run", code=2))
@@ -289,6 +295,7 @@ class TestWhereTemplatesLie:
         (folder / "chat_template.json").write_text(json.dumps({"chat_template": CHATML}))
         assert template_of(Checkpoint(str(folder)).tokenizer) == CHATML
 
+    @pytest.mark.slow
     def test_in_a_folder_of_several(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         folder = copy_of(tiny_checkpoint, tmp_path / "model", without=("chat_template",))
         (folder / "additional_chat_templates").mkdir()
@@ -373,6 +380,7 @@ class TestMistralsOwnTokenizer:
 
 
 class TestEndings:
+    @pytest.mark.slow
     def test_they_are_shown(self, tiny_checkpoint: Path) -> None:
         shown = evalkit("run", tiny_checkpoint, "-t", "arithmetic", "--limit", 1, "--dry-run").stdout
         assert "end tokens: 443 '<|im_end|>'; the chat template ends a turn with '<|im_end|>\\n'" in shown
@@ -398,6 +406,7 @@ class TestEndings:
         assert not made.fault
         assert "'<|eot_id|>', which is no token of this tokenizer" in made.doubt
 
+    @pytest.mark.slow
     def test_the_command_refuses_and_the_option_mends(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         folder = copy_of(tiny_checkpoint, tmp_path / "model")
         for name in ("config.json", "generation_config.json"):

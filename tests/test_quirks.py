@@ -85,6 +85,7 @@ def engine_record(output: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in HOSTILE])
 def test_a_quirk_ends_right_or_with_one_sentence(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     quirk = SCENARIOS[name]
@@ -186,6 +187,7 @@ def test_there_are_scenarios_enough() -> None:
     assert len(SCENARIOS) >= 36
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_one_sentence_and_says_how_to_settle(tmp_path: Path) -> None:
     command = ["run", "m", "-t", "arithmetic", "--engine", "openai", "--limit", 4, "-n", 1, "--max-tokens", 64]
     command += ["-o", tmp_path / "run", "--concurrency", 2]
@@ -254,6 +256,7 @@ def test_sampling_is_sent_whole_and_what_was_learnt_is_recorded(tmp_path: Path) 
     assert learnt["renamed"] == {"max_tokens": "max_new_tokens"}
 
 
+@pytest.mark.slow
 def test_a_header_is_sent_and_written_nowhere(tmp_path: Path) -> None:
     with QuirkServer(lambda _: None) as server:
         evalkit(
@@ -463,6 +466,7 @@ def test_the_list_of_models_tells_two_models_apart(tmp_path: Path) -> None:
         run_on(second, tmp_path / "run", limit=4)
 
 
+@pytest.mark.slow
 def test_partial_text_is_kept_when_a_connection_dies(tmp_path: Path) -> None:
     def serve(asked: Any) -> Any:
         from quirk_server import cuts_stream
@@ -482,6 +486,7 @@ def test_partial_text_is_kept_when_a_connection_dies(tmp_path: Path) -> None:
     assert engine_record(tmp_path / "run")["faults"]["count"] >= 5
 
 
+@pytest.mark.slow
 def test_faults_are_shown_while_a_run_goes_on(tmp_path: Path) -> None:
     from quirk_server import error, once_in
 

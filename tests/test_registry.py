@@ -132,6 +132,7 @@ def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_broken_plug_in_harms_only_those_who_name_it(broken_package: Path, tmp_path: Path) -> None:
     recorded = write_recorded(tmp_path / "r.jsonl", {arithmetic_problems()[0].id: ["\\boxed{70}"]})
     options = ("--engine", "replay", "--recorded", recorded, "--limit", 1, "-n", 1, "-o", tmp_path / "run")

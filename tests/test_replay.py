@@ -82,6 +82,7 @@ def test_recorded_generations_beside_their_recorded_verdicts(data_dir: Path, tmp
     }
 
 
+@pytest.mark.slow
 def test_a_runs_own_completions_can_be_replayed(tmp_path: Path) -> None:
     first = write_recorded(tmp_path / "r.jsonl", {arithmetic_problems()[0].id: ["no box"]}, task="arithmetic")
     arguments = ("run", "o/m", "-t", "arithmetic", "-n", 1, "--limit", 1, "--backend", "replay")
@@ -102,6 +103,7 @@ def test_rows_with_other_field_names_by_a_map(tmp_path: Path) -> None:
         ReplayEngine("model", ReplayOptions(recorded=options.recorded, map="text=out"))
 
 
+@pytest.mark.slow
 def test_what_is_not_recorded_is_told_before_anything_is_written(tmp_path: Path) -> None:
     problems = [p.id for p in arithmetic_problems()[:4]]
     first = write_recorded(tmp_path / "r.jsonl", {problems[0]: ["one"], problems[1]: ["one", "two"]}, task="arithmetic")

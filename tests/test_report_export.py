@@ -233,6 +233,7 @@ def test_a_notebook_shows_a_run_and_a_comparison_with_the_pages_parts(results: P
     assert "\u202e" not in hostile
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_site(results: Path, tmp_path: Path) -> None:
     folders = [write_site(tmp_path / name, SiteOptions((results,))).folder for name in ("one", "two")]
     digests = [
@@ -308,6 +309,7 @@ def test_a_tasks_own_messages_are_told_as_they_were_sent(tmp_path: Path) -> None
     assert piece(site, "index")["feeds"][0]["messages"] == []
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_folder_and_replaces_only_its_own(results: Path, tmp_path: Path) -> None:
     done = evalkit("view", results, "-o", tmp_path / "site")
     assert f"wrote {tmp_path / 'site' / 'index.html'}" in done.stderr
@@ -337,6 +339,7 @@ def test_a_refresh_reads_only_what_was_added(tmp_path: Path) -> None:
     assert piece(tmp_path / "site", "index")["feeds"][0]["report"] is not None
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(results: Path) -> None:
     command = [str(EVALKIT), "view", str(results / "org__base-1.5B")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -152,6 +152,7 @@ def go(page: Any, address: str, fragment: str = "") -> None:
     page.goto(address + fragment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_opens(page: Any, address: str, name: str) -> None:
     fragment, heading = PAGES[name]
@@ -160,6 +161,7 @@ def test_each_page_opens(page: Any, address: str, name: str) -> None:
     expect(page).to_have_title(re.compile(re.escape(heading)))
 
 
+@pytest.mark.slow
 def test_a_run_page_has_its_figures_settings_and_pictures(page: Any, address: str) -> None:
     go(page, address)
     page.get_by_role("rowheader", name="student-1.5B").get_by_role("link").click()
@@ -175,6 +177,7 @@ def test_a_run_page_has_its_figures_settings_and_pictures(page: Any, address: st
     expect(page.locator(".uplot canvas").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_leaderboard_sorts_and_filters(page: Any, address: str) -> None:
     go(page, address)
     names = page.locator("table.leaderboard tbody th a")
@@ -191,6 +194,7 @@ def test_the_leaderboard_sorts_and_filters(page: Any, address: str) -> None:
     expect(page.get_by_role("rowheader", name="QwQ-32B-Preview")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_wrongly_graded_sample_is_three_clicks_from_the_leaderboard(page: Any, address: str) -> None:
     go(page, address)
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="student-1.5B"))
@@ -201,6 +205,7 @@ def test_a_wrongly_graded_sample_is_three_clicks_from_the_leaderboard(page: Any,
     expect(page.locator(".sample")).to_contain_text("Therefore the answer is")
 
 
+@pytest.mark.slow
 def test_text_search_finds_every_sample_that_has_it_and_the_link_keeps_it(page: Any, address: str, site: Path) -> None:
     go(page, address, "#/samples")
     expect(page.get_by_role("searchbox")).to_be_visible()
@@ -221,6 +226,7 @@ def test_text_search_finds_every_sample_that_has_it_and_the_link_keeps_it(page: 
     expect(page.locator("main")).to_contain_text("No sample matches.")
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_reads_samples(page: Any, address: str) -> None:
     go(page, address, "#/samples?flag=repeats")
     expect(page.locator("table.samples tbody tr").first).to_be_visible()
@@ -246,6 +252,7 @@ def test_the_keyboard_alone_reads_samples(page: Any, address: str) -> None:
     expect(page.locator("h1")).to_have_text("Leaderboard")
 
 
+@pytest.mark.slow
 def test_thinking_has_an_outline_formulas_and_marks(page: Any, address: str) -> None:
     go(page, address, "#/samples?status=correct&task=quadratics")
     page.locator("table.samples tbody a").first.click()
@@ -259,6 +266,7 @@ def test_thinking_has_an_outline_formulas_and_marks(page: Any, address: str) -> 
     assert loaded == 1, "KaTeX's fonts come with the page"
 
 
+@pytest.mark.slow
 def test_a_program_stands_beside_its_failing_test(page: Any, address: str) -> None:
     go(page, address, "#/samples?task=programs&status=wrong")
     page.get_by_label("Tests' verdict").select_option("wrong answer")
@@ -268,6 +276,7 @@ def test_a_program_stands_beside_its_failing_test(page: Any, address: str) -> No
     expect(page.locator("pre.explanation")).to_contain_text("expected:")
 
 
+@pytest.mark.slow
 def test_runs_stand_side_by_side_on_one_problem(page: Any, address: str) -> None:
     go(page, address, "#/problem/0/algebra%2F05")
     expect(page.locator("section.column")).to_have_count(3)
@@ -282,6 +291,7 @@ def test_runs_stand_side_by_side_on_one_problem(page: Any, address: str) -> None
     expect(page.locator("h1")).to_have_text("algebra/06")
 
 
+@pytest.mark.slow
 def test_a_comparison_lists_gains_and_losses(page: Any, address: str) -> None:
     go(page, address, "#/compare")
     expect(page.locator("main")).to_contain_text("Gained: B solves it more often")
@@ -318,12 +328,14 @@ def test_a_search_of_every_text_goes_on_in_another_worker(page: Any, address: st
     assert len(workers) == (pieces + 7) // 8
 
 
+@pytest.mark.slow
 def test_disputes_lead_to_their_samples(page: Any, address: str) -> None:
     go(page, address, "#/disputes")
     page.locator("tbody a").first.click()
     expect(page.locator(".sample").first).to_contain_text("llm judge-1 says")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_has_a_serious_fault_of_accessibility(browser: Any, site: Path, name: str, colours: str) -> None:
@@ -344,6 +356,7 @@ def test_no_page_has_a_serious_fault_of_accessibility(browser: Any, site: Path, 
     assert serious == []
 
 
+@pytest.mark.slow
 def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
     task = TaskData("quadratics", "Quadratics", maths_problems(), maths_sample(0.9, 5))
     file = write_task_file(tmp_path / "tasks", [task])
@@ -364,6 +377,7 @@ def test_a_growing_run_is_followed(page: Any, tmp_path: Path) -> None:
         expect(page.locator("main")).to_contain_text("96 samples", timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_page_fits_a_phone_and_a_printer(browser: Any, site: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     opened = context.new_page()
@@ -429,6 +443,7 @@ def test_the_corpus_is_large() -> None:
     assert sum(CALL in attack or HOST in attack for attack in ATTACKS) >= 50
 
 
+@pytest.mark.slow
 def test_hostile_text_runs_nothing_and_sends_nothing(page: Any, hostile_site: Path) -> None:
     address = (hostile_site / "index.html").as_uri()
     go(page, address)
@@ -452,6 +467,7 @@ _SHOWN = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_each_attack_is_shown_as_text_by_the_reader(page: Any, hostile_site: Path) -> None:
     go(page, (hostile_site / "index.html").as_uri(), "#/task/0?sort=set")
     page.locator("table.problems tbody a").first.click()

@@ -16,8 +16,9 @@ from evalkit.results.metrics import powers_of_two
 from evalkit.results.report import load_report
 from evalkit.results.runs import Run
 from evalkit.run import rescore as rescoring
-from evalkit.run import scoring, session
+from evalkit.run import session
 from evalkit.run.scoring import grader_name
+from evalkit.store import grader
 from evalkit.store.lines import encode_line
 from evalkit.store.run import RunDirectory, completion_record, find_runs
 from evalkit.types import Completion
@@ -90,6 +91,7 @@ def test_raw_text_is_kept_whole(folder: Path) -> None:
     assert kept == {(key, i): text for key, both in texts().items() for i, text in enumerate(both)}
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_gives_the_same_files(folder: Path) -> None:
     run(folder)
     first = {p.name: p.read_bytes() for p in (folder / "run").rglob("*.json*")}
@@ -104,6 +106,7 @@ def test_the_same_run_twice_gives_the_same_files(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_growing_n_and_the_limit_makes_only_what_is_missing(folder: Path) -> None:
     run(folder, "-n", 1, "--limit", 2)
     assert len(records(folder / "run/sums/completions.jsonl")) == 2
@@ -115,6 +118,7 @@ def test_growing_n_and_the_limit_makes_only_what_is_missing(folder: Path) -> Non
     assert (report.n, report.samples) == (2, 10), "what is on disk counts, whatever was asked for last"
 
 
+@pytest.mark.slow
 def test_another_identity_is_refused_and_named(folder: Path) -> None:
     run(folder)
     error = told(run(folder, "--seed", 1, code=2))
@@ -124,12 +128,14 @@ def test_another_identity_is_refused_and_named(folder: Path) -> None:
     assert "sums: the prompt of problem 0 was" in told(run(folder, code=2))
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(folder: Path) -> None:
     with RunDirectory(folder / "run").locked():
         assert "Another process is writing" in told(run(folder, code=2))
     run(folder)
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_engine_is_an_error_and_is_made_again(folder: Path) -> None:
     partial = {key: both for key, both in texts().items() if key != "3"}
     write_recorded(folder / "recorded.jsonl", partial, prefix="<think>\n")
@@ -146,6 +152,7 @@ def test_a_fault_of_the_grader_is_an_error(folder: Path) -> None:
     assert "RuntimeError: the grader fell over" in bad[0]["explanation"]
 
 
+@pytest.mark.slow
 def test_score_again_lists_what_flipped(folder: Path) -> None:
     run(folder)
     assert "flipped" not in evalkit("score", folder / "run").stdout
@@ -179,6 +186,7 @@ def test_missing_samples_are_never_a_smaller_denominator(folder: Path) -> None:
         load_report(RunDirectory(folder / "run").task("sums"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flip", "twice", "schema"])
 def test_a_corrupted_store_is_named(folder: Path, damage: str) -> None:
     run(folder)
@@ -195,6 +203,7 @@ def test_a_corrupted_store_is_named(folder: Path, damage: str) -> None:
     assert f"Line {5 if damage == 'twice' else 4} of" in error
 
 
+@pytest.mark.slow
 def test_a_torn_store_line_is_repaired_with_a_warning(folder: Path) -> None:
     run(folder)
     whole = (folder / "run/sums/completions.jsonl").read_bytes()
@@ -214,6 +223,7 @@ def test_k_of_the_curves() -> None:
     assert [powers_of_two(n) for n in (1, 2, 6, 64)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8, 16, 32, 64]]
 
 
+@pytest.mark.slow
 def test_a_real_checkpoint_on_the_embedded_task(tiny_checkpoint: Path, tmp_path: Path) -> None:
     common = ("run", tiny_checkpoint, "-t", "arithmetic", "--limit", 8, "-n", 2, "--max-tokens", 64)
     shown = evalkit(*common, "--dry-run").stdout
@@ -248,6 +258,7 @@ def test_the_papers_tasks_on_real_data(tiny_checkpoint: Path, tmp_path: Path, da
         assert report.statuses["error"] == 0
 
 
+@pytest.mark.slow
 def test_verify_counts_and_names_what_is_missing(folder: Path) -> None:
     run(folder)
     assert "sums: 10 of 10 completions, 10 scores" in evalkit("verify", folder / "run").stdout
@@ -310,7 +321,7 @@ def test_every_change_of_a_grader_is_in_its_name(folder: Path, monkeypatch: pyte
     names.append(grader_name(spec.create(), spec))
     (folder / "sums.py").write_text(HARSH.replace("version = 1", "version = 2"))
     names.append(grader_name(spec.create(), spec))
-    monkeypatch.setattr(scoring, "GRADER_VERSION", scoring.GRADER_VERSION + 1)
+    monkeypatch.setattr(grader, "GRADER_VERSION", grader.GRADER_VERSION + 1)
     names.append(grader_name(spec.create(), spec))
     assert len(set(names)) == len(names) == 4
     assert names[0].startswith("sums@1+grader")

@@ -315,6 +315,7 @@ def test_a_broken_jail_is_tried_again_and_is_the_programs_doing_where_others_are
     assert "made to fail" in done.explanation
 
 
+@pytest.mark.slow
 def test_the_verdicts_do_not_depend_on_the_workers_and_nothing_is_left() -> None:
     bad = ["while True: pass", "import os\nos.abort()", "while True: print('x' * 1000)", "x = [0]\nwhile True: x += x"]
     quick = Limits(cpu_seconds=0.2, wall_seconds=0.5, memory_mb=256, output_mb=1)

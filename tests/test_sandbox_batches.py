@@ -53,6 +53,7 @@ def explained(result: TestResult) -> tuple[str, str]:
     return result.verdict, "" if result.verdict == "time limit" else result.explanation  # which tells its seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["script", "lcb-compat"])
 @pytest.mark.parametrize("all_tests", [True, False])
 def test_batches_change_no_verdict(mode: Mode, all_tests: bool, monkeypatch: pytest.MonkeyPatch) -> None:

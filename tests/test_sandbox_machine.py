@@ -165,6 +165,7 @@ def test_the_cache_of_executables_has_a_limit_in_bytes(tmp_path: Path, monkeypat
     assert (tmp_path / "7").exists()
 
 
+@pytest.mark.slow
 def test_a_burner_in_one_judge_does_not_stop_another() -> None:
     """While one program meets its limit and is run again, quick ones are judged all the time."""
     burner = Program("while True: pass", [("", "")], limits=Limits(cpu_seconds=1))

@@ -99,6 +99,7 @@ def test_shards_in_random_order_merge_to_the_whole_run(folder: Path, count: int,
     assert "30 completions to generate, 120 already on disk" in again.stderr, "the union is a run as any other"
 
 
+@pytest.mark.slow
 def test_gaps_are_told_and_filled_later(folder: Path) -> None:
     for index in (1, 3):
         run(folder, f"shards/{index}", "--shard", f"{index}/3")
@@ -109,6 +110,7 @@ def test_gaps_are_told_and_filled_later(folder: Path) -> None:
     assert len(records(folder / "merged/arithmetic/completions.jsonl")) == 120
 
 
+@pytest.mark.slow
 def test_overlaps_are_equal_or_refused(folder: Path) -> None:
     run(folder, "a", "--shard", "1/2")
     run(folder, "b")

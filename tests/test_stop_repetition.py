@@ -19,6 +19,7 @@ def forget_all_but_the_last_token(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "mistral"])
 def test_a_loop_is_ended_and_the_text_before_it_is_the_same(family: str, tmp_path: Path) -> None:
     size = {**SIZE, "max_position_embeddings": 4096, "num_hidden_layers": 1}

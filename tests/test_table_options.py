@@ -163,6 +163,7 @@ paper = ["DeepSeek-*", "x"]
 """
 
 
+@pytest.mark.slow
 def test_a_config_file_is_the_same_as_the_options(results: Path, tmp_path: Path) -> None:
     shutil.copytree(results, tmp_path / "results")
     (tmp_path / "own.csv").write_text(
@@ -212,6 +213,7 @@ def visible(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_terminal_gets_a_table_that_fits(results: Path, columns: int, verbose: bool) -> None:
@@ -232,6 +234,7 @@ def test_a_terminal_gets_a_table_that_fits(results: Path, columns: int, verbose:
     assert (columns == 80) or re.search(r"\d+\.\d ±\d+\.\d", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_comparison_fits_a_terminal(results: Path, columns: int) -> None:
     text = visible(on_a_terminal(columns, "compare", results / "base", results / "sft", results / "org", "-v"))

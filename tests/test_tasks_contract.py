@@ -63,6 +63,7 @@ class Checked(Task):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [

@@ -164,6 +164,7 @@ def test_an_opening_that_nobody_knows_is_told() -> None:
     assert unknown_opening(["<|START_TEXT|>5"] * 5) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["<", "<think>", "</think>", "```\n", "`", "<|im_end|>", "</s>", "'", "analysis", "\n"]
 )

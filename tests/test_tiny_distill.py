@@ -136,6 +136,7 @@ def test_distillation_loss_is_hintons(train_script: Any) -> None:
     assert same.grad.abs().max().item() < 1e-6
 
 
+@pytest.mark.slow
 def test_training_lowers_both_losses_and_repeats_itself(train_script: Any) -> None:
     teacher, tokenizer = load("teacher")
     settings = train_script.Settings()
@@ -151,6 +152,7 @@ def test_training_lowers_both_losses_and_repeats_itself(train_script: Any) -> No
         assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_the_whole_script_runs_and_writes_its_checkpoints(
     train_script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

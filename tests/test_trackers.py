@@ -19,6 +19,7 @@ def run(tmp_path: Path) -> RunDirectory:
     return write_run(tmp_path / "results" / "student" / "run-1", "lab/student-checkpoint-500", {"math500": VALUES})
 
 
+@pytest.mark.slow
 def test_mlflow_has_the_figures_once_however_often_they_are_sent(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +44,7 @@ def test_mlflow_has_the_figures_once_however_often_they_are_sent(
     assert client.get_metric_history(stored.info.run_id, "math500/pass_at_1")[0].step == 500
 
 
+@pytest.mark.slow
 def test_wandb_offline(run: RunDirectory, tmp_path: Path) -> None:
     logged = evalkit("export", run.path, "--to", "wandb:students", WANDB_MODE="offline", WANDB_DIR=str(tmp_path))
     assert "wandb sync" in logged.stdout
@@ -52,6 +54,7 @@ def test_wandb_offline(run: RunDirectory, tmp_path: Path) -> None:
     assert b"lab/student-checkpoint-500" in content
 
 
+@pytest.mark.slow
 def test_trackio(run: RunDirectory, tmp_path: Path) -> None:
     logged = evalkit("export", run.path, "--to", "trackio:students", TRACKIO_DIR=str(tmp_path / "trackio"))
     assert "logged to trackio, project students" in logged.stdout
@@ -70,6 +73,7 @@ def test_an_unknown_tracker_is_an_error_before_anything_is_generated() -> None:
     assert "tensorbord" in told(evalkit("run", "nowhere", "-t", "arithmetic", "--log-to", "tensorbord", code=2))
 
 
+@pytest.mark.slow
 def test_a_tracker_that_is_not_there_is_one_sentence(run: RunDirectory) -> None:
     nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     failed = evalkit("export", run.path, "--to", "mlflow", code=2, **nowhere)

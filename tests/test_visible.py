@@ -237,6 +237,7 @@ def test_what_a_grader_prints_is_made_visible() -> None:
     assert "\x1b" not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_what_libraries_print_of_a_checkpoint_is_made_visible(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(file_fuzz.CHECKPOINT, tmp_path / "checkpoint"))
     config = json.loads((folder / "tokenizer_config.json").read_text())

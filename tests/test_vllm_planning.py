@@ -86,6 +86,7 @@ def test_as_many_run_as_will_fit_when_they_have_grown() -> None:
     assert budget.rows([Flight(100, 0, None, 32768)]) == KVBudget(100_000, 1024).rows([Flight(100, 0, 8192, 32768)])
 
 
+@pytest.mark.slow
 def test_few_tokens_are_computed_twice() -> None:
     """vLLM's scheduler, simulated: the benchmark's smallest task in a cache for some thirty of its completions."""
     scheduling = load_benchmark("scheduling")

@@ -34,6 +34,7 @@ def problem_ids() -> list[str]:
     return [problem.id for problem in task.load(DataSource.from_option(None, allow_changed=True))][:PROBLEMS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "fields", "warning", "word"),
     [
@@ -52,18 +53,21 @@ def test_a_sign_is_a_warning_and_a_word_in_the_table(
     assert word in evalkit("leaderboard", tmp_path / "run").stdout
 
 
+@pytest.mark.slow
 def test_a_sound_run_has_none(tmp_path: Path) -> None:
     done, report = run_recorded(tmp_path, "<think>Well</think>It is \\boxed{1}.")
     assert report["warnings"] == []
     assert "none of the first" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_protocol_without_thinking_expects_none(tmp_path: Path) -> None:
     done, report = run_recorded(tmp_path, "It is \\boxed{1}.", "--response-prefix", "none")
     assert report["warnings"] == []
     assert "thinks" not in done.stderr
 
 
+@pytest.mark.slow
 def test_equal_completions_are_told_before_and_after(tiny_checkpoint: Path, tmp_path: Path) -> None:
     common = ("run", tiny_checkpoint, "-t", "arithmetic", "--limit", 2, "-n", 2, "--max-tokens", 16)
     before = "temperature is 0 and n is 2: the completions of a problem are equal"

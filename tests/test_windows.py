@@ -47,6 +47,7 @@ def test_the_search_sees_what_it_is_for(tmp_path: Path) -> None:
     assert list(_by_code_page(path)) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_run_reads_and_writes_no_text_by_the_code_page(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Python's own warning of it, over a run and its table."""
     options = ["-t", "arithmetic", "--limit", "2", "-n", "1", "--max-tokens", "4", "--device", "cpu"]

@@ -36,12 +36,19 @@ def read_cases(path: Path, limits: Limits) -> Iterator[tuple[str, Program]]:
     """(id, program) of every line. Raises EvalkitError that names the line which is not a case."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
+        if path.exists() and not (path.is_file() or _is_fed(path)):
+            raise OSError("it is no file")
         with opener(path, "rt", encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield _case(line, path, number, limits)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise EvalkitError(f"{path} cannot be read: {error}.", "give a file of JSON lines, plain or .gz.") from error
+
+
+def _is_fed(path: Path) -> bool:
+    """Whether it is the standard input or a shell's `<(command)`: a named pipe or a device may never end."""
+    return path.is_fifo() and path.parts[:2] in (("/", "dev"), ("/", "proc"))
 
 
 def _case(line: str, path: Path, number: int, limits: Limits) -> tuple[str, Program]:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
@@ -360,12 +360,18 @@ class _Count(TypedDict):
     pilot: NotRequired[Annotated[int, Field(ge=1, le=10**7)] | None]
 
 
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a problem is there twice")
+    return names
+
+
 class _DescribedTask(TypedDict):
     title: str
     spec: _Spec
     identity: _TaskIdentity
     sampling: _Count
-    problem_ids: list[str]
+    problem_ids: Annotated[list[str], AfterValidator(_each_once)]
     problems_available: NotRequired[TokenCount | None]
     data_folder: NotRequired[str | None]
 

@@ -193,7 +193,8 @@ def font(cursor: Cursor) -> Node:
         cursor.at += 3
         if inside.value in FUNCTIONS:
             return parse_function(cursor, inside.value, prefix=inside.value in PREFIX_FUNCTIONS)
-        if inside.value.isupper() and len(inside.value) <= 4:
+        differential = cursor.integrals and _is_differential(inside.value)
+        if differential or (inside.value.isupper() and len(inside.value) <= 4):
             cursor.push_back(inside.value)
             return cursor.power()
         return Text(inside.value)
@@ -389,8 +390,13 @@ def differential_starts(cursor: Cursor) -> bool:
         return False
     if is_wrapper(token.value):
         inside = [ahead.value if (ahead := cursor.peek(n)) is not None else "" for n in (1, 2, 3)]
-        return inside[0] == "d" or inside == ["{", "d", "}"]
-    return token.kind == "word" and token.value[0] == "d" and (len(token.value) == 2 or token.value == "d")
+        return _is_differential(inside[0]) or (inside[0::2] == ["{", "}"] and _is_differential(inside[1]))
+    return token.kind == "word" and _is_differential(token.value)
+
+
+def _is_differential(word: str) -> bool:
+    """Whether a word is `d` or `d` with one letter."""
+    return word[:1] == "d" and (len(word) == 1 or (len(word) == 2 and word[1].isalpha()))
 
 
 def integral(cursor: Cursor, lower: Node, upper: Node) -> Node:

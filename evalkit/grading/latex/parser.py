@@ -158,9 +158,7 @@ class Parser(Cursor):
 
     def set_expression(self) -> Node:
         node = self.ratio()
-        while (token := self.token) is not None and (
-            token.value in SET_OPERATORS or (token.value in ("U", "u") and token.kind == "word" and _is_set(node))
-        ):
+        while (token := self.token) is not None and (token.value in SET_OPERATORS or self.unites(token, node)):
             self.advance()
             right = self.ratio()
             node = SetOp(SET_OPERATORS.get(token.value, "union"), (node, right))
@@ -202,7 +200,7 @@ class Parser(Cursor):
 
     def product(self) -> Node:
         node = self.signed()
-        while (token := self.token) is not None:
+        while (token := self.token) is not None and not self.unites(token, node):
             if token.value in TIMES:
                 self.advance()
                 node = Call("*", (node, self.signed()))
@@ -238,6 +236,12 @@ class Parser(Cursor):
         after = self.peek()
         letters = after is not None and after.kind == "word" and len(after.value) > 2
         return token.value in OPERATORS and self.can_start(after) and not (token.value[1:] in MARKS and letters)
+
+    def unites(self, token: Token, left: Node) -> bool:
+        """Whether the letter U is written for a union: between two intervals or sets."""
+        after = self.peek()
+        letter = token.kind in ("word", "text") and token.value.strip() in ("U", "u")
+        return letter and _is_set(left) and after is not None and after.value in ("(", "[", "]", "{", "\\{")
 
     def part(self, token: Token) -> bool:
         """Whether a fraction's name follows a number in words: two thirds."""
