@@ -39,7 +39,6 @@ from evalkit.results.published import load_published
 from evalkit.results.site.export import write_site
 from evalkit.results.site.marks import find_loops
 from evalkit.results.site.options import SiteOptions
-from evalkit.results.site.pieces import TextPieces
 
 TITLES = {"aime24": "AIME 2024", "math500": "MATH-500"}
 FAMILY = {
@@ -376,13 +375,6 @@ WORDS = "".join(f" {i:03}" for i in range(200))  # 800 characters that never rep
 def test_loops_have_ends(text: str, loops: Any) -> None:
     found = find_loops(text)
     assert bool(found) if loops is None else found == loops
-
-
-def test_a_page_without_texts_has_no_grams(tmp_path: Path) -> None:
-    pieces = TextPieces(tmp_path)
-    pieces.finish()
-    assert pieces.write_grams() == 0
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_scores_without_what_was_found_in_training_sets(family: Path, tmp_path: Path) -> None:

@@ -291,9 +291,10 @@ def test_solve_rates_and_passes() -> None:
 
 
 def test_precision() -> None:
-    pilots = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
+    halves = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
+    pilots = [precision.Halves(*pair) for pair in zip(halves, halves[::-1], strict=True)]
     held: dict[str, Any] = {
-        "deviations": precision.expected_deviations(pilots, pilots[::-1]),
+        "deviations": precision.expected_deviations(pilots),
         "clean": [
             clean.clean_score(made(8, 4, 0.5), np.array(mask, dtype=bool))
             for mask in ([1, 0] * 4, [1] * 8, [0] * 8, [1] + [0] * 7)

@@ -1,4 +1,4 @@
-"""How often the 95% intervals hold the truth, in simulated runs (benchmarks/coverage.py: every family) and exactly."""
+"""How often the 95% intervals hold the truth, in simulated runs (all: interval_coverage.py) and exactly."""
 
 import numpy as np
 import pytest

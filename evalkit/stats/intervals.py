@@ -2,7 +2,7 @@
 
 Both intervals come from binomial tails (`score_interval`) with an effective number of observations in place of a
 count, so that they stay inside [0, 1] and are right near its ends. How they cover is measured by
-benchmarks/coverage.py and stated in docs/coverage.md.
+benchmarks/interval_coverage.py and stated in docs/coverage.md.
 """
 
 import math

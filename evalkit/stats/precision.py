@@ -1,10 +1,11 @@
 """Sampling where it matters: how many completions each problem gets, and the mean of what was drawn so.
 
 Each problem's completions are two halves, and both begin with the same number of pilot completions. How many more the
-first half gets depends on the pilot of the second half only, and the other way round. So the number of draws in a half
-does not depend on their outcome, the mean of each half is unbiased, and no draw is wasted on a pilot that does not
-count. Within that the allocation is Neyman's (1934, Journal of the Royal Statistical Society 97, 558): as many draws as
-the expected standard deviation of the outcome over the square root of the expected cost.
+first half gets depends on the pilot of the second half, and the other way round, and on the distribution of solve rates
+that all pilots show, in which one problem counts little. So the number of draws in a half hardly depends on their
+outcome, the mean of each half is nearly unbiased, and no draw is wasted on a pilot that does not count. Within that the
+allocation is Neyman's (1934, Journal of the Royal Statistical Society 97, 558): as many draws as the expected standard
+deviation of the outcome over the square root of the expected cost.
 
 With a count that depends on its own outcomes the plain mean is biased: a problem at 90% that fails in its pilot is
 drawn often, one that does not is left with its lucky 100%.

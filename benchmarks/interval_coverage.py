@@ -1,6 +1,6 @@
 """How often intervals hold and verdicts err, in simulated runs: writes docs/coverage.md, every cell of it.
 
-    python benchmarks/coverage.py [PART ...] [--runs 400] [--cells FILE] [--page docs/coverage.md]
+    python benchmarks/interval_coverage.py [PART ...] [--runs 400] [--cells FILE] [--page docs/coverage.md]
 
 Parts: avg, pass, cons, differences, published, ratings (all by default). The cells of each part are kept in FILE, so
 that parts can be run one at a time; the page is written from all that FILE holds. `ratings` takes the problems of the
@@ -343,9 +343,10 @@ def table(key: str, rows: dict[str, Cells]) -> list[str]:
 def page(kept: dict[str, Any]) -> str:
     lines = [
         "# Coverage: every simulated cell", "",
-        "Written by `python benchmarks/coverage.py`; [statistics](statistics.md) has the methods. Percent of simulated",
-        "runs. Behind ×: the mean width over that of an oracle, which knows the true standard error (left out where",
-        "that is nearly 0 or the ratio is above 99). m problems, n samples per problem, drawn again in each run.",
+        "Written by `python benchmarks/interval_coverage.py`; [statistics](statistics.md) has the methods.",
+        "Percent of simulated runs. Behind ×: the mean width over that of an oracle, which knows the true standard",
+        "error (left out where that is nearly 0 or the ratio is above 99). m problems, n samples per problem, drawn",
+        "again in each run.",
         "Bold: coverage below 92, false verdicts or p < 0.05 above 7, a bias beyond 20. A share near 95 has the",
         "standard error 22 / √runs, so that of hundreds of cells some are bold by chance: every row that has such a",
         "cell is simulated again with more runs, in a table of its own.", "",
