@@ -220,6 +220,7 @@ def test_watching_five_checkpoints_of_which_one_is_half_written(tmp_path: Path) 
     assert [path.name for path in newest.waiting()] == ["checkpoint-500"]
 
 
+@pytest.mark.slow
 def test_the_callback_evaluates_what_a_trainer_saves(tmp_path: Path) -> None:
     from datasets import Dataset
     from transformers import (
