@@ -350,14 +350,15 @@ def test_a_resumed_run_keeps_the_scores_of_its_grader_and_no_others(folder: Path
 
 def test_scoring_again_starts_anew_from_what_another_grader_left(folder: Path) -> None:
     go_on(folder)
-    scores, half_way = folder / "run/sums/scores.jsonl", folder / "run/sums/rescoring.jsonl"
+    scores, half_way = folder / "run/sums/scores.jsonl", folder / "run/sums/scores.new.jsonl"
     whole = scores.read_bytes()
     graded_by(folder, status="wrong", value=0.0, grader="sums@1+grader2")
     half_way.write_bytes(scores.read_bytes())
     scores.write_bytes(whole)
     rescore(folder / "run", workers=1)
     assert statuses(folder)["correct"] == 7
-    assert len({r["grader"] for r in records(scores)}) == 1
+    standing = {(r["problem_id"], r["sample_index"]): r["grader"] for r in records(scores)}
+    assert len(set(standing.values())) == 1
 
 
 def test_a_smaller_limit_grades_what_waits_of_the_whole_run(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
