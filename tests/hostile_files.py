@@ -112,6 +112,7 @@ _changed("the task is a device", "tasks.*.spec.file", value="/dev/zero.py")
 _changed("the problem set lies elsewhere", "tasks.*.spec", value={
     "name": "x", "file": "evalkit.importers.problem_set:ProblemSet", "options": {"label": "../../victim"}})  # fmt: skip
 _changed("the data lie in a folder that is not there", "tasks.*.data_folder", value="/nowhere/at/all")
+_changed("the fingerprint is infinite", "identity.engine.fingerprint", value=float("-inf"))
 _changed("the schema is of the future", "schema", value=99)
 _changed("the schema is text", "schema", value="1")
 

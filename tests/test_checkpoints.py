@@ -21,6 +21,7 @@ from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.gpus import visible_gpus
 from evalkit.engines.options import TransformersOptions, VLLMOptions
 from evalkit.engines.replicas import replica_environments
+from evalkit.engines.tokenizers import load_tokenizer
 from evalkit.engines.transformers.engine import TransformersEngine
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.engines.vllm.engine import VLLMEngine
@@ -201,6 +202,13 @@ def test_a_shard_that_is_missing_is_named(sharded: Path, tmp_path: Path) -> None
     name = sorted(path.name for path in folder.glob("model-*.safetensors"))[0]
     (folder / name).unlink()
     assert f"lacks {name}" in refusal(folder).message
+
+
+def test_an_unknown_token_that_is_unknown_is_one_sentence(copy: Path) -> None:
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"unk_token": ""}))
+    with pytest.raises(EvalkitError, match="recursion"):
+        load_tokenizer(str(copy), {})
 
 
 def test_a_tokenizer_of_another_model_is_an_error_of_the_request(copy: Path) -> None:

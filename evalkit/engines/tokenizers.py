@@ -31,6 +31,7 @@ def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
     try:
         with prints_are_logged():
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **_arguments(source, loading))
+            list(tokenizer.all_special_ids)  # an unknown token that is unknown has no end
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unusable(source, _first_line(error)) from error
     except Exception as error:  # the tokenizers library raises plain exceptions

@@ -10,6 +10,7 @@ results/<model>/<run-id>/
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import EvalkitError
-from evalkit.files import is_single_name, parse_json, read_file
+from evalkit.files import is_finite, is_single_name, parse_json, read_file
 from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import damaged, read_checked, write_atomically
 from evalkit.store.locks import run_lock
@@ -458,6 +459,8 @@ class RunDirectory:
     def _content(self) -> dict[str, Any]:
         try:
             content = parse_json(read_file(self.description_path, below=self.path))
+            if not is_finite(content, sys.float_info.max):
+                raise ValueError("a number in it is not finite")
         except FileNotFoundError:
             raise EvalkitError(
                 f"{self.path} is not a run directory: it has no run.json.",
