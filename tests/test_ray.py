@@ -150,8 +150,24 @@ def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Nodes
 
 @pytest.mark.vllm
 def test_replicas_of_vllm_on_two_nodes_give_what_one_gives(cluster: Nodes, tmp_path: Path) -> None:
+    from engine_checkpoint import (
+        make_engine_checkpoint,  # the demo's has heads that are too narrow for vLLM's CPU build
+    )
+
     options = ("--device", "cpu", "--engine", "vllm", "--batch-size", 8, "--max-model-len", 512, "--quiet")
-    command = ("run", STUDENT, "-t", "arithmetic", "--max-tokens", 64, "-n", 12, "--limit", 150, *options)
+    command = (
+        "run",
+        make_engine_checkpoint(tmp_path / "checkpoint"),
+        "-t",
+        "arithmetic",
+        "--max-tokens",
+        64,
+        "-n",
+        12,
+        "--limit",
+        150,
+        *options,
+    )
     running = start(*command, "--ray", cluster.address, "-o", tmp_path / "ray")
     wait_for_completions(tmp_path / "ray", 60, running)
     cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from evalkit.files import is_running
+
 _STARTER = "EVALKIT_STARTS_VLLM"  # the process id of the evalkit that is starting vLLM, for what it starts
 
 
@@ -39,10 +41,10 @@ def _watch_in_forks() -> None:
 def _watch_parent() -> None:
     if _STARTER not in os.environ:
         return
-    parent = os.getppid()
+    starter, parent = int(os.environ[_STARTER]), os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and is_running(starter):  # the parent may have ended before it was asked for
             time.sleep(1)
         os._exit(1)
 
