@@ -389,3 +389,11 @@ def test_the_line_or_row_of_an_own_file_is_named(tmp_path: Path) -> None:
     log.write_text("text,gold\na,1\nb,2\nc\n")
     with pytest.raises(EvalkitError, match=r"row 3 of .* cannot be imported: it has another number of fields"):
         list(mapped_logs(str(log), parse_map("text=text,gold=gold")).logs[0].samples())
+
+
+@pytest.mark.parametrize("value", ["-1", "100.1", "1e300", "nan"])
+def test_a_published_rate_is_a_percentage(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(f"model,benchmark,metric,value,source,n\nm,b,pass@1,{value},s,4\n")
+    with pytest.raises(EvalkitError, match="is not a published figure"):
+        load_published(str(path))

@@ -103,6 +103,12 @@ def test_rows_with_other_field_names_by_a_map(tmp_path: Path) -> None:
         ReplayEngine("model", ReplayOptions(recorded=options.recorded, map="text=out"))
 
 
+def test_half_a_character_in_a_mapped_row_is_read(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text(json.dumps({"id": "\ud800", "out": "x\udcff"}) + "\n")
+    engine = ReplayEngine("model", ReplayOptions(recorded=(str(tmp_path / "r.jsonl"),), map="text=out,problem_id=id"))
+    assert engine.identity()["recorded_sha256"]
+
+
 @pytest.mark.slow
 def test_what_is_not_recorded_is_told_before_anything_is_written(tmp_path: Path) -> None:
     problems = [p.id for p in arithmetic_problems()[:4]]

@@ -100,7 +100,8 @@ class ReplayEngine(Engine):
         known = parse_map(fields)
         for log in mapped_logs(name, known).logs:
             for sample in log.samples():
-                self._digest.update(f"{sample.problem_id}\x1f{sample.sample_index}\x1f{sample.response}".encode())
+                identity = f"{sample.problem_id}\x1f{sample.sample_index}\x1f{sample.response}"
+                self._digest.update(identity.encode("utf-8", "surrogatepass"))
                 record = {
                     "text": sample.response,
                     "finish_reason": sample.finish_reason or "unknown",

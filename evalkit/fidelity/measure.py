@@ -290,7 +290,7 @@ class _Measurement:
             return
         make_folders(self.arrays, self.folder)
         problem, index = self._key(number)
-        name = hashlib.sha256(f"{problem}\x1f{index}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(f"{problem}\x1f{index}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         columns = {column: rows[:, i] for i, column in enumerate(self._names())}
         columns |= {"problem": np.array(problem), "sample_index": np.array(index)}
         writable = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -340,7 +340,7 @@ class _Measurement:
             sample_index=trace.sample_index,
             right=trace.right,
             reward=trace.reward,
-            bytes=len(trace.text.encode()),
+            bytes=len(trace.text.encode("utf-8", "surrogatepass")),
             student=own(*student),
             teacher=own(*teacher),
             groups=groups,

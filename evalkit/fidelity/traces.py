@@ -143,7 +143,7 @@ def _trace(record: Mapping[str, Any], seen: dict[str, int]) -> Trace:
     if not isinstance(text, str):
         raise TypeError("its response is not text")
     asked = json.dumps(messages)
-    problem = str(record.get("problem_id") or hashlib.sha256(asked.encode()).hexdigest()[:12])
+    problem = str(record.get("problem_id") or hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:12])
     index = record.get("sample_index")
     if index is None:
         index = seen.get(problem, 0)

@@ -99,6 +99,7 @@ def _parsed(text: str, where: str) -> Iterator[PublishedScore]:
             settings = _settings(row.get("settings") or "")
             wrong = not (
                 abs(value) <= _LARGEST
+                and (unit_of(row["metric"]) != "%" or 0 <= value <= 100)
                 and all(row[c] for c in _REQUIRED)
                 and (n is None or 0 < n <= _LARGEST)
                 and (sd is None or 0 <= sd <= _LARGEST)
@@ -108,7 +109,8 @@ def _parsed(text: str, where: str) -> Iterator[PublishedScore]:
         if wrong:
             raise EvalkitError(
                 f"Line {reader.line_num} of {where} is not a published figure.",
-                f"required are {', '.join(_REQUIRED)}; settings are written as temperature=0.8; top_p=0.9.",
+                f"required are {', '.join(_REQUIRED)}; rates are in percent, 0 to 100; settings are written as "
+                "temperature=0.8; top_p=0.9.",
             )
         yield PublishedScore(
             model=row["model"],

@@ -82,4 +82,4 @@ def part_of(plans: Sequence[TaskPlan], shard: Shard) -> list[TaskPlan]:
 
 def _digest(task: str, problem_id: str) -> str:
     """Orders problems of equal length independently of their order in the data set, which may be by difficulty."""
-    return hashlib.sha256(f"{task}\x1f{problem_id}".encode()).hexdigest()
+    return hashlib.sha256(f"{task}\x1f{problem_id}".encode("utf-8", "surrogatepass")).hexdigest()
