@@ -76,6 +76,19 @@ def test_half_a_character_is_exported_as_an_escape(to: str, run: Path, tmp_path:
     )
 
 
+@pytest.mark.parametrize("model", ["..", "\ud800", "../../victim", "a\0b", "." * 300])
+@pytest.mark.parametrize("to", sorted(set(TARGETS) - {"hf-eval-results"}))
+def test_a_models_name_leads_nowhere(to: str, model: str, run: Path, tmp_path: Path) -> None:
+    path = run / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model": model}))
+    before = {each for each in tmp_path.rglob("*") if not each.is_relative_to(run)}
+    for written in export_run(run, to, tmp_path / "out" / "there"):
+        assert written.resolve().is_relative_to(tmp_path / "out" / "there")
+    out = tmp_path / "out"
+    after = {each for each in tmp_path.rglob("*") if not each.is_relative_to(run) and not each.is_relative_to(out)}
+    assert after == before
+
+
 def golds(run: Path) -> dict[str, str]:
     (task,) = RunDirectory(run).tasks().values()
     return {p.id: p.target for p in recreate_problems(task)}

@@ -48,7 +48,7 @@ def _place(task: TaskExport) -> str:
     developer, _, model = task.model.rpartition("/")
     parts = [re.sub(r"[^\w.@+-]+", "_", part).strip("._") or "unknown" for part in (task.name, developer, model)]
     identity = f"{_evaluation_id(task)}/{task.run.directory.path.name}"
-    own = uuid.UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16], version=4)
+    own = uuid.UUID(bytes=hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:16], version=4)
     return "/".join(["data", *parts, str(own)])
 
 

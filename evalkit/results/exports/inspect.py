@@ -41,7 +41,7 @@ def _ordered(task: TaskExport) -> Iterator[ExportedSample]:
 def _identifier(task: TaskExport, what: str) -> str:
     """22 letters and digits, as inspect's own, from the run's identity: the same run gives the same file."""
     text = json.dumps([what, task.model, task.name, task.run.directory.path.name])
-    return hashlib.sha256(text.encode()).hexdigest()[:22]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:22]
 
 
 def _header(task: TaskExport, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """lm-evaluation-harness's samples_<task>_<date>.jsonl and results_<date>.json."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
     reason and no token count. Raises EvalkitError where samples are missing or were spoilt by faults.
     """
     date = max(task.finished for task in tasks).strftime("%Y-%m-%dT%H-%M-%S.%f")
-    place = folder / tasks[0].model.replace("/", "__")
+    place = folder / (re.sub(r"[^\w.@+-]+", "__", tasks[0].model).strip(".") or "unknown")
     results: dict[str, Any] = {}
     configs: dict[str, Any] = {}
     written = []
