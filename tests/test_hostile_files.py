@@ -345,7 +345,7 @@ LOOKING = (
 
 
 _LOOK = """
-import json, os, sys
+import asyncio, json, os, sys
 from evalkit.cli.main import run
 from evalkit.cli.terminal import guard_output
 guard_output()
