@@ -1,10 +1,12 @@
 """What a stranger's task may get wrong: each fault is told in one sentence that names the task, and nothing is lost."""
 
 import json
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
-from helpers import evalkit, records, told, write_recorded
+from helpers import REPOSITORY, evalkit, records, told, write_recorded
 
 from evalkit import DatasetSpec, DataSource, Metric, Problem, Score, Task
 from evalkit.benchmark.loading import load_problems
@@ -266,3 +268,25 @@ def test_a_task_file_that_was_changed_is_told_from_one_that_was_never_run(tmp_pa
     elsewhere = str(tmp_path / "another home")
     never = evalkit("score", tmp_path / "results/own", code=2, XDG_STATE_HOME=elsewhere)
     assert "which you have never run" in told(never)
+
+
+@pytest.mark.parametrize("name", ["capitals", "keywords", "conversions"])
+def test_the_tasks_of_the_page_pass_and_their_metrics_have_error_bars(tmp_path: Path, name: str) -> None:
+    page = (REPOSITORY / "docs/adding-a-task.md").read_text()
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", page, re.MULTILINE)]
+    (code,) = [block for block in blocks if f"class {name.title()}(Task)" in block]
+    if name == "conversions":
+        code = code[: code.index("    def extra_metrics")]
+        (metric,) = [block for block in blocks if "percent_metric" in block]
+        imports, method = metric.split("    def extra_metrics")
+        code = imports + code + "    def extra_metrics" + method
+        (row,) = [block for block in blocks if block.strip().startswith('{"id": "1"')]
+        (tmp_path / "conversions.jsonl").write_text(row.strip().splitlines()[0] + "\n")
+    path = tmp_path / f"{name}.py"
+    path.write_text(code)
+    assert broken(path, name) == ""
+    if name == "conversions":
+        task = TaskSpec(name, str(path)).create()
+        problems = load_problems(task, DataSource())
+        (found,) = own_metrics(task, problems, {"1": [Score(1.0, "correct", metadata={"unit": True})] * 2})
+        assert (found.value, found.interval_run is not None) == (100.0, True)
