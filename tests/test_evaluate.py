@@ -193,7 +193,7 @@ def test_reading_a_run_does_not_run_its_task_file(tmp_path: Path) -> None:
     (run.path / "doubles" / "report.json").unlink()
     ran = tmp_path / "ran"
     file.write_text(f"open({str(ran)!r}, 'w')\n" + file.read_text())
-    with pytest.raises(EvalkitError, match="which you have never run"):
+    with pytest.raises(EvalkitError, match="has changed since you ran it"):
         run.report()
     assert not ran.exists()
     assert trusted_list().is_file()

@@ -159,7 +159,7 @@ def test_score_again_lists_what_flipped(folder: Path) -> None:
     (folder / "sums.py").write_text(
         TASK.replace("str(2 * i)) for", "str(2 * i + (i == 4))) for").replace("version = 1", "version = 2")
     )
-    assert "which you have never run" in told(evalkit("score", folder / "run", code=2))
+    assert "has changed since you ran it" in told(evalkit("score", folder / "run", code=2))
     done = evalkit("score", folder / "run", "--trust-task-file")
     flips = [line for line in done.stdout.splitlines() if line.startswith("flipped: ")]
     assert len(flips) == 2

@@ -37,7 +37,7 @@ class DataSource:
 
     `root` holds the data sets in folders of their names; it may also be the folder of the one data set that is wanted,
     or its file. `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and
-    right answers.
+    right answers. `beside` is the folder of the task that loads: there its own file is looked for first.
 
     Examples:
         >>> source = DataSource()
@@ -50,6 +50,7 @@ class DataSource:
     root: Path | None = None
     allow_changed: bool = False
     loaded: list[LoadedData] = field(default_factory=list)
+    beside: Path | None = None
 
     @classmethod
     def from_option(cls, folder: str | None, allow_changed: bool = False) -> "DataSource":
@@ -77,8 +78,9 @@ class DataSource:
             source = spec.hub_id
             found = _checked(_chosen(map(dict, spec.own_rows), wanted), spec, source, wanted)
         elif spec.path is not None:
-            source = spec.path
-            found = _of_files([_own_file(spec.path)], spec, wanted, source)
+            file = _own_file(spec.path, self.beside)
+            source = str(file)
+            found = _of_files([file], spec, wanted, source)
         elif self.root is None:
             repository = Repository(spec.hub_id, "dataset")
             revision = repository.commit(spec.revision)
@@ -253,10 +255,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _own_file(name: str) -> Path:
-    if not Path(name).is_file():
-        raise EvalkitError(f"There is no file {name}.", "pass the path of a jsonl, json, csv or parquet file.")
-    return Path(name)
+def _own_file(name: str, beside: Path | None) -> Path:
+    """The file at a path that is relative to the folder of the task, or else to the current folder."""
+    tried = [Path(name)] if beside is None or Path(name).is_absolute() else [beside / name, Path(name)]
+    if found := next((path for path in tried if path.is_file()), None):
+        return found
+    where = " or ".join(str(path.absolute()) for path in dict.fromkeys(tried))
+    raise EvalkitError(
+        f"There is no file {where}.",
+        "pass the path of a jsonl, json, csv or parquet file; a package has to list it as package data.",
+    )
 
 
 def _saved_dataset(folder: Path, split: str) -> list[Path]:

@@ -173,16 +173,35 @@ def code_digest(task: Task, spec: TaskSpec) -> str | None:
         return None
 
 
-def require_trusted(file: str, run: str) -> None:
-    """Raises EvalkitError unless this user has run or trusted a task file with the same content."""
+def require_trusted(file: str, run: str, recorded: str | None = None) -> None:
+    """Raises EvalkitError unless this user has run or trusted a task file with the same content.
+
+    `recorded` is the sha256 of the content that the run was made with.
+    """
     try:
         known = _digest(file) in _trusted()
     except OSError as error:
         raise EvalkitError(f"The task file {file} of {run} cannot be read: {error.strerror}.", "restore it.") from None
-    if not known:
+    if known:
+        return
+    if recorded is not None and recorded in _trusted():
         raise EvalkitError(
-            f"{run} was made with the task file {file}, which you have never run, so it is not run now.",
-            "pass --trust-task-file if you trust this file.",
+            f"The task file {file} of {run} has changed since you ran it, so it is not run now.",
+            "pass --trust-task-file if you trust the change.",
+        )
+    raise EvalkitError(
+        f"{run} was made with the task file {file}, which you have never run, so it is not run now.",
+        "pass --trust-task-file if you trust this file.",
+    )
+
+
+def require_name(task_class: type[Task]) -> None:
+    """Raises EvalkitError if the name of a task class is not text with letters or digits."""
+    name: object = getattr(task_class, "name", None)
+    if not isinstance(name, str) or not normalised(name):
+        raise EvalkitError(
+            f"The task class {task_class.__qualname__} has the name {name!r}.",
+            'give it a name of letters, digits and underscores, such as name = "my_task".',
         )
 
 
@@ -203,7 +222,10 @@ def load_task_file(path: Path) -> dict[str, type[Task]]:
             f"The task file {path} cannot be imported: {type(error).__name__}: {error}.", "repair the file."
         ) from error
     classes = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module_name]
-    found: dict[str, type[Task]] = {c.name: c for c in classes if issubclass(c, Task) and hasattr(c, "name")}
+    named = [c for c in classes if issubclass(c, Task) and hasattr(c, "name")]
+    for each in named:
+        require_name(each)
+    found: dict[str, type[Task]] = {c.name: c for c in named}
     if not found:
         raise EvalkitError(f"The task file {path} defines no Task with a name.", "see docs/adding-a-task.md.")
     return found

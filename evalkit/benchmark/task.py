@@ -48,7 +48,7 @@ class DatasetSpec:
     def from_file(cls, path: "str | Path", columns: Sequence[str] = (), rows: int | None = None) -> "DatasetSpec":
         """A data set in a local jsonl, json, csv or parquet file. Every row has to have the `columns`.
 
-        For a file in the folder of the task file, pass `Path(__file__).with_name("problems.jsonl")`.
+        A relative path is looked for in the folder of the file that defines the task, then in the current folder.
 
         Examples:
             >>> DatasetSpec.from_file("problems.jsonl", ["question", "answer"]).hub_id

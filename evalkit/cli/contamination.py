@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from evalkit.cli.selection import one_file
 from evalkit.cli.terminal import echo
 
 
@@ -22,7 +23,9 @@ from evalkit.cli.terminal import echo
 )
 @click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Matches shown side by side.")
 @click.option("--data", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")
-@click.option("--task-file", metavar="FILE.py", help="Python file that defines tasks.")
+@click.option(
+    "--task-file", multiple=True, callback=one_file, metavar="FILE.py", help="Python file that defines tasks."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
     sets: tuple[str, ...],

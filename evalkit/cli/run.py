@@ -7,6 +7,7 @@ import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+from evalkit.cli.selection import one_file
 from evalkit.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
     help="Folder with the data sets, of all tasks or of one. Repeatable [env: EVALKIT_DATA].",
 )
 @click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers; recorded.")
-@click.option("--task-file", metavar="FILE.py", help="Python file that defines tasks.")
+@click.option(
+    "--task-file", multiple=True, callback=one_file, metavar="FILE.py", help="Python file that defines tasks."
+)
 @click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="Set a task's option. Repeatable.")
 @click.option("-o", "--output", metavar="DIR", help="Run directory [default: RESULTS/<model>/<protocol>-<hash>].")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Parent of the run directories.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
-from evalkit.cli.selection import trust_option
+from evalkit.cli.selection import one_file, trust_option
 from evalkit.cli.terminal import echo
 from evalkit.visible import visible_line
 
@@ -21,7 +21,13 @@ from evalkit.visible import visible_line
     metavar="[TASK=]DIR",
     help="Folder with the data sets, of all tasks or of one. Repeatable [env: EVALKIT_DATA].",
 )
-@click.option("--task-file", metavar="FILE.py", help="Where the file of the runs' tasks is now, if it was moved.")
+@click.option(
+    "--task-file",
+    multiple=True,
+    callback=one_file,
+    metavar="FILE.py",
+    help="Where the file of the runs' tasks is now, if it was moved.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

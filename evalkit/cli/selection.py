@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.terminal import echo
+from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
     from evalkit.importers.problem_file import ProblemFile
@@ -39,7 +40,6 @@ def write_output(text: str, output: Path | None) -> None:
 def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
     """The tasks named by -t (`A,B`), or all tasks of the run. Raises EvalkitError if the run does not have one."""
     from evalkit.benchmark.registry import did_you_mean
-    from evalkit.errors import EvalkitError
 
     present = run.tasks()
     chosen = [part.strip() for part in option.split(",")] if option else list(present)
@@ -49,6 +49,16 @@ def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
                 f"{run.path} has no task {name!r}.{did_you_mean(name, list(present))}", f"it has: {', '.join(present)}."
             )
     return [present[name] for name in chosen]
+
+
+def one_file(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """The one file of an option that is declared `multiple`, so that a second one is refused, not taken instead."""
+    if len(values) > 1:
+        raise EvalkitError(
+            f"{parameter.opts[0]} was given {len(values)} times, but takes one file.",
+            "put the tasks into one file, or run them one after the other into the same --results.",
+        )
+    return values[0] if values else None
 
 
 def trust_task_files(paths: Iterable[Path], moved: str | None = None) -> None:
@@ -70,7 +80,6 @@ def take_tasks(names: str, others: dict[str, Any]) -> "list[str | ProblemFile]":
 
     Raises EvalkitError where --kind is missing or has no use.
     """
-    from evalkit.errors import EvalkitError
     from evalkit.importers.problem_file import ProblemFile
 
     problems, kind, fields = others.pop("problems"), others.pop("kind"), others.pop("fields")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from evalkit.cli.selection import one_file
 from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
 
@@ -73,7 +74,9 @@ def _find(name: str, task_file: str | None) -> Any:
 
 @command.command(name="show", short_help="Describe one task.")
 @click.argument("name")
-@click.option("--task-file", metavar="FILE.py", help="Python file that defines the task.")
+@click.option(
+    "--task-file", multiple=True, callback=one_file, metavar="FILE.py", help="Python file that defines the task."
+)
 def show(name: str, task_file: str | None) -> None:
     """Describe a task: its data, prompt and options."""
     from evalkit.benchmark.registry import option_fields
@@ -117,22 +120,27 @@ def new(name: str, output: str | None) -> None:
 
 @command.command(name="check", short_help="Run the contract suite on a task.")
 @click.argument("name")
-@click.option("--task-file", metavar="FILE.py", help="Python file that defines the task.")
+@click.option(
+    "--task-file", multiple=True, callback=one_file, metavar="FILE.py", help="Python file that defines the task."
+)
+@click.option("-T", "options", multiple=True, metavar="NAME=VALUE", help="Set an option of the task. Repeatable.")
 @click.option("--data", "data_folder", metavar="DIR", help="Folder with the data sets [env: EVALKIT_DATA].")
 @click.option("--allow-changed-data", is_flag=True, help="Accept a data set with other rows or answers.")
-def check(name: str, task_file: str | None, data_folder: str | None, allow_changed_data: bool) -> None:
+def check(
+    name: str, task_file: str | None, options: tuple[str, ...], data_folder: str | None, allow_changed_data: bool
+) -> None:
     """Check a task against every rule of the task contract, on all its problems.
 
     The exit code is 2 if a rule is broken.
     """
     from evalkit.benchmark.data import DataSource
-    from evalkit.benchmark.registry import TaskSpec
     from evalkit.run.contract import check_task, require_passed
+    from evalkit.run.planning import choose_tasks
 
-    task = _find(name, task_file)
+    (task,) = choose_tasks([_find(name, task_file).name], task_file, options)
     source = DataSource.from_option(data_folder, allow_changed_data)
-    checks = check_task(TaskSpec(task.name, task_file), source)
+    checks = check_task(task.spec, source)
     for one in checks:
         word = {True: "ok", False: "BROKEN", None: "–"}[one.passed]
         echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
-    require_passed(task.name, checks)
+    require_passed(task.spec.name, checks)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.registry import resolve_task
 from evalkit.benchmark.suites import task_names
 from evalkit.benchmark.task import Task
@@ -84,7 +85,7 @@ def _chosen(tasks: Sequence[Task | str] | str, task_file: str | Path | None) -> 
 def _items(task: Task, data: str | Path | None) -> tuple[list[Item], tuple[int, tuple[str, ...]]]:
     source = DataSource.from_option(str(data) if data is not None else None, allow_changed=True)
     secret = task.dataset is not None and task.dataset.zip_password is not None
-    problems = task.load(source)
+    problems = load_problems(task, source)
     items = [Item(task.name, p.id, _question(p), secret) for p in problems]
     return items, (len(items), tuple(loaded.fingerprint for loaded in source.loaded))
 

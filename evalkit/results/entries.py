@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.benchmark.registry import installed_task
 from evalkit.errors import RunIncompleteError
+from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
 from evalkit.store.run import TaskRun, find_runs
 
@@ -36,9 +37,11 @@ class Entry:
 
 
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
-    """Every complete task below `paths`, and a message for each incomplete one.
+    """Every complete task below `paths`, and a message for each one that is left out.
 
-    Raises EvalkitError if there is no run, if a run is damaged, or if no task is complete.
+    Left out are tasks that are incomplete, and those whose report cannot be computed, as where their code fails.
+
+    Raises EvalkitError if there is no run, if a run is damaged, or if nothing is left.
     """
     runs = dict.fromkeys(run for path in paths for run in find_runs(path))
     tasks = [
@@ -47,16 +50,25 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     reports = [stored_report(task) for task in tasks]
     refresh_reports([task for task, report in zip(tasks, reports, strict=True) if report is None])
     entries: list[Entry] = []
-    incomplete: list[str] = []
+    left_out: list[str] = []
+    failure: NoReportError | None = None
     for task, report in zip(tasks, reports, strict=True):
         try:
             entries.append(_entry(task, report or load_report(task)))
         except RunIncompleteError as error:
-            incomplete.append(f"not shown: {error.message}")
+            left_out.append(f"not shown: {error.message}")
+        except NoReportError as error:
+            failure = failure or error
+            left_out.append(
+                f"not shown: {task.directory.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
+            )
     if not entries:
-        detail = incomplete[0].removeprefix("not shown: ") if incomplete else "There is no task in any run."
+        if failure is not None:
+            raise failure
+        detail = left_out[0].removeprefix("not shown: ") if left_out else "There is no task in any run."
         raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
-    return entries, incomplete
+    told = (tell_absent_headlines(e.report.task, e.report.headlines, e.report.metrics) for e in entries)
+    return entries, [*left_out, *dict.fromkeys(note for note in told if note is not None)]
 
 
 def _entry(task: TaskRun, report: Report) -> Entry:

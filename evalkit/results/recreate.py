@@ -29,7 +29,7 @@ def recreate_spec(task: TaskRun, file: str | None = None) -> TaskSpec:
     if file is not None and spec.file.endswith(".py"):
         trust_task_file(file)
         return TaskSpec(spec.name, file, spec.options)
-    require_trusted(spec.file, f"{task}")
+    require_trusted(spec.file, f"{task}", task.record.identity.get("task_file_sha256"))
     return spec
 
 

@@ -8,7 +8,6 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
+from evalkit.results.own_metrics import NoReportError, has_own_metrics, own_metrics
 from evalkit.results.peer import peer_metric
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
@@ -85,7 +85,7 @@ class Report:
 def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -> Report:
     """Read the completions and scores of one task and compute its report. `problems` is passed to `extra_metrics`.
 
-    Raises EvalkitError as `load_samples` does, and if a value of `extra_metrics` is not a finite number.
+    Raises EvalkitError as `load_samples` does, and NoReportError as `own_metrics` does.
     """
     record = run.record
     read = _sizes(run.files)
@@ -148,24 +148,13 @@ def _halves(run: TaskRun) -> list[Halves] | None:
     return [Halves(*halves_of(values, key, pilot, phases.get(key, ()))) for key in run.record.problem_ids]
 
 
-def has_own_metrics(task: Task) -> bool:
-    """Whether a task defines `extra_metrics`, which needs the problems."""
-    return type(task).extra_metrics is not Task.extra_metrics
-
-
 def _own_metrics(run: TaskRun, task: Task, problems: Sequence[Problem]) -> list[Metric]:
     latest = run.files.latest_scores()
     by_problem = {
         problem_id: [latest[SampleKey(run.name, problem_id, i)] for i in range(run.record.n)]
         for problem_id in run.record.problem_ids
     }
-    metrics = task.extra_metrics(problems, by_problem)
-    for metric in metrics:
-        if not isfinite(metric.value):
-            raise EvalkitError(
-                f"The metric {metric.name} of {task.name} is {metric.value}.", "repair the task's extra_metrics()."
-            )
-    return metrics
+    return own_metrics(task, problems, by_problem)
 
 
 def _sizes(files: TaskFiles) -> list[int]:
@@ -315,7 +304,13 @@ def refresh_in_worker(task: list[str]) -> None:
 
 
 def rebuild_report(run: TaskRun) -> Report:
-    """Compute a report from the files. The data set is loaded only if the task defines `extra_metrics`."""
-    task = recreate_task(run)
-    problems = planned_problems(run, task) if has_own_metrics(task) else None
+    """Compute a report from the files. The data set is loaded only if the task defines `extra_metrics`.
+
+    Raises NoReportError if the task or its data is not at hand or its metrics fail, EvalkitError for damaged files.
+    """
+    try:
+        task = recreate_task(run)
+        problems = planned_problems(run, task) if has_own_metrics(task) else None
+    except EvalkitError as error:
+        raise NoReportError(error.message, error.hint) from error
     return build_report(run, task, problems)

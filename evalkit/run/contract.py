@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.loading import load_problems
+from evalkit.benchmark.loading import equal_ids, load_problems
 from evalkit.benchmark.registry import TaskSpec
-from evalkit.benchmark.task import Task, fingerprint_targets
+from evalkit.benchmark.task import Task, TaskKind, fingerprint_targets, normalised
 from evalkit.errors import EvalkitError
+from evalkit.results.own_metrics import NoReportError, absent_headlines, has_own_metrics, own_metrics
 from evalkit.run.scoring import Scorer
-from evalkit.types import Completion, Problem, Score
+from evalkit.types import Completion, Metric, Problem, Score
+from evalkit.visible import visible_line
 from evalkit.workers import WorkerCallError, WorkerPool
 
 HOSTILE_RESPONSES = (
@@ -52,13 +54,17 @@ def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
     task.require_machine()
     checks += _check_rendering(spec, task, problems, source)
     with closing(Scorer([(spec, task)])) as scorer:
-        checks += _check_grading(task, problems, scorer)
+        golds = _score_golds(task, problems, scorer)
+        checks += [*_check_grading(task, problems, golds, scorer), *_check_metrics(task, problems, golds, source)]
     return checks
 
 
 def _check_declaration(task: Task) -> Iterator[Check]:
-    declared = all(isinstance(getattr(task, name, None), str) for name in ("name", "title"))
+    declared = all(isinstance(text := getattr(task, name, None), str) and text.strip() for name in ("name", "title"))
+    declared = declared and bool(normalised(task.name))
     yield Check("name, title and version are declared", declared and isinstance(getattr(task, "version", None), int))
+    kinds = get_args(TaskKind)
+    yield Check(f"the kind is one of {', '.join(kinds)}", task.kind in kinds, visible_line(repr(task.kind))[:80])
     yield Check("the prompt contains {problem}", "{problem}" in task.prompt)
     yield Check("the default n is 1 or more", task.n >= 1)
 
@@ -75,7 +81,9 @@ def _check_problems(task: Task, problems: Sequence[Problem], source: DataSource)
         fingerprint = fingerprint_targets(problems)
         yield Check("the right answers are the declared ones", fingerprint == task.targets_sha256, fingerprint)
     yield Check("there are problems", bool(problems))
-    yield Check("ids are unique and not empty", len({p.id for p in problems if p.id}) == len(problems))
+    unnamed = [f"problem {number} has no id" for number, p in enumerate(problems, start=1) if not p.id]
+    same = _some(unnamed) or equal_ids(problems) or ""
+    yield Check("ids are unique and not empty", not same, same)
     empty = [p.id for p in problems if not p.prompt.strip()]
     yield Check("no problem is empty", not empty, _some(empty))
     yield Check("problems can be written as JSON", _is_json([asdict(p) for p in problems]))
@@ -112,17 +120,23 @@ def digest_in_another_process(payload: dict[str, Any]) -> str:
     """`digest_of_messages` of a newly created task, for a worker process."""
     task = TaskSpec(**payload["spec"]).create()
     source = DataSource.from_option(payload["root"], allow_changed=True)
-    return digest_of_messages(task, task.load(source))
+    return digest_of_messages(task, load_problems(task, source))
 
 
-def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> Iterator[Check]:
+def _score_golds(task: Task, problems: Sequence[Problem], scorer: Scorer) -> list[Score]:
+    """The scores of the right answers, as far as the task has any."""
     own_gold = type(task).gold_response is not Task.gold_response
     with_gold = [p for p in problems if p.target or own_gold]
     golds = [(p, response) for p in with_gold if (response := task.gold_response(p)) is not None]
+    return _score_all(task, scorer, golds)
+
+
+def _check_grading(task: Task, problems: Sequence[Problem], golds: Sequence[Score], scorer: Scorer) -> Iterator[Check]:
     if golds:
-        scores = _score_all(task, scorer, golds)
         failed = [
-            f"{s.key.problem_id}: {s.status} ({s.explanation})" for s in scores if s.key and s.status != "correct"
+            f"{s.key.problem_id}: {s.status} with the value {s.value:g} ({visible_line(s.explanation)})"
+            for s in golds
+            if s.key and (s.status != "correct" or s.value == 0)
         ]
         yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _some(failed))
     else:
@@ -133,23 +147,54 @@ def _check_grading(task: Task, problems: Sequence[Problem], scorer: Scorer) -> I
     if task.kind == "instructions" or all(not p.target for p in problems):
         yield from _check_instructions(hostile, scores)
         return
-    wrong = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and (s.status == "correct" or s.value > 0)]
+    wrong = _accepted(zip(hostile, scores, strict=True))
     yield Check(f"empty and hostile answers are not graded correct ({len(hostile)} tried)", not wrong, _some(wrong))
     yield _check_no_errors(scores)
 
 
+def _accepted(tried: Iterable[tuple[tuple[Problem, str], Score]]) -> list[str]:
+    """The responses that have a value above 0 or count as correct, each with its text, status and value."""
+    return [
+        f"{visible_line(problem.id)}: the response {visible_line(repr(response[:40]))} is {score.status} "
+        f"with the value {score.value:g}"
+        for (problem, response), score in tried
+        if score.status == "correct" or score.value > 0
+    ]
+
+
+def _check_metrics(
+    task: Task, problems: Sequence[Problem], golds: Sequence[Score], source: DataSource
+) -> Iterator[Check]:
+    """Whether the task's own metrics can be computed: of each problem's right answer, and of one without an answer.
+
+    The second is what a run has wherever the thinking was not closed: its metadata is empty.
+    """
+    rule, found = "extra_metrics returns metrics", list[Metric]()
+    if has_own_metrics(task):
+        by_problem = {problem.id: [Score(0.0, "no_answer")] for problem in problems}
+        for score in golds:
+            if score.key is not None:
+                by_problem[score.key.problem_id].insert(0, score)
+        try:
+            found = own_metrics(task, problems, by_problem)
+            yield Check(rule, True, _some([metric.name for metric in found]))
+        except NoReportError as error:
+            yield Check(rule, False, error.message)
+            return
+    absent = absent_headlines(task.headlines, found)
+    unknown = bool(absent) and has_own_metrics(task) and (source.allow_changed or not found)
+    told = _some([f"there is no metric {visible_line(name)!r}" for name in absent])
+    yield Check("the headlines are metrics of the task", None if unknown else not absent, told)
+
+
 def _check_no_errors(scores: Sequence[Score]) -> Check:
-    failed = [f"{s.key.problem_id}: {s.explanation}" for s in scores if s.key and s.status == "error"]
+    failed = [f"{s.key.problem_id}: {visible_line(s.explanation)}" for s in scores if s.key and s.status == "error"]
     return Check("no answer causes a grader error", not failed, _some(failed))
 
 
 def _check_instructions(tried: Sequence[tuple[Problem, str]], scores: Sequence[Score]) -> Iterator[Check]:
     """What can be held where no answer is right or wrong: `I do not know.` may well follow an instruction."""
-    empty = [
-        f"{problem.id}: {score.explanation}"
-        for (problem, response), score in zip(tried, scores, strict=True)
-        if not response.strip() and (score.status == "correct" or score.value > 0)
-    ]
+    empty = _accepted(one for one in zip(tried, scores, strict=True) if not one[0][1].strip())
     yield Check("an empty response is not graded correct", not empty, _some(empty))
     yield _check_no_errors(scores)
 

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.benchmark.data import DataSource
-from evalkit.benchmark.loading import load_problems
+from evalkit.benchmark.loading import equal_ids, load_problems
 from evalkit.benchmark.protocols import Protocol
-from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_task, option_fields, resolve_task
+from evalkit.benchmark.registry import (
+    TaskSpec,
+    find_task_class,
+    installed_task,
+    option_fields,
+    require_name,
+    resolve_task,
+)
 from evalkit.benchmark.suites import task_names
 from evalkit.benchmark.task import Task, fingerprint_targets
 from evalkit.errors import EvalkitError
@@ -74,6 +81,7 @@ def _of_class(
         task_class = resolve_task(name, Path(task_file) if task_file else None)
         file = None if installed_task(task_class.name) is task_class else task_file
     else:
+        require_name(name)
         task_class, file = name, _where(name)
     values = dict(protocol_options.get(task_class.name, {}))
     for option in options:
@@ -97,6 +105,7 @@ def _names(name: str, task_class: type[Task]) -> bool:
 
 def _of_instance(task: Task) -> ChosenTask:
     """A Task instance. Its options are the fields that differ from their defaults."""
+    require_name(type(task))
     values: dict[str, str] = {}
     if dataclasses.is_dataclass(task):
         for field in dataclasses.fields(task):
@@ -126,8 +135,8 @@ def plan_task(
     problems = load_problems(task, source)
     if not source.allow_changed:
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
-    if len({p.id for p in problems}) < len(problems):
-        raise EvalkitError(f"The task {task.name} has problems with equal ids.", "give each problem a unique id.")
+    if same := equal_ids(problems):
+        raise EvalkitError(f"The task {task.name} has equal ids: {same}.", "give each problem a unique id.")
     planned = problems[:limit] if limit is not None else problems
     if not planned:
         raise EvalkitError(f"The task {task.name} has no problems.", "download the whole data set.")

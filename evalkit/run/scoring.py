@@ -19,6 +19,7 @@ from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
 _MOST_ELSEWHERE = 1024  # completions that wait for other machines at once
+GRADER_FAILED = "the grader failed: "  # how the explanation of such an error begins
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
@@ -156,9 +157,9 @@ class Scorer:
     def _here(self, problem: Problem, task: str, response: str) -> Score:
         try:
             with self._local_lock:
-                return self._tasks[task].score(problem, response)
+                return _score_of(self._tasks[task], problem, response)
         except Exception as error:  # a third party's grader may raise anything
-            return Score(0.0, "error", explanation=f"the grader failed: {type(error).__name__}: {error}")
+            return Score(0.0, "error", explanation=f"{GRADER_FAILED}{type(error).__name__}: {error}")
 
     def _apart(self, problem: Problem, task: str, response: str) -> Score:
         limit = self._tasks[task].score_timeout
@@ -173,7 +174,7 @@ class Scorer:
         except WorkerTimeoutError:
             return Score(0.0, "error", explanation=f"timeout: the grader took more than {limit:g} s")
         except (WorkerDiedError, WorkerCallError, EvalkitError) as error:
-            return Score(0.0, "error", explanation=f"the grader failed: {error}")
+            return Score(0.0, "error", explanation=f"{GRADER_FAILED}{error}")
 
     def close(self) -> None:
         with self._lock:
@@ -253,6 +254,20 @@ def _read_score(found: Any) -> Score:
     raise WorkerCallError("its score is none")
 
 
+def _score_of(task: Task, problem: Problem, response: str) -> Score:
+    """What a task's `score` returns: an error that says what to return, if that is no Score."""
+    found: object = task.score(problem, response)
+    if isinstance(found, Score):
+        return found
+    returned = "None" if found is None else f"a {type(found).__name__}"
+    wanted = 'Score(1.0, "correct") or Score(0.0, "wrong")'
+    return Score(
+        0.0,
+        "error",
+        explanation=f"{GRADER_FAILED}score() of {task.name} returned {returned}, it has to return {wanted}",
+    )
+
+
 _worker_tasks: dict[str, Task] = {}
 
 
@@ -270,5 +285,5 @@ def worker_tasks() -> list[Task]:
 
 def score_in_worker(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Grade one response in a worker process. Exceptions are passed to the caller, which counts them as errors."""
-    score = _worker_tasks[payload["task"]].score(Problem(**payload["problem"]), payload["response"])
+    score = _score_of(_worker_tasks[payload["task"]], Problem(**payload["problem"]), payload["response"])
     return {name: getattr(score, name) for name in Score.__dataclass_fields__ if name != "key"}

@@ -19,10 +19,11 @@ from evalkit.benchmark.task import choice_letters
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
 from evalkit.errors import RunIncompleteError
+from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
-from evalkit.run.scoring import Judges, Scorer, grader_name
+from evalkit.run.scoring import GRADER_FAILED, Judges, Scorer, grader_name
 from evalkit.run.shards import Shard
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.run.watch import EarlyWatch
@@ -243,7 +244,7 @@ class RunSession:
             if self.shard is not None:
                 return []
             self._record_finished()
-            reports = [self._report(plan) for plan in self.plans.values()]
+            reports = self._reports()
             self.errors = {report.task: report.statuses["error"] for report in reports}
             return reports
 
@@ -407,6 +408,23 @@ class RunSession:
         self._watch.add_score(score)
         self._progress.add_score(score)
 
+    def _reports(self) -> list[Report]:
+        """The report of each task. Raises NoReportError for one that cannot be computed when the others are written."""
+        reports: list[Report] = []
+        failure: NoReportError | None = None
+        for plan in self.plans.values():
+            try:
+                report = self._report(plan)
+            except NoReportError as error:
+                failure = failure or error
+                continue
+            reports.append(report)
+            if told := tell_absent_headlines(report.task, report.headlines, report.metrics):
+                logger.warning("%s", told)
+        if failure is not None:
+            raise failure
+        return reports
+
     def _report(self, plan: TaskPlan) -> Report:
         """The report of what was asked for. That of all finished completions of the task is written."""
         recorded = self.run.task(plan.task.name)
@@ -427,12 +445,19 @@ def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
     reasons = Counter(reason for task in failed for reason in _open_errors(run, task))
     refused = all(reason.startswith(f"engine: {REFUSED}") for reason in reasons)
     again = "run the same command again to redo only those"
+    if own := [task for task in failed if run.task(task).record.spec.get("file") and _is_of_code(run, task)]:
+        again = f"repair score() of {', '.join(own)} and run the same command again: the completions are kept"
     hint = f"asking again brings nothing: `evalkit settle {run.path} --status error` closes them" if refused else again
     told = f" ({reasons.most_common(1)[0][0][:200].rstrip('.')})" if reasons else ""
     raise RunIncompleteError(
         f"The engine or the grader failed on some samples in {run.path}: {counts}{told}.",
         f"{hint}; scores.jsonl has the reason for each.",
     )
+
+
+def _is_of_code(run: RunDirectory, task: str) -> bool:
+    """Whether all errors of a task are of its score(): it raised, or returned no Score."""
+    return all(reason.startswith(GRADER_FAILED) for reason in _open_errors(run, task))
 
 
 def _open_errors(run: RunDirectory, task: str) -> list[str]:

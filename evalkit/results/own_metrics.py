@@ -1,0 +1,110 @@
+"""The metrics that a task computes itself, held to what a report can store and show."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any, cast
+
+from evalkit.benchmark.task import Task
+from evalkit.errors import EvalkitError
+from evalkit.files import is_finite
+from evalkit.results.metrics import KINDS
+from evalkit.types import Metric, Problem, Score
+from evalkit.visible import visible_line
+
+_RETURN = 'let it return a list of evalkit.Metric, such as [Metric("mine", 50.0, n=100, unit="%")]'
+
+
+class NoReportError(EvalkitError):
+    """A finished task of a run whose figures cannot be computed: its code, its data or its metrics are at fault.
+
+    Examples:
+        >>> NoReportError("extra_metrics() of the task sums failed: KeyError: 'unit'.", "repair it.").exit_code
+        2
+    """
+
+
+def has_own_metrics(task: Task) -> bool:
+    """Whether a task defines `extra_metrics`, which needs the problems."""
+    return type(task).extra_metrics is not Task.extra_metrics
+
+
+def own_metrics(task: Task, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
+    """What a task's `extra_metrics` returns. Raises NoReportError if it raises, or returns anything but metrics."""
+    what = f"extra_metrics() of the task {task.name}"
+    kept = "the completions and scores are kept; when it is repaired, run the same command again"
+    try:
+        returned: Any = task.extra_metrics(problems, scores)
+        is_list = isinstance(returned, Iterable) and not isinstance(returned, str | Mapping)
+        found: list[object] = list(returned) if is_list else []
+    except EvalkitError as error:
+        raise NoReportError(error.message, error.hint) from error
+    except Exception as error:  # a stranger's code raises what it likes, also when a generator is read
+        told = f"{type(error).__name__}: {visible_line(str(error))[:200]}".removesuffix(": ").rstrip(".")
+        raise NoReportError(f"{what} failed: {told}.", f"repair it; {kept}.") from error
+    if not is_list:
+        raise NoReportError(f"{what} returned {_kind(returned)}, not a list of Metric.", f"{_RETURN}; {kept}.")
+    metrics = []
+    for each in found:
+        if not isinstance(each, Metric):
+            raise NoReportError(f"{what} returned a list with {_kind(each)}, not a Metric.", f"{_RETURN}; {kept}.")
+        metrics.append(_checked(each, what, kept))
+    return metrics
+
+
+def _checked(metric: Metric, what: str, kept: str) -> Metric:
+    """The metric with plain numbers. Raises NoReportError for fields that are none, or no number in a table."""
+    from pydantic import ValidationError
+
+    try:
+        found = cast(Metric, _schema().validate_python(asdict(metric)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, said = ".".join(map(str, first["loc"])), f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise NoReportError(
+            f"{what} returned a Metric whose {field} is {visible_line(repr(first['input']))[:60]}: {said}.",
+            f"repair it; {kept}.",
+        ) from error
+    if not is_finite(asdict(found)):
+        raise NoReportError(
+            f"{what} returned the metric {visible_line(found.name)[:60]!r}, of which a number is not finite "
+            f"or above 1e15: its value is {found.value}.",
+            f"repair it; {kept}.",
+        )
+    return found
+
+
+@cache
+def _schema() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Metric)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+
+
+def absent_headlines(headlines: Sequence[str], metrics: Sequence[Metric]) -> list[str]:
+    """The headlines that no metric has. Those of all tasks, such as cons@64, are left out: they depend on n.
+
+    Examples:
+        >>> absent_headlines(["pass@1", "cons@64", "mine"], [])
+        ['mine']
+    """
+    standard = [kind.pattern for kind in KINDS if kind.compute is not None]
+    known = {metric.name for metric in metrics}
+    return [name for name in headlines if name not in known and not any(re.fullmatch(p, name) for p in standard)]
+
+
+def tell_absent_headlines(task: str, headlines: Sequence[str], metrics: Sequence[Metric]) -> str | None:
+    """A sentence about headlines that no metric of a task has, None where there are none."""
+    if not (absent := absent_headlines(headlines, metrics)):
+        return None
+    names = ", ".join(repr(visible_line(name)) for name in absent)
+    own = ", ".join(visible_line(metric.name) for metric in metrics) or "none"
+    return f"{task} has no metric {names}, which its headlines name; its metrics are {own}."
