@@ -1,5 +1,10 @@
 """The errors that users see: a sentence that says what is wrong, and a hint that says what to do."""
 
+import os
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class EvalkitError(Exception):
     """An error that the user can correct. The command line prints it without a traceback and exits with `exit_code`.
@@ -30,3 +35,30 @@ class RunIncompleteError(EvalkitError):
     """
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says in one line, and where it was raised: `ValueError: too long (engine.py, line 12)`."""
+    said = str(error).strip().partition("\n")[0].rstrip(".")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{f': {said}' if said else ''}{where}"
+
+
+@contextmanager
+def plugin_faults(
+    owner: object, sentence: str, hint: str, kind: type[EvalkitError] = EvalkitError
+) -> Generator[None, None, None]:
+    """Tell what a plug-in raises as an error of that `kind`: `sentence: ValueError: too long (engine.py, line 12).`
+
+    `owner` is the plug-in's object or class. What evalkit's own code raises is left as it is: that is a bug of evalkit.
+    """
+    try:
+        yield
+    except (EvalkitError, MemoryError):
+        raise
+    except Exception as error:  # a plug-in raises what it likes
+        owner_class = owner if isinstance(owner, type) else type(owner)
+        if owner_class.__module__.partition(".")[0] == "evalkit":
+            raise
+        raise kind(f"{sentence}: {first_line(error)}.", hint) from error

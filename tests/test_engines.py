@@ -272,3 +272,88 @@ def broken(engine: type[Any], echo: type[Any]) -> list[str]:
 
     assert [check for check in check_engine(make(echo)) if check.passed is False] == []
     return [check.rule for check in check_engine(make(engine)) if check.passed is False]
+
+
+FAULTY = {
+    "raises": (
+        "        raise ValueError('no voice\\nmore')",
+        "The engine e failed while generating: ValueError: no voice (",
+    ),
+    "text": ("        yield 'text'", "The engine e gave a value of type str, not a Completion."),
+    "twice": (
+        "        for r in requests:\n            yield self.answer(r)\n            yield self.answer(r)",
+        "a second time.",
+    ),
+    "skips": (
+        "        for i, r in enumerate(requests):\n            if i != 1:\n                yield self.answer(r)",
+        "The engine e ended and left 1 requests unanswered, such as sample 0 of problem",
+    ),
+    "wrong": (
+        "        for r in requests:\n            yield replace(self.answer(r), text=None)",
+        "The engine e gave a Completion whose text is wrong",
+    ),
+}
+FAULTY_ENGINE = """
+from dataclasses import dataclass, replace
+from evalkit import Completion
+from evalkit.engines import Engine, option
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    words: int = option(3, "Words.")
+    batch: int = option(3, "Batch.", recorded=False)
+
+class E(Engine):
+    name = "e"
+    options_class = Options
+
+    def __init__(self, model, options):
+        self.own = options
+
+    def identity(self):
+        return {"engine": "e"}
+
+    def answer(self, r):
+        return Completion(*r.key, "a " * self.own.words, "stop", None, self.own.words, 0.0)
+
+    def generate(self, requests):
+"""
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_faulty_engine_is_named(fault: str, tmp_path: Path) -> None:
+    body, sentence = FAULTY[fault]
+    file = tmp_path / "e.py"
+    file.write_text(FAULTY_ENGINE + body + "\n")
+    run = ("run", "m", "-t", "arithmetic", "--limit", 3, "-n", 1, "--engine-file", file, "-o", tmp_path / "run")
+    found = evalkit(*run, code=1)
+    assert sentence in told(found)
+    assert "Traceback" not in found.stderr
+    assert "engine: e of " in found.stderr
+    file.write_text(FAULTY_ENGINE + "        yield from map(self.answer, requests)\n")
+    evalkit(*run)
+    assert len(records(tmp_path / "run" / "arithmetic" / "completions.jsonl")) == 3
+
+
+def test_options_that_the_identity_does_not_name_are_compared(tmp_path: Path) -> None:
+    file = tmp_path / "e.py"
+    file.write_text(FAULTY_ENGINE + "        yield from map(self.answer, requests)\n")
+    run = ("run", "m", "-t", "arithmetic", "--limit", 2, "-n", 1, "--engine-file", file, "-o", tmp_path / "run")
+    evalkit(*run)
+    assert "options.words was None and is now 2" in told(evalkit(*run, "-E", "words=2", code=2))
+    evalkit(*run, "-E", "batch=2")
+    described = tmp_path / "run" / "run.json"
+    old = json.loads(described.read_text())
+    assert old["identity"].pop("options") == {}
+    described.write_text(json.dumps(old))
+    evalkit(*run, "-E", "words=2")
+    checked = evalkit("engines", "check", "e", "--engine-file", file, code=1).stdout
+    assert "BROKEN  identity tells other values of an option apart" in checked
+    assert "recorded=False: words\n" in checked
+
+
+def test_an_engine_file_has_to_have_the_engine(tmp_path: Path) -> None:
+    lost = evalkit("run", "m", "-t", "arithmetic", "--engine-file", tmp_path / "lost.py", code=2)
+    assert told(lost) == f"There is no file {tmp_path / 'lost.py'}."
+    other = evalkit("run", "m", "-t", "arithmetic", "--engine", "replay", "--engine-file", ECHO, code=2)
+    assert "defines no engine 'replay'" in told(other)

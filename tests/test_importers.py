@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import peer_logs
 import pytest
@@ -10,10 +12,10 @@ from damaged_logs import DAMAGED
 from peer_logs import ANSWERS, MODEL, PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError
-from evalkit.importers.files import log_files
+from evalkit.importers.files import LogFile, log_files
 from evalkit.importers.json_stream import beginning
 from evalkit.importers.mapped import mapped_logs, parse_map
-from evalkit.importers.reader import Log, find_logs, installed_readers
+from evalkit.importers.reader import Log, LogPart, Reader, find_logs, installed_readers
 from evalkit.importers.record import ImportedSample
 
 NO_GOLD = {"livecodebench", "evalplus", "openai_batch"}
@@ -303,3 +305,33 @@ def test_a_log_is_read_where_it_lies(tmp_path: Path) -> None:
         assert all(s.verdicts for s in samples), path
     with pytest.raises(EvalkitError, match=r"cannot be reached|There is no"):
         find_logs("memory://nothing-here")
+
+
+def test_a_faulty_importer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(Reader):
+        name = title = "mine"
+        given: Any = None
+
+        def recognise(self, file: LogFile) -> LogPart | None:
+            return LogPart(file, "mine") if file.row.has("mine") else None
+
+        def samples(self, log: Log) -> Iterator[ImportedSample]:
+            yield 1 / 0 if self.given is None else self.given
+
+    reader = Mine()
+    monkeypatch.setattr("evalkit.importers.reader.installed_readers", lambda: {"mine": reader})
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"mine": 1}\n')
+    (log,) = find_logs(str(file)).logs
+    with pytest.raises(EvalkitError, match=r"The importer mine fails at .*: ZeroDivisionError: division by zero \("):
+        list(log.samples())
+    for given, fault in (
+        ("text", "a value of type str, not an ImportedSample"),
+        (ImportedSample(1, 0, "x"), "a problem_id of type int: 1"),  # type: ignore[arg-type]
+    ):
+        reader.given = given
+        with pytest.raises(EvalkitError, match=fault):
+            list(log.samples())
+    file.write_text('{"other": "cu\n{"other": "whole"}\n')
+    with pytest.raises(EvalkitError, match=r"line 1 of .*it is no whole JSON"):
+        find_logs(str(file))

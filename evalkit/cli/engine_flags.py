@@ -23,7 +23,10 @@ _assignments = click.option(
     "-E", "engine_assignments", multiple=True, metavar="NAME=VALUE", help="Set an option of the engine. Repeatable."
 )
 engine_file = click.option(
-    "--engine-file", metavar="FILE.py", type=click.Path(path_type=Path), help="Python file that defines an engine."
+    "--engine-file",
+    metavar="FILE.py",
+    type=click.Path(path_type=Path),
+    help="Python file that defines an engine; --engine names it where it has several.",
 )
 
 

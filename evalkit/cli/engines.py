@@ -86,7 +86,10 @@ def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_fil
 
     options = read_assignments(engine_assignments)
     checks = []
-    for one in check_engine(lambda: open_engine(name, model, options, file=engine_file)):
+    for one in check_engine(
+        lambda: open_engine(name, model, options, file=engine_file),
+        lambda others: open_engine(name, model, {**options, **others}, file=engine_file),
+    ):
         word = {True: "ok", False: "BROKEN", None: "–"}[one.passed]
         echo(f"{word:<8}{one.rule}{f': {one.detail}' if one.detail else ''}")
         checks.append(one)

@@ -42,16 +42,32 @@ def print_summary(reports: Sequence[Report]) -> None:
                 echo(visible_line(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}"), err=True)
 
 
+def _tokens_per_second(done: Throughput) -> str:
+    generated = f"{done.generated_tokens_per_second:,.0f} generated"
+    if done.prompts_uncounted == done.completions > 0:
+        return f"{generated} tokens/s"
+    return f"{generated} and {done.prompt_tokens_per_second:,.0f} prompt tokens/s"
+
+
+def _uncounted(done: Throughput) -> str:
+    """Which counts of tokens the engine has not given."""
+    prompts, generated = done.prompts_uncounted, done.generated_uncounted
+    if prompts is None or generated is None or prompts == generated == done.uncounted:
+        return f"{done.uncounted} completions without token counts"
+    told = {"prompt": prompts, "generated": generated}
+    return ", ".join(f"{n} completions without a count of {kind} tokens" for kind, n in told.items() if n)
+
+
 def throughput_line(done: Throughput) -> str:
     """One line with the throughput and cost of this execution."""
     parts = [
         f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading",
-        f"{done.generated_tokens_per_second:,.0f} generated and {done.prompt_tokens_per_second:,.0f} prompt tokens/s",
+        _tokens_per_second(done),
         f"{done.mean_running:.0f} requests running on average",
         f"idle {done.idle_seconds:.0f} s",
     ]
     if done.uncounted:
-        parts.append(f"{done.uncounted} completions without token counts")
+        parts.append(_uncounted(done))
     if done.repetitions:
         parts.append(f"{done.repetitions} stopped for repetition")
     if done.gpu_hours is not None:

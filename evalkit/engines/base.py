@@ -19,9 +19,14 @@ LoadedModel = tuple[Any, Any]
 """A causal language model and its tokenizer, as transformers has loaded them."""
 
 
-def option(default: T, description: str) -> T:
-    """A field of an options dataclass: its default and the line that `evalkit engines show` prints for it."""
-    return field(default=default, metadata={"help": description})
+def option(default: T, description: str, *, recorded: bool = True) -> T:
+    """A field of an options dataclass: its default and the line that `evalkit engines show` prints for it.
+
+    An option that `identity` does not name is recorded in run.json beside it, and compared when a run is resumed.
+    `recorded=False` leaves it out: it changes no completion, such as a batch size, or `identity` has its meaning in
+    another form, such as the hash of a file.
+    """
+    return field(default=default, metadata={"help": description, "recorded": recorded})
 
 
 class Engine(Protocol):

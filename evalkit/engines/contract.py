@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
+from evalkit.engines.answers import require_completion, sample_name
 from evalkit.engines.base import Engine
-from evalkit.engines.registry import option_fields
-from evalkit.errors import RunIncompleteError
+from evalkit.engines.registry import OptionField, option_fields
+from evalkit.errors import EvalkitError, RunIncompleteError, first_line
 from evalkit.types import Completion, FinishReason, Request, SampleKey, SamplingParams
 
 PREFIX = "<think>\n"
@@ -45,14 +47,22 @@ ODD = (make_request("", "empty"), make_request("äöü 你好 🙂 \u202e\x00", 
 REQUESTS = (*GREEDY, *SAMPLED, *LIMITED, PREFIXED, *ODD)
 
 
-def check_engine(make: Callable[[], Engine]) -> Iterator[EngineCheck]:
+def check_engine(
+    make: Callable[[], Engine], make_with: Callable[[Mapping[str, object]], Engine] | None = None
+) -> Iterator[EngineCheck]:
     """Every rule of the contract, as it is checked; `make` opens the engine, and is called twice.
 
-    An exception of the engine is a failure of the rule that met it; what depends on its completions then ends.
+    `make_with` opens it with other values of some options, to see which of them `identity` tells apart. An exception
+    of the engine is a failure of the rule that met it; what depends on its completions then ends.
     """
     engine, other = make(), make()
     yield from _check_declaration(engine)
-    yield from _check_description(engine, other)
+    try:
+        yield from _check_description(engine, other)
+    except Exception as error:  # a stranger's engine raises what it likes
+        yield EngineCheck("describing itself raises nothing", False, _told(error))
+    if make_with is not None:
+        yield _check_options(engine, make_with)
     try:
         other.close()
         engine.reserve(4096)
@@ -60,7 +70,7 @@ def check_engine(make: Callable[[], Engine]) -> Iterator[EngineCheck]:
         yield from _check_laziness(engine)
         yield EngineCheck("identity is the same after generating", _same_json(engine.identity, other.identity))
     except Exception as error:  # a stranger's engine raises what it likes
-        yield EngineCheck("generating raises nothing", False, f"{type(error).__name__}: {error}")
+        yield EngineCheck("generating raises nothing", False, _told(error))
     yield _check_closing(engine)
 
 
@@ -74,6 +84,60 @@ def _check_declaration(engine: Engine) -> Iterator[EngineCheck]:
         yield EngineCheck("every option is described", not bare, ", ".join(bare))
         needed = [f.name for f in dataclasses.fields(options_class) if not _has_default(f)]
         yield EngineCheck("every option has a default", not needed, ", ".join(needed))
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, EvalkitError) else first_line(error)
+
+
+def _check_options(engine: Engine, make_with: Callable[[Mapping[str, object]], Engine]) -> EngineCheck:
+    rule = "identity tells other values of an option apart, where it is not declared with recorded=False"
+    fields = option_fields(engine.options_class).values()
+    asked = [field for field in fields if field.recorded]
+    told = {field.name: _is_told_apart(engine, field, make_with) for field in asked}
+    silent = [name for name, apart in told.items() if apart is False]
+    unknown = [name for name, apart in told.items() if apart is None]
+    detail = ", ".join(silent) or (f"cannot be tried: {', '.join(unknown)}" if unknown else "")
+    return EngineCheck(rule, False if silent else (None if unknown or not asked else True), detail)
+
+
+def _is_told_apart(
+    engine: Engine, field: OptionField, make_with: Callable[[Mapping[str, object]], Engine]
+) -> bool | None:
+    """Whether some other value changes the identity; None where the engine takes none of those that are tried."""
+    apart: bool | None = None
+    for value in _other_values(field):
+        try:
+            other = make_with({field.name: value})
+            apart = not _same_json(engine.identity, other.identity)
+            other.close()
+        except Exception:  # a value of no use to the engine: the next one may be
+            continue
+        if apart:
+            return True
+    return apart
+
+
+def _other_values(field: OptionField) -> list[object]:
+    """Values of an option's type that differ from its default."""
+    kinds = [field.kind]
+    found: list[object] = []
+    while kinds:
+        kind = kinds.pop()
+        if get_origin(kind) is Literal:
+            found += get_args(kind)
+        elif get_origin(kind) is tuple:
+            found += [(), ("other",), ("name=1",)]
+        elif get_args(kind):
+            kinds += get_args(kind)
+        elif kind is bool:
+            found += [True, False]
+        elif kind in (int, float):
+            near = field.default if isinstance(field.default, int | float) else 0
+            found += [near + 1, near - 1, near * 2, near / 2, 0, 1, 2, 1000]
+        elif kind is str:
+            found += [f"{field.default or ''}other", "1"]
+    return [value for value in found if value != field.default]
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
@@ -111,10 +175,11 @@ def _same_json(first: Callable[[], Any], second: Callable[[], Any]) -> bool:
 
 def _check_completions(engine: Engine) -> Iterator[EngineCheck]:
     requests = [*REQUESTS, *_over_long(engine)]
-    completions = list(engine.generate(iter(requests)))
+    completions = [require_completion(engine, given) for given in engine.generate(iter(requests))]
     keys = sorted(completion.key for completion in completions)
     wanted = sorted(request.key for request in requests)
-    yield EngineCheck("every request is answered exactly once", keys == wanted, f"{len(keys)} of {len(wanted)}")
+    detail = f"{len(keys)} of {len(wanted)}{_misanswered(keys, wanted)}"
+    yield EngineCheck("every request is answered exactly once", keys == wanted, detail)
     if keys != wanted:
         return
     by_key = {completion.key: completion for completion in completions}
@@ -126,6 +191,16 @@ def _check_completions(engine: Engine) -> Iterator[EngineCheck]:
     yield from _check_repetition(engine, by_key, again)
     yield _check_stop(engine, by_key)
     yield EngineCheck("no request gives no completion", not list(engine.generate(iter(()))))
+
+
+def _misanswered(keys: Sequence[SampleKey], wanted: Sequence[SampleKey]) -> str:
+    counts = Counter(keys)
+    faults = {
+        "answered more than once": [key for key in wanted if counts[key] > 1],
+        "not asked for": [key for key in counts if key not in set(wanted)],
+        "not answered": [key for key in wanted if not counts[key]],
+    }
+    return "".join(f"; {fault}: {_some(map(sample_name, found))}" for fault, found in faults.items() if found)
 
 
 def _over_long(engine: Engine) -> list[Request]:
@@ -251,7 +326,7 @@ def _check_closing(engine: Engine) -> EngineCheck:
         engine.close()
         engine.close()
     except Exception as error:  # a stranger's engine raises what it likes
-        return EngineCheck("close may be called twice", False, f"{type(error).__name__}: {error}")
+        return EngineCheck("close may be called twice", False, _told(error))
     return EngineCheck("close may be called twice", True)
 
 

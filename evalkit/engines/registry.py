@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import importlib.util
 import json
+import re
 import sys
 import types
 import typing
@@ -16,19 +18,24 @@ from typing import Any
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.gpus import visible_gpus
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, plugin_faults
 
 GROUP = "evalkit.engines"
+_SECRET = re.compile(r"(^|_)(key|secret|password|passwd|credentials?|token)$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OptionField:
-    """One option of an engine. `kind` is its type; `repeatable` options take several values."""
+    """One option of an engine. `kind` is its type; `repeatable` options take several values.
+
+    One that is not `recorded` has no part in the identity of a run under its own name.
+    """
 
     name: str
     kind: Any
     default: Any
     help: str
+    recorded: bool = True
 
     @property
     def repeatable(self) -> bool:
@@ -42,7 +49,7 @@ def open_engine(
     *,
     file: Path | None = None,
 ) -> Engine:
-    """The engine of that name for `model`; None is the default one. No weights are loaded yet.
+    """The engine of that name for `model`; None is the only one of `file`, or the default one. No weights are loaded.
 
     `options` are those of the engine, by name; text is converted as on the command line (`"8"` to 8). `file` is a
     Python file that defines the engine. Raises EvalkitError if the engine is unknown or not installed, or an option
@@ -51,7 +58,10 @@ def open_engine(
     >>> open_engine("replay", "model", {"recorded": "completions.jsonl"})  # doctest: +SKIP
     """
     loaded = isinstance(model, tuple)
-    engine = engine_class(name or ("transformers" if loaded else default_engine()), file)
+    if file is not None and not name:
+        engine = only_engine(file)
+    else:
+        engine = engine_class(name or ("transformers" if loaded else default_engine()), file)
     if loaded and not engine.takes_loaded_models:
         raise EvalkitError(
             f"The {engine.name} engine does not take a model that is loaded.", "give a folder or a hub id."
@@ -62,7 +72,9 @@ def open_engine(
             f"The {engine.name} engine needs the package {missing[0]}, which is not installed.",
             f"run `{engine.install or f'pip install {missing[0]}'}`.",
         )
-    return engine(model if loaded else str(model), values)  # type: ignore[call-arg]  # what a protocol cannot say
+    hint = f"repair the engine, or see that the model and its options are right: `evalkit engines show {engine.name}`."
+    with plugin_faults(engine, f"The engine {engine.name} cannot be opened", hint):
+        return engine(model if loaded else str(model), values)  # type: ignore[call-arg]  # what a protocol cannot say
 
 
 def default_engine() -> str:
@@ -84,12 +96,17 @@ def engine_names() -> list[str]:
 
 
 def engine_class(name: str, file: Path | None = None) -> type[Engine]:
-    """The engine of that name, from `file` where it defines it; no other engine is imported.
+    """The engine of that name, of `file` where one is given; no other engine is imported.
 
     Raises EvalkitError where there is none, where two packages claim the name, or where it cannot be imported.
     """
-    own = load_engine_file(file) if file else {}
-    if name in own:
+    if file is not None:
+        own = load_engine_file(file)
+        if name not in own:
+            raise EvalkitError(
+                f"The engine file {file} defines no engine {name!r}.{did_you_mean(name, list(own))}",
+                f"it defines {', '.join(own)}.",
+            )
         return own[name]
     claims = _entries().get(name, [])
     if len(claims) == 1:
@@ -97,7 +114,7 @@ def engine_class(name: str, file: Path | None = None) -> type[Engine]:
     if claims:
         packages = " and ".join(_package(entry) for entry in claims)
         raise EvalkitError(f"Two packages register an engine {name!r}: {packages}.", "uninstall one of them.")
-    known = [*own, *engine_names()]
+    known = engine_names()
     if not engine_names():
         raise EvalkitError(
             "No package registers an engine, not even evalkit.",
@@ -107,6 +124,14 @@ def engine_class(name: str, file: Path | None = None) -> type[Engine]:
         f"There is no engine {name!r}.{did_you_mean(name, known)}",
         f"available: {', '.join(known)}; --engine-file FILE.py plugs in one of your own.",
     )
+
+
+def only_engine(file: Path) -> type[Engine]:
+    """The engine that a file defines. Raises EvalkitError where it has several."""
+    own = load_engine_file(file)
+    if len(own) > 1:
+        raise EvalkitError(f"The engine file {file} defines {len(own)} engines.", f"--engine {' or '.join(own)}.")
+    return next(iter(own.values()))
 
 
 def _package(entry: EntryPoint) -> str:
@@ -138,6 +163,8 @@ def load_engine_file(path: Path) -> dict[str, type[Engine]]:
     """The engines that a Python file defines, by name. Raises EvalkitError if it has none or cannot be run."""
     module_name = f"evalkit_engine_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
+    if not path.exists():
+        raise EvalkitError(f"There is no file {path}.", "give the path of a Python file that defines an engine.")
     if not path.is_file() or spec is None or spec.loader is None:
         raise EvalkitError(f"{path} is not a Python file.", "docs/adding-an-engine.md has one to begin with.")
     module = importlib.util.module_from_spec(spec)
@@ -163,7 +190,13 @@ def option_fields(options_class: type[Any]) -> dict[str, OptionField]:
     """The options of an options dataclass, by name."""
     kinds = typing.get_type_hints(options_class, include_extras=True)
     return {
-        field.name: OptionField(field.name, kinds[field.name], _default(field), str(field.metadata.get("help", "")))
+        field.name: OptionField(
+            field.name,
+            kinds[field.name],
+            _default(field),
+            str(field.metadata.get("help", "")),
+            bool(field.metadata.get("recorded", True)),
+        )
         for field in dataclasses.fields(options_class)
         if field.init and not field.metadata.get("others")
     }
@@ -187,6 +220,42 @@ def make_options(engine: type[Engine], values: Mapping[str, object]) -> Any:
     if others and (rest is None or any(_owners(engine, name) for name in others)):
         raise _unknown_option(engine, next(iter(others)), list(fields))
     return engine.options_class(**given, **({rest: others} if others and rest else {}))
+
+
+def unnamed_options(options: object, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options that `identity` does not name and that differ from their default, as JSON; None if it names all.
+
+    Those that are declared with `recorded=False` are left out. Of an option that is a secret by its name there is a
+    hash.
+    """
+    if not dataclasses.is_dataclass(options) or isinstance(options, type):
+        return None
+    names = set(_names_in(identity))
+    unnamed = [
+        field
+        for field in dataclasses.fields(options)
+        if field.init and field.metadata.get("recorded", True) and field.name not in names
+    ]
+    if not unnamed:
+        return None
+    values = {field.name: getattr(options, field.name) for field in unnamed}
+    changed = {field.name: values[field.name] for field in unnamed if values[field.name] != _default(field)}
+    return {name: _recorded(name, value) for name, value in changed.items()}
+
+
+def _names_in(value: object) -> Iterable[str]:
+    """The keys of JSON objects at any depth."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _names_in(inner)
+
+
+def _recorded(name: str, value: object) -> Any:
+    text = json.dumps(value, sort_keys=True, default=str)
+    if isinstance(value, str) and _SECRET.search(name):
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return json.loads(text)
 
 
 def _unknown_option(engine: type[Engine], name: str, own: list[str]) -> EvalkitError:

@@ -4,17 +4,21 @@ import functools
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from evalkit.benchmark.registry import did_you_mean
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.importers.files import LogFile, log_files
-from evalkit.importers.record import ImportedSample, LogFacts
+from evalkit.importers.json_stream import parse
+from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
 from evalkit.store.marks import SampleMarks
 
 GROUP = "evalkit.importers"
+_END: Any = object()
+_REPAIR = "repair the importer; nothing was imported."
 _MOST_SAMPLES = 1_000_000  # of one problem: a run has room for n samples of every problem
 
 
@@ -55,14 +59,23 @@ class Log:
 
     def facts(self) -> LogFacts:
         """What the log tells of the run as a whole."""
-        return self.reader.facts(self)
+        with _reader_faults(self.reader, self.where):
+            return self.reader.facts(self)
 
     def samples(self) -> Iterator[ImportedSample]:
         """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
         seen = SampleMarks()
         found = False
-        for sample in self.reader.samples(self):
+        with _reader_faults(self.reader, self.where):
+            given = iter(self.reader.samples(self))
+        while True:
+            with _reader_faults(self.reader, self.where):
+                sample = next(given, _END)
+            if sample is _END:
+                break
             found = True
+            if fault := sample_fault(sample):
+                raise EvalkitError(f"The importer {self.reader.name} gives for {self.where} {fault}.", _REPAIR)
             if not 0 <= sample.sample_index < _MOST_SAMPLES:
                 raise EvalkitError(
                     f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
@@ -154,7 +167,7 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
     companions: list[str] = []
     passed_over: list[str] = []
     for file in files:
-        claims = [(reader, found) for reader in readers if (found := reader.parts(file))]
+        claims = [(reader, found) for reader in readers if (found := _parts(reader, file))]
         told = _fields_told(file) if not claims and not told else told
         file.forget()
         if len(claims) > 1:
@@ -177,6 +190,15 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
     return FoundLogs(logs, refused, passed_over)
 
 
+def _parts(reader: Reader, file: LogFile) -> Sequence[LogPart]:
+    with _reader_faults(reader, file.where):
+        return reader.parts(file)
+
+
+def _reader_faults(reader: Reader, where: str) -> AbstractContextManager[None]:
+    return plugin_faults(reader, f"The importer {reader.name} fails at {where}", _REPAIR)
+
+
 def _log(found: Sequence[tuple[Reader, LogPart]], partial: bool) -> Log:
     parts = sorted((part for _, part in found), key=lambda part: (part.order, part.file.name))
     return Log(found[0][0], parts[0].task, tuple(parts), partial)
@@ -195,6 +217,9 @@ def _refuse_two_runs(path: str, logs: Sequence[Log]) -> None:
 
 def _fields_told(file: LogFile) -> str:
     """What an unknown file holds, for the one who has to map it; "" where its rows have no fields."""
+    line, _, rest = (file.text_start or "").lstrip().partition("\n")
+    if line.startswith("{") and rest.lstrip().startswith("{"):
+        parse(line, f"line 1 of {file.where}")
     row = file.first.value
     return f": {file.name} has the fields {', '.join(map(str, list(row)[:12]))}" if isinstance(row, dict) else ""
 

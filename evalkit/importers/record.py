@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from evalkit.thinking import opened_thinking, split_thinking
 from evalkit.types import FinishReason
@@ -94,6 +94,37 @@ class LogFacts:
     version: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+_TEXTS = ("problem_id", "text", "note")
+_TEXTS_OR_NONE = ("reasoning", "problem", "prompt", "gold", "peer_finish_reason", "answer", "error")
+_COUNTS_OR_NONE = ("position", "prompt_tokens", "completion_tokens")
+
+
+def sample_fault(sample: object) -> str:
+    """What is wrong with the types of what a reader gave as a sample; "" where it is sound."""
+    if not isinstance(sample, ImportedSample):
+        return f"a value of type {type(sample).__name__}, not an ImportedSample"
+    wrong = [name for name in _TEXTS if not isinstance(getattr(sample, name), str)]
+    wrong += [n for n in _TEXTS_OR_NONE if not isinstance(getattr(sample, n), str | None)]
+    wrong += [n for n in _COUNTS_OR_NONE if (v := getattr(sample, n)) is not None and not _is_whole(v)]
+    wrong += [] if _is_whole(sample.sample_index) else ["sample_index"]
+    wrong += [] if isinstance(sample.seconds, int | float | None) else ["seconds"]
+    wrong += [n for n in ("golds", "choices") if not _is_tuple_of(str, getattr(sample, n))]
+    wrong += [] if _is_tuple_of(PeerVerdict, sample.verdicts) else ["verdicts"]
+    if wrong:
+        return f"a {wrong[0]} of type {type(getattr(sample, wrong[0])).__name__}: {getattr(sample, wrong[0])!r:.80}"
+    if sample.finish_reason not in (None, *get_args(FinishReason)):
+        return f"the finish reason {sample.finish_reason!r:.80}"
+    return "" if sample.text_form in get_args(TextForm) else f"the text form {sample.text_form!r:.80}"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_tuple_of(kind: type, value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(each, kind) for each in value)
 
 
 _FINISHED: dict[str, FinishReason] = {

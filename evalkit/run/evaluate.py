@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from typing_extensions import TypedDict
 
@@ -16,6 +16,7 @@ from evalkit.engines import open_engine
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.endings import require_end
 from evalkit.engines.prompts import Opening
+from evalkit.engines.registry import make_options
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
 from evalkit.run.finished import command_digest, find_finished, record_finished_command
@@ -67,6 +68,7 @@ class RunPlan:
     """A checked run that has not started: no weights are loaded and no files are written.
 
     `checks` holds one entry per task, with the prompt lengths in tokens. `command` is a digest of what was asked for.
+    `options` are the engine's.
     """
 
     model: str
@@ -78,6 +80,7 @@ class RunPlan:
     shard: Shard | None = None
     precision: Precision | None = None
     command: str | None = None
+    options: object = None
 
     def describe(self) -> Iterator[str]:
         """The lines of a dry run: counts, settings, and the first prompt of each task with its tokens."""
@@ -101,13 +104,17 @@ class RunPlan:
         """How responses begin, and why; None where the engine cannot tell."""
         return self.checks[0].opening
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that all tasks share and that affect numbers."""
+        return run_identity(self.engine, self.protocol, self.seed, self.shard, self.opening, self.options)
+
     def default_path(self, results: str | Path) -> Path:
         """The run directory below `results`. Equal plans have the same directory, other plans have another one.
 
         The plans of one checkpoint are equal whatever its folder is called and wherever it lies.
         """
-        identity = run_identity(self.engine, self.protocol, self.seed, self.shard, self.opening)
-        return default_run_path(Path(results), self.model, identity)
+        return default_run_path(Path(results), self.model, self.identity)
 
 
 class RunArguments(ProtocolOverrides, total=False):
@@ -162,6 +169,8 @@ def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[
         arguments.get("engine_options"),
         file=Path(engine_file) if engine_file else None,
     )
+    if engine_file and not arguments.get("engine"):
+        logger.info("engine: %s of %s", engine.name, engine_file)
     if engine.name == "replay":
         preset = preset.of_recorded(is_said=protocol is not None)
     checks = [check_task_prompts(plan, preset, engine) for plan in plans]
@@ -169,7 +178,8 @@ def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[
         if one.spec.file is not None:
             trust_task_file(one.spec.file)
     digest = command_digest(model, tasks, arguments)
-    return RunPlan(_model_name(model), preset, seed, plans, checks, engine, part, aim, digest)
+    options = make_options(type(engine), arguments.get("engine_options") or {})
+    return RunPlan(_model_name(model), preset, seed, plans, checks, engine, part, aim, digest, options)
 
 
 def finished_run(
@@ -225,7 +235,7 @@ def evaluate(
         engine: `transformers`, `vllm`, `openai`, `replay` or the name of a plug-in. None chooses vLLM on CUDA if it is
             installed, else transformers.
         engine_options: The engine's options by name; `evalkit engines show NAME` lists them.
-        engine_file: A Python file that defines the engine.
+        engine_file: A Python file that defines the engine. Where it defines one, `engine` may be left out.
         data: A folder with the data sets, or a folder for each task by name; None for EVALKIT_DATA or the hub.
         allow_changed_data: Accept a data set with other rows or answers. This is recorded.
         task_file: A Python file that defines tasks.
@@ -300,9 +310,7 @@ def execute_plan(
     plan.require_end()
     for line in doubts(plan.checks, plan.engine):
         logger.warning("%s", line)
-    if told := tell_other_version(
-        Path(output), run_identity(plan.engine, plan.protocol, plan.seed, plan.shard, plan.opening)
-    ):
+    if told := tell_other_version(Path(output), plan.identity):
         logger.warning("%s", told)
     context = plan.engine.context_length()
     rooms_told = [tell_least_room(check, context) for check in plan.checks]
@@ -325,6 +333,7 @@ def execute_plan(
             plan.shard,
             plan.precision.next_phase if plan.precision is not None else None,
             judges,
+            plan.options,
         )
         session.execute(DataSource(), plan.seed, workers, quiet=not progress)
     problems = {p.task.name: p.problems for p in plan.plans}

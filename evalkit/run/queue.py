@@ -105,6 +105,7 @@ class RequestQueue:
         self._schedule = Schedule([plan.params.max_tokens for plan in plans], wanted, clock)
         self._clock = clock
         self._lock = threading.Lock()
+        self._open: set[SampleKey] = set()
         self.first_draw: float | None = None
         """The time, by `clock`, at which the engine took its first request, or None. The engine is loaded by then."""
 
@@ -123,8 +124,21 @@ class RequestQueue:
                 self.first_draw = self._clock()
             number, sample = self._schedule.draw()
             expected = max(1, round(self._schedule.expected(number)))
-        plan, problem = self._problems[number]
+            plan, problem = self._problems[number]
+            self._open.add(SampleKey(plan.task.name, problem.id, sample))
         return replace(make_request(plan, self._protocol, problem, sample), expected_tokens=expected)
+
+    def close(self, key: SampleKey) -> bool:
+        """Take note that a request was answered. False where it was not drawn, or is answered already."""
+        with self._lock:
+            drawn = key in self._open
+            self._open.discard(key)
+        return drawn
+
+    def unanswered(self) -> list[SampleKey]:
+        """The requests that were drawn and not answered."""
+        with self._lock:
+            return sorted(self._open)
 
     def seconds_left(self) -> float | None:
         """The estimated seconds until the last completion, at the present speed. None before the first completion."""

@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +16,11 @@ import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.benchmark.task import choice_letters
+from evalkit.engines.answers import answers, repair_hint
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
-from evalkit.errors import RunIncompleteError
+from evalkit.engines.registry import unnamed_options
+from evalkit.errors import EvalkitError, RunIncompleteError, plugin_faults
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.run.progress import Progress
@@ -44,20 +46,33 @@ _MOST_UNSCORED = 2000
 
 
 def run_identity(
-    engine: Engine, protocol: Protocol, seed: int, shard: Shard | None = None, opening: Opening | None = None
+    engine: Engine,
+    protocol: Protocol,
+    seed: int,
+    shard: Shard | None = None,
+    opening: Opening | None = None,
+    options: object = None,
 ) -> dict[str, Any]:
     """The settings that all tasks of a run share and that affect numbers. A run with other values is another run.
 
     `opening` is how responses begin: where the protocol leaves a prefix to the chat template and none was added, the
     engine's part says so. Recorded completions that are replayed were drawn under settings that are not known here.
+    `options` are the engine's: those that its identity does not name are a part of their own.
     """
-    identity, fixed = engine.identity(), protocol.fixed_settings()
+    with plugin_faults(engine, f"The engine {engine.name} failed in identity()", repair_hint(engine)):
+        identity, fixed = engine.identity(), protocol.fixed_settings()
+    if not isinstance(identity, dict):
+        told = type(identity).__name__
+        raise EvalkitError(f"The identity() of the engine {engine.name} is a {told}, not a dict.", repair_hint(engine))
+    unnamed = unnamed_options(options, identity)
     left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
     if left_open and protocol.response_prefix == AUTO_PREFIX:
         identity = {**identity, "response_prefix": "none"}
     if identity.get("backend") == "replay":
         fixed["asserted"] = protocol.is_asserted
     found: dict[str, Any] = {"engine": identity, "protocol": fixed, "seed": seed}
+    if unnamed is not None:
+        found["options"] = unnamed
     return {**found, "shard": str(shard)} if shard is not None else found
 
 
@@ -95,17 +110,18 @@ def environment(engine: Engine) -> dict[str, Any]:
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             packages[name] = version(name)
+    with plugin_faults(engine, f"The engine {engine.name} failed in environment()", repair_hint(engine)):
+        own = engine.environment()
     return {
         "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "engine": engine.environment(),
+        "engine": own,
     }
 
 
-def engine_line(identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
+def engine_line(name: str, identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
     """What generates, on what, and in which type of numbers: a GPU that is not used shows here."""
-    name = str(identity.get("backend", "?"))
     parts = [f"{name} {recorded[name]}" if name in recorded else name]
     count = recorded.get("gpus")
     if device := recorded.get("device"):
@@ -151,7 +167,8 @@ class RunSession:
     `prices` are for a million prompt and generated tokens; `rooms` are the tokens that the context leaves for a task's
     completions where they are fewer than max_tokens; `opening` is how responses begin; `throughput` is None until
     something was generated. Of a `shard` there are no reports. `grow` is called when everything is graded; it returns
-    the plans of a next phase with more completions, or None. `judges` grade programs on other machines.
+    the plans of a next phase with more completions, or None. `judges` grade programs on other machines. `options` are
+    the engine's.
     """
 
     def __init__(
@@ -167,6 +184,7 @@ class RunSession:
         shard: Shard | None = None,
         grow: Grow | None = None,
         judges: Judges | None = None,
+        options: object = None,
     ) -> None:
         self.run = run
         self.model = model
@@ -179,6 +197,7 @@ class RunSession:
         self.shard = shard
         self.grow = grow
         self.judges = judges
+        self.options = options
         self.prices = prices
         self.rooms = dict(rooms or {})
         self.opening = opening
@@ -207,8 +226,8 @@ class RunSession:
         with ExitStack() as stack:
             stack.enter_context(self.run.locked())
             recorded = environment(self.engine)
-            identity = run_identity(self.engine, self.protocol, seed, self.shard, self.opening)
-            logger.info("engine: %s", engine_line(identity["engine"], recorded["engine"]))
+            identity = run_identity(self.engine, self.protocol, seed, self.shard, self.opening, self.options)
+            logger.info("engine: %s", engine_line(self.engine.name, identity["engine"], recorded["engine"]))
             if self.opening is not None:
                 logger.info("response prefix: %s", self.opening)
             recorded = self._resumed_by(recorded)
@@ -360,8 +379,7 @@ class RunSession:
             self._first_queue = requests
         trouble = getattr(self.engine, "trouble", None)
         self._progress.follow(lambda: requests.first_draw, requests.seconds_left, trouble)
-        completions: Iterator[Completion] = self.engine.generate(requests)
-        for completion in completions:
+        for completion in answers(self.engine, requests, self._counted):
             self._completions[completion.task].append(completion_record(completion))
             self._counted.add(completion.key)
             self._watch.add_completion(completion)
@@ -376,9 +394,15 @@ class RunSession:
         """Close the engine and record what it did, if it was used."""
         if self._meter is None or self._first_queue is None:
             return
-        self.run.record_engine(self.engine.environment())
-        self._meter.gpus = self.engine.gpus  # on a cluster it is known now
-        self.engine.close()
+        with plugin_faults(
+            self.engine,
+            f"The engine {self.engine.name} failed at its end",
+            repair_hint(self.engine),
+            RunIncompleteError,
+        ):
+            self.run.record_engine(self.engine.environment())
+            self._meter.gpus = self.engine.gpus  # on a cluster it is known now
+            self.engine.close()
         self.throughput = self._meter.result(self._first_queue.first_draw)
         with LineWriter(self.run.path / "throughput.jsonl", self.run.path) as lines:
             lines.append(asdict(self.throughput))

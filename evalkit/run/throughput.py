@@ -11,7 +11,8 @@ from evalkit.types import Completion
 class Throughput:
     """The throughput of one execution of a run, without earlier executions that it resumed.
 
-    Tokens are as counted by the engine; `uncounted` completions have no count. `seconds` is the wall-clock time from
+    Tokens are as counted by the engine; `uncounted` completions lack a count, `prompts_uncounted` that of the prompt
+    and `generated_uncounted` their own (None in what earlier versions recorded). `seconds` is the wall-clock time from
     the first request to the last completion, and tokens per second refer to it. `load_seconds` is the time before the
     first request. `mean_running` is the average number of running requests (Little's law: the sum of their seconds
     divided by the wall-clock time). `idle_seconds` is the time without a running request. `gpu_hours` counts loading
@@ -32,6 +33,8 @@ class Throughput:
     gpu_hours: float | None
     prices: tuple[float, float] | None
     cost: float | None
+    prompts_uncounted: int | None = None
+    generated_uncounted: int | None = None
 
 
 class Meter:
@@ -48,6 +51,7 @@ class Meter:
         self._clock = clock
         self._begun = self._last = clock()
         self._completions = self._uncounted = self._prompt = self._generated = self._repetitions = 0
+        self._prompts_uncounted = self._generated_uncounted = 0
         self._request_seconds = 0.0
         self._spans: list[tuple[float, float]] = []  # disjoint times with a running request, in order
 
@@ -58,6 +62,8 @@ class Meter:
         self._repetitions += completion.finish_reason == "repetition"
         if completion.prompt_tokens is None or completion.completion_tokens is None:
             self._uncounted += 1
+        self._prompts_uncounted += completion.prompt_tokens is None
+        self._generated_uncounted += completion.completion_tokens is None
         self._prompt += completion.prompt_tokens or 0
         self._generated += completion.completion_tokens or 0
         seconds = completion.seconds or 0.0
@@ -92,4 +98,6 @@ class Meter:
             gpu_hours=self.gpus * (load + seconds) / 3600 if self.gpus else None,
             prices=self._prices,
             cost=cost,
+            prompts_uncounted=self._prompts_uncounted,
+            generated_uncounted=self._generated_uncounted,
         )

@@ -1,0 +1,98 @@
+"""What an engine gives, looked at before anything is made of it: only sound completions of requests that are open."""
+
+import functools
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Protocol
+
+from evalkit.engines.base import Engine
+from evalkit.errors import RunIncompleteError, plugin_faults
+from evalkit.types import Completion, Request, SampleKey
+
+_END = object()
+
+
+class OpenRequests(Protocol):
+    """Requests that know which of them have been answered."""
+
+    def __iter__(self) -> Iterator[Request]: ...
+
+    def __next__(self) -> Request: ...
+
+    def close(self, key: SampleKey) -> bool:
+        """Take note of an answer; False where the request was not drawn or is answered already."""
+
+    def unanswered(self) -> list[SampleKey]:
+        """The requests that were drawn and not answered."""
+
+    def __len__(self) -> int:
+        """The number of requests that were not drawn."""
+
+
+def sample_name(key: SampleKey) -> str:
+    """`sample 0 of problem p1 of aime24`."""
+    return f"sample {key.sample_index} of problem {key.problem_id} of {key.task}"
+
+
+def repair_hint(engine: Engine) -> str:
+    """What to do about an engine that keeps the contract no more."""
+    return (
+        f"repair the engine (`evalkit engines check {engine.name}`) and run the same command again: "
+        "the completions so far are kept."
+    )
+
+
+@functools.cache
+def _validate() -> Callable[[Any], Completion]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Completion).validate_python
+
+
+def require_completion(engine: Engine, given: object) -> Completion:
+    """What an engine gave, as a completion. Raises RunIncompleteError where it is none or has a field that is wrong."""
+    from pydantic import ValidationError
+
+    if not isinstance(given, Completion):
+        raise RunIncompleteError(
+            f"The engine {engine.name} gave a value of type {type(given).__name__}, not a Completion.",
+            repair_hint(engine),
+        )
+    try:
+        return _validate()({name: getattr(given, name) for name in Completion.__dataclass_fields__})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunIncompleteError(
+            f"The engine {engine.name} gave a Completion whose {'.'.join(map(str, first['loc']))} is wrong: "
+            f"{first['msg']}.",
+            repair_hint(engine),
+        ) from error
+
+
+def answers(engine: Engine, requests: OpenRequests, known: Collection[SampleKey] = ()) -> Iterator[Completion]:
+    """The engine's completions, one for each request; `known` are those that were there before.
+
+    Raises RunIncompleteError that names the engine: it raises something, gives what is no completion, answers a request
+    twice or one that was not made, or ends before all are answered.
+    """
+    sentence = f"The engine {engine.name} failed while generating"
+    with plugin_faults(engine, sentence, repair_hint(engine), RunIncompleteError):
+        given = iter(engine.generate(requests))
+    while True:
+        with plugin_faults(engine, sentence, repair_hint(engine), RunIncompleteError):
+            value = next(given, _END)
+        if value is _END:
+            break
+        completion = require_completion(engine, value)
+        if not requests.close(completion.key):
+            how = "a second time" if completion.key in known else "though it was not asked for it"
+            raise RunIncompleteError(
+                f"The engine {engine.name} gave {sample_name(completion.key)} {how}.", repair_hint(engine)
+            )
+        yield completion
+    left = requests.unanswered()
+    if left or len(requests):
+        such = f", such as {sample_name(left[0])}" if left else ""
+        raise RunIncompleteError(
+            f"The engine {engine.name} ended and left {len(left) + len(requests)} requests unanswered{such}.",
+            repair_hint(engine),
+        )
