@@ -91,7 +91,7 @@ class Arithmetic(Task):
 
     name = "arithmetic"
     version = 1
-    title = "Two-digit arithmetic (embedded)"
+    title = "Two-digit arithmetic"
     rows = 200
     targets_sha256 = "0350108a51564b7e5795842d6a2eee1ba8bd650ef8052e04d2bdfca24856d2db"
     n = 8

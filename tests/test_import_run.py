@@ -376,7 +376,7 @@ def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -
     second = imported(log, tmp_path / "b", task=str(first.path / name), score=True, workers=1)
     assert second.tasks[0].task == name
     shown = run_evalkit("compare", first.path, second.path).stdout
-    assert "0 problems better in B, 0 worse, 2 the same." in shown
+    assert "no problem differs, of 2." in shown
     assert [t.record.problem_ids for t in RunDirectory(second.path).tasks().values()] == [("p-1", "p-2")]
     both = tmp_path / "both"
     peer_logs.write_nemo_skills(both)

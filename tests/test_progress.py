@@ -36,7 +36,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         return lines.getvalue().splitlines()[-1]
 
     with progress:
-        assert shown() == "a 0/4, score –, truncated – | the engine is loading"
+        assert shown() == "a 0/4, score –, cut – | the engine is loading"
         progress.follow(lambda: first[0], lambda: 3725.4)
         assert shown().endswith("the engine is loading")
         first[0] = time.monotonic() - 50
@@ -45,7 +45,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         progress.add_completion(completion("p1", 500, "length"))
         progress.add_score(score("p0", 1.0))
         progress.add_score(score("p1", 0.0))
-        found = re.fullmatch(r"a 2/4, score 50.0 \(se 50.0\), truncated 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
+        found = re.fullmatch(r"a 2/4, score 50.0, cut 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
         assert found
         assert 80 <= int(found[1]) <= 100
         progress.add_completion(completion("p2", 1))
@@ -53,7 +53,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         assert shown().endswith("2 left to grade")
         progress.add_score(score("p2", 1.0))
         progress.add_score(score("p3", 1.0))
-    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0 (se 25.0), truncated 25.0% | done"
+    assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0, cut 25.0% | done"
 
 
 def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_the_command_tells_plan_progress_and_what_it_cost(tmp_path: Path) -> Non
         *("--device", "cpu", "--price", 0.5, 2),
     )
     assert "arithmetic 8 x 2: 16 completions to generate, 0 already on disk" in done.stderr
-    assert re.search(r"arithmetic 16/16, score [\d.]+ \(se [\d.]+\), truncated [\d.]+% \| done", done.stderr)
+    assert re.search(r"arithmetic 16/16, score [\d.]+, cut [\d.]+% \| done", done.stderr)
     assert re.search(
         r"16 completions in \d+ s after \d+ s of loading, [\d,]+ generated and [\d,]+ prompt tokens/s, \d+ requests "
         r"running on average, idle \d+ s, cost [\d.e-]+ at 0.5 and 2 per million prompt and generated tokens",

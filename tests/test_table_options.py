@@ -19,7 +19,7 @@ from synthetic_runs import solve_rates, write_run
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
 from evalkit.results.formats.renderers import html, latex, md, terminal, typst
-from evalkit.results.formats.table import Cell, Column, Row, Table
+from evalkit.results.formats.table import Cell, Column, Row, Table, is_mark, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import load_published
@@ -47,6 +47,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def table(results: Path, **options: object) -> Table:
     return build(TableOptions(**options), load_entries([results])[0])  # type: ignore[arg-type]
+
+
+def test_marks_go_on_as_raised_numbers() -> None:
+    assert joined_marks(mark(i) for i in range(9)) == "†‡§¶‖#⁷,⁸,⁹"
+    assert [is_mark(word) for word in ("#", "‖", "⁷", "cut", "")] == [True, True, True, False, False]
 
 
 def labels(found: Table) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, plugins
+from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, not_installed, plugins
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
@@ -120,6 +120,8 @@ def find_protocol(name_or_file: str) -> Protocol:
     if (found := installed_protocol(name_or_file)) is not None:
         return found
     names = list(plugins(GROUP))
+    if not names:
+        raise not_installed()
     raise EvalkitError(
         f"There is no protocol {name_or_file!r}.{did_you_mean(name_or_file, names)}",
         f"available: {', '.join(names)}; or pass a JSON file, such as my-protocol.json.",

@@ -62,6 +62,14 @@ def plugins(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 
+def not_installed() -> EvalkitError:
+    """The error of a checkout whose package is not installed, so that it has no task and no protocol."""
+    return EvalkitError(
+        "evalkit is not installed in this Python, so that it has no tasks and no protocols.",
+        "pip install -e . in its checkout installs it.",
+    )
+
+
 def load_plugin(entry: EntryPoint, what: str) -> Any:
     """Import a plug-in. Raises EvalkitError, naming its package, if it cannot be imported."""
     try:
@@ -111,6 +119,8 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     exact = next((entry for entry in plugins(GROUP) if normalised(entry) == normalised(name)), None)
     if exact is not None and (installed := installed_task(exact)) is not None:
         return installed
+    if not own and not plugins(GROUP):
+        raise not_installed()
     return find_task_class(name, {**installed_tasks(), **own})
 
 

@@ -52,6 +52,7 @@ def command(
     """
     from evalkit.cli.summary import print_summary
     from evalkit.run.importing import import_run
+    from evalkit.store.run import RunDirectory
     from evalkit.visible import visible_line
 
     done = import_run(
@@ -78,4 +79,4 @@ def command(
             echo(f"  {visible_line(note)}", err=True)
     echo(f"{visible_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
     if done.reports:
-        print_summary(done.reports)
+        print_summary(RunDirectory(done.path), done.reports)

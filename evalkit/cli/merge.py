@@ -31,5 +31,5 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
         echo(f"{task.name}: {task.completions:,} completions{double}", err=True)
     run = RunDirectory(output)
     reports = [load_report(task) for task in run.tasks().values()]
-    print_summary(reports)
+    print_summary(run, reports)
     require_no_errors(run, reports)

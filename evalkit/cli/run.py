@@ -154,7 +154,7 @@ def _print_results(run: "Run", names: Iterable[str], throughput: "Throughput | N
     from evalkit.run.session import require_no_errors
 
     reports = [run.report(name) for name in names]
-    print_summary(reports)
+    print_summary(run.directory, reports)
     if throughput is not None:
         echo(throughput_line(throughput), err=True)
     echo(f"run directory: {run.path}", err=True)

@@ -91,5 +91,5 @@ def command(
         if second_opinion is not None:
             ask_second_opinion(run, names, second_opinion, judge_url, judge_model, folders)
             reports = [load_report(run.task(name)) for name in names]
-        print_summary(reports)
+        print_summary(run, reports)
         require_no_errors(run, reports)

@@ -3,25 +3,37 @@
 from collections.abc import Sequence
 
 from evalkit.cli.terminal import echo
+from evalkit.results.entries import problems_available
 from evalkit.results.formats.escaping import markdown_escape
 from evalkit.results.metrics import UNIT_NAMES, kind_of, n_text, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
+from evalkit.store.run import RunDirectory
 from evalkit.visible import visible_line
 
+_LEGEND = (
+    "percent; ±: 95%, run to run / over problems; cut: stopped at the token limit or for repetition, whatever it "
+    "scored; truncated, a status: cut before an answer"
+)
 
-def print_summary(reports: Sequence[Report]) -> None:
+
+def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
     """Print a markdown table to stdout: one row per task, each figure with its n and its 95% half-widths."""
-    echo("| task | problems | n | pass@1 | cons@n | truncated | mean tokens | statuses |")
+    tasks = run.tasks()
+    ns = {report.n for report in reports}
+    consensus = f"cons@{min(ns)}" if len(ns) == 1 else "cons@n"
+    echo(f"| task | problems | n | pass@1 | {consensus} | cut | mean tokens | statuses |")
     echo("|-|-|-|-|-|-|-|-|")
     for report in reports:
+        available = problems_available(tasks[report.task])
+        subset = f" of {available}" if available is not None and available > report.problems else ""
         tokens = f"{report.tokens.mean:.0f}" if report.tokens else "–"
         statuses = ", ".join(f"{name} {count}" for name, count in report.statuses.items() if count)
         if report.warnings:
             statuses = f"{statuses}; {', '.join(report.warnings)}"
         cells = (
             markdown_escape(report.title),
-            str(report.problems),
+            f"{report.problems}{subset}",
             n_text(report.n, report.most_n),
             with_error_bars(report.metric("pass@1")),
             with_error_bars(report.metric(f"cons@{report.n}")),
@@ -30,6 +42,9 @@ def print_summary(reports: Sequence[Report]) -> None:
             statuses,
         )
         echo(f"| {' | '.join(cells)} |")
+    if reports:
+        echo(f"\n{_LEGEND}")
+    for report in reports:
         if report.settled:
             closed = f"{report.settled} of its errors were closed by `evalkit settle`; they count as 0"
             echo(f"{report.title}: {closed}", err=True)

@@ -72,17 +72,22 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
 
 
 def _entry(task: TaskRun, report: Report) -> Entry:
-    available = task.record.problems_available
-    if available is None and (task_class := installed_task(report.task)) is not None:
-        available = task_class.rows  # a run of an earlier version
     return Entry(
         task.directory.path,
         report,
         _settings(task),
         tuple(data.hub_id for data in task.record.data),
-        available,
+        problems_available(task),
         task.run.engine,
     )
+
+
+def problems_available(task: TaskRun) -> int | None:
+    """The number of problems of the benchmark. None if it was not recorded."""
+    if task.record.problems_available is not None:
+        return task.record.problems_available
+    task_class = installed_task(task.record.name)
+    return None if task_class is None else task_class.rows  # a run of an earlier version
 
 
 def natural_order(text: str) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, natural_order, setting_differences
-from evalkit.results.formats.table import Cell, Column, Row, Table
+from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
@@ -28,7 +28,7 @@ INTERVAL_NOTE = (
     "kind, clustered by problem). Completions that were cut count as they score."
 )
 BOUND_NOTE = "n=1: one sample per problem gives no estimate of the run-to-run error; its upper bound is shown instead."
-_MARKS = "†‡§¶"
+PUBLISHED = " (published)"  # behind the name of a published row that stands beside ours
 _LEVEL = 0.05
 
 
@@ -62,7 +62,13 @@ def build_table(
         cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
         ours.append(Row(report.model, names[path], cells, path.name, report.protocol, where=str(path)))
     ours = _with_best(ours, columns, runs, unusual)
-    told = [*marks.told(), *_consensus_notes(ours, columns), *_figure_notes(published), *notes]
+    told = [
+        *marks.told(),
+        *_consensus_notes(ours, columns),
+        *_figure_notes(published),
+        *_unnamed(ours, published),
+        *notes,
+    ]
     details = [*_own_details(ours, judged), *_figure_details(published)]
     return Table(columns, _order(ours, _published_rows(published, columns, bool(ours))), told, details)
 
@@ -155,12 +161,11 @@ class _Marks:
 
     def add(self, entry: Entry, note: str) -> None:
         if note not in self._signs:
-            number = len(self._signs)
-            self._signs[note] = _MARKS[number] if number < len(_MARKS) else f"[{number + 1}]"
+            self._signs[note] = mark(len(self._signs))
         self._of.setdefault((entry.run, entry.report.task), {})[self._signs[note]] = None
 
     def of(self, entry: Entry) -> str:
-        return "".join(self._of.get((entry.run, entry.report.task), ()))
+        return joined_marks(self._of.get((entry.run, entry.report.task), ()))
 
     def told(self) -> list[str]:
         return [f"{sign} {note}" for note, sign in self._signs.items()]
@@ -271,7 +276,7 @@ def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Colum
         for column in columns:
             found = figures.get((column.task, column.metric))
             cells.append(None if found is None else _published_cell(found))
-        label = f"{model} (published)" if beside else model
+        label = model + PUBLISHED if beside else model
         rows.append(Row(model, label, cells, published=True))
     return rows
 
@@ -349,6 +354,16 @@ def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str
                 f"{column.heading} needs {k} samples per problem; runs with n = {had} have no figure in that column."
             )
     return notes
+
+
+def _unnamed(ours: Sequence[Row], published: Sequence[PublishedScore]) -> list[str]:
+    """Why there is no verdict on a run: no published figure is of a model with its name."""
+    named = {model_key(f.model) for f in published}
+    models = list(dict.fromkeys(row.model for row in ours if model_key(row.model) not in named))
+    if not models or not published:
+        return []
+    more = f" and {len(models) - 4} more" if len(models) > 4 else ""
+    return [f"not compared, as no published figure has the model's name: {', '.join(models[:4])}{more}."]
 
 
 def _figure_notes(published: Sequence[PublishedScore]) -> list[str]:

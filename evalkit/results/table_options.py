@@ -13,7 +13,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries, natural_order
 from evalkit.results.formats.table import Column, Row, Table
 from evalkit.results.labels import fits
-from evalkit.results.leaderboard import build_table
+from evalkit.results.leaderboard import PUBLISHED, build_table
 from evalkit.results.published import PublishedScore, load_published, model_key
 
 Rows = Literal["both", "ours", "published"]
@@ -119,7 +119,7 @@ def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] 
     table = _relabelled(table, {k: v for k, v in options.labels.items() if k not in labels})
     table = _with_columns(table, options.tasks)
     rows = [row for row in table.rows if options.rows == "both" or row.published == (options.rows == "published")]
-    rows = _grouped(_ordered(rows, options.order), options.groups)
+    rows = _plainly_named(_grouped(_ordered(rows, options.order), options.groups))
     if not rows:
         raise EvalkitError("The table has no row.", "check rows, models and the published tables.")
     return replace(table, rows=rows, title=options.title, label=options.label)
@@ -260,6 +260,14 @@ def _grouped(rows: list[Row], groups: Mapping[str, tuple[str, ...]]) -> list[Row
             f"No row is in a group: {', '.join(groups)}.", "give patterns: --group students='student-*', or [groups]."
         )
     return sorted(named, key=lambda row: places.index(row.group))
+
+
+def _plainly_named(rows: list[Row]) -> list[Row]:
+    """The rows without `(published)` behind their names where their group's name says so already."""
+    return [
+        replace(row, label=row.label.removesuffix(PUBLISHED)) if row.group.lower() == PUBLISHED.strip(" ()") else row
+        for row in rows
+    ]
 
 
 def _has_word(row: Row, word: str) -> bool:

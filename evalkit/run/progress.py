@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import sqrt
 from types import TracebackType
 from typing import Any
 
@@ -27,27 +26,23 @@ class TaskProgress:
     graded: int = 0
     truncated: int = 0
     errors: int = 0
-    _values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
+    _sums: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
 
     def add_score(self, score: Score) -> None:
         assert score.key is not None
-        sums = self._values[score.key.problem_id]
+        sums = self._sums[score.key.problem_id]
         sums[0] += score.value
         sums[1] += 1
         self.graded += 1
         self.errors += score.status == "error"
 
-    def estimate(self) -> tuple[float, float] | None:
-        """The mean score so far and its standard error, clustered by problem, in percent. None before any score."""
-        sums = list(self._values.values())  # a copy: the live table draws from a thread of its own
-        if not sums:
-            return None
-        samples = sum(count for _, count in sums)
-        mean = sum(total for total, _ in sums) / samples
-        residuals = sum((total - count * mean) ** 2 for total, count in sums)
-        problems = len(sums)
-        stderr = sqrt(residuals * problems / max(problems - 1, 1)) / samples
-        return 100 * mean, 100 * stderr
+    def score(self) -> float | None:
+        """The mean over problems of their mean score so far, in percent. None before any score.
+
+        It has no interval: short completions end first, so that what there is so far is not a random part of the run.
+        """
+        sums = list(self._sums.values())  # a copy: the live table draws from a thread of its own
+        return 100 * sum(total / count for total, count in sums) / len(sums) if sums else None
 
 
 def _in_notebook() -> bool:
@@ -141,10 +136,10 @@ class Progress:
 
     def _cells(self, name: str) -> tuple[str, str, str, str]:
         task = self.tasks[name]
-        estimate = task.estimate()
-        score = f"{estimate[0]:.1f} (se {estimate[1]:.1f})" if estimate else "–"
-        truncated = f"{100 * task.truncated / task.done:.1f}%" if task.done else "–"
-        return f"{task.done}/{task.total}", score, truncated, str(task.errors)
+        value = task.score()
+        score = f"{value:.1f}" if value is not None else "–"
+        cut = f"{100 * task.truncated / task.done:.1f}%" if task.done else "–"
+        return f"{task.done}/{task.total}", score, cut, str(task.errors)
 
     def _state(self) -> str:
         """The state of the run: loading, generating (with speed and time left), grading, or done."""
@@ -162,9 +157,9 @@ class Progress:
     def _print_line(self) -> None:
         parts = []
         for name in self.tasks:
-            done, score, truncated, errors = self._cells(name)
+            done, score, cut, errors = self._cells(name)
             failed = f", {errors} errors" if errors != "0" else ""
-            parts.append(f"{name} {done}, score {score}, truncated {truncated}{failed}")
+            parts.append(f"{name} {done}, score {score}, cut {cut}{failed}")
         print(visible_line(" | ".join([*parts, self._state(), *self._faults()])), file=sys.stderr, flush=True)
 
     def _faults(self) -> list[str]:
@@ -177,7 +172,7 @@ class Progress:
         from rich.text import Text
 
         table = Table(caption="\n".join([self._state(), *self._faults()]).replace("[", "\\["))
-        for heading in ("task", "done", "score (se)", "truncated", "errors"):
+        for heading in ("task", "done", "score", "cut", "errors"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name in self.tasks:
             table.add_row(Text(visible_line(name)), *self._cells(name))

@@ -28,6 +28,7 @@ export interface Row {
   label: string;
   protocol: string;
   published: boolean;
+  more: boolean;
   kin: string; // equal for two spellings of one model
   run: number | null;
   cells: (Cell | null)[];

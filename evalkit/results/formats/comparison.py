@@ -80,7 +80,9 @@ def _flip_line(task: TaskComparison) -> str:
     worse = len(task.flips) - better
     same = len(task.result.by_problem) - len(task.flips)
     sure = sum(f.established for f in task.flips)
-    told = f"{task.title}: {better} problems better in B, {worse} worse, {same} the same"
+    if not task.flips:
+        return f"{task.title}: no problem differs, of {same}"
+    told = f"{task.title}: {better} problem{'' if better == 1 else 's'} better in B, {worse} worse, {same} the same"
     return told + (f"; {sure} beyond chance (*)" if sure else "")
 
 
@@ -115,7 +117,7 @@ def comparison_markdown(
 
 def _named(run: RunComparison, side: str) -> str:
     found = run.a if side == "a" else run.b
-    return f"{found.label} ({found.where})" if found.where else found.label
+    return f"{found.label} ({found.where})" if found.where not in ("", found.label) else found.label
 
 
 def _markdown_flips(task: TaskComparison, most: int) -> list[str]:

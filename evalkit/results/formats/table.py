@@ -1,7 +1,7 @@
 """What every renderer gets: rows and columns of figures, not of text."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -9,7 +9,38 @@ from typing import Any
 from evalkit.results.metrics import UNIT_NAMES, error_bars, figure_text, n_text
 from evalkit.types import Metric
 
+_MARKS = "†‡§¶‖#"
+_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_RAISED = str.maketrans("0123456789", _DIGITS)
 _MUCH_CUT = 0.05  # share of a cell's completions, from which on a note tells that they were cut
+
+
+def mark(number: int) -> str:
+    """The footnote mark of the note with this number, from 0 on: a sign, and a raised number where the signs end.
+
+    Examples:
+        >>> [mark(0), mark(5), mark(6)]
+        ['†', '#', '⁷']
+    """
+    return _MARKS[number] if number < len(_MARKS) else str(number + 1).translate(_RAISED)
+
+
+def joined_marks(marks: Iterable[str]) -> str:
+    """Marks one behind another; between two numbers stands a comma.
+
+    Examples:
+        >>> joined_marks(["†", "⁷", "⁸"])
+        '†⁷,⁸'
+    """
+    text = ""
+    for sign in marks:
+        text += ("," if text and sign[0] in _DIGITS and text[-1] in _DIGITS else "") + sign
+    return text
+
+
+def is_mark(text: str) -> bool:
+    """Whether a note's first word is its mark."""
+    return text != "" and (text in _MARKS or all(c in _DIGITS for c in text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +97,8 @@ class Cell:
     def basis(self) -> list[str]:
         """What the figure rests on: n, the share that was cut, samples lost to faults."""
         told = [f"n={n_text(self.n, self.most_n)}"] if self.n is not None else []
+        if self.n is None and self.source and self.metric.unit == "%":
+            told.append("n unknown")
         if self.truncated is not None:
             told.append(f"{100 * self.truncated:.1f}% cut")
         elif self.problems is not None:
@@ -205,7 +238,7 @@ class Table:
             if cell is not None and cell.truncated is not None and cell.truncated > _MUCH_CUT
         ]
         told = list(dict.fromkeys(text for _, text in sorted(much, key=lambda pair: -pair[0])))
-        more = f", and {len(told) - 4} more" if len(told) > 4 else ""
+        more = f", and {len(told) - 4} more: -v shows them" if len(told) > 4 else ""
         notes = [f"cut at the token limit: {', '.join(told[:4])}{more}"] if told else []
         own = [(row, cell) for row in self.rows if not row.published for cell in row.cells if cell is not None]
         unknown = list(dict.fromkeys(row.label for row, cell in own if cell.truncated is None and cell.problems))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from evalkit.results.formats.table import Cell, Table
 from evalkit.results.leaderboard import build_table
 from evalkit.results.metrics import error_bars, figure_text
 from evalkit.results.published import load_published, model_key
+from evalkit.results.table_options import TableOptions, choose_published
 from evalkit.store.lines import read_checked
 from evalkit.store.run import RunDirectory, RunRecord
 from evalkit.types import Metric
@@ -37,20 +38,29 @@ def finite(value: Any) -> Any:
 def leaderboard_records(
     entries: Sequence[Entry], published: Sequence[str], notes: Sequence[str], runs: Sequence[Path]
 ) -> dict[str, Any]:
-    """The leaderboard as the page draws it; `run` of a row is its position in `runs`, None for a published row."""
-    figures = [figure for name in published for figure in load_published(name)]
+    """The leaderboard as the page draws it; `run` of a row is its position in `runs`, None for a published row.
+
+    The published rows are those that `evalkit leaderboard --published` shows. `more` is true of the others of the same
+    tables, which the page shows if it is asked to.
+    """
+    figures = choose_published(TableOptions(published=tuple(published)), entries)
+    first = {(figure.model, figure.source) for figure in figures}
+    others = [f for name in published if ":" not in name for f in load_published(name)]
+    figures += [f for f in others if (f.model, f.source) not in first]
     if not entries and not figures:
         return {"columns": [], "rows": [], "caption": "", "notes": list(notes)}
     table = build_table(entries, figures, (), notes)
     return {
         "columns": [asdict(column) for column in table.columns],
-        "rows": list(_rows(table, entries, runs)),
+        "rows": list(_rows(table, entries, runs, {model for model, _ in first})),
         "caption": table.caption,
         "notes": table.notes,
     }
 
 
-def _rows(table: Table, entries: Sequence[Entry], runs: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _rows(
+    table: Table, entries: Sequence[Entry], runs: Sequence[Path], first: Collection[str]
+) -> Iterator[dict[str, Any]]:
     """Each row with the position of its run: rows of one model and run name stand in the order of the runs."""
     open_runs = list(dict.fromkeys((entry.report.model, entry.run.name, entry.run) for entry in entries))
     for row in table.rows:
@@ -62,6 +72,7 @@ def _rows(table: Table, entries: Sequence[Entry], runs: Sequence[Path]) -> Itera
             "label": row.label,
             "protocol": row.protocol,
             "published": row.published,
+            "more": row.published and row.model not in first,
             "kin": model_key(row.model),
             "run": runs.index(found[2]) if found is not None else None,
             "cells": [None if cell is None else _cell(cell) for cell in row.cells],

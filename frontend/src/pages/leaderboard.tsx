@@ -83,18 +83,23 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
   const { columns, rows, caption, notes } = index.leaderboard;
   const query = route.query;
   const model = query.get("model") ?? "";
-  // a published column that no run here has is not shown unless it is asked for
-  const foreign = rows.some((row) => !row.published) ? columns.filter((_, i) => rows.every((row) => row.published || !row.cells[i])).map((c) => c.task) : [];
+  // a task, and a metric of a task, that only published rows have is not shown unless it is asked for
+  const more = query.get("published") === "more";
+  const own = columns.filter((_, i) => rows.some((row) => !row.published && row.cells[i]));
+  const ownTasks = new Set(own.map((c) => c.task));
+  const foreign = own.length ? columns.map((c) => c.task).filter((task) => !ownTasks.has(task)) : [];
   const hiddenTasks = new Set(query.has("without") ? (query.get("without") ?? "").split("|").filter(Boolean) : foreign);
+  const hidden = (column: Column): boolean => !more && ownTasks.has(column.task) && !own.includes(column);
   const hiddenProtocols = new Set((query.get("protocols") ?? "").split("|").filter(Boolean));
   const published = query.get("published") !== "no";
   const [sort, descending] = [query.get("sort") ?? "", query.get("order") !== "up"];
   const tasks = [...new Map(columns.map((c) => [c.task, c.title])).entries()];
   const protocols = [...new Set(rows.filter((row) => !row.published).map((row) => row.protocol))];
-  const shown = columns.map((column, i): [Column, number] => [column, i]).filter(([column]) => !hiddenTasks.has(column.task));
+  const shown = columns.map((column, i): [Column, number] => [column, i]).filter(([column]) => !hiddenTasks.has(column.task) && !hidden(column));
   let chosen = rows.filter(
     (row) =>
       (published || !row.published) &&
+      (more || !row.more) &&
       (row.published || !hiddenProtocols.has(row.protocol)) &&
       row.label.toLowerCase().includes(model.toLowerCase()) &&
       shown.some(([, i]) => row.cells[i]),
@@ -149,9 +154,17 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
           </fieldset>
         )}
         {rows.some((row) => row.published) && (
-          <Chip on={published} press={() => change(route, { published: published ? "no" : null })}>
-            published figures
-          </Chip>
+          <fieldset>
+            <legend>Published</legend>
+            <Chip on={published} press={() => change(route, { published: published ? "no" : null })}>
+              published figures
+            </Chip>
+            {rows.some((row) => row.more) && (
+              <Chip on={more} press={() => change(route, { published: more ? null : "more" })}>
+                all their models and metrics
+              </Chip>
+            )}
+          </fieldset>
         )}
       </form>
       {rows.length > 0 && (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from evalkit.results.formats.escaping import one_line
-from evalkit.results.formats.table import Cell, Row, Table
+from evalkit.results.formats.table import Cell, Row, Table, is_mark
 from evalkit.results.formats.terminal import fold
 
 _DASH = "\x00"
@@ -38,6 +38,7 @@ _SPECIAL = {
     "‡": r"\textdaggerdbl{}",
     "§": r"\S{}",
     "¶": r"\P{}",
+    "‖": r"$\Vert$",
 }
 # What pdflatex sets beyond ASCII with fontenc T1 and textcomp and nothing else: Latin letters and some signs.
 _KNOWN = set(map(chr, range(0xA1, 0x180))) - set("\u00adĦħĸĿŀŉŦŧſ") | set("‘’“”—…•€™")
@@ -89,7 +90,7 @@ def _below(cells: Sequence[Cell | None], verbose: bool) -> list[list[str]]:
 
 def _lines(cell: Cell, verbose: bool) -> list[str]:
     told = cell.bars()[: 2 if verbose else 1]
-    return told + (cell.basis() if verbose and not cell.source else [])
+    return told + (cell.basis() if verbose else [])
 
 
 def _small(text: str) -> str:
@@ -146,7 +147,7 @@ def _block(table: Table, columns: Sequence[int]) -> list[str]:
 
 def _note(note: str) -> str:
     sign, _, rest = note.partition(" ")
-    if rest and all(c in "†‡§¶" for c in sign):
+    if rest and is_mark(sign):
         return rf"\item[{latex_escape(sign)}] {latex_escape(rest)}"
     return rf"\item {_apart(latex_escape(note))}"
 
