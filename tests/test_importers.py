@@ -316,7 +316,9 @@ def test_a_faulty_importer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             return LogPart(file, "mine") if file.row.has("mine") else None
 
         def samples(self, log: Log) -> Iterator[ImportedSample]:
-            yield 1 / 0 if self.given is None else self.given
+            if self.given is None:
+                raise ZeroDivisionError("division by zero")
+            yield self.given
 
     reader = Mine()
     monkeypatch.setattr("evalkit.importers.reader.installed_readers", lambda: {"mine": reader})

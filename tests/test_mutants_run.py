@@ -159,9 +159,9 @@ def test_the_order_of_requests() -> None:
 # Progress, grading
 
 
-def test_the_estimate_is_clustered_by_problem() -> None:
+def test_the_running_score_is_the_mean_over_problems() -> None:
     progress = TaskProgress(9)
-    assert progress.estimate() is None
+    assert progress.score() is None
     for problem, value, status in (
         ("a", 1.0, "correct"),
         ("a", 0.0, "error"),
@@ -171,11 +171,7 @@ def test_the_estimate_is_clustered_by_problem() -> None:
     ):
         progress.add_score(Score(value, status, key=SampleKey("t", problem, 0)))  # type: ignore[arg-type]
     assert (progress.graded, progress.errors) == (5, 1)
-    mean = 2 / 5
-    residuals = (1 - 2 * mean) ** 2 + (0 - 2 * mean) ** 2 + (1 - mean) ** 2
-    found = progress.estimate()
-    assert found is not None
-    assert found == pytest.approx((40, 100 * (residuals * 3 / 2) ** 0.5 / 5))
+    assert progress.score() == pytest.approx(50)
 
 
 def test_the_speed_of_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
