@@ -59,16 +59,21 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     return entries, incomplete
 
 
-def _entry(task: TaskRun, report: Report) -> Entry:
+def problems_available(task: TaskRun) -> int | None:
+    """The number of problems of the benchmark, None if it is neither recorded nor known of the installed task."""
     available = task.record.problems_available
-    if available is None and (task_class := installed_task(report.task)) is not None:
+    if available is None and (task_class := installed_task(task.name)) is not None:
         available = task_class.rows  # a run of an earlier version
+    return available
+
+
+def _entry(task: TaskRun, report: Report) -> Entry:
     return Entry(
         task.directory.path,
         report,
         _settings(task),
         tuple(data.hub_id for data in task.record.data),
-        available,
+        problems_available(task),
         task.run.engine,
     )
 

@@ -65,6 +65,8 @@ def _remarks(run: RunComparison) -> list[str]:
     for task in run.tasks:
         if task.differences:
             told.append(f"{task.title}: the protocols of A and B differ: {'; '.join(task.differences)}.")
+        if task.subset:
+            told.append(f"{task.title}: subset of {task.subset}: another benchmark.")
         if task.left_out:
             told.append(f"{task.title}: {task.left_out} problems that only one of the runs has are left out.")
         if task.result.a.samples != task.result.b.samples and task.result.paired:
@@ -80,7 +82,7 @@ def _flip_line(task: TaskComparison) -> str:
     worse = len(task.flips) - better
     same = len(task.result.by_problem) - len(task.flips)
     sure = sum(f.established for f in task.flips)
-    told = f"{task.title}: {better} problems better in B, {worse} worse, {same} the same"
+    told = f"{task.title}: {better} problem{'' if better == 1 else 's'} better in B, {worse} worse, {same} the same"
     return told + (f"; {sure} beyond chance (*)" if sure else "")
 
 
@@ -115,7 +117,7 @@ def comparison_markdown(
 
 def _named(run: RunComparison, side: str) -> str:
     found = run.a if side == "a" else run.b
-    return f"{found.label} ({found.where})" if found.where else found.label
+    return f"{found.label} ({found.where})" if found.where not in ("", found.label) else found.label
 
 
 def _markdown_flips(task: TaskComparison, most: int) -> list[str]:
@@ -280,6 +282,8 @@ def _task_record(task: TaskComparison) -> dict[str, Any]:
         "seen_run": 100 * r.seen_run,
         "seen_problems": 100 * r.seen_problems,
         "settings_that_differ": list(task.differences),
+        "problems": task.problems,
+        "problems_available": max((n for n in task.available if n is not None), default=None),
         "problems_left_out": task.left_out,
         "flips": [
             {"problem_id": f.problem_id, "a": 100 * f.before, "b": 100 * f.after, "established": f.established}
