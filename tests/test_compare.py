@@ -96,7 +96,21 @@ def test_tasks_on_which_nothing_can_differ_do_not_count(tmp_path: Path) -> None:
     task = next(t for t in found.tasks if t.task == "math500")
     assert task.adjusted_p == task.result.p_value
     assert task.tests == 1
-    assert sentence(found).count("nothing differs") == 3
+    assert sentence(found).count("too few problems to tell: none of 30 problems differs [−") == 3
+
+
+def test_nothing_differs_is_said_where_the_problems_are_many(tmp_path: Path) -> None:
+    alike: dict[str, Rows] = {"math500": [[False] * 2] * 500, "aime24": [[False] * 2] * 5}
+    for name in ("a", "b"):
+        write_run(tmp_path / name / "run", f"org/{name}", alike, titles=TITLES, available=500)
+    (found,) = compared(tmp_path / "a", tmp_path / "b")
+    text = sentence(found)
+    assert "on MATH-500 nothing differs [−" in text
+    assert "on AIME 2024 too few problems to tell: none of 5 problems differs [−" in text
+    assert [task.subset for task in found.tasks if task.task == "aime24"] == ["5 of 500 problems"]
+    told = evalkit("compare", tmp_path / "a", tmp_path / "b").stdout
+    assert "AIME 2024: subset of 5 of 500 problems: another benchmark." in told
+    assert "MATH-500: subset" not in told
 
 
 @pytest.mark.slow

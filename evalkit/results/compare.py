@@ -38,7 +38,8 @@ class TaskComparison:
     outcome could be significant); `tests` is their number. `samples_needed` per problem in both runs would show the
     target difference in 4 of 5 tries; it is None where more samples of these problems cannot. `differences` lists the
     settings that differ. `left_out` counts the problems that only one side has. `flips` holds the problems whose solve
-    rate changed, the largest change first.
+    rate changed, the largest change first. `available` is the number of problems of the benchmark as A's and B's run
+    know it, None where a run does not.
     """
 
     task: str
@@ -50,6 +51,19 @@ class TaskComparison:
     flips: tuple[Flip, ...]
     tests: int = 1
     samples_needed: int | None = None
+    available: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def problems(self) -> int:
+        """The problems that are compared; of other problems those of the smaller run."""
+        found = self.result
+        return len(found.by_problem) if found.paired else min(found.a.problems, found.b.problems)
+
+    @property
+    def subset(self) -> str:
+        """`5 of 500 problems`, or an empty string where the whole benchmark is compared."""
+        most = max((size for size in self.available if size is not None), default=0)
+        return f"{self.problems:,} of {most:,} problems" if self.problems < most else ""
 
     @property
     def established(self) -> bool:
@@ -163,17 +177,17 @@ def _compare_task(a: Entry, b: Entry, across_protocols: bool, target: float) -> 
             f"The runs of {task} use different protocols: {'; '.join(differences)}.",
             "pass --across-protocols to compare them anyway; the table then lists the differences.",
         )
+    available = a.available, b.available
     first, second = a.report.values, b.report.values
     shared = [problem for problem in first if problem in second]
     if len(shared) < _PAIRED_SHARE * min(len(first), len(second)) or not shared:
         apart = compare_unpaired(list(first.values()), list(second.values()), target)
-        return TaskComparison(task, a.report.title, apart, 1.0, tuple(differences), 0, ())
+        return TaskComparison(task, a.report.title, apart, 1.0, tuple(differences), 0, (), available=available)
     before, after = [first[p] for p in shared], [second[p] for p in shared]
     left_out = len(first) + len(second) - 2 * len(shared)
     result = compare_paired(before, after, target)
-    return TaskComparison(
-        task, a.report.title, result, 1.0, tuple(differences), left_out, tuple(_flips(shared, before, after))
-    )
+    flips = tuple(_flips(shared, before, after))
+    return TaskComparison(task, a.report.title, result, 1.0, tuple(differences), left_out, flips, available=available)
 
 
 def _flips(ids: Sequence[str], before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]) -> list[Flip]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from evalkit.results.compare import RunComparison, TaskComparison
 from evalkit.results.gates import GateResult
 
+_CLOSE = 0.05  # the half-width, over problems, up to which equal results say that there is no large difference
+
 
 def points(value: float, signed: bool = True) -> str:
     """A difference given as a fraction, in points: `+2.1`, `−0.4`, and `0.0` without a sign."""
@@ -55,20 +57,28 @@ def _away(task: TaskComparison) -> tuple[float, float]:
 
 def _not_seen(task: TaskComparison) -> str:
     found = task.result
+    low, high = found.interval_problems
     if found.least_p == 1.0 and found.difference == 0:
-        return f"on {task.title} nothing differs"
+        if (high - low) / 2 <= _CLOSE:
+            return f"on {task.title} nothing differs {interval(found.interval_problems)}"
+        many = f"{task.problems:,} problem{'' if task.problems == 1 else 's'}"
+        told = interval(found.interval_problems) if low == low else ""
+        return f"on {task.title} too few problems to tell: none of {many} differs {told}".rstrip()
     start = f"on {task.title} no difference could be seen ({points(found.difference)})"
     target = f"{100 * found.target:g} points"
     if task.more_samples is None:
         if found.problems_needed is None:
             return start
-        count = len(found.by_problem) if found.paired else min(found.a.problems, found.b.problems)
+        count = task.problems
         if found.problems_needed <= count:
-            return f"{start}: {target} would have been seen"
+            return f"{start}: {target} would have been seen over problems of this kind"
         more = f"about {found.problems_needed:,} would be needed"
         return f"{start}: more samples of these {count:,} problems would not show {target}, {more}"
     if task.more_samples == 0:
-        return f"{start}: {target} would have been seen"
+        return (
+            f"{start}: {target} would have been seen on these problems, sampled again; over problems of this kind "
+            f"{points(found.seen_problems, False)}"
+        )
     most = "at most " if found.needed_is_bound else ""
     if found.a.samples != found.b.samples:
         return f"{start}: {most}{task.samples_needed:,} samples per problem in both would show {target}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import open_file, parse_json
-from evalkit.results.entries import setting_differences
+from evalkit.results.entries import problems_available, setting_differences
 from evalkit.results.published import PublishedScore, load_published, model_key, published_names
 from evalkit.results.recreate import recreate_task
 from evalkit.results.samples import Samples, load_samples
@@ -34,6 +34,11 @@ class TaskSide:
         """The run's samples. Raises EvalkitError where it is incomplete or damaged."""
         assert self.run is not None
         return load_samples(self.run)
+
+    @property
+    def available(self) -> int | None:
+        """The number of problems of the benchmark, None if it is not known."""
+        return problems_available(self.run) if self.run is not None else None
 
     @cached_property
     def made(self) -> Task | None:

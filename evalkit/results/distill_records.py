@@ -24,12 +24,13 @@ LISTED_AT = f"listed at a false discovery rate of {FALSE_DISCOVERIES:.0%}"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A model's mean solve rate in [0, 1] with its run-to-run standard error, for a published figure without an sd the
-    largest one possible."""
+    """A model's mean solve rate in [0, 1] with its run-to-run standard error and 95% interval, as the leaderboard has
+    them; for a published figure without an sd the largest ones possible."""
 
     label: str
     value: float
     stderr_run: float
+    interval_run: tuple[float, float]
     n: int | None
     published: bool
 
@@ -39,7 +40,8 @@ class Gap:
     """Gap recovered (S - B) / (T - B) and retention S / T.
 
     `recovered` is over problems, None with published figures, whose problems are not at hand; `recovered_run` is for
-    the same problems sampled again. `base` None: no base was given.
+    the same problems sampled again. `base` None: no base was given. `problems` of the benchmark's `available` are
+    compared, which is None where it is not known.
     """
 
     teacher: Score
@@ -50,6 +52,20 @@ class Gap:
     recovered_run: Ratio | None
     retention: Ratio | None
     retention_run: Ratio
+    available: int | None = None
+
+    @property
+    def subset(self) -> str:
+        """`5 of 500 problems`, or an empty string where all problems are compared."""
+        if self.available is None or self.problems >= self.available:
+            return ""
+        return f"{self.problems:,} of {self.available:,} problems"
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether the teacher is above the base, and by more than could be chance."""
+        ratio = self.recovered or self.recovered_run
+        return ratio is not None and ratio.defined and ratio.denominator > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ class Tries:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How often the student gives the teacher's answer, where the teacher is right and where it is wrong; the base's
-    figures beside them. `consistency` is Geirhos et al.'s."""
+    figures beside them. `consistency` is Geirhos et al.'s; the teacher has `right` and `wrong` samples."""
 
     where_right: ClusteredMean | None
     where_wrong: ClusteredMean | None
@@ -105,6 +121,8 @@ class Agreement:
     base_where_wrong: ClusteredMean | None
     consistency: ErrorConsistency
     base_consistency: ErrorConsistency | None
+    right: int
+    wrong: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +172,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class StudentDistillation:
-    """One student: its benchmarks, and the gap over all of them where there are several."""
+    """One student: its benchmarks, and the gap over those on which it is defined, where these are several."""
 
     model: str
     label: str

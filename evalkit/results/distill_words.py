@@ -11,11 +11,13 @@ from evalkit.results.distill_records import (
     StudentDistillation,
     TaskDistillation,
 )
+from evalkit.stats.agreement import ErrorConsistency
 from evalkit.stats.clustered import ClusteredMean
 from evalkit.stats.ratio import Ratio
 
 _WIDEST = 1.0  # an interval of the gap recovered that is wider says too little to give one figure
 _NAMED = 8  # problems named in a sentence
+_TELLING = 0.5  # a share whose 95% interval is wider is no finding
 
 
 def percent(value: float, digits: int = 0) -> str:
@@ -49,6 +51,21 @@ def mean_text(mean: ClusteredMean | None, digits: int = 0) -> str:
     return f"{percent(mean.value, digits)} {interval_percent(ends, digits)}"
 
 
+def kappa_text(found: ErrorConsistency) -> str:
+    """`0.08 [−0.06, 0.22]`, `–` where there is none."""
+    if found.kappa is None or found.interval is None:
+        return "–"
+    kappa, low, high = (
+        text if float(text) else text.lstrip("-") for text in (f"{x:.2f}" for x in (found.kappa, *found.interval))
+    )
+    return f"{kappa} [{low}, {high}]".replace("-", "−")
+
+
+def _telling(interval: tuple[float, float]) -> bool:
+    """Whether a share with this interval says anything; NaN ends do not."""
+    return interval[1] - interval[0] <= _TELLING
+
+
 def chosen_gap(gap: Gap) -> tuple[Ratio | None, str]:
     """The gap recovered that is told first and what its interval is over."""
     if gap.recovered is not None:
@@ -65,26 +82,84 @@ def verdict(found: Distillation) -> tuple[list[str], list[str]]:
         who = student.label if several else "The student"
         first += _overall(who, student)
         for task in student.tasks:
-            leading, more = _task_sentences(who, task)
+            leading, more = _task_sentences(who, task, sum(t.gap.base is not None for t in student.tasks) > 1)
             first += leading
             rest += more
         first += _fidelity_sentences(who, student)
+    first += _subset_sentence(found)
     if sum(len(student.tasks) for student in found.students) == 1:
         first, rest = first + rest, []
-    return first + [_round_sentence(r) for r in found.rounds], rest
+    first += [_round_sentence(r) for r in found.rounds]
+    rest += _unsaid(found)
+    return first, rest
 
 
-def _task_sentences(who: str, task: TaskDistillation) -> tuple[list[str], list[str]]:
-    first = [_gap_sentence(who, task)]
+def _subset_sentence(found: Distillation) -> Iterator[str]:
+    """Which benchmarks are subsets: other benchmarks than those that they are named after."""
+    told = {f"{t.title} ({t.gap.subset})": None for s in found.students for t in s.tasks if t.gap.subset}
+    if told:
+        yield f"Only a subset was run, which is another benchmark: {_listed(list(told))}."
+
+
+def _unsaid(found: Distillation) -> Iterator[str]:
+    """On what there are too few samples for findings that would otherwise be told."""
+    told = {
+        f"{task.title} ({_samples(task.gap)})": None
+        for student in found.students
+        for task in student.tasks
+        if not _lost_told(task) or not _tries_told(task) or not _agreement_told(task)
+    }
+    if told:
+        yield (
+            "Findings with a 95% interval wider than 50 points say nothing and are left out; the tables have them. "
+            f"This concerns {_listed(list(told))}."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _lost(task: TaskDistillation) -> SolvedSet | None:
+    return next((s for s in task.solved if s.name == "lost"), None)
+
+
+def _lost_told(task: TaskDistillation) -> bool:
+    lost = _lost(task)
+    return lost is None or bool(lost.listed) or lost.smallest_p > 0.05 or _telling(lost.interval)
+
+
+def _tries_told(task: TaskDistillation) -> bool:
+    tries = task.tries
+    return (
+        tries is None
+        or tries.unsolved is None
+        or tries.new is None
+        or (_telling(tries.unsolved[1]) or _telling(tries.new[1]))
+    )
+
+
+def _agreement_told(task: TaskDistillation) -> bool:
+    found = task.agreement
+    return found is None or found.where_wrong is None or _telling(found.where_wrong.interval)
+
+
+def _task_sentences(who: str, task: TaskDistillation, several: bool) -> tuple[list[str], list[str]]:
+    """Where there are `several` benchmarks with a base, those on which the gap is not defined have been named."""
+    first: list[str] = []
     rest: list[str] = []
-    lost = next((s for s in task.solved if s.name == "lost"), None)
+    ratio, _ = chosen_gap(task.gap)
+    if not several or ratio is None or ratio.defined:
+        first.append(_gap_sentence(who, task))
+    lost = _lost(task)
     beyond = next((s for s in task.solved if s.name == "beyond the teacher"), None)
-    if lost is not None:
+    if lost is not None and _lost_told(task):
         told = _set_sentence(who, task, lost, "loses", "that the base solved")
         (first if lost.listed else rest).append(told)
     if beyond is not None and beyond.listed:
         first.append(_set_sentence(who, task, beyond, "solves", "more often than the teacher does"))
-    rest.append(_tries_sentence(who, task))
+    if _tries_told(task):
+        rest.append(_tries_sentence(who, task))
     if task.agreement is not None:
         rest.append(_agreement_sentence(who, task, task.agreement))
     rest.append(_length_sentence(who, task))
@@ -182,20 +257,22 @@ def _end(value: float | None, outside: str) -> str:
 
 
 def _agreement_sentence(who: str, task: TaskDistillation, found: Agreement) -> str:
-    if found.where_wrong is None:
-        return ""
-    beside = f"; the base does in {mean_text(found.base_where_wrong)}" if found.base_where_wrong is not None else ""
+    told = []
+    if found.where_wrong is not None and _telling(found.where_wrong.interval):
+        base = found.base_where_wrong
+        beside = f"; the base does in {mean_text(base)}" if base is not None and _telling(base.interval) else ""
+        many = f"{found.wrong:,} sample{'' if found.wrong == 1 else 's'}"
+        told.append(
+            f"Where the teacher is wrong on {task.title} ({many}), {_within(who)} gives the same wrong answer in "
+            f"{mean_text(found.where_wrong)}{beside}."
+        )
     kappa = found.consistency
-    told = ""
-    if kappa.kappa is not None and kappa.interval is not None:
+    if kappa.kappa is not None and kappa.interval is not None and _telling(kappa.interval):
         low, high = kappa.interval
         word = "more than" if low > 0 else "less than" if high < 0 else "not more than can be told from"
-        figures = f"{kappa.kappa:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
-        told = f" Right and wrong coincide {word} chance (error consistency {figures})."
-    return (
-        f"Where the teacher is wrong on {task.title}, {_within(who)} gives the same wrong answer in "
-        f"{mean_text(found.where_wrong)}{beside}.{told}"
-    )
+        where = "" if told else f" on {task.title}"
+        told.append(f"Right and wrong coincide{where} {word} chance (error consistency {kappa_text(kappa)}).")
+    return " ".join(told)
 
 
 def _length_sentence(who: str, task: TaskDistillation) -> str:
@@ -211,11 +288,29 @@ def _length_sentence(who: str, task: TaskDistillation) -> str:
 
 
 def _overall(who: str, student: StudentDistillation) -> Iterator[str]:
-    if student.overall is None:
+    """Over how many benchmarks there is a gap, and on which there is none."""
+    with_base = [task for task in student.tasks if task.gap.base is not None]
+    count = len(with_base)
+    if count < 2:
         return
-    count = len(student.tasks)
-    if student.overall.value is None:
-        yield f"Over the {count} benchmarks together the gap is not defined: it cannot be told from 0."
+    of_gaps = [task.title for task in with_base if task.gap.has_gap]
+    below = [t.title for t in with_base if (r := chosen_gap(t.gap)[0]) is not None and r.defined and not t.gap.has_gap]
+    unclear = [task.title for task in with_base if task.title not in (*of_gaps, *below)]
+    left_out = [f"the gap is not defined on {_listed(unclear)}"] if unclear else []
+    left_out += [f"the teacher is below the base on {_listed(below)}"] if below else []
+    why = "; ".join(left_out)
+    if not of_gaps:
+        yield f"{who} cannot be placed between base and teacher on any of the {count} benchmarks: {why}."
+    elif len(of_gaps) == 1 and left_out:
+        yield f"Only 1 of {count} benchmarks, {of_gaps[0]}, has a gap that {_within(who)} could recover; {why}."
+    elif student.overall is None:
+        if why:
+            yield f"{len(of_gaps)} of {count} benchmarks have a gap that {_within(who)} could recover; {why}."
+    elif student.overall.value is None:
+        yield f"Over the {len(of_gaps)} benchmarks with a gap together it is not defined: it cannot be told from 0."
+    elif left_out:
+        over = f"Over {len(of_gaps)} of {count} benchmarks"
+        yield f"{over} {_within(who)} recovers {ratio_text(student.overall)} of the gap; {why}."
     else:
         yield f"Over the {count} benchmarks together {_within(who)} recovers {ratio_text(student.overall)} of the gap."
 

@@ -33,9 +33,10 @@ from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
 from evalkit.stats.agreement import error_consistency, same_answer_shares
 from evalkit.stats.clean import CleanScore
 from evalkit.stats.clustered import ClusteredMean
-from evalkit.stats.intervals import Floats
+from evalkit.stats.intervals import Floats, score_interval
 from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
-from evalkit.stats.ratio import gap_recovered, gap_recovered_run, paired_ratio, pooled_ratio
+from evalkit.stats.published import error_of_runs, error_towards
+from evalkit.stats.ratio import Z, gap_recovered, gap_recovered_run, pooled_ratio, score_kept
 from evalkit.stats.solved import Counts, both_discoveries, discoveries, more_often, more_often_table, overlap
 from evalkit.store.lines import write_atomically
 
@@ -135,8 +136,9 @@ def _student(
         tasks.append(found)
         parts.append(rates)
     pooled = None
-    if len(parts) > 1 and all(p is not None for p in parts):
-        pooled = pooled_ratio([p for p in parts if p is not None])
+    if all(p is not None for p in parts):
+        of_gaps = [p for task, p in zip(tasks, parts, strict=True) if p is not None and task.gap.has_gap]
+        pooled = pooled_ratio(of_gaps) if len(of_gaps) > 1 else None
     return StudentDistillation(
         side.model, side.label, measure_size(side), tuple(tasks), pooled, _fidelity(side, teacher)
     )
@@ -234,12 +236,15 @@ def _score(side: TaskSide, rows: Mapping[str, list[int]], role: str, problems: i
         figure = side.published
         value = figure.value / 100
         if figure.sd is not None:
-            error = figure.sd / 100 / (figure.n or 1) ** 0.5
+            error = error_of_runs(figure.sd, figure.n) / 100
+            interval = max(value - Z * error, 0.0), min(value + Z * error, 1.0)
         else:  # the largest error that independent samples of these problems could have
-            error = (max(value * (1 - value), 0.0) / (problems * (figure.n or 1))) ** 0.5
-        return Score(f"{side.model} (published)", value, error, figure.n, True)
+            count = problems * (figure.n or 1)
+            error = (max(value * (1 - value), 0.0) / count) ** 0.5
+            interval = score_interval(value, count)
+        return Score(f"{side.model} (published)", value, error, interval, figure.n, True)
     found = avg_at_n(_values(side, rows, role))
-    return Score(side.model, found.value, found.stderr_run, found.samples, False)
+    return Score(side.model, found.value, found.stderr_run, found.interval_run, found.samples, False)
 
 
 def _gap(
@@ -259,7 +264,8 @@ def _gap(
     if len(means) == 3:
         parts = (means["student"] - means["base"], means["teacher"] - means["base"])
     if b is not None:
-        recovered_run = gap_recovered_run((s.value, t.value, b.value), (s.stderr_run, t.stderr_run, b.stderr_run))
+        errors = _error(s, s.value), _error(t, b.value), _error(b, t.value)
+        recovered_run = gap_recovered_run((s.value, t.value, b.value), errors)
     found = Gap(
         teacher=t,
         base=b,
@@ -267,10 +273,16 @@ def _gap(
         problems=problems,
         recovered=gap_recovered(means["student"], means["teacher"], means["base"]) if parts is not None else None,
         recovered_run=recovered_run,
-        retention=paired_ratio(means["student"], means["teacher"]) if "teacher" in means else None,
-        retention_run=gap_recovered_run((s.value, t.value, 0.0), (s.stderr_run, t.stderr_run, 0.0)),
+        retention=score_kept(means["student"], means["teacher"]) if "teacher" in means else None,
+        retention_run=gap_recovered_run((s.value, t.value, 0.0), (_error(s, s.value), _error(t, 0.0), 0.0)),
+        available=student.available,
     )
     return found, parts
+
+
+def _error(score: Score, other: float) -> float:
+    """The run-to-run error on the side of `other`: unlike the standard error not 0 where nothing was solved."""
+    return error_towards(score.value, score.interval_run, other)
 
 
 def _counts(side: TaskSide, rows: Mapping[str, list[int]], role: str) -> tuple[Counts, int]:
@@ -369,11 +381,14 @@ def _agreement(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows
     theirs = (
         _same_answers(base, teacher, rows["base"], rows["teacher"]) if base is not None and of_base else (None,) * 2
     )
+    marks = [status == "correct" for row in rows["teacher"] for status in teacher.samples.statuses[row]]
     return Agreement(
         *own,
         *theirs,
         error_consistency(rates(student, "student"), rates(teacher, "teacher")),
         error_consistency(rates(base, "base"), rates(teacher, "teacher")) if base is not None and of_base else None,
+        sum(marks),
+        len(marks) - sum(marks),
     )
 
 

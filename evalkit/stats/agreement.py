@@ -28,13 +28,13 @@ def error_consistency(first: Floats, second: Floats) -> ErrorConsistency:
 
     Both are right or both are wrong with probability p q + (1 - p)(1 - q) on a problem, estimated without bias by the
     observed rates of independent samples; by chance it would be the same of the mean rates. The interval is by
-    linearisation over problems.
+    linearisation over problems. A model that is right always, or never, has no pattern of errors: no kappa.
     """
     agreed = first * second + (1 - first) * (1 - second)
     p, q = float(first.mean()), float(second.mean())
     observed, expected = float(agreed.mean()), p * q + (1 - p) * (1 - q)
     room = 1 - expected
-    if room <= 1e-12 or len(first) < 2:
+    if p in (0.0, 1.0) or q in (0.0, 1.0) or room <= 1e-12 or len(first) < 2:
         return ErrorConsistency(observed, expected, None, None)
     kappa = (observed - expected) / room
     # kappa = (o - e) / (1 - e): its derivatives by o and by e, and those of e by p and by q

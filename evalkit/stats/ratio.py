@@ -8,6 +8,10 @@ import numpy as np
 from evalkit.stats.intervals import Floats, student_quantile
 
 Z = 1.959963984540054
+_UNSEEN = 0.5  # problems of which nothing is known, half of them solved: the weight that score intervals give them
+_CORNERS = np.array([(s, t, b) for s in (0.0, 1.0) for t in (0.0, 1.0) for b in (0.0, 1.0)]).T
+_UNSEEN_GAP = np.array([_CORNERS[0] - _CORNERS[2], _CORNERS[1] - _CORNERS[2]])
+_UNSEEN_KEPT = _CORNERS[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,22 @@ def fieller(
     return Ratio(numerator, denominator, numerator / denominator, ((b - root) / a, (b + root) / a))
 
 
-def paired_ratio(numerators: Floats, denominators: Floats) -> Ratio:
+def _covariance(numerators: Floats, denominators: Floats, unseen: Floats | None) -> Floats:
+    """The covariance matrix of the two means over problems. `unseen` (2, kinds) adds half a problem of all kinds.
+
+    Without it problems that look alike, such as those that nobody solves, would leave an error of 0.
+    """
+    cov = np.cov(numerators, denominators)
+    if unseen is not None:
+        apart = unseen - np.array([[numerators.mean()], [denominators.mean()]])
+        cov = cov + _UNSEEN * (apart @ apart.T) / unseen.shape[1] / (len(numerators) - 1)
+    return np.asarray(cov / len(numerators))
+
+
+def paired_ratio(numerators: Floats, denominators: Floats, unseen: Floats | None = None) -> Ratio:
     """The ratio of two means over the same problems, one value of each per problem; Student's t.
+
+    `unseen`: see `_covariance`.
 
     >>> paired_ratio(np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 1.0, 1.0, 1.0])).value
     0.5
@@ -57,13 +75,18 @@ def paired_ratio(numerators: Floats, denominators: Floats) -> Ratio:
     top, bottom = float(numerators.mean()), float(denominators.mean())
     if problems < 2:
         return Ratio(top, bottom, None, None)
-    cov = np.cov(numerators, denominators) / problems
+    cov = _covariance(numerators, denominators, unseen)
     return fieller(top, bottom, (float(cov[0, 0]), float(cov[1, 1])), float(cov[0, 1]), student_quantile(problems))
 
 
 def gap_recovered(student: Floats, teacher: Floats, base: Floats) -> Ratio:
-    """(S - B) / (T - B) over problems, from each model's solve rate on each problem."""
-    return paired_ratio(student - base, teacher - base)
+    """(S - B) / (T - B) over problems, from each model's solve rate on each problem, in [0, 1]."""
+    return paired_ratio(student - base, teacher - base, _UNSEEN_GAP)
+
+
+def score_kept(student: Floats, teacher: Floats) -> Ratio:
+    """S / T over problems, from each model's solve rate on each problem, in [0, 1]."""
+    return paired_ratio(student, teacher, _UNSEEN_KEPT)
 
 
 def gap_recovered_run(means: tuple[float, float, float], errors: tuple[float, float, float]) -> Ratio:
@@ -76,12 +99,12 @@ def gap_recovered_run(means: tuple[float, float, float], errors: tuple[float, fl
 
 
 def pooled_ratio(parts: list[tuple[Floats, Floats]]) -> Ratio:
-    """One ratio over several benchmarks, each counting the same: the mean numerator over the mean denominator.
+    """One gap recovered over several benchmarks, each counting the same: the mean gain over the mean gap.
 
     Student's t with the smallest benchmark's degrees of freedom, which is on the safe side.
     """
     count = len(parts)
-    covs = [np.cov(n, d) / len(n) if len(n) > 1 else np.full((2, 2), math.nan) for n, d in parts]
+    covs = [_covariance(n, d, _UNSEEN_GAP) if len(n) > 1 else np.full((2, 2), math.nan) for n, d in parts]
     cov = sum(covs, np.zeros((2, 2))) / count**2
     top = sum(float(n.mean()) for n, _ in parts) / count
     bottom = sum(float(d.mean()) for _, d in parts) / count

@@ -65,6 +65,8 @@ def _remarks(run: RunComparison) -> list[str]:
     for task in run.tasks:
         if task.differences:
             told.append(f"{task.title}: the protocols of A and B differ: {'; '.join(task.differences)}.")
+        if task.subset:
+            told.append(f"{task.title}: subset of {task.subset}: another benchmark.")
         if task.left_out:
             told.append(f"{task.title}: {task.left_out} problems that only one of the runs has are left out.")
         if task.result.a.samples != task.result.b.samples and task.result.paired:
@@ -282,6 +284,8 @@ def _task_record(task: TaskComparison) -> dict[str, Any]:
         "seen_run": 100 * r.seen_run,
         "seen_problems": 100 * r.seen_problems,
         "settings_that_differ": list(task.differences),
+        "problems": task.problems,
+        "problems_available": max((n for n in task.available if n is not None), default=None),
         "problems_left_out": task.left_out,
         "flips": [
             {"problem_id": f.problem_id, "a": 100 * f.before, "b": 100 * f.after, "established": f.established}

@@ -57,6 +57,18 @@ def _name(student: StudentDistillation, task: TaskDistillation, several: bool, l
     return label(f"{student.label}, {task.title}" if several else task.title, longest)
 
 
+def _inward(value: float, left: float, right: float) -> str:
+    """How words at `value` are set so that they stay within the axis: away from an end that is near."""
+    place = (value - left) / (right - left)
+    return "left" if place < 0.25 else "right" if place > 0.75 else "center"
+
+
+def _reach(score: Score) -> list[list[float]]:
+    """What the run-to-run interval reaches to the left and to the right, in percent, as matplotlib takes it."""
+    low, high = score.interval_run
+    return [[100 * max(score.value - low, 0.0)], [100 * max(high - score.value, 0.0)]]
+
+
 def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
     """One line per student and benchmark from base to teacher, with run-to-run bars.
 
@@ -67,6 +79,9 @@ def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
     figure, grid = new_figure(width, height, look=own)
     axes: Axes = grid[0, 0]
     several = len({student.model for student, _ in pairs}) > 1
+    values = [100 * s.value for _, t in pairs for s in (t.gap.base, t.gap.student, t.gap.teacher) if s is not None]
+    room = max(0.25 * (max(values) - min(values)), 4.0)
+    left, right = max(min(values) - room, 0), min(max(values) + room, 101.5)
     for i, (_, task) in enumerate(pairs):
         gap, at = task.gap, -i
         scores: dict[str, Score | None] = {"base": gap.base, "teacher": gap.teacher, "student": gap.student}
@@ -78,7 +93,7 @@ def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
             axes.errorbar(
                 100 * score.value,
                 at,
-                xerr=196 * score.stderr_run,
+                xerr=_reach(score),
                 fmt=_ROLE_MARKERS[role],
                 color=_ROLE_COLOURS[role],
                 markersize=6,
@@ -94,15 +109,13 @@ def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
                 (100 * gap.student.value, at),
                 (0, 8),
                 textcoords="offset points",
-                ha="center",
+                ha=_inward(100 * gap.student.value, left, right),
                 fontsize=7.5,
             )
     axes.set_yticks(range(0, -len(pairs), -1), [fill(_name(s, t, several, 54), 20) for s, t in pairs])
     axes.set_ylim(-len(pairs) + 0.4, 0.7)
     hollow = any(s.published for _, t in pairs for s in (t.gap.base, t.gap.teacher) if s is not None)
-    values = [100 * s.value for _, t in pairs for s in (t.gap.base, t.gap.student, t.gap.teacher) if s is not None]
-    room = max(0.25 * (max(values) - min(values)), 4.0)
-    axes.set_xlim(max(min(values) - room, 0), min(max(values) + room, 101.5))
+    axes.set_xlim(left, right)
     axes.set_xlabel("pass@1 (percent); bars: 95%, run to run" + ("; hollow: published" if hollow else ""))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=own.font)
     if look is not None:
@@ -187,7 +200,7 @@ def solved_picture(pairs: Pairs) -> "Figure":
             told = f"{len(solved.listed)} listed" if solved.listed else "none listed"
             axes.annotate(told, (high, at), (4, 0), textcoords="offset points", va="center", fontsize=7)
             first = solved is task.solved[0] and len(chosen) > 1
-            name = f"{_name(student, task, several, 34)}\n{solved.name}" if first else solved.name
+            name = f"{fill(_name(student, task, several, 60), 30)}\n{solved.name}" if first else solved.name
             ticks.append((at, name))
             at -= 1
         at -= 1

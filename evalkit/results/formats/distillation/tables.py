@@ -13,9 +13,11 @@ from evalkit.results.distill_records import (
     StudentDistillation,
     TaskDistillation,
 )
-from evalkit.results.distill_words import interval_percent, mean_text, percent, ratio_text
+from evalkit.results.distill_words import interval_percent, kappa_text, mean_text, percent, ratio_text
 from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
+from evalkit.results.metrics import interval_text
 from evalkit.stats.clean import CleanScore
+from evalkit.stats.clustered import ClusteredMean
 
 _NAMED = 12  # problems named in a cell
 _LONG = 34  # characters of a cell from which its column holds words
@@ -71,10 +73,12 @@ def _of(found: Distillation, name: str, what: str) -> str:
 
 
 def score_text(score: Score | None) -> str:
-    """`80.5% ±0.7`: the half-width of the run-to-run interval."""
+    """`80.5% ±0.7`, `0.0% +15.3 −0.0`: the half-widths of the run-to-run interval, as in the leaderboard."""
     if score is None:
         return "–"
-    return f"{percent(score.value, 1)} ±{196 * score.stderr_run:.1f}" + ("†" if score.published else "")
+    low, high = score.interval_run
+    bar = interval_text(100 * score.value, (100 * low, 100 * high), "%")
+    return f"{percent(score.value, 1)} {bar}" + ("†" if score.published else "")
 
 
 def _gap_table(found: Distillation) -> PageTable:
@@ -83,27 +87,40 @@ def _gap_table(found: Distillation) -> PageTable:
         gap = task.gap
         rows.append((
             name, score_text(gap.base), score_text(gap.student), score_text(gap.teacher), ratio_text(gap.recovered),
-            ratio_text(gap.recovered_run), ratio_text(gap.retention or gap.retention_run), f"{gap.problems}",
+            ratio_text(gap.recovered_run), ratio_text(gap.retention or gap.retention_run),
+            gap.subset.removesuffix(" problems") or f"{gap.problems}",
             f"{gap.student.n}",
         ))  # fmt: skip
     published = any(s is not None and s.published for _, _, t in _each(found) for s in (t.gap.base, t.gap.teacher))
     dagger = " †: published." if published else ""
+    some = any(t.gap.subset for _, _, t in _each(found))
+    subsets = " Problems k of m: a subset, which is another benchmark." if some else ""
     return PageTable(
         "How much of the gap is closed",
         "Gap recovered is (student − base) / (teacher − base), retention student / teacher, with 95% intervals: over "
-        "problems of the same kind, or run to run for these problems. ± is half the run-to-run interval. Not defined: "
-        f"teacher and base cannot be told apart.{dagger}",
+        "problems of the same kind, or run to run for these problems. ±, + and − behind a score: its 95% interval run "
+        f"to run. Not defined: teacher and base cannot be told apart.{subsets}{dagger}",
         ("", "base", "student", "teacher", "gap recovered, over problems", "run to run", "retention", "problems", "n"),
         tuple(rows),
     )
 
 
 def _overall_table(found: Distillation) -> PageTable:
-    rows = tuple((s.label, f"{len(s.tasks)}", ratio_text(s.overall)) for s in found.students if s.overall is not None)
+    rows = tuple(
+        (
+            student.label,
+            f"{sum(task.gap.has_gap for task in student.tasks)} of {len(student.tasks)}",
+            ratio_text(student.overall),
+            ", ".join(task.title for task in student.tasks if not task.gap.has_gap) or "–",
+        )
+        for student in found.students
+        if student.overall is not None
+    )
     return PageTable(
-        "Over all benchmarks",
-        "One gap of the mean scores, each benchmark counting the same.",
-        ("student", "benchmarks", "gap recovered, over problems"),
+        "Over the benchmarks with a gap",
+        "One gap of the mean scores, each benchmark counting the same. Left out: benchmarks on which teacher and base "
+        "cannot be told apart, or the teacher is below the base.",
+        ("student", "benchmarks", "gap recovered, over problems", "left out"),
         rows,
     )
 
@@ -192,21 +209,24 @@ def _agreement_table(found: Distillation) -> PageTable:
         if a.base_consistency is not None:
             pairs.append((found.base or "base", a.base_where_right, a.base_where_wrong, a.base_consistency))
         for label, right, wrong, kappa in pairs:
-            told = "–"
-            if kappa.kappa is not None and kappa.interval is not None:
-                told = f"{kappa.kappa:.2f} [{kappa.interval[0]:.2f}, {kappa.interval[1]:.2f}]".replace("-", "−")
             rows.append((
-                _of(found, name, label), mean_text(right), mean_text(wrong), percent(kappa.observed, 1),
-                percent(kappa.expected, 1), told,
+                _of(found, name, label), _of_samples(right, a.right), _of_samples(wrong, a.wrong),
+                percent(kappa.observed, 1),
+                percent(kappa.expected, 1), kappa_text(kappa),
             ))  # fmt: skip
     return PageTable(
         "Agreement with the teacher beyond accuracy",
-        "How often a sample gives the teacher's answer, where that is right and where it is wrong. Both right or both "
+        "How often a sample gives the teacher's answer, where that is right and where it is wrong; n: so many samples "
+        "of the teacher. Both right or both "
         "wrong: as observed, and as the accuracies alone would give; error consistency is 0 at chance and 1 at "
         "the most.",
         ("", "same, teacher right", "same, teacher wrong", "right or wrong alike", "by chance", "error consistency"),
         tuple(rows),
     )
+
+
+def _of_samples(share: ClusteredMean | None, samples: int) -> str:
+    return f"{mean_text(share)}, n = {samples:,}" if share is not None else "–"
 
 
 def _cost_table(found: Distillation) -> PageTable:
