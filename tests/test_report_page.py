@@ -191,6 +191,9 @@ def test_the_leaderboard_sorts_and_filters(page: Any, address: str) -> None:
     expect(names).to_have_count(1)
     page.get_by_label("Models").fill("")
     page.get_by_role("button", name="AIME 2024").first.click()
+    expect(page.get_by_role("rowheader", name="DeepSeek-R1-Distill-Qwen-7B")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="QwQ-32B-Preview")).to_have_count(0)
+    page.get_by_role("button", name="all their models and metrics").click()
     expect(page.get_by_role("rowheader", name="QwQ-32B-Preview")).to_be_visible()
 
 

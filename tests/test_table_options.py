@@ -459,7 +459,7 @@ def test_much_that_was_cut_is_told_the_most_first_and_no_more_than_four() -> Non
     assert by_hand(few).footnotes() == ["cut at the token limit: c on AIME 2024 90%, b on AIME 2024 5%"]
     every = by_hand({name: [cell(1, truncated=share)] for name, share in shares.items()})
     told = "cut at the token limit: c on AIME 2024 90%, e on AIME 2024 30%, d on AIME 2024 20%, f on AIME 2024 6%"
-    assert every.footnotes() == [f"{told}, and 1 more"]
+    assert every.footnotes() == [f"{told}, and 1 more: -v shows them"]
     assert by_hand({"a": [cell(1)]}).footnotes() == []
     rows = {"a": [cell(1, truncated=None)], "b": [cell(1)], "published": [cell(1, truncated=None)]}
     assert by_hand(rows).footnotes() == ["cut: unknown for a"]
