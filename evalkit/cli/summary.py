@@ -43,7 +43,7 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
         )
         echo(f"| {' | '.join(cells)} |")
     if reports:
-        echo(f"\n{_LEGEND}")
+        echo(_LEGEND, err=True)  # what can be piped is the table alone
     for report in reports:
         if report.settled:
             closed = f"{report.settled} of its errors were closed by `evalkit settle`; they count as 0"
