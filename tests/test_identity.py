@@ -115,7 +115,7 @@ def test_a_peek_shows_less_on_its_own_screen_only(folder: Path) -> None:
     run(folder)
     whole = (folder / "run/sums/report.json").read_bytes()
     peek = run(folder, "--limit", 2, "-n", 1)
-    assert "| Sums | 2 | 1 | 100.0" in peek.stdout
+    assert "| Sums | 2 of 5 | 1 | 100.0" in peek.stdout
     assert task_of(folder).record.plan == SamplePlan.uniform(map(str, range(5)), 2)
     assert (folder / "run/sums/report.json").read_bytes() == whole
     assert "pass@1 n=2 |" in evalkit("leaderboard", folder / "run").stdout
