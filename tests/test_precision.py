@@ -147,7 +147,7 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert again.stdout == done.stdout
     assert (folder / "run/arithmetic/completions.jsonl").read_bytes() == before
     peek = evalkit(*command, "-n", 2)
-    assert "| 12 | 2 |" in peek.stdout
+    assert "| 12 of 200 | 2 |" in peek.stdout
     kept = load_report(run.task("arithmetic"))
     assert (kept.n, kept.most_n, kept.metric("pass@1")) == (report.n, report.most_n, metric)
 
