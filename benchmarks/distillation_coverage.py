@@ -1,6 +1,6 @@
 """How often the intervals of `evalkit distill` hold the truth, and how many of its listed problems are false.
 
-    python benchmarks/distillation_coverage.py [--draws 2000] [--part gap overlap crossing discoveries]
+    python benchmarks/distillation_coverage.py [--draws 2000] [--part gap overlap crossing discoveries pooled]
 
 Problems are drawn from a population whose solve rates by base, student and teacher are known (logistic in a common
 difficulty and each model's own part), then samples from the rates. Printed in percent; "not defined" counts apart.
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.intervals import Floats
+from evalkit.stats.intervals import Floats, estimate
 from evalkit.stats.passes import crossing_point, pass_curves
-from evalkit.stats.ratio import gap_recovered, gap_recovered_run
+from evalkit.stats.published import error_towards
+from evalkit.stats.ratio import gap_recovered, gap_recovered_run, pooled_ratio
 from evalkit.stats.solved import discoveries, more_often, overlap
 
 POPULATION = 200_000
@@ -77,19 +78,45 @@ def gap(world: World, draws: int, rng: np.random.Generator) -> str:
         held += found.interval is not None and found.interval[0] <= truth <= found.interval[1]
         fixed = (p[1].mean() - p[0].mean()) / (p[2].mean() - p[0].mean())
         means = (float(s.mean()), float(t.mean()), float(b.mean()))
-        errors = [run_error(x, world.samples) for x in (s, t, b)]
+        towards = zip((s, t, b), (means[0], means[2], means[1]), strict=True)  # as distillation.py asks for them
+        errors = [run_error(x, world.samples, other) for x, other in towards]
         again = gap_recovered_run(means, (errors[0], errors[1], errors[2]))
         run_undefined += again.interval is None
         run_held += again.interval is not None and again.interval[0] <= fixed <= again.interval[1]
     return f"{told(held, undefined, draws)} | {told(run_held, run_undefined, draws)}"
 
 
-def run_error(observed: Floats, samples: int) -> float:
-    """The run-to-run standard error of a mean, for one sample per problem its upper bound."""
-    p = float(observed.mean())
-    if samples == 1:
-        return float(np.sqrt(p * (1 - p) / len(observed)))
-    return float(np.sqrt((observed * (1 - observed)).sum() / (samples - 1))) / len(observed)
+def pooled(worlds: tuple[World, ...], draws: int, rng: np.random.Generator) -> str:
+    """One gap over the benchmarks on which it is seen: the truth is that of the same benchmarks."""
+    truths = []
+    for world in worlds:
+        base, student, teacher = world.rates(np.random.default_rng(99), POPULATION)
+        truths.append((student.mean() - base.mean(), teacher.mean() - base.mean()))
+    held = undefined = benchmarks = 0
+    for _ in range(draws):
+        parts, chosen = [], []
+        for world, truth in zip(worlds, truths, strict=True):
+            b, s, t = counts(rng, world.samples, *world.rates(rng, world.problems))
+            alone = gap_recovered(s, t, b)
+            if alone.defined and alone.denominator > 0:
+                parts.append((s - b, t - b))
+                chosen.append(truth)
+        found = pooled_ratio(parts) if len(parts) > 1 else None
+        if found is None or found.interval is None:
+            undefined += 1
+            continue
+        benchmarks += len(parts)
+        truth_of_chosen = sum(top for top, _ in chosen) / sum(bottom for _, bottom in chosen)
+        held += found.interval[0] <= truth_of_chosen <= found.interval[1]
+    defined = draws - undefined
+    return f"{told(held, undefined, draws)} | {benchmarks / max(defined, 1):.2f}"
+
+
+def run_error(observed: Floats, samples: int, other: float) -> float:
+    """The run-to-run error of a mean on the side of `other`, as the page has it."""
+    variance = None if samples == 1 else float((observed * (1 - observed)).sum()) / (samples - 1)
+    found = estimate(observed, variance, samples)
+    return error_towards(found.value, found.interval_run, other)
 
 
 def told(held: int, undefined: int, draws: int) -> str:
@@ -167,12 +194,20 @@ PARTS: dict[str, tuple[str, tuple[World, ...], Callable[[World, int, np.random.G
 }  # fmt: skip
 
 
+POOLED = {"clear gaps": (GAPS[0], GAPS[1], GAPS[2]), "small gaps": GAPS[4:], "one clear, three small": (GAPS[1], *GAPS[4:])}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", nargs="*", choices=[*PARTS, "pooled"], default=[*PARTS, "pooled"])
     args = parser.parse_args()
     for part in args.part:
+        if part == "pooled":
+            print("\npooled: held | where defined | not defined | benchmarks with a gap")
+            for i, (name, several) in enumerate(POOLED.items()):
+                print(f"  {name:28} {pooled(several, args.draws, np.random.default_rng(i))}", flush=True)
+            continue
         title, worlds, simulate = PARTS[part]
         print(f"\n{part}: {title}")
         for i, world in enumerate(worlds):

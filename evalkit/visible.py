@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from html import escape
 from typing import Any, TextIO
 
 # Zs are blanks of other widths; FE0E and FE0F choose between text and emoji.
@@ -45,6 +46,28 @@ def visible_line(text: str) -> str:
         'a b\\x07'
     """
     return visible(_BREAKS.sub(" ", text))
+
+
+def html_page(title: str, style: str, policy: str, body: str) -> str:
+    """A whole HTML page. `title` is text, `body` is HTML; `policy` is its Content-Security-Policy.
+
+    Examples:
+        >>> "<title>a &lt; b</title>" in html_page("a < b", "", "default-src 'none'", "<p>c</p>")
+        True
+    """
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(visible_line(title))}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""
 
 
 def encodable(value: Any) -> Any:

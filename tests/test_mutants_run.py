@@ -13,7 +13,7 @@ from snapshots import check_json
 from synthetic import write_all
 
 import evalkit
-from evalkit import evaluate
+from evalkit import Run, evaluate
 from evalkit.errors import EvalkitError
 from evalkit.run.importing import import_run
 from evalkit.run.progress import Progress, TaskProgress
@@ -59,9 +59,16 @@ def held_of(run: Path, *folders: Path, lines: int = 6) -> dict[str, Any]:
     return found
 
 
+def replayed(tmp_path: Path, recorded: object, **arguments: Any) -> Run:
+    """A run of AIME 2024's problems, which are made here, over recorded completions."""
+    arguments = {"engine": "replay", "engine_options": {"recorded": (str(recorded),)}, **arguments}
+    data = str(write_all(tmp_path / "data"))
+    common: dict[str, Any] = {"data": data, "allow_changed_data": True, "output": tmp_path / "run", "progress": False}
+    return evaluate(arguments.pop("model"), "aime24", **arguments, **common)
+
+
 def test_a_replayed_run_whole(tmp_path: Path) -> None:
     """Correct, wrong, none, cut with and without an answer, an engine's error, unclosed thinking; then scored again."""
-    data = write_all(tmp_path / "data")
     texts = [r"a</think>\boxed{0}", r"a</think>\boxed{1}", "a</think>no idea", "a"]
     rows = [
         {
@@ -77,23 +84,11 @@ def test_a_replayed_run_whole(tmp_path: Path) -> None:
     rows.append({"problem_id": "4", "text": ["x"] * 4, "error": "it died", "finish_reason": "error"})
     recorded = tmp_path / "recorded.jsonl"
     recorded.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = evaluate(
-        "lab/model",
-        "aime24",
-        engine="replay",
-        engine_options={"recorded": (str(recorded),)},
-        n=4,
-        limit=5,
-        data=str(data),
-        allow_changed_data=True,
-        output=tmp_path / "run",
-        progress=False,
-        max_tokens=100,
-    )
+    run = replayed(tmp_path, recorded, n=4, limit=5, model="lab/model", max_tokens=100)
     held = held_of(run.path, tmp_path)
     check_json("run/replayed.json", held)
     before = {p.name: p.read_bytes() for p in (run.path / "aime24").iterdir() if p.suffix == ".json"}
-    rescore(run.path, data=str(data))
+    rescore(run.path, data=str(tmp_path / "data"))
     assert {p.name: p.read_bytes() for p in (run.path / "aime24").iterdir() if p.suffix == ".json"} == before
 
 
@@ -387,19 +382,7 @@ def test_digests_and_refusals() -> None:
 
 def test_what_a_run_directory_tells(tmp_path: Path) -> None:
     recorded = write_recorded(tmp_path / "r.jsonl", {"0": ["\\boxed{0}", "x"], "1": ["\\boxed{2}", "y"]})
-    data = write_all(tmp_path / "data")
-    evaluate(
-        "m",
-        "aime24",
-        engine="replay",
-        engine_options={"recorded": (str(recorded),)},
-        n=2,
-        limit=2,
-        data=str(data),
-        allow_changed_data=True,
-        output=tmp_path / "run",
-        progress=False,
-    )
+    replayed(tmp_path, recorded, n=2, limit=2, model="m")
     (task,) = RunDirectory(tmp_path / "run").tasks().values()
     scores = {f"{k.problem_id}/{k.sample_index}": v.status for k, v in task.files.latest_scores().items()}
     assert scores == {"0/0": "correct", "0/1": "wrong", "1/0": "correct", "1/1": "wrong"}
@@ -408,18 +391,7 @@ def test_what_a_run_directory_tells(tmp_path: Path) -> None:
 
 def test_a_new_grader_is_recorded(tmp_path: Path) -> None:
     recorded = write_recorded(tmp_path / "r.jsonl", {"0": ["\\boxed{0}"]})
-    evaluate(
-        "m",
-        "aime24",
-        engine="replay",
-        engine_options={"recorded": (str(recorded),)},
-        n=1,
-        limit=1,
-        data=str(write_all(tmp_path / "data")),
-        allow_changed_data=True,
-        output=tmp_path / "run",
-        progress=False,
-    )
+    replayed(tmp_path, recorded, n=1, limit=1, model="m")
     run = RunDirectory(tmp_path / "run")
     run.adopt_grader("aime24", 99, "sha", "file.py")
     held = json.loads((tmp_path / "run" / "run.json").read_text())["tasks"]["aime24"]

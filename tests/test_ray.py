@@ -98,19 +98,23 @@ def replicas() -> list[int]:
     return found
 
 
-@slow
-def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(cluster: Nodes, tmp_path: Path) -> None:
-    size = ("-n", 6, "--limit", 150)
-    running = start(*COMMAND, *size, "--ray", cluster.address, "-o", tmp_path / "ray")
-    wait_for_completions(tmp_path / "ray", 60, running)
+def check_that_nodes_may_die_and_join(cluster: Nodes, folder: Path, command: tuple[object, ...], count: int) -> None:
+    """One of two nodes is killed and another one joins; the files are those of a run without Ray."""
+    running = start(*command, "--ray", cluster.address, "-o", folder / "ray")
+    wait_for_completions(folder / "ray", 60, running)
     cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)
     cluster.cluster.add_node(num_cpus=1)
     said = running.communicate(timeout=PATIENCE)[1]
     assert running.returncode == 0, said
     assert "has ended early" in said
-    evalkit(*COMMAND, *size, "-o", tmp_path / "alone")
-    assert content(tmp_path / "ray") == content(tmp_path / "alone")
-    assert len(content(tmp_path / "ray")) == 900
+    evalkit(*command, "-o", folder / "alone")
+    assert content(folder / "ray") == content(folder / "alone")
+    assert len(content(folder / "ray")) == count
+
+
+@slow
+def test_a_node_dies_and_one_joins_and_the_files_are_those_of_a_run_without_ray(cluster: Nodes, tmp_path: Path) -> None:
+    check_that_nodes_may_die_and_join(cluster, tmp_path, (*COMMAND, "-n", 6, "--limit", 150), 900)
 
 
 @slow
@@ -150,34 +154,12 @@ def test_a_cluster_without_room_or_without_answer_is_one_sentence(cluster: Nodes
 
 @pytest.mark.vllm
 def test_replicas_of_vllm_on_two_nodes_give_what_one_gives(cluster: Nodes, tmp_path: Path) -> None:
-    from engine_checkpoint import (
-        make_engine_checkpoint,  # the demo's has heads that are too narrow for vLLM's CPU build
-    )
+    from engine_checkpoint import make_engine_checkpoint  # the demo's heads are too narrow for vLLM's CPU build
 
+    checkpoint = make_engine_checkpoint(tmp_path / "checkpoint")
     options = ("--device", "cpu", "--engine", "vllm", "--batch-size", 8, "--max-model-len", 512, "--quiet")
-    command = (
-        "run",
-        make_engine_checkpoint(tmp_path / "checkpoint"),
-        "-t",
-        "arithmetic",
-        "--max-tokens",
-        64,
-        "-n",
-        12,
-        "--limit",
-        150,
-        *options,
-    )
-    running = start(*command, "--ray", cluster.address, "-o", tmp_path / "ray")
-    wait_for_completions(tmp_path / "ray", 60, running)
-    cluster.cluster.remove_node(cluster.nodes[0], allow_graceful=False)
-    cluster.cluster.add_node(num_cpus=1)
-    said = running.communicate(timeout=PATIENCE)[1]
-    assert running.returncode == 0, said
-    assert "has ended early" in said
-    evalkit(*command, "-o", tmp_path / "alone")
-    assert content(tmp_path / "ray") == content(tmp_path / "alone")
-    assert len(content(tmp_path / "ray")) == 1800
+    command = ("run", checkpoint, "-t", "arithmetic", "--max-tokens", 64, "-n", 12, "--limit", 150, *options)
+    check_that_nodes_may_die_and_join(cluster, tmp_path, command, 1800)
 
 
 @pytest.mark.vllm

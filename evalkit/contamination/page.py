@@ -10,7 +10,7 @@ from evalkit.contamination.index import KINDS
 from evalkit.contamination.report import Contamination, Match, ProblemMatches
 from evalkit.contamination.side_by_side import LONGEST, counts_by_kind, surest_first
 from evalkit.errors import EvalkitError
-from evalkit.visible import visible, visible_line
+from evalkit.visible import html_page, visible, visible_line
 
 MOST_SHOWN = 1000  # problems
 _STYLE = """
@@ -30,6 +30,7 @@ th:first-child { text-align: left; }
 mark { background: #e69f0055; color: inherit; text-decoration: underline; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_TITLE = "Benchmark problems in training sets"
 
 
 def page_beside(result: Path) -> Path:
@@ -48,24 +49,13 @@ def page_html(found: Contamination) -> str:
     every = surest_first(found)
     left_out = f"<p>{len(every) - MOST_SHOWN:,} more are in the file.</p>" if len(every) > MOST_SHOWN else ""
     sets = ", ".join(f"{_line(str(one['name']))} ({one['records']:,} records)" for one in found.sets)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Benchmark problems in training sets</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Benchmark problems in training sets</h1>
+    body = f"""<h1>{_TITLE}</h1>
 <p>{sets}</p>
 {_table(found)}
 <p>Paraphrases and translations are not found. Words that stand on one side only are marked.</p>
 {"".join(_pair(task, problem) for task, problem in every[:MOST_SHOWN])}{left_out}
-</body>
-</html>
 """
+    return html_page(_TITLE, _STYLE, _POLICY, body)
 
 
 def _line(text: str) -> str:

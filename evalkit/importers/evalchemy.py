@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from evalkit.importers.common import own_gold, own_id, own_problem
 from evalkit.importers.files import LogFile
@@ -69,6 +70,22 @@ def _choices(row: Node) -> tuple[str, ...]:
 def _tasks(file: LogFile) -> list[str]:
     """The tasks of a results file that have examples, in its order."""
     found = []
+    for task, examples in _lists_of_examples(file):
+        found.append(task)
+        for _ in examples:
+            pass
+    return found
+
+
+def _examples(file: LogFile, wanted: str) -> Iterator[Node]:
+    for task, examples in _lists_of_examples(file):
+        for number, value in enumerate(examples, start=1):
+            if task == wanted:
+                yield Node(value, f"example {number} of {task} in {file.where}")
+
+
+def _lists_of_examples(file: LogFile) -> Iterator[tuple[str, Iterator[Any]]]:
+    """Each task of a results file with its examples, which have to be read to their end before the next task."""
     with file.open() as stream:
         source = JsonStream(stream, file.where)
         for name in source.members():
@@ -80,29 +97,7 @@ def _tasks(file: LogFile) -> list[str]:
                     source.value()
                     continue
                 for field in source.members():
-                    if field != "examples" or source.peek() != "[":
-                        source.value()
-                        continue
-                    found.append(task)
-                    for _ in source.elements():
-                        pass
-    return found
-
-
-def _examples(file: LogFile, task: str) -> Iterator[Node]:
-    with file.open() as stream:
-        source = JsonStream(stream, file.where)
-        for name in source.members():
-            if name != "results":
-                source.value()
-                continue
-            for inner in source.members():
-                if inner != task:
-                    source.value()
-                    continue
-                for field in source.members():
-                    if field == "examples":
-                        for number, value in enumerate(source.elements(), start=1):
-                            yield Node(value, f"example {number} of {task} in {file.where}")
+                    if field == "examples" and source.peek() == "[":
+                        yield task, source.elements()
                     else:
                         source.value()

@@ -9,6 +9,7 @@ from evalkit.results.distill_records import Distillation
 from evalkit.results.formats.distillation.markdown import page_notes
 from evalkit.results.formats.distillation.tables import PageTable, page_tables
 from evalkit.results.formats.escaping import one_line
+from evalkit.visible import html_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,19 +50,8 @@ def _text(text: str) -> str:
 
 def render(found: Distillation) -> str:
     """The whole page."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Distillation: {_text(", ".join(s.label for s in found.students))}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-{fragment(found)}</body>
-</html>
-"""
+    title = f"Distillation: {', '.join(s.label for s in found.students)}"
+    return html_page(title, _STYLE, _POLICY, fragment(found))
 
 
 def fragment(found: Distillation) -> str:

@@ -9,6 +9,7 @@ from html import escape
 
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.table import Cell, Row, Table
+from evalkit.visible import html_page
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -101,13 +102,5 @@ def render(table: Table) -> str:
     """A page with the table, its caption and its notes."""
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(table.title or "Leaderboard")}</title>
-<style>{_STYLE}</style>
-{table_html(table)}<script>{SCRIPT}</script>
-</html>
-"""
+    body = f"{table_html(table)}<script>{SCRIPT}</script>\n"
+    return html_page(table.title or "Leaderboard", _STYLE, policy, body)
