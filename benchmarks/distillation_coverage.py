@@ -193,8 +193,11 @@ PARTS: dict[str, tuple[str, tuple[World, ...], Callable[[World, int, np.random.G
     "discoveries": ("lost | beyond: false share (listed)", GAPS, false_discoveries),
 }  # fmt: skip
 
-
-POOLED = {"clear gaps": (GAPS[0], GAPS[1], GAPS[2]), "small gaps": GAPS[4:], "one clear, three small": (GAPS[1], *GAPS[4:])}
+POOLED = {
+    "clear gaps": (GAPS[0], GAPS[1], GAPS[2]),
+    "small gaps": GAPS[4:],
+    "one clear, three small": (GAPS[1], *GAPS[4:]),
+}
 
 
 def main() -> None:
