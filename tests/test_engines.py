@@ -335,6 +335,37 @@ def test_a_faulty_engine_is_named(fault: str, tmp_path: Path) -> None:
     assert len(records(tmp_path / "run" / "arithmetic" / "completions.jsonl")) == 3
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        "identity(self)",
+        "environment(self)",
+        "render(self, request)",
+        "opening(self, request)",
+        "context_length(self)",
+        "reserve(self, tokens)",
+        "files(self)",
+    ],
+)
+def test_an_engine_that_fails_beside_generating_is_named(member: str, tmp_path: Path) -> None:
+    file = tmp_path / "e.py"
+    answering = "        yield from map(self.answer, requests)\n"
+    file.write_text(FAULTY_ENGINE + f"{answering}\n    def {member}:\n        raise OSError('gone')\n")
+    run = ("run", "m", "-t", "arithmetic", "--limit", 2, "-n", 1, "--engine-file", file, "-o", tmp_path / "run")
+    sentence = told(evalkit(*run, code=2))
+    assert f"The engine e failed in {member.partition('(')[0]}(): OSError: gone (e.py, line " in sentence
+
+
+def test_the_engine_of_a_file_need_not_be_named(tmp_path: Path) -> None:
+    assert evalkit("engines", "show", "--engine-file", ECHO).stdout.startswith("echo: ")
+    file = tmp_path / "e.py"
+    file.write_text(FAULTY_ENGINE + "        yield 'text'\n")
+    assert "BROKEN  generating raises nothing" in evalkit("engines", "check", "--engine-file", file, code=1).stdout
+    assert told(evalkit("engines", "show", code=2)) == "Name an engine, or give a file with --engine-file."
+    file.write_text(FAULTY_ENGINE + "        yield 'text'\n\nclass F(E):\n    name = 'f'\n")
+    assert "defines 2 engines" in told(evalkit("engines", "check", "--engine-file", file, code=2))
+
+
 def test_options_that_the_identity_does_not_name_are_compared(tmp_path: Path) -> None:
     file = tmp_path / "e.py"
     file.write_text(FAULTY_ENGINE + "        yield from map(self.answer, requests)\n")

@@ -3,13 +3,16 @@
 import inspect
 import typing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.cli.engine_flags import engine_assignments, engine_file
 from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.engines.base import Engine
 
 
 @click.group(name="engines", invoke_without_command=True, short_help="List, show and check engines.")
@@ -41,18 +44,28 @@ def command(ctx: click.Context) -> None:
 
 
 @command.command(name="show", short_help="Describe one engine and its options.")
-@click.argument("name")
+@click.argument("name", required=False)
 @engine_file
-def show(name: str, engine_file: Path | None) -> None:
-    """Describe an engine and list the options that -E takes."""
-    from evalkit.engines.registry import engine_class, missing_packages, option_fields
+def show(name: str | None, engine_file: Path | None) -> None:
+    """Describe an engine and list the options that -E takes. NAME may be left out with --engine-file."""
+    from evalkit.engines.registry import missing_packages, option_fields
 
-    engine = engine_class(name, engine_file)
+    engine = _named_engine(name, engine_file)
     echo(f"{engine.name}: {inspect.getdoc(engine) or ''}")
     if missing := missing_packages(engine):
         echo(f"not installed: it needs {', '.join(missing)}; {engine.install}")
     for field in option_fields(engine.options_class).values():
         echo(f"  -E {field.name}={_kind_name(field.kind)}  {field.help}")
+
+
+def _named_engine(name: str | None, file: Path | None) -> type["Engine"]:
+    from evalkit.engines.registry import engine_class, only_engine
+
+    if name is not None:
+        return engine_class(name, file)
+    if file is None:
+        raise EvalkitError("Name an engine, or give a file with --engine-file.", "`evalkit engines` lists them.")
+    return only_engine(file)
 
 
 def _kind_name(kind: Any) -> str:
@@ -71,12 +84,12 @@ def _kind_name(kind: Any) -> str:
 
 
 @command.command(name="check", short_help="Run the contract suite on an engine.")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--model", default="a-model", help="Model to open the engine with: a folder or a hub id.")
 @engine_assignments
 @engine_file
-def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_file: Path | None) -> None:
-    """Check an engine against every rule of the engine contract.
+def check(name: str | None, model: str, engine_assignments: tuple[str, ...], engine_file: Path | None) -> None:
+    """Check an engine against every rule of the engine contract. NAME may be left out with --engine-file.
 
     This generates about 30 short completions. The exit code is 1 if a rule is broken.
     """
@@ -84,6 +97,7 @@ def check(name: str, model: str, engine_assignments: tuple[str, ...], engine_fil
     from evalkit.engines.contract import check_engine, require_passed
     from evalkit.engines.registry import read_assignments
 
+    name = _named_engine(name, engine_file).name
     options = read_assignments(engine_assignments)
     checks = []
     for one in check_engine(

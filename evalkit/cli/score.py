@@ -2,13 +2,20 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
 from evalkit.cli.selection import one_file, trust_option
 from evalkit.cli.terminal import echo
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.visible import visible_line
+
+if TYPE_CHECKING:
+    from evalkit.benchmark.data import DataFolders
+    from evalkit.results.report import Report
+    from evalkit.store.run import RunDirectory
 
 
 @click.command(name="score", short_help="Grade runs again and list the verdicts that changed.")
@@ -62,34 +69,61 @@ def command(
     evalkit score results/student/deepseek-r1-1a2b3c4d -t math500
     """
     from evalkit.benchmark.data import read_data_options
-    from evalkit.cli.selection import tasks_of_run, trust_task_files
+    from evalkit.cli.selection import trust_task_files
     from evalkit.cli.summary import print_summary
     from evalkit.results.report import load_report
-    from evalkit.run.rescore import rescore_run
     from evalkit.run.session import require_no_errors
     from evalkit.store.run import find_runs
 
     folders = read_data_options(data_folders)
     if trust:
         trust_task_files(list(runs), task_file)
-    for run in [found for path in runs for found in find_runs(path)]:
+    found = [run for path in runs for run in find_runs(path)]
+    failed: list[tuple[Path, EvalkitError]] = []
+    for run in found:
         echo(f"{run.path}", err=True)
-        names = [task.name for task in tasks_of_run(run, task_names)]
-        begun = time.monotonic()
-        changed, reports = rescore_run(run, names, folders, workers, task_file, judge_on)
-        for one in changed:
-            told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
-            echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
-        graded = ", ".join(report.title for report in reports)
-        echo(
-            visible_line(
-                f"graded {graded} in {time.monotonic() - begun:.1f} s: "
-                f"{len(changed):,} of {sum(report.samples for report in reports):,} verdicts changed"
-            ),
-            err=True,
+        try:
+            reports = _grade(run, task_names, folders, workers, task_file, judge_on)
+            if second_opinion is not None:
+                names = [report.task for report in reports]
+                ask_second_opinion(run, names, second_opinion, judge_url, judge_model, folders)
+                reports = [load_report(run.task(name)) for name in names]
+            print_summary(run, reports)
+            require_no_errors(run, reports)
+        except EvalkitError as error:
+            if len(found) == 1:
+                raise
+            told = f"not graded: {run.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
+            echo(visible_line(told), err=True)
+            failed.append((run.path, error))
+    if failed:
+        kind = RunIncompleteError if any(isinstance(error, RunIncompleteError) for _, error in failed) else EvalkitError
+        raise kind(
+            f"{len(failed)} of {len(found)} runs could not be graded: {', '.join(str(path) for path, _ in failed)}.",
+            "the others are graded; what each needs is told above, then run the same command again.",
         )
-        if second_opinion is not None:
-            ask_second_opinion(run, names, second_opinion, judge_url, judge_model, folders)
-            reports = [load_report(run.task(name)) for name in names]
-        print_summary(run, reports)
-        require_no_errors(run, reports)
+
+
+def _grade(
+    run: "RunDirectory",
+    task_names: str | None,
+    folders: "DataFolders",
+    workers: int | None,
+    task_file: str | None,
+    judge_on: str | None,
+) -> "list[Report]":
+    """Grade a run again, print the verdicts that changed, and return its new reports."""
+    from evalkit.cli.selection import tasks_of_run
+    from evalkit.run.rescore import rescore_run
+
+    names = [task.name for task in tasks_of_run(run, task_names)]
+    begun = time.monotonic()
+    changed, reports = rescore_run(run, names, folders, workers, task_file, judge_on)
+    for one in changed:
+        told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
+        echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
+    graded = ", ".join(report.title for report in reports)
+    samples = sum(report.samples for report in reports)
+    told = f"{len(changed):,} of {samples:,} verdicts changed"
+    echo(visible_line(f"graded {graded} in {time.monotonic() - begun:.1f} s: {told}"), err=True)
+    return reports

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from evalkit.engines.base import Engine
@@ -39,6 +40,11 @@ def repair_hint(engine: Engine) -> str:
         f"repair the engine (`evalkit engines check {engine.name}`) and run the same command again: "
         "the completions so far are kept."
     )
+
+
+def engine_faults(engine: Engine, member: str) -> AbstractContextManager[None]:
+    """Tell what a stranger's engine raises in one of its members as an EvalkitError that names both."""
+    return plugin_faults(engine, f"The engine {engine.name} failed in {member}", repair_hint(engine))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from evalkit.benchmark.data import DataFolders, DataSource, data_folder_of
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import trust_task_file
 from evalkit.engines import open_engine
+from evalkit.engines.answers import engine_faults
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.endings import require_end
 from evalkit.engines.prompts import Opening
@@ -27,6 +28,7 @@ from evalkit.run.precision import Precision, precision_of
 from evalkit.run.preflight import (
     TaskCheck,
     check_task_prompts,
+    context_of,
     describe_plan,
     doubts,
     endings_of,
@@ -88,7 +90,7 @@ class RunPlan:
 
     def require_room(self) -> None:
         """Raises EvalkitError where a prompt and its completion do not fit into the model's context."""
-        require_room(self.checks, self.engine.context_length(), getattr(self.engine, "caps_at_context", False))
+        require_room(self.checks, context_of(self.engine), getattr(self.engine, "caps_at_context", False))
 
     def require_end(self) -> None:
         """Raises EvalkitError where no response would end: the chat template's end of turn is no end token."""
@@ -312,12 +314,13 @@ def execute_plan(
         logger.warning("%s", line)
     if told := tell_other_version(Path(output), plan.identity):
         logger.warning("%s", told)
-    context = plan.engine.context_length()
+    context = context_of(plan.engine)
     rooms_told = [tell_least_room(check, context) for check in plan.checks]
     missing_told = [tell_unanswerable(check.plan, plan.protocol, plan.engine) for check in plan.checks]
     for line in filter(None, (*rooms_told, *missing_told)):
         logger.warning("%s", line)
-    plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
+    with engine_faults(plan.engine, "reserve()"):
+        plan.engine.reserve(max((check.longest or 0) + check.plan.params.max_tokens for check in plan.checks))
     rooms = {check.plan.task.name: least_room(check, context) for check in plan.checks}
     cluster = getattr(getattr(plan.engine, "options", None), "ray", None)
     with open_judges([(each.spec, each.task) for each in plan.plans], judge_on, cluster) as judges:
@@ -345,7 +348,8 @@ def execute_plan(
 
 def _files(plan: RunPlan) -> list[Path] | None:
     """The files that decide what the plan's run is, None if they cannot be named."""
-    found = plan.engine.files()
+    with engine_faults(plan.engine, "files()"):
+        found = plan.engine.files()
     if found is None:
         return None
     files = list(found)

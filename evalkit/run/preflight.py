@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
+from evalkit.engines.answers import engine_faults
 from evalkit.engines.base import Engine
 from evalkit.engines.endings import Endings
 from evalkit.engines.prompts import Opening, Prompt, bos_count
@@ -30,16 +31,24 @@ class TaskCheck:
 def check_task_prompts(plan: TaskPlan, protocol: Protocol, engine: Engine) -> TaskCheck:
     """Render every prompt of a task."""
     requests = [make_request(plan, protocol, problem, 0) for problem in plan.problems]
-    prompts = [engine.render(request) for request in requests]
+    with engine_faults(engine, "render()"):
+        prompts = [engine.render(request) for request in requests]
     lengths = [len(p.token_ids) for p in prompts if p is not None]
     ask = getattr(engine, "opening", None)  # an engine need not inherit from Engine
-    opening = ask(requests[0]) if ask is not None else None
+    with engine_faults(engine, "opening()"):
+        opening = ask(requests[0]) if ask is not None else None
     return TaskCheck(plan, prompts[0], min(lengths, default=None), max(lengths, default=None), opening)
 
 
 def endings_of(engine: Engine) -> Endings | None:
     """Which tokens end a response, None where the engine does not tell."""
     return getattr(engine, "endings", None)
+
+
+def context_of(engine: Engine) -> int | None:
+    """The longest prompt and completion together in tokens, None where the engine does not know."""
+    with engine_faults(engine, "context_length()"):
+        return engine.context_length()
 
 
 def require_room(checks: Sequence[TaskCheck], context_length: int | None, caps: bool = False) -> None:
@@ -119,7 +128,7 @@ def tell_unanswerable(plan: TaskPlan, protocol: Protocol, engine: Engine) -> str
 
 def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
     """The lines of a dry run: for each task its counts and the first prompt with its tokens."""
-    context = engine.context_length()
+    context = context_of(engine)
     yield f"context length: {context if context is not None else 'not known'} tokens"
     endings = endings_of(engine)
     yield f"end tokens: {endings if endings is not None else 'the engine decides'}"

@@ -16,7 +16,7 @@ import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.benchmark.task import choice_letters
-from evalkit.engines.answers import answers, repair_hint
+from evalkit.engines.answers import answers, engine_faults, repair_hint
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
 from evalkit.engines.registry import unnamed_options
@@ -59,7 +59,7 @@ def run_identity(
     engine's part says so. Recorded completions that are replayed were drawn under settings that are not known here.
     `options` are the engine's: those that its identity does not name are a part of their own.
     """
-    with plugin_faults(engine, f"The engine {engine.name} failed in identity()", repair_hint(engine)):
+    with engine_faults(engine, "identity()"):
         identity, fixed = engine.identity(), protocol.fixed_settings()
     if not isinstance(identity, dict):
         told = type(identity).__name__
@@ -110,7 +110,7 @@ def environment(engine: Engine) -> dict[str, Any]:
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             packages[name] = version(name)
-    with plugin_faults(engine, f"The engine {engine.name} failed in environment()", repair_hint(engine)):
+    with engine_faults(engine, "environment()"):
         own = engine.environment()
     return {
         "packages": packages,
