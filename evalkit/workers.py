@@ -38,12 +38,15 @@ def ending_with_this_process(environment: Mapping[str, str]) -> dict[str, str]:
 def end_with_parent() -> None:
     """End this process when the one that started it has ended, if that one asked for it."""
     parent = os.environ.pop(_PARENT, "")
-    if parent != str(os.getppid()):
+    if not parent:
         return
 
     def watch() -> None:
         while str(os.getppid()) == parent:
             time.sleep(0.5)
+        os._exit(1)
+
+    if str(os.getppid()) != parent:  # it ended while this process started
         os._exit(1)
 
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()

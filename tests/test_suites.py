@@ -155,6 +155,16 @@ def test_a_suite_that_is_killed_twice_ends_with_the_same_table(folder: Path) -> 
     assert len(table_of(broken.stdout)) == 2 + len(MODELS) - 1, "the others are shown"
 
 
+def test_a_run_ends_whose_suite_ended_while_it_started(folder: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    environment = {**os.environ, "EVALKIT_PARENT": str(gone.pid)}
+    command = [str(EVALKIT), "run", str(folder / "models/teacher"), "-t", "arithmetic", "--results", str(folder / "r")]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=300)
+    assert done.returncode == 1
+    assert not (folder / "r").exists()
+
+
 def test_half_written_checkpoints_are_known(folder: Path) -> None:
     model = folder / "models" / "teacher"
     assert why_incomplete(model, 0.0) is None

@@ -236,7 +236,8 @@ def test_a_terminal_gets_a_table_that_fits(results: Path, columns: int, verbose:
     joined = " ".join(text.split())
     assert ("n=64, 0.0% cut" in joined) == verbose
     assert "percent (CodeForces: rating); ±: 95%, run to run" in joined
-    assert (columns == 80) or re.search(r"\d+\.\d ±\d+\.\d", text)
+    whole_interval = r"±\d+\.\d / ±\d+\.\d" if verbose else r"\d+\.\d ±\d+\.\d"
+    assert columns == 80 or re.search(whole_interval, text)
 
 
 @pytest.mark.slow
