@@ -151,9 +151,15 @@ def test_a_context_that_ends_before_max_tokens_is_told_before_the_run(checkpoint
     assert "arithmetic: the context of 65536 tokens leaves" in evalkit(*command, "--max-tokens", 70000).stdout
 
 
-def test_no_server_at_all_is_told(checkpoint: Path) -> None:
-    with pytest.raises(RunIncompleteError, match=r"does not answer|fails every request"):
-        run(checkpoint, f"http://127.0.0.1:{free_port()}", requests(1), patience=1.0)
+def test_no_server_at_all_is_told_at_once_and_at_the_end(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(RunIncompleteError, match=r"does not answer|fails every request") as caught:
+        run(checkpoint, url, requests(1), patience=1.0)
+    assert caught.value.hint.startswith("see that a server runs at this address")
+    told = [record.message for record in caplog.records if "does not answer" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith(f"{url}")
+    assert told[0].endswith("; tried for 1 s")
 
 
 def test_a_url_that_is_none_is_told(checkpoint: Path) -> None:

@@ -267,6 +267,11 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     path = write(tmp_path / "l.json", {**peer_logs.inspect_header(), "samples": samples})
     done = imported(path, tmp_path / "run", score=True, workers=1)
     assert done.reports[0].statuses["error"] == 1
+    unfinished = run_evalkit("verify", tmp_path / "run", code=1)
+    assert told(unfinished) == f"1 of the tasks are not complete: {tmp_path}/run sums."
+    assert "hint: what a log of another harness lacks stays missing; `evalkit settle RUN`" in unfinished.stderr
+    run_evalkit("settle", tmp_path / "run", "--status", "error")
+    run_evalkit("verify", tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ COMMAND = (
     *("run", STUDENT, "-t", "arithmetic", "--max-tokens", 64, "--device", "cpu", "--engine", "transformers"),
     *("--batch-size", 8, "--quiet"),
 )
-PATIENCE = 240.0
+PATIENCE = 480.0
 
 
 @dataclass

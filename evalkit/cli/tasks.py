@@ -60,8 +60,8 @@ def command(ctx: click.Context) -> None:
 
     for name, task in installed_tasks().items():
         data = task.dataset.hub_id if task.dataset else "embedded"
-        problems = f"{task.rows} problems" if task.rows else "size varies"
-        echo(f"{name:<16}{task.title:<34}{problems:<14}n = {task.n:<5}{data}")
+        problems = f"{task.rows:,} problems" if task.rows else "size varies"
+        echo(f"{name:<16}{task.title:<34}{problems:<17}n = {task.n:<5}{data}")
     for name, members in installed_suites().items():
         echo(f"{name:<16}suite: {', '.join(members)}")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ from evalkit.errors import EvalkitError
 if TYPE_CHECKING:
     import httpx
 
+logger = logging.getLogger(__name__)
+
 _ATTEMPTS = 12
 _ATTEMPTS_OF_NONSENSE = 5  # where no request was ever served, and what comes is no fault of load
 _SLOW_WEIGHT = 2  # attempts that one counts for which has taken all its time
@@ -53,6 +56,7 @@ _GIVEN_UP_IN_A_ROW = 8
 _FAILURES_BEFORE_REST = 20  # in a row, of one server; one that cannot be reached rests at once
 _MOST_OF_A_LIST = 4 << 20  # bytes of `/models` and the like
 _MOST_REDIRECTS = 4
+_ABSENT = "see that a server runs at this address, then run the same command again; --patience SECONDS waits longer."
 _RESUME = "finished work is kept: see the server's log, then run the same command again to resume."
 _CLIENT_TYPE_ERROR = (  # what a server written in Python says of a field that it does not know, with status 500
     "unexpected keyword argument",
@@ -271,7 +275,7 @@ class Servers:
                 server.in_flight -= 1
         self._given_up += 1
         if self._given_up >= _GIVEN_UP_IN_A_ROW or not (self._succeeded or self.proven):
-            raise self.incomplete(f"fails every request: {last}")
+            raise self.incomplete(f"fails every request: {last}", self._hint(last))
         raise GivenUpError(f"failed on every attempt, last: {self.redacted(str(last))}", partial)
 
     def _weight(self, fault: FaultError) -> int:
@@ -431,12 +435,21 @@ class Servers:
             server.resting_until = max(server.resting_until, now + rest)
         if self._failing_since is None:
             self._failing_since = now
+            if fault.unreachable and not self._succeeded:
+                self._tell_absent(server, fault)
         elif now - self._failing_since > self.patience:
             if not await self._alive():
-                raise self.incomplete(f"does not answer: {fault}")
+                raise self.incomplete(f"does not answer: {fault}", self._hint(fault))
             self._failing_since = None
         longest = min(_LONGEST_DELAY, self.patience / 4)
         await asyncio.sleep(min(longest, _FIRST_DELAY * 2 ** (tried - 1)) * random.uniform(0.5, 1))
+
+    def _hint(self, fault: FaultError) -> str:
+        return _ABSENT if fault.unreachable and not (self._succeeded or self.proven) else _RESUME
+
+    def _tell_absent(self, server: Server, fault: FaultError) -> None:
+        name, what = displayed(server.root), str(fault).rstrip(".")
+        logger.warning("%s", self.redacted(f"{name} does not answer: {what}; tried for {self.patience:.0f} s"))
 
     async def _alive(self) -> bool:
         assert self._client is not None
