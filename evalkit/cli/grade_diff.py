@@ -83,5 +83,6 @@ def _against_peer(run: Path, tasks: "list[TaskRun]") -> None:
                 f"{peer}'s {one.name}{scope} {one.theirs:g} ({one.their_answer!r})"
             )
             echo(f"    {visible_line(one.reason)}")
-        left_out = f"; {found.left_out} are no verdict on samples that we can judge" if found.left_out else ""
-        echo(f"{task.name}: {len(found.differences)} of {found.compared} verdicts differ from {peer}'s{left_out}")
+        left_out = f"; {found.left_out} more have no counterpart among ours" if found.left_out else ""
+        of_them = f"of {found.compared} verdicts on {found.samples} samples"
+        echo(f"{task.name}: {len(found.differences)} {of_them} differ from {peer}'s{left_out}")

@@ -106,6 +106,10 @@ def _settings(task: TaskRun) -> dict[str, Any]:
     return settings
 
 
+def _or_unset(value: object) -> object:
+    return "not set" if value is None else value
+
+
 def setting_differences(
     settings: Mapping[str, Any], reference: Mapping[str, Any], left_out: Collection[str] = ()
 ) -> list[str]:
@@ -116,5 +120,6 @@ def setting_differences(
         if ours == theirs:
             continue
         short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
-        found.append(f"{key} {ours} instead of {theirs}" if short else f"different {key}")
+        told = f"{key} {_or_unset(ours)} instead of {_or_unset(theirs)}"
+        found.append(told if short else f"different {key}")
     return found

@@ -134,6 +134,8 @@ def _cell(
     if entry.engine.get("backend") == "imported":
         how = "its protocol was asserted, not recorded" if entry.settings.get("asserted") else "its protocol is unknown"
         marks.add(entry, f"imported from a log of {entry.engine.get('peer')}: {how}.")
+    if column.metric == "peer":
+        marks.add(entry, f"peer: {metric.note}.")
     figure = theirs.get((model_key(report.model), (column.task, column.metric)))
     if figure is not None and (kind_of(column.metric).comparable or column.metric in report.headlines):
         found = verdict(entry, metric, figure)

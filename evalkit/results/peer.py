@@ -49,13 +49,25 @@ class PeerDifference:
     reason: str
 
 
+_OF_WHAT: dict[Scope, str] = {
+    "sample": "of each sample",
+    "first sample": "of the first sample of each problem",
+    "problem": "of each problem",
+    "majority": "of the majority of each problem",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PeerComparison:
-    """`compared` verdicts of a task with ours; `left_out` counts those that are no verdict on samples of ours."""
+    """`compared` verdicts of a task with ours; `left_out` counts those that have no counterpart among ours.
+
+    `samples` of the log have a verdict.
+    """
 
     differences: list[PeerDifference]
     compared: int
     left_out: int
+    samples: int
 
 
 def peer_scores(files: TaskFiles) -> Iterator[PeerScore]:
@@ -85,11 +97,12 @@ def compare_with_peer(task: TaskRun) -> PeerComparison:
     """Every verdict that came with the log beside our score of the same. Raises EvalkitError on damaged lines."""
     ours = _own_scores(task.files)
     found: list[tuple[SampleKey, PeerDifference]] = []
-    compared = left_out = 0
+    compared = left_out = samples = 0
     told: set[tuple[str, str]] = set()
     for line in peer_scores(task.files):
         key = SampleKey(task.name, line["problem_id"], line["sample_index"])
         of_problem = ours.get(key.problem_id, {})
+        samples += 1
         for verdict in line["verdicts"]:
             if verdict["scope"] in ("problem", "majority"):
                 if (key.problem_id, verdict["name"]) in told:
@@ -102,7 +115,7 @@ def compare_with_peer(task: TaskRun) -> PeerComparison:
             compared += 1
             if abs(own[0] - verdict["value"]) > _SAME:
                 found.append((key, _difference(key, verdict, *own)))
-    return PeerComparison(_with_reasons(task, found), compared, left_out)
+    return PeerComparison(_with_reasons(task, found), compared, left_out, samples)
 
 
 def _own_scores(files: TaskFiles) -> dict[str, dict[int, _Own]]:
@@ -191,4 +204,4 @@ def peer_metric(task: TaskRun, peer: str) -> Metric | None:
     total, count = total + sum(of_problems.values()), count + len(of_problems)
     if not count:
         return None
-    return Metric("peer", 100 * total / count, count, "%", note=f"{peer}'s {name}, of each {scope}")
+    return Metric("peer", 100 * total / count, count, "%", note=f"{peer}'s {name} {_OF_WHAT[scope]}")
