@@ -81,6 +81,11 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """The public names, those too that are not imported yet."""
+    return __all__
+
+
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

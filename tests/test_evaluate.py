@@ -5,14 +5,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evalkit_tasks.arithmetic import Arithmetic
 from helpers import REPOSITORY, write_recorded
 
+import evalkit
 from evalkit import DataSource, EvalkitError, Problem, Run, Score, Task, evaluate, load_runs, rescore
 from evalkit.benchmark.registry import trusted_list
 from evalkit.grading import grade_math
+from evalkit.run.evaluate import plan_run
 from evalkit.run.planning import choose_tasks
 
 TEN_LINES = REPOSITORY / "examples" / "ten_lines.py"
@@ -154,6 +157,29 @@ def test_mistakes_are_one_sentence(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("argument", "sentence", "hint"),
+    [
+        ("limt", "There is no argument 'limt'. Did you mean limit?", "see help(evalkit.evaluate)."),
+        ("max_token", "There is no argument 'max_token'. Did you mean max_tokens?", "see help(evalkit.evaluate)."),
+        ("base_url", "There is no argument 'base_url'.", "engine_options={'base_url': …}"),
+        ("overrides", "There is no argument 'overrides'.", "see help(evalkit.evaluate)."),
+    ],
+)
+def test_an_argument_that_there_is_not_is_refused(argument: str, sentence: str, hint: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {argument: 3}
+    for call in (evalkit.evaluate, plan_run):
+        with pytest.raises(EvalkitError) as caught:
+            call("m", "arithmetic", **given)
+        assert caught.value.message == sentence
+        assert hint in caught.value.hint
+
+
+def test_every_public_name_is_listed() -> None:
+    assert {"evaluate", "import_run", "Run", "__version__"} <= set(dir(evalkit))
+    assert all(hasattr(evalkit, name) for name in dir(evalkit))
+
+
 def test_ten_lines_from_a_checkpoint_to_a_plot(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, TEN_LINES, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,13 +12,14 @@ from typing_extensions import TypedDict
 
 from evalkit.benchmark.data import DataFolders, DataSource, data_folder_of
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
-from evalkit.benchmark.registry import trust_task_file
+from evalkit.benchmark.registry import did_you_mean, trust_task_file
 from evalkit.engines import open_engine
 from evalkit.engines.answers import engine_faults
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.endings import require_end
+from evalkit.engines.options import OWN_OPTIONS
 from evalkit.engines.prompts import Opening
-from evalkit.engines.registry import make_options
+from evalkit.engines.registry import make_options, option_fields
 from evalkit.errors import EvalkitError
 from evalkit.results.runs import Run
 from evalkit.run.finished import command_digest, find_finished, record_finished_command
@@ -138,11 +140,25 @@ class RunArguments(ProtocolOverrides, total=False):
     max_n: int | None
 
 
+def _require_known(arguments: Mapping[str, object], known: Sequence[str]) -> None:
+    """Raises EvalkitError for an argument that there is not: nobody finds out hours later that it did nothing."""
+    for name in arguments:
+        if name in known:
+            continue
+        owners = [engine for engine, options in OWN_OPTIONS.items() if name in option_fields(options)]
+        hint = f"the engine's options are one argument: engine_options={{{name!r}: …}}."
+        raise EvalkitError(
+            f"There is no argument {name!r}.{'' if owners else did_you_mean(name, known)}",
+            hint if owners else "see help(evalkit.evaluate).",
+        )
+
+
 def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[RunArguments]) -> RunPlan:
     """Load the problems of the tasks and render every prompt, without generating. Arguments as for `evaluate`.
 
     Raises EvalkitError as `evaluate` does.
     """
+    _require_known(arguments, [*RunArguments.__annotations__])
     n, limit, protocol = arguments.get("n"), arguments.get("limit"), arguments.get("protocol")
     for name, value in (("n", n), ("limit", limit)):
         if value is not None and value < 1:
@@ -270,6 +286,7 @@ def evaluate(
         ...     print(len(run.samples()), run.report().metric("pass@1").unit)
         6 %
     """
+    _require_known(overrides, [*list(signature(evaluate).parameters)[:-1], *ProtocolOverrides.__annotations__])
     given: RunArguments = {
         "protocol": protocol,
         "n": n,
