@@ -1,5 +1,6 @@
 """Replicas on a Ray cluster of several nodes: nodes that die and join, a driver that is killed."""
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -17,7 +18,7 @@ from helpers import EVALKIT, REPOSITORY, evalkit, records, told, write_recorded
 from servers import VLLM_CPU
 from test_livecodebench import make_data, make_row
 
-from evalkit.engines.ray_replicas import require_room
+from evalkit.engines.ray_replicas import Door, require_room
 from evalkit.errors import EvalkitError
 
 slow = pytest.mark.slow
@@ -177,6 +178,36 @@ def test_a_replica_has_to_fit_on_one_node() -> None:
         require_room({"GPU": 16.0, "CPU": 1.0}, nodes)
     with pytest.raises(EvalkitError, match="the whole cluster has 16 GPU"):
         require_room({"GPU": 32.0, "CPU": 1.0}, nodes)
+
+
+def test_only_who_shows_the_secret_is_let_in() -> None:
+    async def knock(door: Door, shown: str) -> bytes:
+        reader, writer = await asyncio.open_connection(*door.address)
+        writer.write(shown.encode() + b"hello\n")
+        if len(shown) < 64:
+            writer.write_eof()
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def main() -> None:
+        door = Door()
+        await door.open("127.0.0.1")
+        secret, connected = door.expect()
+        for wrong in ("", "x" * 64, secret[:-1], "\xff" * 64):
+            assert await knock(door, wrong) == b""
+            assert not connected.done()
+        knocking = asyncio.ensure_future(knock(door, secret))
+        reader, writer = await connected
+        assert await reader.readline() == b"hello\n"
+        assert await knock(door, secret) == b"", "a secret is good for one connection"
+        writer.write(b"welcome")
+        writer.close()
+        assert await knocking == b"welcome"
+        door.close()
+
+    asyncio.run(main())
 
 
 PROGRAMS = (

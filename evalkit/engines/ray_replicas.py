@@ -6,18 +6,18 @@ import ctypes
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import evalkit
-from evalkit.engines.replicas import REPLICA_COMMAND, SECONDS_TO_END, ReplicaPool
+from evalkit.engines.replicas import LONGEST_LINE, REPLICA_COMMAND, SECONDS_TO_END, ReplicaPool
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _LOOK_AGAIN = 2.0  # seconds between looks for free places on the cluster
 _REMIND = 30.0  # seconds between lines that say what is waited for
 _CONNECT_TIMEOUT = 10.0
-_CHUNK = 1 << 20
+_SECRET = 64  # characters
 _LAST_WORDS = 2000
 _MOST_FAILURES = 3  # replicas that may die one after another before they have completed anything
 _PR_SET_PDEATHSIG = 1
@@ -144,6 +144,7 @@ class _Manager:
         self._ray = ray
         self._pool = pool
         self._places = places
+        self._door = Door()
         self._host = ray.remote(num_cpus=places.cpus, num_gpus=places.gpus, max_restarts=0)(ReplicaHost)
         self._running: set[asyncio.Task[bool]] = set()
         self._started = self._starting = 0
@@ -151,6 +152,7 @@ class _Manager:
 
     async def manage(self) -> None:
         waited = 0.0
+        await self._door.open(str(self._ray.util.get_node_ip_address()))
         try:
             while not self._pool.queue.finished():
                 for _ in range(self._free_places()):
@@ -166,6 +168,7 @@ class _Manager:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
+            self._door.close()
 
     def _free_places(self) -> int:
         """How many replicas may be started now. Those that start may already be counted by the cluster, or not yet."""
@@ -185,7 +188,7 @@ class _Manager:
 
     async def _run(self, number: int) -> bool:
         """Whether the replica completed anything."""
-        replica = RayReplica(self._ray, self._host.remote(), number)
+        replica = RayReplica(self._ray, self._host.remote(), number, self._door)
         answered = self._pool.queue.answered
         try:
             if not await replica.start():
@@ -222,55 +225,97 @@ class _Manager:
             )
 
 
-class RayReplica:
-    """A replica behind a Ray actor, which passes lines on in both directions."""
+class Door:
+    """Where replicas connect to. Each shows the secret that its actor was given; whoever has none is shut out."""
 
-    def __init__(self, ray: Any, actor: Any, number: int) -> None:
+    def __init__(self) -> None:
+        self.address = ("", 0)
+        self._server: asyncio.Server | None = None
+        self._expected: dict[str, asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+
+    async def open(self, host: str) -> None:
+        self._server = await asyncio.start_server(self._greet, host, 0, limit=LONGEST_LINE)
+        self.address = host, self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def expect(self) -> "tuple[str, asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]":
+        """A new secret, and the connection of who will show it."""
+        secret = secrets.token_hex(_SECRET // 2)
+        self._expected[secret] = asyncio.get_running_loop().create_future()
+        return secret, self._expected[secret]
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown = b""
+        with contextlib.suppress(TimeoutError, asyncio.IncompleteReadError, OSError):
+            shown = await asyncio.wait_for(reader.readexactly(_SECRET), _CONNECT_TIMEOUT)
+        expected = self._expected.pop(shown.decode("latin-1"), None)
+        if expected is None or expected.done():
+            writer.close()
+        else:
+            expected.set_result((reader, writer))
+
+
+class RayReplica:
+    """A replica below a Ray actor. The cluster places it and tells of its death; its lines come by a socket."""
+
+    def __init__(self, ray: Any, actor: Any, number: int, door: Door) -> None:
         self.name = f"replica {number} on the cluster"
         self._ray = ray
         self._actor = actor
         self._number = number
-        self._unsent: list[bytes] = []
-        self._lines: deque[bytes] = deque()
-        self._rest = b""
+        self._door = door
+        self._gone: asyncio.Future[Any] | None = None
 
     async def start(self) -> bool:
         """Start the process on the actor's node. False where that node has another version of evalkit."""
-        node, version = await self._call(self._actor.start.remote())
+        node, version = await self._call(self._actor.about.remote())
         self.name = f"replica {self._number} on node {node}"
         if version != evalkit.__version__:
             logger.warning("%s has evalkit %s, not %s: it is not used", self.name, version, evalkit.__version__)
             return False
+        secret, connected = self._door.expect()
+        await self._call(self._actor.start.remote(*self._door.address, secret))
+        try:
+            self._reader, self._writer = await asyncio.wait_for(connected, _CONNECT_TIMEOUT)
+        except TimeoutError:
+            raise ConnectionResetError("its connection did not come through") from None
+        self._gone = asyncio.ensure_future(self._call(self._actor.wait.remote()))
+        self._gone.add_done_callback(self._cut)
         logger.info("%s has started", self.name)
         return True
 
+    def _cut(self, gone: "asyncio.Future[Any]") -> None:
+        """A node without power says nothing on its sockets: the cluster finds out."""
+        if gone.cancelled() or gone.exception() is not None:
+            self._writer.transport.abort()
+
     def send(self, content: Mapping[str, Any]) -> None:
-        self._unsent.append(json.dumps(content).encode() + b"\n")
+        self._writer.write(json.dumps(content).encode() + b"\n")
 
     async def flush(self) -> None:
-        if self._unsent:
-            lines, self._unsent = b"".join(self._unsent), []
-            await self._call(self._actor.write.remote(lines))
+        await self._writer.drain()
 
     async def receive(self) -> bytes:
-        while not self._lines:
-            chunk = await self._call(self._actor.read.remote())
-            if not chunk:
-                return self._rest
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            self._lines.extend(line + b"\n" for line in lines)
-        return self._lines.popleft()
+        return await self._reader.readline()
 
     def finish(self) -> None:
-        self._actor.finish.remote()
+        if not self._writer.is_closing():
+            self._writer.write_eof()
 
     async def end(self) -> None:
         try:
+            if self._gone is not None:
+                self._writer.close()
             with contextlib.suppress(ConnectionError, TimeoutError):
                 said = await asyncio.wait_for(self._call(self._actor.end.remote()), 2 * SECONDS_TO_END)
                 if said:
                     logger.warning("%s wrote at its end: %s", self.name, said)
         finally:  # also where nobody waits any longer
+            if self._gone is not None:
+                self._gone.cancel()
             self._ray.kill(self._actor)
 
     async def _call(self, reference: Awaitable[Any]) -> Any:
@@ -290,43 +335,41 @@ class ReplicaHost:
         self._process: asyncio.subprocess.Process | None = None
         self._written = Path(tempfile.mkdtemp(prefix="evalkit-replica-")) / "stderr"
 
-    async def start(self) -> tuple[str, str]:
-        """Start the process and return the node's address and evalkit's version there."""
+    async def about(self) -> tuple[str, str]:
+        """The node's address, and evalkit's version there."""
         import ray
 
-        with self._written.open("wb") as stderr:
+        return str(ray.util.get_node_ip_address()), evalkit.__version__  # type: ignore[no-untyped-call]
+
+    async def start(self, host: str, port: int, secret: str) -> None:
+        """Start the process; its stdin and stdout are a socket to the process that runs evalkit."""
+        try:
+            connection = socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT)
+        except OSError as error:
+            raise ConnectionError(f"it cannot reach {host}:{port}, where evalkit runs: {error}") from error
+        with connection, self._written.open("wb") as stderr:
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(secret.encode())
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *REPLICA_COMMAND[1:],
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdin=connection.fileno(),
+                stdout=connection.fileno(),
                 stderr=stderr,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        return str(ray.util.get_node_ip_address()), evalkit.__version__  # type: ignore[no-untyped-call]
 
-    async def write(self, lines: bytes) -> None:
+    async def wait(self) -> None:
+        """Until the process has ended."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(lines)
-        await self._process.stdin.drain()
-
-    async def read(self) -> bytes:
-        """Some of the replica's output, as soon as there is any; empty at its end."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return await self._process.stdout.read(_CHUNK)
-
-    async def finish(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        await self._process.wait()
 
     async def end(self) -> str:
         """End the process and what it has started, and return its last lines on stderr if it had failed."""
         if self._process is None:
             return ""
-        await self.finish()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), SECONDS_TO_END)
         with contextlib.suppress(ProcessLookupError):

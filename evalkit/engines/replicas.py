@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_LINE = 1 << 28
+LONGEST_LINE = 1 << 28
 SECONDS_TO_END = 20.0
 REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.replica")
 
@@ -83,7 +83,7 @@ class LocalReplica:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **environment},
-            limit=_LONGEST_LINE,
+            limit=LONGEST_LINE,
             start_new_session=True,
         )
         logger.info("replica %d is process %d", number, process.pid)
