@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import resource
+import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -706,3 +709,24 @@ def test_an_engine_without_a_server_is_told_for_python_too(tmp_path: Path) -> No
         evaluate("m", local_task(), engine="openai", output=tmp_path / "run", progress=False)
     assert "--base-url" in caught.value.hint
     assert 'engine_options={"base_url": ' in caught.value.hint
+
+
+def test_a_fault_without_words_is_its_name(tmp_path: Path) -> None:
+    """A server that resets every connection: httpx's ReadError says nothing more."""
+
+    def reset(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.recv(1 << 16)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=reset, args=(listener,), daemon=True).start()
+        with pytest.raises(RunIncompleteError) as caught:
+            run_on(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path / "run", patience=1.0)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert caught.value.message.endswith(": ReadError.")

@@ -473,6 +473,7 @@ def test_a_cell_tells_what_it_rests_on_and_how_it_compares() -> None:
     full = cell(83.9, truncated=0.051, errors=2, settled=1, mark="†", z=-0.44, seen=4.04, verdict="within")
     assert full.text() == "83.9† ±1.6"
     assert full.text(verbose=True) == "83.9† ±1.6 (n=4, 5.1% cut, 2 errors (1 settled)) [z=−0.4 within (4.0)]"
+    assert cell(50, errors=1).basis() == ["n=4", "0.0% cut", "1 error"]
     assert cell(50, errors=2).basis() == ["n=4", "0.0% cut", "2 errors"]
     assert cell(50, truncated=None).basis() == ["n=4", "cut: unknown"]
     assert cell(50, z=2.31, seen=4.0, verdict="above").comparison() == "z=+2.3 above"

@@ -358,7 +358,8 @@ class Servers:
             if (said_of_tls := tls_fault(error)) is not None:
                 raise self._tls_error(server, said_of_tls) from None
             unreachable = type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError")
-            raise FaultError(f"{type(error).__name__}: {error}", unreachable=unreachable) from None
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")  # httpx's may say nothing
+            raise FaultError(said, unreachable=unreachable) from None
         raise self._problem(status, body, response.headers.get("retry-after"))
 
     def _problem(self, status: int, body: bytes, wait: str | None) -> FaultError | RefusedError:

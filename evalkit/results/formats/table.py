@@ -106,7 +106,7 @@ class Cell:
             told.append("cut: unknown")
         if self.errors:
             closed = f" ({self.settled} settled)" if self.settled else ""
-            told.append(f"{self.errors} errors{closed}")
+            told.append(f"{self.errors} error{'s' if self.errors > 1 else ''}{closed}")
         return told
 
     def comparison(self) -> str:
