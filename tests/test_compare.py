@@ -12,10 +12,12 @@ from helpers import evalkit, told
 from synthetic_runs import solve_rates, write_run
 
 from evalkit.benchmark.protocols import find_protocol
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.compare import RunComparison, compare, compare_runs
-from evalkit.results.compare_words import sentence
+from evalkit.results.compare_words import gate_sentence, sentence
 from evalkit.results.entries import load_entries
+from evalkit.results.formats.comparison import comparison_markdown, failed_comparison_junit
+from evalkit.results.formats.escaping import markdown_sentence
 from evalkit.results.gates import check_gates, exit_code, parse_gate
 from evalkit.results.sides import load_sides
 from evalkit.stats import compare_paired, compare_unpaired, samples_to_find
@@ -249,3 +251,60 @@ def test_protocols_command_lists_what_each_fixes(tmp_path: Path) -> None:
     own = json.loads(evalkit("protocols", "qwq", "--json").stdout) | {"name": "mine", "temperature": 0.9}
     (tmp_path / "mine.json").write_text(json.dumps(own))
     assert "0.9" in evalkit("protocols", tmp_path / "mine.json").stdout
+
+
+def test_markdown_sentences_read_as_plain_text(tmp_path: Path) -> None:
+    low, high = shifted(60, 4, 0.2, 0.9)
+    a, b = write(tmp_path / "base_v1", math500=low), write(tmp_path / "new_v2", math500=high)
+    runs = compared(a, b)
+    gates = check_gates([parse_gate("* >= -1"), parse_gate("math* >= 5")], runs)
+    text = comparison_markdown([replace(runs[0], missing=("aime24",))], gates)
+    lines = text.splitlines()
+    assert sentence(runs[0]) in lines
+    assert [line.rstrip() for line in lines[:2]] == [gate_sentence(gate) for gate in gates]
+    assert "\\" not in text.replace("new\\_v2", "")
+    assert "- only one of the runs has aime24." in lines
+    assert not [line for line in lines if line and not line.strip()]
+
+
+def test_a_name_in_a_sentence_makes_no_link_and_no_element() -> None:
+    assert markdown_sentence("<img src=x> ![a](http://b) [a][b] [a]: b") == (
+        "\\<img src=x> ![a\\](http://b) [a\\][b] [a\\]: b"
+    )
+    assert markdown_sentence("by 2.1 points [0.8, 3.4], p < 0.05, x_1 >= -1") == (
+        "by 2.1 points [0.8, 3.4], p < 0.05, x_1 >= -1"
+    )
+
+
+@pytest.mark.parametrize(("runs", "gate", "code"), [(("a", "unfinished"), "* >= 0", 1), (("a", "b"), "aime24 >= 0", 2),
+                                                    (("a", "b"), "math500", 2)])  # fmt: skip
+def test_a_comparison_that_cannot_be_made_still_gives_a_report(
+    tmp_path: Path, runs: tuple[str, str], gate: str, code: int
+) -> None:
+    for name in ("a", "b", "unfinished"):
+        write(tmp_path / name, math500=[[True, False]] * 3)
+    kept = list((tmp_path / "unfinished").rglob("completions*.jsonl"))
+    assert kept
+    for path in kept:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    report = tmp_path / "gates.xml"
+    report.write_text("<testsuite/>")  # of an earlier comparison
+    done = evalkit("compare", *(tmp_path / name for name in runs), "--gate", gate, "--junit", report, "-f", "json",
+                   code=code)  # fmt: skip
+    suite = ElementTree.parse(report).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
+    (error,) = suite.findall("testcase/error")
+    message = error.get("message") or ""
+    assert message
+    assert message in told(done)
+    found = json.loads(done.stdout)
+    assert (found["comparisons"], found["gates"]) == ([], [])
+    assert found["error"]["exit_code"] == code
+    assert found["error"]["message"] == message
+
+
+def test_the_report_of_an_error_holds_hostile_text() -> None:
+    text = failed_comparison_junit(RunIncompleteError('a<b>"\x1b[31m\x00 & c', "x]]>\u202e"))
+    (error,) = ElementTree.fromstring(text).findall("testcase/error")
+    assert error.get("message") == 'a<b>"\\x1b[31m\\x00 & c'
+    assert error.text == "hint: x]]>\\u202e"

@@ -362,6 +362,9 @@ def test_a_log_that_does_not_name_its_model_is_of_an_unknown_one(tmp_path: Path)
     assert "| sums (imported) | 2 | 2 | 75.0" in done.stdout
     again = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", code=2)
     assert "exists already" in told(again)
+    assert "not from -t" not in again.stderr
+    anew = run_evalkit("import", path, "--results", tmp_path / "results", "-t", "math500", code=2)
+    assert "its name comes from the log alone, not from -t" in anew.stderr
 
 
 def test_names_in_a_log_lead_nowhere(tmp_path: Path) -> None:

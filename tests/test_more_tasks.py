@@ -293,6 +293,14 @@ def test_a_file_of_problems_is_a_task(tmp_path: Path) -> None:
     [
         (MATH_ROWS, "math", "", "No field of"),
         ([{"q": "x", "a": ""}], "math", "problem=q,gold=a", "Row 1 of .* has no gold"),
+        (
+            [{"question": "x", "answer": "1"}] * 2,
+            "math",
+            "problem=qestion",
+            r"No row of .* has the field 'qestion' of --fields. Did you mean question\?\nhint: it has: question, ans",
+        ),
+        (MATH_ROWS, "math", "problem=q,gold=meta.b", "No row of .* has the field 'meta.b'"),
+        (CHOICE_ROWS, "choice", "problem_id=key", "No row of .* has the field 'key'"),
         ([{"question": "x", "options": ["1"], "answer": "A"}], "choice", "", "no list of 2 to 10 choices"),
         ([{"question": "x", "options": ["1", "2"], "answer": "C"}], "choice", "", "none of its 2 choices"),
     ],

@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 from evalkit_tasks.arithmetic import Arithmetic
 from helpers import evalkit
@@ -112,3 +114,23 @@ def test_no_time_is_told_before_anything_has_ended() -> None:
     left = queue.seconds_left()
     assert left is not None
     assert 5 < left <= 20  # about 50 tokens, at most 100, at 5 a second
+
+
+NOTEBOOK = """
+import importlib.util, sys, warnings
+warnings.simplefilter("error")
+find = importlib.util.find_spec
+import evalkit.run.progress as module
+module.find_spec = lambda name: None if name == "ipywidgets" else find(name)
+with module.Progress({"a": 1}):
+    pass
+"""
+
+
+def test_a_notebook_without_ipywidgets_gets_lines_and_no_warning() -> None:
+    cell = nbformat.v4.new_code_cell(NOTEBOOK)  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
+    nbclient.NotebookClient(notebook, timeout=300).execute()
+    outputs = notebook.cells[0].outputs
+    assert [output.name for output in outputs] == ["stderr"]
+    assert outputs[0].text == "a 0/1, score –, cut – | the engine is loading\n"

@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import resource
+import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -681,3 +684,49 @@ def test_the_version_of_a_server_is_recorded(
         run_on(server, tmp_path / "run", limit=2, base_url=f"{server.url}/v1")
     assert engine_record(tmp_path / "run")["server_version"] == version
     assert f"server: vllm{f' {version}' if version else ''}\n" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["401", "no credit, as 429", "404 in HTML", "an HTML page"])
+def test_nothing_is_called_kept_where_nothing_was_served(name: str, tmp_path: Path) -> None:
+    quirk = SCENARIOS[name]
+    with QuirkServer(quirk.serve) as server, pytest.raises(RunIncompleteError) as caught:
+        run_on(server, tmp_path / "run", **quirk.options)
+    assert "kept" not in caught.value.hint
+    assert ("--base-url" in caught.value.hint) == (name in ("404 in HTML", "an HTML page"))
+
+
+def test_work_is_called_kept_where_requests_were_served(tmp_path: Path) -> None:
+    from quirk_server import completions, error
+
+    server = QuirkServer(completions(lambda _: error(401, "Incorrect API key")))
+    with server, pytest.raises(RunIncompleteError) as caught:
+        run_on(server, tmp_path / "run")
+    assert caught.value.hint.startswith("finished work is kept: set EVALKIT_API_KEY")
+
+
+def test_an_engine_without_a_server_is_told_for_python_too(tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match="has no server") as caught:
+        evaluate("m", local_task(), engine="openai", output=tmp_path / "run", progress=False)
+    assert "--base-url" in caught.value.hint
+    assert 'engine_options={"base_url": ' in caught.value.hint
+
+
+def test_a_fault_without_words_is_its_name(tmp_path: Path) -> None:
+    """A server that resets every connection: httpx's ReadError says nothing more."""
+
+    def reset(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.recv(1 << 16)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=reset, args=(listener,), daemon=True).start()
+        with pytest.raises(RunIncompleteError) as caught:
+            run_on(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path / "run", patience=1.0)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert caught.value.message.endswith(": ReadError.")

@@ -26,12 +26,13 @@ from report_runs import (
     write_samples,
     write_task_file,
 )
+from synthetic_runs import write_run
 
 import evalkit.results.site as site_package
 from evalkit.benchmark.registry import trust_task_file
 from evalkit.errors import EvalkitError
 from evalkit.results.report import load_report, stored_report
-from evalkit.results.runs import RunDifference, load_runs
+from evalkit.results.runs import Run, RunDifference, load_runs
 from evalkit.results.site.export import Site, write_site
 from evalkit.results.site.marks import find_loops, mark
 from evalkit.results.site.options import SiteOptions
@@ -463,3 +464,10 @@ def test_a_build_of_the_sources_gives_the_committed_files(tmp_path: Path) -> Non
     committed = {str(p.relative_to(STATIC)): p.read_bytes() for p in STATIC.rglob("*") if p.is_file()}
     assert built.keys() == committed.keys()
     assert [name for name in built if built[name] != committed[name]] == []
+
+
+def test_a_notebook_says_that_a_run_is_a_subset(tmp_path: Path) -> None:
+    for name, available in (("part", 200), ("whole", 3)):
+        write_run(tmp_path / name, "org/m", {"math500": [[True, False]] * 3}, available=available)
+    assert "<td>3 of 200 × 2</td>" in Run(tmp_path / "part")._repr_html_()
+    assert "<td>3 × 2</td>" in Run(tmp_path / "whole")._repr_html_()

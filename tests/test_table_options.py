@@ -1,5 +1,7 @@
 """Which rows and columns a table has, their names and order, what is bold, and how it fits a terminal and a page."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -19,6 +21,7 @@ from synthetic_runs import solve_rates, write_run
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
 from evalkit.results.formats.renderers import html, latex, md, terminal, typst
+from evalkit.results.formats.renderers.csv import render as render_csv
 from evalkit.results.formats.table import Cell, Column, Row, Table, is_mark, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
@@ -470,6 +473,7 @@ def test_a_cell_tells_what_it_rests_on_and_how_it_compares() -> None:
     full = cell(83.9, truncated=0.051, errors=2, settled=1, mark="†", z=-0.44, seen=4.04, verdict="within")
     assert full.text() == "83.9† ±1.6"
     assert full.text(verbose=True) == "83.9† ±1.6 (n=4, 5.1% cut, 2 errors (1 settled)) [z=−0.4 within (4.0)]"
+    assert cell(50, errors=1).basis() == ["n=4", "0.0% cut", "1 error"]
     assert cell(50, errors=2).basis() == ["n=4", "0.0% cut", "2 errors"]
     assert cell(50, truncated=None).basis() == ["n=4", "cut: unknown"]
     assert cell(50, z=2.31, seen=4.0, verdict="above").comparison() == "z=+2.3 above"
@@ -500,3 +504,19 @@ def test_a_record_of_a_cell_has_the_ends_of_its_intervals() -> None:
     assert (record["run_low"], record["value"], record["run_high"]) == pytest.approx((82.3, 83.9, 85.5))
     assert (record["problems_low"], record["problems_high"]) == (None, None)
     assert (record["n"], record["problems"], record["z"], record["verdict"]) == (4, 30, 1.5, "within")
+
+
+def test_the_options_of_several_benchmarks_share_a_line() -> None:
+    table = by_hand({"a": [cell(1), cell(2), cell(3)]}, ("small (imported)", "LCB (v5)", "mc (imported)"))
+    assert table.footnotes() == ["small, mc: imported", "LCB: v5"]
+
+
+def test_a_record_has_the_text_of_its_marks() -> None:
+    notes = ["† one.", "§ two.", "⁷ seven.", "¹⁰ ten.", "a note without a mark."]
+    rows: dict[str, list[Cell | None]] = {"a": [cell(1, mark="†§⁷,¹⁰")], "b": [cell(2, mark="¹⁰")], "c": [cell(3)]}
+    table = by_hand(rows, notes=notes)
+    assert [record["notes"] for record in table.records()] == ["one. two. seven. ten.", "ten.", ""]
+    read = list(csv.DictReader(io.StringIO(render_csv(table))))
+    assert [(row["mark"], row["notes"]) for row in read] == [
+        ("†§⁷,¹⁰", "one. two. seven. ten."), ("¹⁰", "ten."), ("", ""),
+    ]  # fmt: skip

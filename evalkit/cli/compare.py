@@ -1,11 +1,16 @@
 """`evalkit compare A B …`: runs against a reference, or all pairs; with gates for CI."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.selection import output_option, trust_option, trust_task_files
 from evalkit.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from evalkit.errors import EvalkitError
+    from evalkit.results.compare import Side
 
 
 @click.command(name="compare", short_help="Compare runs with a reference, paired by problem.")
@@ -84,22 +89,20 @@ def command(
     import sys
 
     from evalkit.cli.selection import write_output
+    from evalkit.errors import EvalkitError
     from evalkit.results.compare import compare_runs
     from evalkit.results.formats import comparison
     from evalkit.results.gates import Over, check_gates, exit_code, parse_gate
-    from evalkit.results.labels import given_labels
-    from evalkit.results.sides import load_sides
 
-    wanted = [parse_gate(text) for text in gates]
-    paths = list(dict.fromkeys([*([reference] if reference is not None else []), *runs]))
-    if trust:
-        trust_task_files(paths)
-    sides, notes = load_sides(paths, given_labels(labels))
-    for note in notes:
-        echo(note, err=True)
-    compared = compare_runs(sides, None if all_pairs else 0, across_protocols, points / 100)
     over: Over = "problems" if gate_over == "problems" else "run"
-    results = check_gates(wanted, compared, over) if wanted else []
+    try:
+        wanted = [parse_gate(text) for text in gates]
+        sides = _sides(runs, reference, labels, trust)
+        compared = compare_runs(sides, None if all_pairs else 0, across_protocols, points / 100)
+        results = check_gates(wanted, compared, over) if wanted else []
+    except EvalkitError as error:
+        _write_error(error, form, output, junit)
+        raise
     form = form or ("terminal" if output is None and sys.stdout.isatty() else "md")
     if form == "terminal":
         colour = output is None and sys.stdout.isatty()
@@ -113,3 +116,28 @@ def command(
         write_output(comparison.comparison_junit(results), junit)
     if code := exit_code(results):
         raise SystemExit(code)
+
+
+def _sides(runs: tuple[Path, ...], reference: Path | None, labels: tuple[str, ...], trust: bool) -> "list[Side]":
+    """The runs to compare, the reference first; what is left out of them is told."""
+    from evalkit.results.labels import given_labels
+    from evalkit.results.sides import load_sides
+
+    paths = list(dict.fromkeys([*([reference] if reference is not None else []), *runs]))
+    if trust:
+        trust_task_files(paths)
+    sides, notes = load_sides(paths, given_labels(labels))
+    for note in notes:
+        echo(note, err=True)
+    return sides
+
+
+def _write_error(error: "EvalkitError", form: str | None, output: Path | None, junit: Path | None) -> None:
+    """Why there is no comparison, in the forms that programs read: a test report must not be missing."""
+    from evalkit.cli.selection import write_output
+    from evalkit.results.formats.comparison import failed_comparison_json, failed_comparison_junit
+
+    if form in ("json", "junit"):
+        write_output(failed_comparison_json(error) if form == "json" else failed_comparison_junit(error), output)
+    if junit is not None:
+        write_output(failed_comparison_junit(error), junit)

@@ -60,6 +60,13 @@ class ProblemFile(Task):
     def load(self, source: DataSource) -> Sequence[Problem]:
         assert self.dataset is not None
         rows = source.rows(self.dataset)
+        for path in self._fields.values():
+            if all(_at(row, path) is None for row in rows):
+                names = list(map(str, rows[0]))
+                raise EvalkitError(
+                    f"No row of {self.file} has the field {path!r} of --fields.{did_you_mean(path, names)}",
+                    f"it has: {', '.join(names)}.",
+                )
         fields = {field: self._fields.get(field) or _usual(field, rows[0]) for field in FIELDS}
         for field in ("problem", "gold", *(["choices"] if self.of_kind == "choice" else [])):
             if fields[field] is None:

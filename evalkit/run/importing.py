@@ -130,7 +130,9 @@ def import_run(
     asserted = find_protocol(protocol) if isinstance(protocol, str) else protocol
     target = Path(output) if output is not None else Path(results) / _folder(name) / _run_id(found.logs)
     if target.exists():
-        raise EvalkitError(f"{target} exists already.", "give another folder with -o, or remove it.")
+        why = "its name comes from the log alone, not from -t and other options"
+        hint = "give another folder with -o, or remove it" + (f": {why}." if output is None else ".")
+        raise EvalkitError(f"{target} exists already.", hint)
     wanted = _wanted_tasks(task, found.logs)
     source = DataSource.from_option(str(data) if data else None, allow_changed=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.import")

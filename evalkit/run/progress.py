@@ -1,4 +1,4 @@
-"""Shows the progress of a run on stderr: a live table on a terminal, a line every 30 s otherwise."""
+"""Shows the progress of a run on stderr: a live table on a terminal or by ipywidgets, else a line every 30 s."""
 
 import sys
 import threading
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
@@ -45,9 +46,12 @@ class TaskProgress:
         return 100 * sum(total / count for total, count in sums) / len(sums) if sums else None
 
 
-def _in_notebook() -> bool:
+def _in_notebook_with_widgets() -> bool:
+    """Whether this is a notebook that can show rich's live table, which needs ipywidgets there."""
     shell = sys.modules.get("IPython")
-    return shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None
+    if shell is None or getattr(shell.get_ipython(), "kernel", None) is None:
+        return False
+    return find_spec("ipywidgets") is not None
 
 
 class Progress:
@@ -69,7 +73,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._quiet:
             return self
-        if sys.stderr.isatty() or _in_notebook():
+        if sys.stderr.isatty() or _in_notebook_with_widgets():
             from rich.console import Console
             from rich.live import Live
 

@@ -73,7 +73,9 @@ class OpenAIEngine(Engine):
     def __init__(self, model: str, options: OpenAIOptions) -> None:
         if not options.base_url:
             raise EvalkitError(
-                "The openai engine has no server.", "give its URL with --base-url http://localhost:8000/v1."
+                "The openai engine has no server.",
+                "give its URL with --base-url http://localhost:8000/v1; in Python with "
+                'engine_options={"base_url": "http://localhost:8000/v1"}.',
             )
         self._roots = list(dict.fromkeys(api_root(url) for url in options.base_url))
         self._model = model

@@ -57,7 +57,9 @@ _FAILURES_BEFORE_REST = 20  # in a row, of one server; one that cannot be reache
 _MOST_OF_A_LIST = 4 << 20  # bytes of `/models` and the like
 _MOST_REDIRECTS = 4
 _ABSENT = "see that a server runs at this address, then run the same command again; --patience SECONDS waits longer."
-_RESUME = "finished work is kept: see the server's log, then run the same command again to resume."
+_KEPT = "finished work is kept: "
+_RESUME = "see the server's log, then run the same command again to resume."
+_FIRST_FAULT = "see the server's log, and that --base-url is the address of its API; then run the same command again."
 _CLIENT_TYPE_ERROR = (  # what a server written in Python says of a field that it does not know, with status 500
     "unexpected keyword argument",
     "extra inputs are not permitted",
@@ -274,13 +276,13 @@ class Servers:
             finally:
                 server.in_flight -= 1
         self._given_up += 1
-        if self._given_up >= _GIVEN_UP_IN_A_ROW or not (self._succeeded or self.proven):
+        if self._given_up >= _GIVEN_UP_IN_A_ROW or not self._served():
             raise self.incomplete(f"fails every request: {last}", self._hint(last))
         raise GivenUpError(f"failed on every attempt, last: {self.redacted(str(last))}", partial)
 
     def _weight(self, fault: FaultError) -> int:
         """How many of a request's attempts one has used up."""
-        if not (self._succeeded or self.proven or fault.overloaded or fault.unreachable):
+        if not (self._served() or fault.overloaded or fault.unreachable):
             return -(-_ATTEMPTS // (3 if fault.slow else _ATTEMPTS_OF_NONSENSE))
         return _SLOW_WEIGHT if fault.slow else 1
 
@@ -295,7 +297,7 @@ class Servers:
         return self.incomplete(f"refuses the requests: {error}", self._advice(error))
 
     def _advice(self, error: RefusedError) -> str:
-        kept = "finished work is kept: "
+        kept = _KEPT if self._served() else ""
         if error.status == 401:
             return f"{kept}set EVALKIT_API_KEY to the server's key, then run the same command again."
         if error.status in (402, 403, 407, 429):
@@ -356,7 +358,8 @@ class Servers:
             if (said_of_tls := tls_fault(error)) is not None:
                 raise self._tls_error(server, said_of_tls) from None
             unreachable = type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError")
-            raise FaultError(f"{type(error).__name__}: {error}", unreachable=unreachable) from None
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")  # httpx's may say nothing
+            raise FaultError(said, unreachable=unreachable) from None
         raise self._problem(status, body, response.headers.get("retry-after"))
 
     def _problem(self, status: int, body: bytes, wait: str | None) -> FaultError | RefusedError:
@@ -445,7 +448,13 @@ class Servers:
         await asyncio.sleep(min(longest, _FIRST_DELAY * 2 ** (tried - 1)) * random.uniform(0.5, 1))
 
     def _hint(self, fault: FaultError) -> str:
-        return _ABSENT if fault.unreachable and not (self._succeeded or self.proven) else _RESUME
+        if self._served():
+            return _KEPT + _RESUME
+        return _ABSENT if fault.unreachable else _FIRST_FAULT
+
+    def _served(self) -> bool:
+        """Whether any request was served, by now or before."""
+        return self._succeeded or self.proven
 
     def _tell_absent(self, server: Server, fault: FaultError) -> None:
         name, what = displayed(server.root), str(fault).rstrip(".")
@@ -465,7 +474,7 @@ class Servers:
                 continue
         return False
 
-    def incomplete(self, what: str, hint: str = _RESUME) -> ServerError:
+    def incomplete(self, what: str, hint: str) -> ServerError:
         """The end of the run: `what` the servers do, redacted."""
         names = ", ".join(displayed(server.root) for server in self._servers)
         return ServerError(self.redacted(f"The server {names} {what.rstrip('.')}."), hint)

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.compare import Flip, RunComparison, TaskComparison
 from evalkit.results.compare_words import gate_sentence, interval, points, sentence
-from evalkit.results.formats.escaping import markdown_escape, one_line
+from evalkit.results.formats.escaping import markdown_escape, markdown_sentence, one_line
 from evalkit.results.formats.terminal import TextCell, TextTable, cut_middle, draw, fold, terminal_width
 from evalkit.results.gates import GateResult
 from evalkit.stats import Estimate
@@ -98,17 +99,20 @@ def comparison_markdown(
     compared: Sequence[RunComparison], gates: Sequence[GateResult] = (), most_flips: int = 10, verbose: bool = False
 ) -> str:
     """The sentence, the table and the flips of each comparison; the gates first."""
-    lines = [markdown_escape(gate_sentence(g)).replace("&gt;=", ">=") + "  " for g in gates] + ([""] if gates else [])
+    lines = [markdown_sentence(gate_sentence(g)) + "  " for g in gates] + ([""] if gates else [])
     for run in compared:
-        lines += [markdown_escape(sentence(run)), ""]
-        lines += [f"A: {markdown_escape(_named(run, 'a'))}  ", f"B: {markdown_escape(_named(run, 'b'))}", ""]
+        lines += [markdown_sentence(sentence(run)), ""]
+        lines += [f"A: {markdown_sentence(_named(run, 'a'))}  ", f"B: {markdown_sentence(_named(run, 'b'))}", ""]
         heads = _heads(run, verbose)
         lines += [f"| {' | '.join(heads)} |", "|:-|" + "-:|" * (len(heads) - 1)]
         for task in run.tasks:
-            cells = [markdown_escape(cell) for cell in _row(task, verbose)]
+            title, *figures = _row(task, verbose)
+            cells = [markdown_escape(title), *figures]
             cells[4] = f"**{cells[4]}**" if task.established else cells[4]
             lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", LEGEND, *(f"  \n{markdown_escape(told)}" for told in _remarks(run)), ""]
+        lines += ["", LEGEND, ""]
+        if remarks := _remarks(run):
+            lines += [*(f"- {markdown_sentence(told)}" for told in remarks), ""]
         for task in run.tasks:
             if task.result.paired:
                 lines += [*_markdown_flips(task, most_flips), ""]
@@ -123,10 +127,12 @@ def _named(run: RunComparison, side: str) -> str:
 
 
 def _markdown_flips(task: TaskComparison, most: int) -> list[str]:
-    lines = [markdown_escape(_flip_line(task)) + "."]
+    lines = [markdown_sentence(_flip_line(task)) + "."]
     if task.flips[:most]:
         lines += ["", "| problem | A | B | B − A |", "|:-|-:|-:|-:|"]
-    lines += [f"| {' | '.join(map(markdown_escape, _flip_cells(flip)))} |" for flip in task.flips[:most]]
+    for flip in task.flips[:most]:
+        problem, *figures = _flip_cells(flip)
+        lines.append(f"| {' | '.join([markdown_escape(problem), *figures])} |")
     if len(task.flips) > most > 0:
         lines += ["", f"and {len(task.flips) - most} more: --flips shows them."]
     return lines
@@ -150,7 +156,7 @@ def _markdown_matrix(compared: Sequence[RunComparison]) -> list[str]:
     lines: list[str] = []
     for title in titles:
         columns = _columns(compared, names)
-        lines += [f"{markdown_escape(title)}: row less column, in points; * established", ""]
+        lines += [f"{markdown_sentence(title)}: row less column, in points; * established", ""]
         lines.append(f"| | {' | '.join(map(markdown_escape, columns))} |")
         lines.append("|:-|" + "-:|" * len(columns))
         for name in names:
@@ -312,5 +318,25 @@ def comparison_junit(gates: Sequence[GateResult]) -> str:
         else:
             kind = "failure" if gate.outcome == "failed" else "error"
             ElementTree.SubElement(case, kind, type=gate.outcome, message=told)
+    return _xml(suite)
+
+
+def failed_comparison_junit(error: EvalkitError) -> str:
+    """A comparison that could not be made, as JUnit XML: one test case with an error that says why."""
+    suite = ElementTree.Element("testsuite", name="evalkit compare", tests="1", failures="0", errors="1")
+    case = ElementTree.SubElement(suite, "testcase", classname="evalkit compare", name="comparison")
+    kind = "run incomplete" if isinstance(error, RunIncompleteError) else "not comparable"
+    found = ElementTree.SubElement(case, "error", type=kind, message=one_line(error.message))
+    found.text = one_line(f"hint: {error.hint}")
+    return _xml(suite)
+
+
+def failed_comparison_json(error: EvalkitError) -> str:
+    """A comparison that could not be made, as JSON: no comparison, no gate, and `error` with its hint."""
+    told = {"exit_code": error.exit_code, "message": error.message, "hint": error.hint}
+    return json_text({"schema": 2, "comparisons": [], "gates": [], "error": told}, indent=1) + "\n"
+
+
+def _xml(suite: ElementTree.Element) -> str:
     ElementTree.indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"

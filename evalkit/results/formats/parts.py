@@ -80,7 +80,7 @@ def run_html(entries: Sequence["Entry"], notes: Sequence[str]) -> str:
                     f"<b>{_text(metric.text or figure_text(metric.value, metric.unit))}</b>",
                     interval_svg(metric.value, metric.interval_run, metric.interval_problems, 0, top),
                     _text(" / ".join(error_bars(metric))),
-                    f"{report.problems} × {report.n}",
+                    f"{report.problems}{f' of {entry.available}' if entry.subset else ''} × {report.n}",
                     f"{shares_svg(report.statuses)} {_text(counts)}",
                 )
 

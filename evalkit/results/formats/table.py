@@ -1,5 +1,6 @@
 """What every renderer gets: rows and columns of figures, not of text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Cell:
             told.append("cut: unknown")
         if self.errors:
             closed = f" ({self.settled} settled)" if self.settled else ""
-            told.append(f"{self.errors} errors{closed}")
+            told.append(f"{self.errors} error{'s' if self.errors > 1 else ''}{closed}")
         return told
 
     def comparison(self) -> str:
@@ -210,9 +211,11 @@ class Table:
 
     def footnotes(self) -> list[str]:
         """What stands below the table: comparisons with published figures, much that was cut, and the notes."""
-        options = [
-            f"{name}: {title[len(name) + 2 :].rstrip(')')}" for title, name in self._titles().items() if name != title
-        ]
+        named: dict[str, list[str]] = {}
+        for title, name in self._titles().items():
+            if name != title:
+                named.setdefault(title[len(name) + 2 :].rstrip(")"), []).append(name)
+        options = [f"{', '.join(names)}: {option}" for option, names in named.items()]
         if self.verbose:
             return [*options, *self.notes, *self.details]
         return [*self.verdicts(), *self._cut(), *options, *self.notes]
@@ -245,11 +248,14 @@ class Table:
         return notes + ([f"cut: unknown for {', '.join(unknown)}"] if unknown else [])
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One flat record a cell, with the ends of both intervals."""
+        """One flat record a cell, with the ends of both intervals and the text of its marks.
+
+        Figures and ends are in `unit`; `truncated` is a share in [0, 1].
+        """
         for row in self.rows:
             for column, cell in zip(self.columns, row.cells, strict=True):
                 if cell is not None:
-                    yield _record(row, column, cell)
+                    yield _record(row, column, cell, self.notes)
 
 
 def _units(columns: Sequence[Column], rows: Sequence[Row], titles: Mapping[str, str]) -> str:
@@ -265,7 +271,13 @@ def _units(columns: Sequence[Column], rows: Sequence[Row], titles: Mapping[str, 
     return "percent" + (f" ({', '.join(others)})" if others else "")
 
 
-def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
+def _notes_of(marks: str, notes: Iterable[str]) -> str:
+    """The text of the notes that a cell's marks point to, in the order of the marks."""
+    by_mark = {sign: text for sign, _, text in (note.partition(" ") for note in notes) if is_mark(sign)}
+    return " ".join(by_mark[sign] for sign in re.findall(rf"[{_MARKS}]|[{_DIGITS}]+", marks) if sign in by_mark)
+
+
+def _record(row: Row, column: Column, cell: Cell, notes: Iterable[str]) -> dict[str, Any]:
     run = cell.metric.interval_run or (None, None)
     over = cell.metric.interval_problems or (None, None)
     return {
@@ -288,6 +300,7 @@ def _record(row: Row, column: Column, cell: Cell) -> dict[str, Any]:
         "errors": cell.errors,
         "settled": cell.settled,
         "mark": cell.mark,
+        "notes": _notes_of(cell.mark, notes),
         "best": cell.best,
         "z": cell.z,
         "z_most": cell.z_most,

@@ -8,7 +8,7 @@ from evalkit.visible import spreadsheet_text
 
 
 def render(table: Table) -> str:
-    """One line per cell, both intervals in full (95%), unrounded."""
+    """One line per cell, both intervals in full (95%), unrounded, and the text of its marks."""
     records = list(table.records())
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
