@@ -140,7 +140,8 @@ def test_every_argument_is_one_of_vllm_and_of_its_type(checkpoint: Path, tmp_pat
     assert arguments.quantization == "fp8"
     assert (arguments.enable_lora, arguments.max_lora_rank) == (True, 32)
     assert (arguments.max_num_seqs, arguments.max_model_len, arguments.gpu_memory_utilization) == (32, 4096, 0.8)
-    assert (arguments.enable_prefix_caching, arguments.trust_remote_code, arguments.revision) == (True, True, "main")
+    assert (arguments.enable_prefix_caching, arguments.trust_remote_code) == (True, True)
+    assert arguments.revision is None, "a folder has no commit"
 
 
 def test_vllm_s_own_arguments_are_read_by_its_parser(checkpoint: Path) -> None:

@@ -186,6 +186,21 @@ def test_a_core_that_does_not_start_again_ends_the_run_and_keeps_what_was_done(v
     assert len({c.key for c in found}) == len(found) >= 2
 
 
+def test_requests_are_drawn_when_there_is_room_for_them(vllm: StandIn) -> None:
+    drawn = 0
+
+    def source() -> Iterator[Request]:
+        nonlocal drawn
+        for request in asked(4000, max_tokens=1):
+            drawn += 1
+            yield request
+
+    completions = opened(batch_size=256).generate(source())
+    next(completions)
+    completions.close()
+    assert drawn < 2000, "256 run, and 32 wait"
+
+
 def test_closing_ends_the_core(vllm: StandIn) -> None:
     vllm.lives(Life(pause=0.01))
     completions = opened().generate(iter(asked(200)))

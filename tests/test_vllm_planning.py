@@ -81,7 +81,7 @@ def test_as_many_run_as_will_fit_when_they_have_grown() -> None:
     assert budget.rows(young) == 10
     assert budget.rows(old) == 3 + 9, "the old ones have ended when nine new ones have grown"
     assert budget.rows([Flight(100, 0, 20, 64)]) == 916
-    assert budget.rows([Flight(100, 0, 20, 64)] * 1100) == 1100
+    assert budget.rows([Flight(100, 0, 20, 64)] * 1100) == 1024
     assert KVBudget(None, 256).rows(young) == 256
     assert budget.rows([Flight(100, 0, None, 32768)]) == KVBudget(100_000, 1024).rows([Flight(100, 0, 8192, 32768)])
 

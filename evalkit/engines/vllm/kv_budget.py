@@ -57,7 +57,7 @@ class KVBudget:
                 few = middle
             else:
                 many = middle - 1
-        return len(flights) + few
+        return min(len(flights) + few, self.most_rows)
 
 
 def peak(now: np.ndarray, left: np.ndarray) -> float:
