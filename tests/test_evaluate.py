@@ -163,7 +163,6 @@ def test_mistakes_are_one_sentence(
         ("limt", "There is no argument 'limt'. Did you mean limit?", "see help(evalkit.evaluate)."),
         ("max_token", "There is no argument 'max_token'. Did you mean max_tokens?", "see help(evalkit.evaluate)."),
         ("base_url", "There is no argument 'base_url'.", "engine_options={'base_url': …}"),
-        ("overrides", "There is no argument 'overrides'.", "see help(evalkit.evaluate)."),
     ],
 )
 def test_an_argument_that_there_is_not_is_refused(argument: str, sentence: str, hint: str, tmp_path: Path) -> None:

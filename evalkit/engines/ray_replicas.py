@@ -308,7 +308,7 @@ class RayReplica:
     async def end(self) -> None:
         try:
             if self._gone is not None:
-                self._writer.close()
+                self.finish()
             with contextlib.suppress(ConnectionError, TimeoutError):
                 said = await asyncio.wait_for(self._call(self._actor.end.remote()), 2 * SECONDS_TO_END)
                 if said:
@@ -316,6 +316,7 @@ class RayReplica:
         finally:  # also where nobody waits any longer
             if self._gone is not None:
                 self._gone.cancel()
+                self._writer.close()  # not earlier: what it is writing would break off with an error of its own
             self._ray.kill(self._actor)
 
     async def _call(self, reference: Awaitable[Any]) -> Any:
