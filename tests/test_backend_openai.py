@@ -159,7 +159,7 @@ def test_no_server_at_all_is_told_at_once_and_at_the_end(checkpoint: Path, caplo
     told = [record.message for record in caplog.records if "does not answer" in record.message]
     assert len(told) == 1
     assert told[0].startswith(f"{url}")
-    assert told[0].endswith("; tried for 1 s")
+    assert told[0].endswith("); trying again for 1 s")
 
 
 def test_a_url_that_is_none_is_told(checkpoint: Path) -> None:

@@ -127,8 +127,8 @@ def test_a_run_whose_metrics_fail_is_left_out_and_kept(tmp_path: Path, returned:
     assert f"not shown: {tmp_path}/results/own" in table.stderr
     assert "50.0" in table.stdout
     graded = evalkit("score", tmp_path / "results", code=2)
-    assert told(graded) == f"1 of 2 runs could not be graded: {tmp_path}/results/own."
-    assert f"not graded: {tmp_path}/results/own: {sentence}" in graded.stderr
+    assert told(graded) == f"1 of 2 runs are not graded as a whole: {tmp_path}/results/own."
+    assert f"{tmp_path}/results/own: {sentence}" in graded.stderr
     assert "graded Own in " in graded.stderr, "the other run"
     task_file(tmp_path, more=METRICS + '[Metric("mine", 3.0, 1, "%")]\n')
     run(tmp_path, "own")  # the same command goes on when the task is repaired

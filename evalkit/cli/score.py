@@ -93,14 +93,15 @@ def command(
         except EvalkitError as error:
             if len(found) == 1:
                 raise
-            told = f"not graded: {run.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
+            told = f"{run.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
             echo(visible_line(told), err=True)
             failed.append((run.path, error))
     if failed:
         kind = RunIncompleteError if any(isinstance(error, RunIncompleteError) for _, error in failed) else EvalkitError
         raise kind(
-            f"{len(failed)} of {len(found)} runs could not be graded: {', '.join(str(path) for path, _ in failed)}.",
-            "the others are graded; what each needs is told above, then run the same command again.",
+            f"{len(failed)} of {len(found)} runs are not graded as a whole: "
+            f"{', '.join(str(path) for path, _ in failed)}.",
+            "the others are; what each needs is told above, then run the same command again.",
         )
 
 

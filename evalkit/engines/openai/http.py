@@ -458,7 +458,7 @@ class Servers:
 
     def _tell_absent(self, server: Server, fault: FaultError) -> None:
         name, what = displayed(server.root), str(fault).rstrip(".")
-        logger.warning("%s", self.redacted(f"{name} does not answer: {what}; tried for {self.patience:.0f} s"))
+        logger.warning("%s", self.redacted(f"{name} does not answer ({what}); trying again for {self.patience:.0f} s"))
 
     async def _alive(self) -> bool:
         assert self._client is not None
