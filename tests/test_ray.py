@@ -254,6 +254,26 @@ def verdicts(run: Path) -> list[tuple[object, ...]]:
     return sorted((*(r[key] for key in keys), r["metadata"]["verdict"]) for r in lines)
 
 
+WITHOUT_A_THREAD = """
+import sys, threading
+from evalkit.run.judges import open_judges
+from evalkit.run.planning import choose_tasks
+(one,) = choose_tasks("livecodebench", None)
+with open_judges([(one.spec, one.task)], "ray:" + sys.argv[1]):
+    print("judges" in {thread.name for thread in threading.enumerate()})
+print("judges" in {thread.name for thread in threading.enumerate()})
+"""
+
+
+@slow
+def test_nothing_asks_the_cluster_once_the_judges_are_closed(cluster: Nodes) -> None:
+    """Ray ends a process, with exit code 1, that asks it something at its end."""
+    command = [sys.executable, "-c", WITHOUT_A_THREAD, cluster.address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+    assert done.returncode == 0
+
+
 @slow
 def test_programs_are_judged_on_the_nodes_that_can_isolate_them(cluster: Nodes, tmp_path: Path) -> None:
     """This process cannot isolate, neither can one node, and one that can dies on the way."""

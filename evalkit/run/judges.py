@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +25,7 @@ _WAIT_FOR_NODES = 60.0  # seconds without any node that judges, after which prog
 _MOST_DEATHS = 3  # judges of one node that may die before it is left alone
 _ATTEMPTS = 2  # nodes that may die under one program
 _START_SECONDS = 120.0
+_SECONDS_TO_END = 10.0
 
 
 class NoJudgeError(WorkerCallError):
@@ -60,7 +61,9 @@ class RayJudges:
         self._refusals: dict[str, str] = {}
         self._deaths: dict[str, int] = {}
         self._alone_since = time.monotonic()
-        self._closed = False
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._starting: dict[str, Any] = {}  # the actors
 
     def open(self) -> None:
         """Wait until a node judges. Raises EvalkitError where none can."""
@@ -72,7 +75,7 @@ class RayJudges:
                     "The Ray cluster has no node with processors, so it judges no programs.",
                     "add nodes, or leave --judge-on out.",
                 )
-            threading.Thread(target=self._go_on_looking, name="judges", daemon=True).start()
+            self._in_background(self._go_on_looking)
             while not self._free:
                 if self._refusals and not self._nodes:
                     raise EvalkitError(
@@ -107,28 +110,35 @@ class RayJudges:
         raise WorkerDiedError(f"{_ATTEMPTS} nodes have died while they judged this program")
 
     def close(self) -> None:
-        """End the judges of all nodes."""
+        """End the judges of all nodes, and what looks for more: Ray ends a process that calls it at its end."""
         with self._changed:
-            self._closed = True
-            nodes = [node for node in self._nodes.values() if node is not None]
+            self._closing.set()
+            actors = [*self._starting.values(), *(node.actor for node in self._nodes.values() if node is not None)]
             self._nodes.clear()
             self._free.clear()
             self._changed.notify_all()
-        for node in nodes:
-            self._ray.kill(node.actor)
+        for actor in actors:
+            self._ray.kill(actor)
+        for thread in self._threads:
+            thread.join(_SECONDS_TO_END)
+
+    def _in_background(self, work: Callable[..., None], *arguments: object) -> None:
+        """The lock is held."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=work, args=arguments, name="judges", daemon=True))
+        self._threads[-1].start()
 
     def _take(self) -> _Node:
         with self._changed:
             while not self._free:
                 alone = not self._nodes and time.monotonic() - self._alone_since > _WAIT_FOR_NODES
-                if self._closed or alone:
+                if self._closing.is_set() or alone:
                     raise NoJudgeError("no node of the Ray cluster judges any more")
                 self._changed.wait(_LOOK_AGAIN)
             return self._free.pop(0)
 
     def _go_on_looking(self) -> None:
-        while not self._closed:
-            time.sleep(_LOOK_AGAIN)
+        while not self._closing.wait(_LOOK_AGAIN):
             try:
                 self._look()
             except Exception as error:  # the cluster is gone: what is judged now fails by itself
@@ -144,13 +154,13 @@ class RayJudges:
     def _look_at(self, key: str, address: str, processors: int) -> None:
         places = processors // self._divisor
         with self._changed:
-            if key in self._nodes or key in self._refusals or not processors or self._closed:
+            if key in self._nodes or key in self._refusals or not processors or self._closing.is_set():
                 return
             if not places:
                 self._refuse(key, address, "it has one processor, which a replica needs.")
                 return
             self._nodes[key] = None
-        threading.Thread(target=self._start, args=(key, address, places), name="judge", daemon=True).start()
+            self._in_background(self._start, key, address, places)
 
     def _start(self, key: str, address: str, places: int) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -159,15 +169,20 @@ class RayJudges:
         host = self._ray.remote(num_cpus=places, max_concurrency=places, scheduling_strategy=there)(JudgeHost)
         actor = None
         try:
-            actor = host.remote(self._specs, places)
+            with self._changed:
+                if self._closing.is_set():
+                    return
+                actor = self._starting[key] = host.remote(self._specs, places)
             said = self._ray.get(actor.open.remote())
             reason = said.get("refused") or _difference(self._facts, said["facts"])
         except Exception as error:  # Ray's own, and what another version of evalkit raises on import
             reason = f"its judge did not start: {str(error).strip().splitlines()[-1]}"
         with self._changed:
-            if reason or self._closed:
+            self._starting.pop(key, None)
+            refused = bool(reason) or self._closing.is_set()
+            if refused and actor is not None:
                 self._nodes.pop(key, None)
-                if not self._closed:
+                if not self._closing.is_set():
                     self._refuse(key, address, str(reason))
             else:
                 node = _Node(key, address, actor, places)
@@ -175,7 +190,7 @@ class RayJudges:
                 self._free += [node] * places
                 logger.info("node %s judges %d programs at once", address, places)
             self._changed.notify_all()
-        if (reason or self._closed) and actor is not None:
+        if refused:
             self._ray.kill(actor)
 
     def _refuse(self, key: str, address: str, reason: str) -> None:
@@ -187,7 +202,7 @@ class RayJudges:
     def _lose(self, node: _Node, error: Exception) -> None:
         with self._changed:
             self._free = [free for free in self._free if free is not node]
-            if self._closed or self._nodes.get(node.key) is not node:
+            if self._closing.is_set() or self._nodes.get(node.key) is not node:
                 return
             del self._nodes[node.key]
             self._alone_since = time.monotonic()

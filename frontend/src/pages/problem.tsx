@@ -1,6 +1,6 @@
 // One problem: how it was asked, and the samples of the chosen runs side by side.
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Site, useSite } from "../context";
 import { loadProblem, loadSamples } from "../data";
 import { feedsFor, type Found, matching, wantedOf } from "../find";
@@ -146,10 +146,10 @@ export function ProblemPage({ route }: { route: Route }): JSX.Element {
   const first = columns[0];
   const inList = route.query.get("in");
 
-  // where the last key led: a second one may come before the page is there
+  // where the last key led: a second one may come before the page is there; forgotten as soon as it is, not a frame later
   const aim = useRef<{ sample: number | null; problem: number | null }>({ sample: null, problem: null });
   const address = `${route.parts.join("/")}?${route.query.toString()}`;
-  useEffect(() => {
+  useLayoutEffect(() => {
     aim.current = { sample: null, problem: null };
   }, [address]);
   const step = (by: number): void => {
