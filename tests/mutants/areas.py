@@ -50,6 +50,9 @@ AREAS = (
             "tests/test_throughput.py",
             "tests/test_watch.py",
             "tests/test_disputes.py",
+            "tests/test_kill*.py",
+            "tests/test_whole_way.py",
+            "tests/test_windows.py",
         ),
     ),
     Area(
@@ -57,6 +60,8 @@ AREAS = (
         ("evalkit/results/*",),
         (
             "tests/test_leaderboard.py",
+            "tests/test_marks.py",
+            "tests/test_visible.py",
             "tests/test_compare.py",
             "tests/test_distillation.py",
             "tests/test_export.py",
@@ -84,6 +89,7 @@ AREAS = (
             "tests/test_replay.py",
             "tests/test_server_template.py",
             "tests/test_stop_repetition.py",
+            "tests/test_replicas.py",
         ),
     ),
     Area(
@@ -91,6 +97,12 @@ AREAS = (
         ("evalkit/sandbox/*",),
         ("tests/test_sandbox*.py", "tests/test_judge.py"),
         unmeasured=("evalkit/sandbox/child/*",),
+    ),
+    Area("importers", ("evalkit/importers/*",), ("tests/test_importers*.py", "tests/test_import_run.py")),
+    Area(
+        "sets and fidelity",
+        ("evalkit/transfer/*", "evalkit/contamination/*", "evalkit/fidelity/*"),
+        ("tests/test_transfer.py", "tests/test_contamination.py", "tests/test_fidelity.py"),
     ),
 )
 
