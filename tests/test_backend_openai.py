@@ -54,6 +54,7 @@ def texts(completions: dict[SampleKey, Completion]) -> dict[SampleKey, tuple[Any
     return {k: ((c.prefix + c.text).rstrip("\ufffd"), c.finish_reason) for k, c in completions.items()}
 
 
+@pytest.mark.slow
 def test_greedy_text_equals_that_of_transformers(checkpoint: Path, server: str) -> None:
     served = run(checkpoint, server, requests(64))
     backend = open_engine("transformers", str(checkpoint), {"dtype": "float32"})

@@ -276,6 +276,7 @@ def test_a_name_in_a_sentence_makes_no_link_and_no_element() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("runs", "gate", "code"), [(("a", "unfinished"), "* >= 0", 1), (("a", "b"), "aime24 >= 0", 2),
                                                     (("a", "b"), "math500", 2)])  # fmt: skip
 def test_a_comparison_that_cannot_be_made_still_gives_a_report(

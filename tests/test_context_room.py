@@ -7,6 +7,7 @@ import pytest
 from helpers import evalkit, records, told
 
 
+@pytest.mark.slow
 def test_a_prompt_that_leaves_no_room_is_told_before(tiny_checkpoint: Path) -> None:
     done = evalkit("run", tiny_checkpoint, "-t", "arithmetic", "--max-model-len", 8, code=2)
     assert "but the checkpoint's context is 8" in told(done)

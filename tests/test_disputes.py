@@ -64,6 +64,7 @@ def disputed(tmp_path: Path, judge_url: str) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_disputes_are_counted_and_bound_the_score(disputed: Path) -> None:
     task = RunDirectory(disputed).task("two")
     (one,) = disputes(task)
@@ -77,12 +78,14 @@ def test_disputes_are_counted_and_bound_the_score(disputed: Path) -> None:
     assert "1 of 4 disputed by llm judge-1, score between 50.0 and 75.0" in told_by_table
 
 
+@pytest.mark.slow
 def test_an_undecided_judge_is_asked_again_and_the_others_are_not(disputed: Path, judge_url: str) -> None:
     assert len(records(disputed / "two" / "second_opinions.jsonl")) == 3
     done = evalkit("score", disputed, "--second-opinion", "llm", "--judge-url", judge_url)
     assert "llm: 0 new opinions" in done.stderr
 
 
+@pytest.mark.slow
 def test_disputed_samples_are_listed(disputed: Path) -> None:
     done = evalkit("samples", disputed, "--disputed")
     assert done.stdout.count("=== ") == 1
@@ -90,6 +93,7 @@ def test_disputed_samples_are_listed(disputed: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_human_decides_in_a_terminal(disputed: Path, tmp_path: Path) -> None:
     assert "not a terminal" in told(evalkit("adjudicate", disputed, code=2))
     environment = {**os.environ, "TERM": "dumb", "OMP_NUM_THREADS": "1"}
@@ -130,6 +134,7 @@ def test_a_decision_outranks_every_later_grading_and_is_exported(disputed: Path,
     assert (row["gold"], row["status"]) == ("74", "correct")
 
 
+@pytest.mark.slow
 def test_a_judge_without_a_server_is_one_sentence(disputed: Path) -> None:
     assert "needs a server" in told(evalkit("score", disputed, "--second-opinion", "llm", code=2))
     gone = ("--judge-url", "http://127.0.0.1:9/v1")

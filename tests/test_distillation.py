@@ -269,6 +269,7 @@ def test_what_strangers_wrote_stays_text(runs: Path, tmp_path: Path) -> None:
     assert "\\input{" not in render(found, "tex")
 
 
+@pytest.mark.slow
 def test_every_format_says_the_same(runs: Path) -> None:
     found = page(runs)
     content = json.loads(render(found, "json"))

@@ -68,6 +68,7 @@ def test_the_page_shows_the_file_that_passes() -> None:
     assert textwrap.indent(ECHO.read_text(), "    ") in page
 
 
+@pytest.mark.slow
 def test_a_broken_engine_of_another_package_harms_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "broken_engine.py").write_text("import a_module_that_does_not_exist")
@@ -320,6 +321,7 @@ class E(Engine):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_faulty_engine_is_named(fault: str, tmp_path: Path) -> None:
     body, sentence = FAULTY[fault]
@@ -335,6 +337,7 @@ def test_a_faulty_engine_is_named(fault: str, tmp_path: Path) -> None:
     assert len(records(tmp_path / "run" / "arithmetic" / "completions.jsonl")) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "member",
     [
@@ -366,6 +369,7 @@ def test_the_engine_of_a_file_need_not_be_named(tmp_path: Path) -> None:
     assert "defines 2 engines" in told(evalkit("engines", "check", "--engine-file", file, code=2))
 
 
+@pytest.mark.slow
 def test_options_that_the_identity_does_not_name_are_compared(tmp_path: Path) -> None:
     file = tmp_path / "e.py"
     file.write_text(FAULTY_ENGINE + "        yield from map(self.answer, requests)\n")

@@ -179,6 +179,7 @@ def test_every_public_name_is_listed() -> None:
     assert all(hasattr(evalkit, name) for name in dir(evalkit))
 
 
+@pytest.mark.slow
 def test_ten_lines_from_a_checkpoint_to_a_plot(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, TEN_LINES, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300

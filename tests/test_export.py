@@ -76,6 +76,7 @@ def test_half_a_character_is_exported_as_an_escape(to: str, run: Path, tmp_path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["..", "\ud800", "../../victim", "a\0b", "." * 300])
 @pytest.mark.parametrize("to", sorted(set(TARGETS) - {"hf-eval-results"}))
 def test_a_models_name_leads_nowhere(to: str, model: str, run: Path, tmp_path: Path) -> None:
@@ -94,6 +95,7 @@ def golds(run: Path) -> dict[str, str]:
     return {p.id: p.target for p in recreate_problems(task)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", sorted({peer: layout for layout, (peer, _) in WRITERS.items()}.values()))
 def test_every_format_goes_through_each_that_can_hold_it(layout: str, tmp_path: Path) -> None:
     log = WRITERS[layout][1](tmp_path / "log")

@@ -13,6 +13,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Fuzzer:
     return Fuzzer(tmp_path_factory.mktemp("fuzz"), seed=1)
 
 
+@pytest.mark.slow
 def test_the_files_are_understood_before_they_are_changed(fuzzer: Fuzzer, tmp_path: Path) -> None:
     """A mutant of a file that every command refuses would show nothing."""
     refused = [(target.name, command) for target in targets() for command in fuzzer.refused(target)]

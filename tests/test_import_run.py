@@ -226,6 +226,7 @@ def choices_of_opencompass(folder: Path, orders: list[str]) -> Path:
 CHOICES = (choices_of_simple_evals, choices_of_inspect, choices_of_evalscope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [*CHOICES, choices_of_opencompass])
 @pytest.mark.parametrize("order", ["abc", "bac", "cba"])
 def test_letters_are_of_the_order_that_the_log_shows(
@@ -353,6 +354,7 @@ def test_logs_of_two_models_are_not_one_run(tmp_path: Path) -> None:
         import_run(tmp_path / "log", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_log_that_does_not_name_its_model_is_of_an_unknown_one(tmp_path: Path) -> None:
     path = peer_logs.write_qwq(tmp_path / "log")
     unnamed = run_evalkit("import", path, "--results", tmp_path / "results", "--no-score")
@@ -409,6 +411,7 @@ def test_texts_are_found_in_prompts_whatever_the_punctuation() -> None:
     assert PROBLEMS
 
 
+@pytest.mark.slow
 def test_text_of_a_log_reaches_the_terminal_harmless_and_the_run_whole(tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\ud800 \u202e \x00 \\boxed{42}"
     samples = peer_logs.inspect_samples()

@@ -36,6 +36,7 @@ CONTESTS: dict[type[Task], list[str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", CONTESTS, ids=lambda task: task.name)
 def test_a_contest_reads_matharenas_columns_and_grades_its_answers(task: type[Task], tmp_path: Path) -> None:
     answers = CONTESTS[task] * 15

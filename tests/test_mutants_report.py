@@ -193,6 +193,7 @@ def _numbers(*rows: Any) -> str:
     return ", ".join("(" + " ".join(f"{float(v):.4g}" for v in np.asarray(row).ravel()) + ")" for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS.values(), ids=lambda look: look.name)
 @pytest.mark.parametrize("kind", KINDS)
 def test_picture(kind: str, look: Any, family: Path) -> None:
@@ -224,6 +225,7 @@ def without_pictures(value: Any) -> Any:
     return value
 
 
+@pytest.mark.slow
 def test_report_page(texts: Path, tmp_path: Path) -> None:
     runs = texts / "results"
     options = SiteOptions(

@@ -92,6 +92,7 @@ def test_a_replayed_run_whole(tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in (run.path / "aime24").iterdir() if p.suffix == ".json"} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", sorted(peer_logs.WRITERS))
 def test_imported_logs_whole(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVALKIT_DATA", raising=False)  # a log is matched with the problems of real data where it is set

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+import pytest
 from helpers import REPOSITORY
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(  # type: ignore[no-untyped-call]
         REPOSITORY / "examples" / "quickstart.ipynb", as_version=4

@@ -33,6 +33,7 @@ def test_the_values_are_those_that_evalkit_0_1_printed(old_results: Path) -> Non
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored_reports", [True, False])
 def test_the_table_of_old_runs_is_the_same(old_results: Path, stored_reports: bool) -> None:
     if not stored_reports:
@@ -59,6 +60,7 @@ def test_old_figures_are_computed_again_and_read_as_they_are_where_that_is_not_p
     assert {m.unit for m in kept.metrics} == {"%"}
 
 
+@pytest.mark.slow
 def test_a_table_says_that_its_runs_were_graded_by_an_earlier_version(old_results: Path) -> None:
     words = "graded by an earlier version of evalkit: evalkit score grades it again"
     assert words in evalkit("leaderboard", old_results).stdout
@@ -95,6 +97,7 @@ def test_an_old_run_is_resumed(old_results: Path) -> None:
     assert (run / "arithmetic" / "completions.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../../victim", "..", "a/b"])
 def test_a_task_name_never_leaves_the_run(old_results: Path, name: str) -> None:
     (run,) = old_results.glob("teacher/*")

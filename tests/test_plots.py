@@ -53,6 +53,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("look", LOOKS.values(), ids=lambda look: look.name)
 def test_each_picture_asks_a_question_and_has_units(
@@ -78,6 +79,7 @@ def test_each_picture_draws_one_problem_once(kind: str, tmp_path: Path) -> None:
     assert "1 problem, n = 1" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ROLES])
 def test_twenty_models_are_legible(kind: str, tmp_path: Path) -> None:
     names = [f"run-{i // 5}/checkpoint-{100 * (i % 5 + 1)}" for i in range(20)]

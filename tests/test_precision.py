@@ -169,6 +169,7 @@ def test_it_goes_on_where_it_was_interrupted(folder: Path) -> None:
     assert sorted(cut.splitlines()) == sorted(path.read_bytes().splitlines())
 
 
+@pytest.mark.slow
 def test_what_does_not_go_together_is_refused(folder: Path) -> None:
     common = ("run", "o/m", "-t", "arithmetic", "--engine", "replay", "--recorded", folder / "recorded.jsonl")
     assert "-n cannot be set" in told(evalkit(*common, "--precision", 1, "-n", 4, code=2))

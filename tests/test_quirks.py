@@ -131,6 +131,7 @@ def _hold_samples(quirk: Quirk, output: Path) -> None:
         assert {each["finish_reason"] for each in made} == {quirk.finish}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if "a " in name[:2] else name for name in HOSTILE]
 )

@@ -95,6 +95,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "said"), FAULTS, ids=lambda value: str(value)[:40])
 def test_what_one_replica_does_not_answer_another_does(
     fault: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -242,6 +243,7 @@ def test_what_libraries_print_is_no_reply_and_a_fault_is_shown(tmp_path: Path) -
     assert b"RuntimeError: the stand-in crashes as it is told" in written
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_replica_and_resumes(tmp_path: Path) -> None:
     environment = {**install(tmp_path / "package"), VARIABLE: json.dumps(asdict(Orders(pause=0.02, room=3)))}
     run = tmp_path / "run"

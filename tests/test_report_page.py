@@ -306,6 +306,7 @@ def test_a_comparison_lists_gains_and_losses(page: Any, address: str) -> None:
     expect(page.locator("section.column")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_fidelity_is_told_by_group_and_by_position(page: Any, address: str) -> None:
     go(page, address, "#/fidelity")
     expect(page.locator("main")).to_contain_text("Teacher: org/teacher-32B. Texts: quadratics, written by the teacher.")

@@ -144,6 +144,7 @@ def test_a_fault_of_the_engine_is_an_error_and_is_made_again(folder: Path) -> No
     assert "2 of sums" in told(run(folder, code=1))
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_grader_is_an_error(folder: Path) -> None:
     broken = {**texts(), "0": ["</think>crash", "</think>\\boxed{0}"]}
     write_recorded(folder / "recorded.jsonl", broken, prefix="<think>\n")
@@ -178,6 +179,7 @@ def test_a_lost_report_is_made_again(folder: Path) -> None:
         assert path.read_text() == whole
 
 
+@pytest.mark.slow
 def test_missing_samples_are_never_a_smaller_denominator(folder: Path) -> None:
     run(folder)
     path = folder / "run/sums/completions.jsonl"
@@ -437,6 +439,7 @@ def test_few_that_may_wait_for_the_graders_change_nothing(
     assert statuses(folder)["correct"] == 7
 
 
+@pytest.mark.slow
 def test_scores_of_problems_that_the_data_no_longer_has_are_kept(folder: Path) -> None:
     go_on(folder)
     (folder / "sums.py").write_text(TASK.replace("for i in range(5)]", "for i in range(4)]").replace("rows = 5", ""))

@@ -28,6 +28,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_filters(run: Path) -> None:
     assert evalkit("samples", run).stdout.count("=== ") == 4
     wrong = evalkit("samples", run, "--status", "wrong").stdout
@@ -39,6 +40,7 @@ def test_filters(run: Path) -> None:
     assert cut.stderr == "More than 1 completions match; --most N shows more.\n"
 
 
+@pytest.mark.slow
 def test_the_end_of_a_long_completion_unless_the_whole_is_asked_for(run: Path) -> None:
     # 8 characters of prefix + 5,000 + 23 - the 1,500 that are shown
     short = evalkit("samples", run, "--status", "no_answer").stdout
@@ -48,6 +50,7 @@ def test_the_end_of_a_long_completion_unless_the_whole_is_asked_for(run: Path) -
     assert "a" * 5000 + "</think>I can not tell." in whole
 
 
+@pytest.mark.slow
 def test_nothing_acts_on_a_terminal_and_json_keeps_every_character(run: Path) -> None:
     shown = evalkit("samples", run, "--status", "wrong").stdout
     assert r"\x1b]0;owned\x07 \u202e right to left \ud800\rover the line" in shown
@@ -58,10 +61,12 @@ def test_nothing_acts_on_a_terminal_and_json_keeps_every_character(run: Path) ->
     assert (record["status"], record["answer"], record["value"]) == ("wrong", "-1", 0.0)
 
 
+@pytest.mark.slow
 def test_the_problem_beside_it(run: Path) -> None:
     assert "--- problem\nWhat is" in evalkit("samples", run, "--most", 1, "--prompt").stdout
 
 
+@pytest.mark.slow
 def test_unknown_names(run: Path) -> None:
     assert told(evalkit("samples", run, "-t", "arithmetics", code=2)).endswith("Did you mean arithmetic?")
     assert "has no problem 'nothing'" in told(evalkit("samples", run, "--problem", "nothing", code=2))

@@ -38,6 +38,7 @@ def verdict(code: str, tests: list[tuple[str, str]] | None = None, **options: ob
     return judge(program, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

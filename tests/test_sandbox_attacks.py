@@ -52,6 +52,7 @@ def _suite() -> dict[str, str]:
     return {name: language for name, (language, _) in attacks().items() if compiler or language == "python"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["root", pytest.param("nobody", marks=pytest.mark.slow)])
 def test_every_attack_is_contained(user: str, canary: Path) -> None:
     if os.geteuid() != 0 and user == "root":

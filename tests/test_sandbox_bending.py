@@ -82,6 +82,7 @@ GUESSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GUESSES)
 def test_who_guesses_passes_as_often_as_guesses_are_right(name: str) -> None:
     """benchmarks/random_programs.py does the same with 2,000 runs and three standard errors."""

@@ -57,6 +57,7 @@ def test_lines_and_words_as_by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 500 < equal < 3500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", [" ", "\n"])
 def test_many_words_take_little_memory(separator: str) -> None:
     count = 100_000

@@ -12,6 +12,7 @@ from evalkit.sandbox.records import MODES, Mode
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_idioms(mode: Mode) -> None:
     names = [name for name in PROGRAMS if has_numpy() or not name.startswith("numpy")]

@@ -118,6 +118,7 @@ def asked(url: str, made: Request, **options: Any) -> tuple[Any, Any]:
     return opening, completion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "options", "prefix", "thinking", "added"),
     [
@@ -157,6 +158,7 @@ def test_a_prefix_behind_closed_thinking_is_refused(family: str) -> None:
             engine.opening(request("<think>\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vllm", "llama.cpp", "silent"])
 @pytest.mark.parametrize(("family", "dated"), [("gpt-oss", True), ("Llama 3.2", True), ("Qwen3", False)])
 def test_a_server_that_writes_todays_date_is_told(

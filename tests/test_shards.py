@@ -74,6 +74,7 @@ def test_the_index_comes_from_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
             read_shard(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "killed"), [(3, 1), pytest.param(16, 3, marks=pytest.mark.slow)])
 def test_shards_in_random_order_merge_to_the_whole_run(folder: Path, count: int, killed: int) -> None:
     """Some of them are cut off in the middle of a line, as a kill does, and repeated."""
@@ -124,6 +125,7 @@ def test_overlaps_are_equal_or_refused(folder: Path) -> None:
         merge_runs([folder / "a", folder / "b"], folder / "other")
 
 
+@pytest.mark.slow
 def test_runs_of_other_settings_are_not_merged(folder: Path) -> None:
     run(folder, "a", "--shard", "1/2")
     run(folder, "b", "--shard", "2/2", "--seed", 1)
@@ -131,6 +133,7 @@ def test_runs_of_other_settings_are_not_merged(folder: Path) -> None:
         merge_runs([folder / "a", folder / "b"], folder / "merged")
 
 
+@pytest.mark.slow
 def test_a_shard_is_not_shown_as_a_run(folder: Path) -> None:
     run(folder, "a", "--shard", "1/2")
     with pytest.raises(RunIncompleteError):
@@ -158,6 +161,7 @@ with run_lock(pathlib.Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_shards_on_a_file_system_without_flock(folder: Path) -> None:
     """Every process is told that there is no flock, as by some file systems."""
     (folder / "sitecustomize.py").write_text(WITHOUT_FLOCK)

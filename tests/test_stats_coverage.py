@@ -11,6 +11,7 @@ from evalkit.stats.intervals import problems_interval, score_interval
 RUNS = 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", SAMPLES)
 @pytest.mark.parametrize("problems", PROBLEMS)
 @pytest.mark.parametrize("mean", MEANS)
@@ -44,6 +45,7 @@ def test_exact_coverage_of_all_or_nothing_problems_at_every_rate(problems: int) 
             assert binom.pmf(hits, problems, rate)[held].sum() >= 0.93, rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", HELD_OUT)
 @pytest.mark.parametrize("mean", MEANS)
 def test_kinds_of_problems_that_a_small_set_may_not_hold(family: str, mean: float) -> None:

@@ -156,6 +156,7 @@ def test_a_score_that_is_none_is_told_with_what_to_return(tmp_path: Path) -> Non
     assert "hint: repair score() of own and run the same command again" in stderr
 
 
+@pytest.mark.slow
 def test_a_headline_that_no_metric_has_is_told(tmp_path: Path) -> None:
     path = task_file(tmp_path, more='    headlines = ("pass@1", "cons@64", "no such metric")\n')
     assert broken(path) == "the headlines are metrics of the task: there is no metric 'no such metric'"
@@ -187,6 +188,7 @@ def test_check_says_what_is_broken(tmp_path: Path, old: str, new: str, detail: s
     assert detail in broken(task_file(tmp_path, old=old, new=new))
 
 
+@pytest.mark.slow
 def test_an_option_is_checked_too(tmp_path: Path) -> None:
     wrong = "from dataclasses import dataclass\n" + TASK.format(name="own").replace(
         "class Own", "@dataclass\nclass Own"
@@ -274,6 +276,7 @@ def test_a_task_file_that_was_changed_is_told_from_one_that_was_never_run(tmp_pa
     assert "which you have never run" in told(never)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["capitals", "keywords", "conversions"])
 def test_the_tasks_of_the_page_pass_and_their_metrics_have_error_bars(tmp_path: Path, name: str) -> None:
     page = (REPOSITORY / "docs/adding-a-task.md").read_text()

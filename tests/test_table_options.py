@@ -14,7 +14,8 @@ from typing import Any
 
 import pexpect
 import pytest
-from helpers import EVALKIT, REPOSITORY, told
+from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
+from helpers import EVALKIT, REPOSITORY, told, write_recorded
 from helpers import evalkit as run_evalkit
 from synthetic_runs import solve_rates, write_run
 
@@ -250,6 +251,22 @@ def test_a_comparison_fits_a_terminal(results: Path, columns: int) -> None:
     assert max(map(len, text.splitlines())) <= columns
     assert "|" not in text
     assert "is better than" in " ".join(text.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [60, 110])
+def test_the_summary_of_a_run_fits_a_terminal(tmp_path: Path, columns: int) -> None:
+    texts = {problem.id: ["none"] for problem in arithmetic_problems()[:4]}
+    recorded = write_recorded(tmp_path / "recorded.jsonl", texts, task="arithmetic")
+    chosen = ("-t", "arithmetic", "-n", 1, "--limit", 4, "--engine", "replay", "--recorded", recorded)
+    text = visible(on_a_terminal(columns, "run", "o/m", *chosen, "--results", tmp_path / "results", "--quiet"))
+    before = text[: text.index("percent; ±")].splitlines()
+    first = next(i for i, line in enumerate(before) if line.startswith(("task  ", "Two-digit arithmetic: problems")))
+    summary = before[first:]
+    assert max(map(len, summary)) <= columns
+    assert not any("|" in line for line in summary)
+    assert "pass@1" in " ".join(summary)
+    assert "wrong 4" in " ".join(summary)
 
 
 def test_a_table_too_wide_for_a_terminal_goes_on_below(results: Path) -> None:

@@ -17,6 +17,7 @@ def broken_rules(spec: TaskSpec, source: DataSource) -> list[str]:
     return [f"{c.rule}: {c.detail}" for c in check_task(spec, source) if c.passed is False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_our_tasks_on_data_of_our_own(name: str, tmp_path: Path) -> None:
     assert broken_rules(TaskSpec(name), DataSource(write_all(tmp_path), allow_changed=True)) == []
@@ -37,6 +38,7 @@ def test_our_tasks_on_the_real_data(name: str, data_dir: Path) -> None:
         assert unchecked == [], "our own exact-answer tasks leave nothing unchecked"
 
 
+@pytest.mark.slow
 def test_a_new_task_passes_as_it_is_and_runs(tmp_path: Path) -> None:
     path = tmp_path / "my_task.py"
     evalkit("tasks", "new", "my_task", "-o", path)

@@ -57,6 +57,7 @@ def test_the_students_of_every_seed_are_beyond_their_base_by_more_than_the_error
         assert by_name[student] - by_name["base"] > widest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_checkpoint_loads_and_scores_what_the_log_says(train_script: Any, log: dict[str, Any], name: str) -> None:
     model, tokenizer = load(name)

@@ -150,6 +150,7 @@ def test_a_loop_is_ended_at_a_look_and_nothing_else_is(vllm: StandIn) -> None:
     assert loop_period([65, 66, 67] * 400) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deaths", [(0,), (5,), (19,)])
 def test_a_core_that_is_killed_is_started_once_more(
     deaths: tuple[int, ...], vllm: StandIn, caplog: pytest.LogCaptureFixture
@@ -268,6 +269,7 @@ def test_the_length_is_that_of_the_longest_request(vllm: StandIn) -> None:
         opened(max_model_len=50000)
 
 
+@pytest.mark.slow
 def test_replicas_give_what_one_process_gives_also_where_one_dies(
     vllm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,10 +1,12 @@
 """The summary printed at the end of a run."""
 
+import sys
 from collections.abc import Sequence
 
 from evalkit.cli.terminal import echo
 from evalkit.results.entries import problems_available
 from evalkit.results.formats.escaping import markdown_escape
+from evalkit.results.formats.terminal import TextCell, TextTable, cut_middle, draw, table_width, terminal_width
 from evalkit.results.metrics import UNIT_NAMES, kind_of, n_text, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
@@ -18,30 +20,18 @@ _LEGEND = (
 
 
 def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
-    """Print a markdown table to stdout: one row per task, each figure with its n and its 95% half-widths."""
-    tasks = run.tasks()
+    """Print a table to stdout, drawn on a terminal, else in markdown: a row per task, each figure with its n."""
     ns = {report.n for report in reports}
     consensus = f"cons@{min(ns)}" if len(ns) == 1 else "cons@n"
-    echo(f"| task | problems | n | pass@1 | {consensus} | cut | mean tokens | statuses |")
-    echo("|-|-|-|-|-|-|-|-|")
-    for report in reports:
-        available = problems_available(tasks[report.task])
-        subset = f" of {available}" if available is not None and available > report.problems else ""
-        tokens = f"{report.tokens.mean:.0f}" if report.tokens else "–"
-        statuses = ", ".join(f"{name} {count}" for name, count in report.statuses.items() if count)
-        if report.warnings:
-            statuses = f"{statuses}; {', '.join(report.warnings)}"
-        cells = (
-            markdown_escape(report.title),
-            f"{report.problems}{subset}",
-            n_text(report.n, report.most_n),
-            with_error_bars(report.metric("pass@1")),
-            with_error_bars(report.metric(f"cons@{report.n}")),
-            "unknown" if report.truncation_rate is None else f"{100 * report.truncation_rate:.1f}%",
-            tokens,
-            statuses,
-        )
-        echo(f"| {' | '.join(cells)} |")
+    heads = ("task", "problems", "n", "pass@1", consensus, "cut", "mean tokens", "statuses")
+    tasks = run.tasks()
+    rows = [_row(report, problems_available(tasks[report.task])) for report in reports]
+    if sys.stdout.isatty():
+        echo(_drawn(heads, rows), coloured=True)
+    else:
+        echo(f"| {' | '.join(heads)} |\n|{'-|' * len(heads)}")
+        for title, *figures in rows:
+            echo(f"| {' | '.join((markdown_escape(title), *figures))} |")
     if reports:
         echo(_LEGEND, err=True)  # what can be piped is the table alone
     for report in reports:
@@ -55,6 +45,34 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
                 unit = "" if metric.unit == "count" else f" {UNIT_NAMES[metric.unit]}"
                 note = f" ({metric.note})" if metric.note else ""
                 echo(visible_line(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}"), err=True)
+
+
+def _row(report: Report, available: int | None) -> tuple[str, ...]:
+    subset = f" of {available}" if available is not None and available > report.problems else ""
+    statuses = ", ".join(f"{name} {count}" for name, count in report.statuses.items() if count)
+    if report.warnings:
+        statuses = f"{statuses}; {', '.join(report.warnings)}"
+    return (
+        report.title,
+        f"{report.problems}{subset}",
+        n_text(report.n, report.most_n),
+        with_error_bars(report.metric("pass@1")),
+        with_error_bars(report.metric(f"cons@{report.n}")),
+        "unknown" if report.truncation_rate is None else f"{100 * report.truncation_rate:.1f}%",
+        f"{report.tokens.mean:.0f}" if report.tokens else "–",
+        statuses,
+    )
+
+
+def _drawn(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table for a terminal; the statuses stand below the figures of each task, where they have room."""
+    width = terminal_width()
+    cells = [[TextCell([cut_middle(row[0], width // 3)]), *(TextCell([text]) for text in row[1:-1])] for row in rows]
+    table = TextTable([TextCell([head]) for head in heads[:-1]], cells)
+    if table_width(table) > width:
+        facts = [f"{row[0]}: {', '.join(f'{h} {c}' for h, c in zip(heads[1:], row[1:], strict=True))}" for row in rows]
+        return draw(facts, width, colour=True)
+    return draw([table, "", *(f"{row[0]}: {row[-1]}" for row in rows)], width, colour=True)
 
 
 def _tokens_per_second(done: Throughput) -> str:

@@ -115,6 +115,8 @@ class Copy:
             "mutants.plugin",
             "-p",
             "no:cacheprovider",
+            "-m",
+            "not vllm and not peers",
             "--tb=line",
             *arguments,
         ]
