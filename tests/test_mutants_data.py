@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from evalkit_tasks.livecodebench.code_blocks import (
     bare_code,
@@ -23,6 +25,7 @@ from synthetic import write_all
 from test_more_tasks import mmlu_rows
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.files import read_rows
 from evalkit.benchmark.matching import TextIndex, likeness, words
 from evalkit.benchmark.protocols import available_protocols
 from evalkit.benchmark.registry import (
@@ -338,3 +341,13 @@ def test_task_files(tmp_path: Path) -> None:
     other.write_text("")
     with pytest.raises(EvalkitError, match="not a Python file"):
         load_task_file(other)
+
+
+def test_wanted_rows_of_a_parquet_file(tmp_path: Path) -> None:
+    """Groups without a wanted row are passed over; within a group rows are read in batches of 16."""
+    rows = [{"id": str(i), "tests": "x" * i} for i in range(100)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=40)
+    chosen = {"3", "17", "31", "39", "99"}
+    read = list(read_rows(tmp_path / "rows.parquet", wanted=lambda row: row["id"] in chosen, keys=("id",)))
+    assert read == [row for row in rows if row["id"] in chosen]
+    assert list(read_rows(tmp_path / "rows.parquet", wanted=lambda row: False, keys=("id",))) == []

@@ -28,6 +28,12 @@ pytestmark = pytest.mark.usefixtures("patient_graders")
         ("1, 2, 3", "3, 2, 1", True),
         ("1, 2, 3", "1, 2", False),
         ("1, 2", "1, 2, 3", False),
+        ("(p,q)=(3,2)", "p=3, q=2", True),
+        ("(p,q)=(3,2)", "(q,p)=(2,3)", True),
+        ("(p,q)=(3,2)", "(p,q)=(2,3)", False),
+        ("(p,q)=(3,2)", "(p,q,r)=(3,2,1)", False),
+        (r"\alpha+\beta", "beta + alpha", True),
+        (r"\alpha+\beta", "alpha + gamma", False),
     ],
 )
 def test_edges(gold: str, answer: str, equal: bool) -> None:

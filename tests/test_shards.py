@@ -116,6 +116,16 @@ def test_overlaps_are_equal_or_refused(folder: Path) -> None:
     run(folder, "a", "--shard", "1/2")
     run(folder, "b")
     assert merge_runs([folder / "a", folder / "b"], folder / "merged")[0].overlaps == 60
+    scores = folder / "a/arithmetic/scores.jsonl"
+    graded = scores.read_bytes()
+    first, *others = records(scores)
+    failed = {**first, "status": "error", "value": None}
+    failed.pop("crc")
+    scores.write_text("".join(json.dumps(line) + "\n" for line in (failed, *others)))
+    for i, order in enumerate((["a", "b"], ["b", "a"])):
+        merge_runs([folder / name for name in order], folder / f"graded-{i}")
+        assert "error" not in {score["status"] for score in records(folder / f"graded-{i}/arithmetic/scores.jsonl")}
+    scores.write_bytes(graded)
     path = folder / "a/arithmetic/completions.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[0].pop("crc")

@@ -20,6 +20,7 @@ AREAS = (
         ("evalkit/benchmark/*", "evalkit/thinking.py", "tasks/[a-z]*.py", "tasks/livecodebench/*"),
         (
             "tests/test_data.py",
+            "tests/test_hub.py",
             "tests/test_arithmetic.py",
             "tests/test_livecodebench*.py",
             "tests/test_more_tasks.py",
