@@ -85,12 +85,13 @@ def test_the_version_is_the_tags(tmp_path: Path) -> None:
     git(source, "init")
     git(source, "add", "--all")
     git(source, "commit", "--message", "first")
-    assert version_of(source).startswith(f"{fallback.removesuffix('0')}1+g"), "a checkout without tags"
+    assert version_of(source).startswith(f"{fallback}+g"), "a checkout without tags"
     git(source, "tag", "v9.8.7")
     assert version_of(source) == "9.8.7"
     git(source, "commit", "--allow-empty", "--message", "second")
+    assert version_of(source).startswith("9.8.7+g"), "a commit behind the tag"
     git(tmp_path, "clone", "--depth", "1", source.as_uri(), str(shallow))
-    assert version_of(shallow).startswith(fallback.removesuffix("0")), "a shallow checkout, whose tag is out of reach"
+    assert version_of(shallow).startswith(f"{fallback}+g"), "a shallow checkout, whose tag is out of reach"
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:

@@ -40,13 +40,12 @@ def command(
     evalkit score results/student/deepseek-r1-1a2b3c4d --second-opinion math-verify
     evalkit adjudicate results/student/deepseek-r1-1a2b3c4d
     """
-    from evalkit.cli.selection import tasks_of_run, trust_task_files
+    from evalkit.cli.selection import one_run, tasks_of_run, trust_task_files
     from evalkit.results.disputes import disputes
-    from evalkit.store.run import RunDirectory
 
     if trust:
         trust_task_files([run])
-    tasks = tasks_of_run(RunDirectory(run), task_names)
+    tasks = tasks_of_run(one_run(run), task_names)
     if export is not None:
         _export(tasks, export, data_folder)
         return

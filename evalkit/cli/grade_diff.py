@@ -29,13 +29,12 @@ def command(run: Path, against: str | None, task_names: str | None, data_folder:
     \b
     evalkit grade-diff results/student/deepseek-r1-1a2b3c4d --against math-verify
     """
-    from evalkit.cli.selection import tasks_of_run
+    from evalkit.cli.selection import one_run, tasks_of_run
     from evalkit.errors import EvalkitError
     from evalkit.grading.external import differences, grader
     from evalkit.results.recreate import recreate_problems, recreate_task
-    from evalkit.store.run import RunDirectory
 
-    recorded_tasks = tasks_of_run(RunDirectory(run), task_names)
+    recorded_tasks = tasks_of_run(one_run(run), task_names)
     if against is None:
         against = "peer" if any(t.files.peer_scores_path.is_file() for t in recorded_tasks) else "math-verify"
     if against == "peer":

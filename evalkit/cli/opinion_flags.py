@@ -29,6 +29,14 @@ def opinion_flags(command: Command) -> Command:
     )(command)
 
 
+def require_second_opinion(second_opinion: str | None, judge_url: str | None, judge_model: str | None) -> None:
+    """Raise EvalkitError, before anything is graded, if the second grader that was named cannot be asked."""
+    if second_opinion is not None:
+        from evalkit.run.opinions import require_second_opinion as require
+
+        require(second_opinion, judge_url, judge_model)
+
+
 def ask_second_opinion(
     run: "RunDirectory",
     names: list[str],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.engine_flags import engine_flags, take_engine_options
-from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags, require_second_opinion
 from evalkit.cli.selection import one_file
 from evalkit.cli.terminal import echo
 
@@ -125,6 +125,7 @@ def command(
     others["engine_options"] = take_engine_options(others)
     others["engine"], others["data"] = engine_name, read_data_options(data_folders)
     run, throughput = None, None
+    require_second_opinion(second_opinion, judge_url, judge_model)
     if not dry_run:
         run = finished_run(model, tasks, output, results, **others)
     if run is None:

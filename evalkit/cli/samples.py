@@ -58,15 +58,14 @@ def command(
     evalkit samples results/student/deepseek-r1-1a2b3c4d -t aime24 --problem 60 --prompt --full
     evalkit samples results/student/deepseek-r1-1a2b3c4d --status wrong --most 1000 --json > wrong.jsonl
     """
-    from evalkit.cli.selection import tasks_of_run, trust_task_files
+    from evalkit.cli.selection import one_run, tasks_of_run, trust_task_files
     from evalkit.errors import EvalkitError
     from evalkit.results.disputes import disputes
     from evalkit.results.recreate import recreate_problems
-    from evalkit.store.run import RunDirectory
 
     if trust:
         trust_task_files([run])
-    tasks = tasks_of_run(RunDirectory(run), task_names)
+    tasks = tasks_of_run(one_run(run), task_names)
     if problem_id is not None and not any(problem_id in task.record.problem_ids for task in tasks):
         raise EvalkitError(f"{run} has no problem {problem_id!r}.", "`evalkit samples RUN --json` lists the ids.")
     found = 0

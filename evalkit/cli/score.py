@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags
+from evalkit.cli.opinion_flags import ask_second_opinion, opinion_flags, require_second_opinion
 from evalkit.cli.selection import one_file, trust_option
 from evalkit.cli.terminal import echo
 from evalkit.errors import EvalkitError, RunIncompleteError
@@ -76,6 +76,7 @@ def command(
     from evalkit.store.run import find_runs
 
     folders = read_data_options(data_folders)
+    require_second_opinion(second_opinion, judge_url, judge_model)
     if trust:
         trust_task_files(list(runs), task_file)
     found = [run for path in runs for run in find_runs(path)]

@@ -37,6 +37,19 @@ def write_output(text: str, output: Path | None) -> None:
         echo(f"wrote {output}", err=True)
 
 
+def one_run(path: Path) -> "RunDirectory":
+    """The run at `path`, or the only one below it. Raises EvalkitError if there are several."""
+    from evalkit.store.run import RunDirectory, find_runs
+
+    if path.is_dir() and not (path / "run.json").exists():
+        first, *others = find_runs(path)
+        if others:
+            names = ", ".join(str(run.path) for run in (first, *others)[:3])
+            raise EvalkitError(f"There are {len(others) + 1} runs below {path}.", f"name one of them: {names}.")
+        return first
+    return RunDirectory(path)
+
+
 def tasks_of_run(run: "RunDirectory", option: str | None) -> "list[TaskRun]":
     """The tasks named by -t (`A,B`), or all tasks of the run. Raises EvalkitError if the run does not have one."""
     from evalkit.benchmark.registry import did_you_mean

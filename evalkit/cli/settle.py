@@ -24,11 +24,10 @@ def command(run: Path, status: str, task_names: str | None, undo: bool) -> None:
     evalkit samples results/student/deepseek-r1-1a2b3c4d --status error     see what they are
     evalkit settle results/student/deepseek-r1-1a2b3c4d --status error
     """
-    from evalkit.cli.selection import tasks_of_run
+    from evalkit.cli.selection import one_run, tasks_of_run
     from evalkit.run.settle import reopen, settle
-    from evalkit.store.run import RunDirectory
 
-    directory = RunDirectory(run)
+    directory = one_run(run)
     names = [task.name for task in tasks_of_run(directory, task_names)]
     counts = reopen(directory, names) if undo else settle(directory, names)
     what = "opened again" if undo else "closed as errors"

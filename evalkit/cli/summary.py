@@ -11,12 +11,15 @@ from evalkit.results.metrics import UNIT_NAMES, kind_of, n_text, with_error_bars
 from evalkit.results.report import Report
 from evalkit.run.throughput import Throughput
 from evalkit.store.run import RunDirectory
+from evalkit.types import Metric
 from evalkit.visible import visible_line
 
 _LEGEND = (
     "percent; ±: 95%, run to run / over problems; cut: stopped at the token limit or for repetition, whatever it "
     "scored; truncated, a status: cut before an answer"
 )
+
+_SHORTEST = 1.0  # seconds of a run, below which its rates say nothing: recorded completions are replayed at once
 
 
 def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
@@ -40,11 +43,17 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
             echo(f"{report.title}: {closed}", err=True)
         if report.disputes is not None and str(report.disputes):
             echo(visible_line(f"{report.title}: {report.disputes}"), err=True)
-        for metric in report.metrics:
-            if kind_of(metric.name).compute is None:
-                unit = "" if metric.unit == "count" else f" {UNIT_NAMES[metric.unit]}"
-                note = f" ({metric.note})" if metric.note else ""
-                echo(visible_line(f"{report.title}: {metric.name} {with_error_bars(metric)}{unit}{note}"), err=True)
+        if own := [metric for metric in report.metrics if kind_of(metric.name).compute is None]:
+            echo(visible_line(f"{report.title}:"), err=True)
+            for metric in own:
+                echo(visible_line(f"  {_told(metric)}"), err=True)
+
+
+def _told(metric: Metric) -> str:
+    """A metric of a task's own: its name, its value with error bars and unit, its note."""
+    unit = "" if metric.unit == "count" or metric.text or metric.name == UNIT_NAMES[metric.unit] else metric.unit
+    value = with_error_bars(metric) + {"": "", "%": " percent"}.get(unit, f" {unit}")
+    return f"{metric.name}: {value}" + (f" ({metric.note})" if metric.note else "")
 
 
 def _row(report: Report, available: int | None) -> tuple[str, ...]:
@@ -93,12 +102,13 @@ def _uncounted(done: Throughput) -> str:
 
 def throughput_line(done: Throughput) -> str:
     """One line with the throughput and cost of this execution."""
-    parts = [
-        f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading",
-        _tokens_per_second(done),
-        f"{done.mean_running:.0f} requests running on average",
-        f"idle {done.idle_seconds:.0f} s",
-    ]
+    parts = [f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading"]
+    if done.seconds >= _SHORTEST:
+        parts += [
+            _tokens_per_second(done),
+            f"{done.mean_running:.0f} requests running on average",
+            f"idle {done.idle_seconds:.0f} s",
+        ]
     if done.uncounted:
         parts.append(_uncounted(done))
     if done.repetitions:

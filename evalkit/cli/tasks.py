@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -95,7 +95,13 @@ def show(name: str, task_file: str | None) -> None:
             echo(f"local: DIR/{spec.hub_id.split('/')[-1]}/{' or '.join(f.split('::')[0] for f in spec.files)}")
     echo(f"prompt: {task.prompt!r} (a protocol may replace it)")
     for option, kind in option_fields(task).items():
-        echo(f"option: -T {option}=…  {getattr(kind, '__name__', kind)}, default {getattr(task, option, None)!r}")
+        echo(f"option: -T {option}=…  {_kind(kind)}, default {getattr(task, option, None)!r}")
+
+
+def _kind(kind: object) -> str:
+    """The type of an option, or the values that it may have."""
+    choices = [repr(value) for value in get_args(kind)] if get_origin(kind) is Literal else []
+    return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else str(getattr(kind, "__name__", kind))
 
 
 @command.command(name="new", short_help="Create a task file.")

@@ -39,7 +39,8 @@ def command(runs: tuple[Path, ...]) -> None:
                 hints.add(_IMPORTED if is_imported else _RESUME)
     if incomplete:
         more = f" and {len(incomplete) - 3} more" if len(incomplete) > 3 else ""
+        are = "is" if len(incomplete) == 1 else "are"
         raise RunIncompleteError(
-            f"{len(incomplete)} of the tasks are not complete: {', '.join(incomplete[:3])}{more}.",
+            f"{len(incomplete)} of the tasks {are} not complete: {', '.join(incomplete[:3])}{more}.",
             "; ".join(sorted(hints, reverse=True)) + ".",
         )

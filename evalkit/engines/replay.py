@@ -61,8 +61,9 @@ class ReplayEngine(Engine):
             for number, line in text_lines(path):
                 self._add_line(line, f"Line {number} of {path}")
         except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
             raise EvalkitError(
-                f"{path} cannot be read: {error}.", "give a file of JSON lines, or such a file .gz."
+                f"{path} cannot be read: {said}.", "give a file of JSON lines, or such a file .gz."
             ) from error
 
     def _add_line(self, line: str, where: str) -> None:

@@ -64,7 +64,9 @@ def _not_seen(task: TaskComparison) -> str:
         many = f"{task.problems:,} problem{'' if task.problems == 1 else 's'}"
         told = interval(found.interval_problems) if low == low else ""
         return f"on {task.title} too few problems to tell: none of {many} differs {told}".rstrip()
-    start = f"on {task.title} no difference could be seen ({points(found.difference)})"
+    known = found.interval_problems[0] == found.interval_problems[0]
+    seen = f"{points(found.difference)} {interval(found.interval_problems) if known else ''}".rstrip()
+    start = f"on {task.title} no difference could be seen ({seen})"
     target = f"{100 * found.target:g} points"
     if task.more_samples is None:
         if found.problems_needed is None:
@@ -89,7 +91,9 @@ def _not_seen(task: TaskComparison) -> str:
 def gate_sentence(result: GateResult) -> str:
     """What became of a gate, with the figures."""
     low, high = (points(end / 100) for end in result.interval)
-    told = f"gate {result.gate} on {result.title}: {points(result.difference / 100)} [{low}, {high}], {result.outcome}"
+    kind = "run to run" if result.over == "run" else "over problems"
+    told = f"gate {result.gate} on {result.title}: {points(result.difference / 100)} [{low}, {high}] {kind}, "
+    told += result.outcome
     if result.samples_needed is not None:
         told += f"; {result.samples_needed:,} samples per problem would decide it if the difference stays (n = "
         told += f"{result.samples})"

@@ -31,7 +31,8 @@ class Gate:
 class GateResult:
     """One gate on one task of one comparison. Values are in points.
 
-    The gate has `failed` if the whole interval is below `gate.least`, and has `passed` if none of it is.
+    `interval` is run to run or over problems, as `over` says. The gate has `failed`
+    if the whole interval is below `gate.least`, and has `passed` if none of it is.
     `samples_needed` per problem would decide it if the difference stayed as it is; None if that cannot be told.
     """
 
@@ -45,6 +46,7 @@ class GateResult:
     outcome: Outcome
     samples: int
     samples_needed: int | None
+    over: Over
 
 
 def parse_gate(text: str) -> Gate:
@@ -109,4 +111,5 @@ def _check(gate: Gate, run: RunComparison, task: TaskComparison, over: Over, wid
         outcome,
         samples,
         needed if outcome == "too few samples" else None,
+        over,
     )

@@ -33,6 +33,11 @@ Reply with one word: CORRECT or WRONG."""
 Judge = Callable[[Problem, Completion], Score]
 
 
+def require_second_opinion(second: str, judge_url: str | None = None, judge_model: str | None = None) -> None:
+    """Raise EvalkitError if this second grader is not installed, or if its server does not answer."""
+    _judge(second, judge_url, judge_model)
+
+
 def second_opinions(
     run: RunDirectory,
     names: Sequence[str],

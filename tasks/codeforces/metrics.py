@@ -61,9 +61,9 @@ def rating_metrics(
         note = ", ".join(f"{c.id}: {'all' if c.saturated == 'top' else 'none'} solved" for c in saturated)
         metrics.append(Metric("saturated contests", len(saturated), n, "count", note=note))
     for index, (share, count) in by_index(table).items():
-        metrics.append(Metric(f"solved {index}", 100 * share, n, "%", note=f"{count} problems"))
+        metrics.append(Metric(f"solved {index}", 100 * share, n, "%", note=f"{count} problem{'s' * (count != 1)}"))
     for level, (share, count) in by_rating(table, contests).items():
-        metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problems"))
+        metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problem{'s' * (count != 1)}"))
     metrics.append(_denominator(table, problems, left_out, n))
     return metrics + _languages(scores, python_time)
 
