@@ -72,7 +72,7 @@ def test_the_sentence_says_what_is_established_and_what_it_would_take(tmp_path: 
     text = sentence(found)
     math_task, aime_task = (next(t for t in found.tasks if t.task == name) for name in ("math500", "aime24"))
     assert text.startswith("b is better than a on MATH-500 by ")
-    assert ", established; on AIME 2024 no difference could be seen (" in text
+    assert ", established; on AIME 2024 the difference is not established (" in text
     assert math_task.established
     assert aime_task.more_samples is not None
     assert text.endswith(f": {aime_task.more_samples:,} more samples per problem would show 3 points.")

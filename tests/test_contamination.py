@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -83,6 +84,15 @@ def kind_of(name: str, text: str) -> str | None:
 )
 def test_copies_that_differ_in_form_alone_are_exact(name: str, copy: Any) -> None:
     assert kind_of(name, copy(PROBLEMS[name])) == "exact"
+
+
+def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "contamination.json"
+    Contamination(("set.jsonl",), {}, {}).save(path)
+    assert load_contamination(path).sets == ("set.jsonl",)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(EvalkitError, match=re.escape(str(path))):
+        load_contamination(path)
 
 
 def test_other_names_words_and_numbers_are_told_apart() -> None:

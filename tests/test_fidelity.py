@@ -338,6 +338,8 @@ def test_per_token_arrays_add_up(traces: Path, tmp_path: Path) -> None:
     arrays = [np.load(path) for path in files]
     losses = np.concatenate([a["student_loss"] for a in arrays])
     assert losses.mean() == pytest.approx(values(report)["student_loss"])
+    rows = [json.loads(line) for line in traces.read_text().splitlines()]
+    assert {str(array["problem"]) for array in arrays} == {row["problem_id"] for row in rows}
 
 
 @pytest.mark.slow

@@ -172,6 +172,32 @@ def test_opencompass_verdicts_of_rules_and_a_judge_in_turn(tmp_path: Path) -> No
     assert samples[0, 1].answer == "41"
 
 
+def test_opencompass_parts_of_a_set_are_one_log(tmp_path: Path) -> None:
+    run = peer_logs.write_opencompass(tmp_path)
+    (path,) = run.glob("predictions/*/sums.json")
+    rows = json.loads(path.read_text())
+    for part in range(2):
+        half = [row for i, row in enumerate(rows.values()) if i // 2 == part]
+        write(path.with_name(f"sums_{part}.json"), {str(i): row for i, row in enumerate(half)})
+    path.unlink()
+    log = only_log(run)
+    assert log.task == "sums"
+    assert len(list(log.samples())) == 4
+
+
+def test_lm_eval_scopes_and_golds_that_are_no_list(tmp_path: Path) -> None:
+    """A metric over several samples is of the problem; `['x'` is a gold as it stands."""
+    folder = peer_logs.write_lm_eval(tmp_path)
+    (path,) = folder.glob("samples_*.jsonl")
+    rows = [
+        {**row, "target": "['x' or]", "metrics": ["pass@2"], "pass@2": 1.0} for row in peer_logs.lm_eval_rows(("all",))
+    ]
+    write_lines(path, rows)
+    samples = samples_of(folder)
+    assert {sample.gold for sample in samples.values()} == {"['x' or]"}
+    assert {verdict.scope for sample in samples.values() for verdict in sample.verdicts} == {"problem"}
+
+
 def test_opencompass_verdicts_of_a_judge_alone(tmp_path: Path) -> None:
     run = peer_logs.write_opencompass(tmp_path)
 

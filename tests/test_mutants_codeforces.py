@@ -246,3 +246,8 @@ def test_plots(tmp_path: Path) -> None:
 def test_rows_of_the_contests_that_are_asked_for() -> None:
     chosen = _of_contests({7, 9})
     assert [chosen({"contest_id": c, "index": "A"}) for c in ("7", 8, 9)] == [True, False, True]
+
+
+def test_a_histogram_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match=r"The histogram .*none\.csv cannot be read"):
+        load_histogram(tmp_path / "none.csv")

@@ -1,6 +1,7 @@
 """`evalkit samples`: the completions that are asked for, harmless on a terminal, whole as JSON."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,4 +71,8 @@ def test_the_problem_beside_it(run: Path) -> None:
 def test_unknown_names(run: Path) -> None:
     assert told(evalkit("samples", run, "-t", "arithmetics", code=2)).endswith("Did you mean arithmetic?")
     assert "has no problem 'nothing'" in told(evalkit("samples", run, "--problem", "nothing", code=2))
-    assert "is not a run directory" in told(evalkit("samples", run.parent, code=2))
+    assert "report.json is not a folder" in told(evalkit("samples", run / "arithmetic" / "report.json", code=2))
+    assert "There is no run below" in told(evalkit("samples", run / "arithmetic", code=2))
+    assert evalkit("samples", run.parent).stdout == evalkit("samples", run).stdout, "the only run below the folder"
+    shutil.copytree(run, run.parent / "again")
+    assert "There are 2 runs below" in told(evalkit("samples", run.parent, code=2))

@@ -41,7 +41,7 @@ def one_run(path: Path) -> "RunDirectory":
     """The run at `path`, or the only one below it. Raises EvalkitError if there are several."""
     from evalkit.store.run import RunDirectory, find_runs
 
-    if path.is_dir() and not (path / "run.json").exists():
+    if not path.is_dir() or not (path / "run.json").exists():
         first, *others = find_runs(path)
         if others:
             names = ", ".join(str(run.path) for run in (first, *others)[:3])

@@ -19,8 +19,6 @@ _LEGEND = (
     "scored; truncated, a status: cut before an answer"
 )
 
-_SHORTEST = 1.0  # seconds of a run, below which its rates say nothing: recorded completions are replayed at once
-
 
 def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
     """Print a table to stdout, drawn on a terminal, else in markdown: a row per task, each figure with its n."""
@@ -103,7 +101,7 @@ def _uncounted(done: Throughput) -> str:
 def throughput_line(done: Throughput) -> str:
     """One line with the throughput and cost of this execution."""
     parts = [f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading"]
-    if done.seconds >= _SHORTEST:
+    if round(done.mean_running) > 0:  # recorded completions are replayed at once
         parts += [
             _tokens_per_second(done),
             f"{done.mean_running:.0f} requests running on average",

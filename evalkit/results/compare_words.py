@@ -22,8 +22,8 @@ def interval(pair: tuple[float, float]) -> str:
 def sentence(compared: RunComparison) -> str:
     """What is established, and for the rest what it would take to see a difference.
 
-    `B is better than A on MATH-500 by 2.1 points [0.8, 3.4], established; on AIME 2024 no difference could be seen:
-    340 more samples per problem would show 3 points.`
+    `B is better than A on MATH-500 by 2.1 points [0.8, 3.4], established; on AIME 2024 the difference is not
+    established (+1.2 [−2.0, 4.1]): 340 more samples per problem would show 3 points.`
     """
     a, b = compared.a.label, compared.b.label
     better = [t for t in compared.tasks if t.established and t.result.difference > 0]
@@ -66,7 +66,7 @@ def _not_seen(task: TaskComparison) -> str:
         return f"on {task.title} too few problems to tell: none of {many} differs {told}".rstrip()
     known = found.interval_problems[0] == found.interval_problems[0]
     seen = f"{points(found.difference)} {interval(found.interval_problems) if known else ''}".rstrip()
-    start = f"on {task.title} no difference could be seen ({seen})"
+    start = f"on {task.title} the difference is not established ({seen})"
     target = f"{100 * found.target:g} points"
     if task.more_samples is None:
         if found.problems_needed is None:
