@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { useSite } from "../context";
 import type { Cell, Column, Note, Row } from "../model";
 import { change, link, type Route } from "../route";
-import { Chip, count, Drawn, Interval, Scroll } from "../parts";
+import { Chip, count, Drawn, Interval, Name, Scroll } from "../parts";
 
 function range(rows: Row[], i: number): [number, number] {
   const cells = rows.map((row) => row.cells[i]).filter((cell): cell is Cell => Boolean(cell));
@@ -199,7 +199,7 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
               {chosen.map((row) => (
                 <tr key={`${row.label} ${row.run}`} class={row.published ? "published" : ""}>
                   <th scope="row" class="name">
-                    {row.run === null ? row.label : <a href={link("run", [index.runs[row.run]?.key ?? ""])}>{row.label}</a>}
+                    {row.run === null ? <Name text={row.label} /> : <a href={link("run", [index.runs[row.run]?.key ?? ""])}><Name text={row.label} /></a>}
                     {row.protocol && <small>{row.protocol}</small>}
                   </th>
                   {shown.map(([column, i]) => {
@@ -218,7 +218,10 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
       {told.length > 0 && (
         <ul class="notes">
           {told.map((note) => (
-            <li key={note.text}>{note.text}</li>
+            <li key={note.text}>
+              {note.mark && <sup>{note.mark.normalize("NFKC")}</sup>}
+              {note.text.slice(note.mark.length)}
+            </li>
           ))}
         </ul>
       )}

@@ -136,9 +136,9 @@ export function RunPage({ runKey }: { runKey: string }): JSX.Element {
   const errors = mine.reduce((sum, feed) => sum + (site.index.feeds[feed]?.statuses[4] ?? 0), 0);
   return (
     <>
-      <h1>{run.label}</h1>
+      <h1>{run.model}</h1>
       <p class="quiet">
-        {run.label === run.model ? "" : `${run.model} · `}
+        {run.label === run.model ? "" : `${run.label} · `}
         {run.name} · protocol {run.protocol}
         {run.evalkit ? ` · evalkit ${run.evalkit}` : ""}
       </p>
