@@ -14,7 +14,7 @@ from synthetic_runs import solve_rates, write_run
 import evalkit
 from evalkit.benchmark.protocols import find_protocol
 from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.results.entries import load_entries
+from evalkit.results.entries import load_entries, setting_differences
 from evalkit.results.formats import format_names, renderer
 from evalkit.results.formats.model_card import model_card
 from evalkit.results.leaderboard import build_table
@@ -95,6 +95,22 @@ def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> N
     assert marks == {"a": "", "b": "", "c": "†"}
     assert any("temperature 1.0 instead of 0.6" in note for note in table.notes)
     assert [row.model for row in table.rows if row.cells[0] and row.cells[0].best] == ["b"]
+
+
+def test_settings_that_differ_are_told_in_words() -> None:
+    ours = {"asserted": None, "data_unchecked": True, "max_tokens": 64, "top_p": 0.9, "response_prefix": "<think>\n"}
+    theirs = {"asserted": True, "data_unchecked": False, "max_tokens": None, "top_p": 0.95, "response_prefix": ""}
+    assert setting_differences(
+        {**ours, "prompt": "a" * 60, "data": ["1"]}, {**theirs, "prompt": "b", "data": ["2"]}
+    ) == [
+        "protocol recorded instead of asserted",
+        "different data",
+        "data not checked instead of checked",
+        "token limit 64 instead of not set",
+        "different prompt",
+        "response's beginning '<think>\\n' instead of ''",
+        "top-p 0.9 instead of 0.95",
+    ]
 
 
 def test_an_incomplete_run_is_named_and_not_shown(tmp_path: Path) -> None:
@@ -237,14 +253,14 @@ def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
     assert found["subset"][0] == "subset of 5 problems"
     assert found["subset"][2]
     assert found["warm"][:2] == ("other settings", "temperature 1.0 instead of 0.6")
-    assert "max_tokens 4096 instead of 32768" in found["short"][1]
+    assert "token limit 4096 instead of 32768" in found["short"][1]
     assert found["asked"][1] == "different prompt"
     assert "quantization awq" in found["quantized"][1]
     assert "--allow-changed-data" in found["quantized"][1]
     assert all(mark for run, (_, _, mark) in found.items() if run not in ("same", "again"))
     assert found.keys() == {"same", "again", "subset", "warm", "short", "asked", "quantized"}
     sober = verdicts(tmp_path, "sober-reasoning")["same"]
-    assert sober[:2] == ("other settings", "temperature 0.6 instead of 0.8; top_p 0.95 instead of 0.9")
+    assert sober[:2] == ("other settings", "temperature 0.6 instead of 0.8; top-p 0.95 instead of 0.9")
 
 
 def test_a_subset_is_marked_without_a_published_table_too(tmp_path: Path) -> None:

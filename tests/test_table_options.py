@@ -21,9 +21,11 @@ from synthetic_runs import solve_rates, write_run
 
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
+from evalkit.results.formats import renderer
+from evalkit.results.formats.notes import finished
 from evalkit.results.formats.renderers import html, latex, md, terminal, typst
 from evalkit.results.formats.renderers.csv import render as render_csv
-from evalkit.results.formats.table import Cell, Column, Row, Table, is_mark, joined_marks, mark
+from evalkit.results.formats.table import Cell, Column, Row, Table, is_mark, joined_marks, mark, split_marks
 from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import load_published
@@ -53,9 +55,13 @@ def table(results: Path, **options: object) -> Table:
     return build(TableOptions(**options), load_entries([results])[0])  # type: ignore[arg-type]
 
 
-def test_marks_go_on_as_raised_numbers() -> None:
-    assert joined_marks(mark(i) for i in range(9)) == "†‡§¶‖#⁷,⁸,⁹"
-    assert [is_mark(word) for word in ("#", "‖", "⁷", "cut", "")] == [True, True, True, False, False]
+def test_marks_go_on_as_raised_letters_and_stand_apart() -> None:
+    assert joined_marks(mark(i) for i in range(9)) == "†,‡,§,¶,‖,#,ᵃ,ᵇ,ᶜ"
+    every = [mark(i) for i in range(80)]
+    assert len(set(every)) == 80
+    assert all(map(is_mark, every))
+    assert split_marks(joined_marks(every)) == every
+    assert not any(map(is_mark, ("cut", "", "a", "††", "ᵃᵇ", "†ᵃ", "⁷")))
 
 
 def labels(found: Table) -> list[str]:
@@ -399,7 +405,7 @@ def test_a_lone_run_is_not_the_best_and_keeps_its_marks(tmp_path: Path) -> None:
     found = build_table(load_entries([tmp_path])[0])
     cell = found.rows[0].cells[0]
     assert cell is not None
-    assert (cell.best, cell.mark, cell.errors) == (False, "†‡", 1)
+    assert (cell.best, cell.mark, cell.errors) == (False, "†,‡", 1)
     assert found.notes[:2] == [
         "† subset of 5 of 30 problems: another benchmark.",
         "‡ 1 of 20 samples were spoilt by the engine or the grader and count as 0.",
@@ -471,7 +477,63 @@ def test_a_column_tells_the_fewest_and_the_most_of_our_samples() -> None:
     assert by_hand(rows).heads(0) == ["AIME 2024", "pass@1", "n=4–16"]
     assert by_hand({"a": [cell(1, 16)], "b": [cell(3, 16)]}).basis(0) == "n=16"
     assert by_hand({"a": [cell(1, 4, most_n=37)]}).basis(0) == "n=4–37"
-    assert by_hand({"published": [cell(1, 16)]}).heads(0) == ["AIME 2024", "pass@1"]
+    theirs = {"published a": [cell(1, 16, source="x")], "published b": [cell(1, 16, source="y")]}
+    assert by_hand(theirs).basis(0) == "n=16"
+    assert by_hand({**theirs, "published c": [cell(1, 8, source="y")]}).basis(0) == "n=8–16"
+    silent = replace(cell(1, source="x"), n=None)
+    assert by_hand({"published": [silent]}).basis(0) == "n unknown"
+    assert by_hand({**theirs, "published c": [silent]}).basis(0) == "n=16 or unknown"
+
+
+def test_a_published_n_that_is_not_in_the_head_has_one_mark_for_all() -> None:
+    silent = replace(cell(70, source="x"), n=None)
+    rows: dict[str, list[Cell | None]] = {
+        "ours": [cell(60, 4, mark="†"), cell(61, 4), None],
+        "published a": [cell(62, 64, source="x"), silent, silent],
+        "published b": [cell(63, 4, source="x"), silent, silent],
+    }
+    titles = ("A", "B", "C")
+    table = by_hand(rows, titles, notes=["† a subset.", "‡ of a row that is not shown.", "last."])
+    found = finished(table)
+    assert [[c.mark if c else None for c in row.cells] for row in found.rows] == [
+        ["†", "", None], ["‡", "§", ""], ["", "§", ""],
+    ]  # fmt: skip
+    assert [found.basis(i) for i in range(3)] == ["n=4", "n=4", "n unknown"]
+    assert found.notes == [
+        "† a subset.", "‡ published figure: n=64.", "§ published figure: n unknown.", "published: x.", "last.",
+    ]  # fmt: skip
+    full = finished(replace(table, verbose=True))
+    assert [c.mark if c else None for c in full.rows[1].cells] == ["", "", ""]
+
+
+@pytest.mark.parametrize("form", ["md", "latex", "html", "terminal", "typst"])
+def test_every_format_tells_the_n_of_published_figures(form: str, tmp_path: Path) -> None:
+    data = {"aime24": solve_rates(30, 4, 0.2), "math500": solve_rates(80, 4, 0.8)}
+    write_run(tmp_path / "r", "org/m", data, titles=TITLES)
+    options = TableOptions(published=("deepseek-r1:*Qwen-7B",), tasks=("aime24:pass@1", "math500"))
+    text = renderer(form)(build(options, load_entries([tmp_path])[0]))
+    text = re.sub(r"\\(\W)", r"\1", text) if form == "typst" else text
+    assert "published figure: n=64." in text
+    assert "published figure: n unknown." in text
+    assert "needs 64 samples" not in text
+
+
+def test_notes_are_of_what_is_shown(results: Path) -> None:
+    every = table(results, published=("deepseek-r1:*",))
+    assert any("README has 44.0" in note for note in every.notes)
+    assert any(note.startswith("published: ") for note in every.notes)
+    assert any("not compared, as no published figure" in note for note in every.notes)
+    one = table(results, published=("deepseek-r1:*",), tasks=("math500",))
+    assert not any("README has" in note for note in one.notes)
+    ours = table(results, published=("deepseek-r1:*",), rows="ours")
+    assert not any(note.startswith("published") for note in ours.notes)
+
+
+def test_latex_tells_an_n_that_a_whole_column_has_in_its_head_alone() -> None:
+    rows: dict[str, list[Cell | None]] = {"a": [cell(60, 4), cell(61, 4)], "published": [cell(62, 4), cell(63, 64)]}
+    text = latex.render(by_hand(rows, ("A", "B"), verbose=True))
+    assert text.count("n=4") == 3
+    assert text.count("n=64") == 1
 
 
 def test_much_that_was_cut_is_told_the_most_first_and_no_more_than_four() -> None:
@@ -529,11 +591,11 @@ def test_the_options_of_several_benchmarks_share_a_line() -> None:
 
 
 def test_a_record_has_the_text_of_its_marks() -> None:
-    notes = ["† one.", "§ two.", "⁷ seven.", "¹⁰ ten.", "a note without a mark."]
-    rows: dict[str, list[Cell | None]] = {"a": [cell(1, mark="†§⁷,¹⁰")], "b": [cell(2, mark="¹⁰")], "c": [cell(3)]}
+    notes = ["† one.", "§ two.", "ᵃ seven.", "ᵃᵃ ten.", "a note without a mark."]
+    rows: dict[str, list[Cell | None]] = {"a": [cell(1, mark="†,§,ᵃ,ᵃᵃ")], "b": [cell(2, mark="ᵃᵃ")], "c": [cell(3)]}
     table = by_hand(rows, notes=notes)
     assert [record["notes"] for record in table.records()] == ["one. two. seven. ten.", "ten.", ""]
     read = list(csv.DictReader(io.StringIO(render_csv(table))))
     assert [(row["mark"], row["notes"]) for row in read] == [
-        ("†§⁷,¹⁰", "one. two. seven. ten."), ("¹⁰", "ten."), ("", ""),
+        ("†,§,ᵃ,ᵃᵃ", "one. two. seven. ten."), ("ᵃᵃ", "ten."), ("", ""),
     ]  # fmt: skip

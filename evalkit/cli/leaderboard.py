@@ -118,8 +118,6 @@ def command(
     evalkit leaderboard --published deepseek-r1 -o table.tex
     evalkit leaderboard --config table.toml -o table.html
     """
-    from dataclasses import replace
-
     from evalkit.results.entries import load_entries
     from evalkit.results.labels import given_labels
     from evalkit.results.table_options import TableOptions, build, load_options, merged
@@ -152,7 +150,7 @@ def command(
 
         write_output(model_card(entries), output)
     else:
-        write_output(_rendered(replace(build(options, entries, notes), verbose=verbose), form, output), output)
+        write_output(_rendered(build(options, entries, notes, verbose), form, output), output)
 
 
 def _default_format(output: Path | None) -> str:

@@ -106,8 +106,31 @@ def _settings(task: TaskRun) -> dict[str, Any]:
     return settings
 
 
-def _or_unset(value: object) -> object:
-    return "not set" if value is None else value
+# settings whose names in words are not their fields'; they are those of docs/statistics.md
+_SETTINGS = {
+    "max_tokens": "token limit",
+    "top_p": "top-p",
+    "top_k": "top-k",
+    "response_prefix": "response's beginning",
+    "version": "task version",
+    "options": "options of the task",
+    "task_file_sha256": "task file",
+}
+# words for values that are yes or no; None is that of a run that does not say
+_VALUES: dict[str, tuple[str, dict[bool | None, str]]] = {
+    "asserted": ("protocol", {None: "recorded", False: "not known", True: "asserted"}),
+    "data_unchecked": ("data", {None: "of an unknown state", False: "checked", True: "not checked"}),
+}
+
+
+def setting_name(key: str) -> str:
+    """A setting in words.
+
+    Examples:
+        >>> setting_name("max_tokens"), setting_name("system_prompt")
+        ('token limit', 'system prompt')
+    """
+    return _SETTINGS.get(key, key.replace("_", " "))
 
 
 def setting_differences(
@@ -117,9 +140,30 @@ def setting_differences(
     found = []
     for key in sorted((settings.keys() | reference.keys()) - set(left_out)):
         ours, theirs = settings.get(key), reference.get(key)
-        if ours == theirs:
-            continue
-        short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
-        told = f"{key} {_or_unset(ours)} instead of {_or_unset(theirs)}"
-        found.append(told if short else f"different {key}")
+        if ours != theirs:
+            found.append(_difference(key, ours, theirs))
     return found
+
+
+def _difference(key: str, ours: Any, theirs: Any) -> str:
+    if key in _VALUES:
+        name, words = _VALUES[key]
+        return f"{name} {words[_truth(ours)]} instead of {words[_truth(theirs)]}"
+    short = len(f"{ours}{theirs}") < 60 and not any(isinstance(value, list | dict) for value in (ours, theirs))
+    if not short:
+        return f"different {setting_name(key)}"
+    return f"{setting_name(key)} {_setting_text(ours)} instead of {_setting_text(theirs)}"
+
+
+def _truth(value: object) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _setting_text(value: object) -> str:
+    """A setting's value: a text with line breaks or none at all stays readable in a sentence."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value)
+    return repr(text) if isinstance(value, str) and (not text.strip() or "\n" in text) else text

@@ -18,8 +18,15 @@ def run_labels(entries: Sequence[Entry], given: Mapping[str, str] | None = None)
 
     Raises EvalkitError if a key of `given` fits no run.
     """
-    models = {e.run: _plain(e.report.model) for e in entries}
-    protocols = {e.run: e.report.protocol for e in entries}
+    return named_runs({e.run: (e.report.model, e.report.protocol) for e in entries}, given)
+
+
+def named_runs(
+    models_and_protocols: Mapping[Path, tuple[str, str]], given: Mapping[str, str] | None = None
+) -> dict[Path, str]:
+    """`run_labels` of runs of which the model and the protocol are known."""
+    models = {run: _plain(model) for run, (model, _) in models_and_protocols.items()}
+    protocols = {run: protocol for run, (_, protocol) in models_and_protocols.items()}
     short = dict(zip(dict.fromkeys(models.values()), shortest(list(dict.fromkeys(models.values()))), strict=True))
     labels: dict[Path, str] = {}
     for model in short:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, natural_order, setting_differences
+from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
@@ -21,7 +22,8 @@ from evalkit.types import Interval, Metric
 
 BEST_NOTE = (
     "bold: better than every other run of its column (paired permutation test, p < 0.05 after Holm over the columns; "
-    "for metrics that are not means over problems, their run-to-run errors). Runs that are tied at the top share it."
+    "for metrics that are not means over problems, their run-to-run errors). Runs that are tied at the top share it. "
+    "Published figures take no part, nor do runs whose settings or problems are not those of most runs of the column."
 )
 INTERVAL_NOTE = (
     "±: 95% half-widths, run to run (the same problems, new samples), then over problems (other problems of the same "
@@ -38,6 +40,7 @@ def build_table(
     metrics: Sequence[str] = (),
     notes: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
+    verbose: bool = False,
 ) -> Table:
     """Build the table: the paper's columns first, and each published row followed by our runs of that model.
 
@@ -46,6 +49,17 @@ def build_table(
 
     Raises EvalkitError if no run has one of `metrics`, or if there is no run of `labels`.
     """
+    return finished(replace(draft_table(entries, published, metrics, notes, labels), verbose=verbose))
+
+
+def draft_table(
+    entries: Sequence[Entry],
+    published: Sequence[PublishedScore] = (),
+    metrics: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Table:
+    """The table of `build_table` before its notes are `finished`: rows and columns can still be left out."""
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
@@ -55,22 +69,20 @@ def build_table(
     judged: list[PublishedScore] = []
     theirs = {(model_key(f.model), f.column): f for f in reversed(published)}
     names = run_labels(entries, labels)
+    named = {model_key(f.model) for f in published}
     ours = []
     for path, tasks in runs.items():
         report = tasks[0].report
         by_task = {t.report.task: t for t in tasks}
         cells = [_cell(by_task.get(c.task), c, theirs, marks, judged) for c in columns]
-        ours.append(Row(report.model, names[path], cells, path.name, report.protocol, where=str(path)))
+        unnamed = bool(named) and model_key(report.model) not in named
+        row = Row(report.model, names[path], cells, path.name, report.protocol, where=str(path), unnamed=unnamed)
+        ours.append(row)
     ours = _with_best(ours, columns, runs, unusual)
-    told = [
-        *marks.told(),
-        *_consensus_notes(ours, columns),
-        *_figure_notes(published),
-        *_unnamed(ours, published),
-        *notes,
-    ]
+    columns = [replace(column, note=_consensus_note(ours, columns, i)) for i, column in enumerate(columns)]
     details = [*_own_details(ours, judged), *_figure_details(published)]
-    return Table(columns, _order(ours, _published_rows(published, columns, bool(ours))), told, details)
+    rows = _order(ours, _published_rows(published, columns, bool(ours)))
+    return Table(columns, rows, [*marks.told(), *notes], details)
 
 
 def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) -> "_Marks":
@@ -289,7 +301,8 @@ def _published_cell(figure: PublishedScore) -> Cell:
         low, high = figure.value - 1.96 * figure.sd, figure.value + 1.96 * figure.sd
         spread = Interval(max(low, 0.0), min(high, 100.0)) if figure.unit == "%" else Interval(low, high)
     metric = Metric(figure.metric, figure.value, figure.n or 0, figure.unit, interval_run=spread)
-    return Cell(metric, n=figure.n, source=figure.source)
+    told = f"{figure.model}, {figure.benchmark} {figure.metric} {figure.value:g}: {figure.note}." if figure.note else ""
+    return Cell(metric, n=figure.n, source=figure.source, remark=told)
 
 
 def _order(ours: list[Row], published: list[Row]) -> list[Row]:
@@ -343,35 +356,16 @@ def _judging_notes(judged: Sequence[PublishedScore]) -> list[str]:
     return notes
 
 
-def _consensus_notes(ours: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+def _consensus_note(ours: Sequence[Row], columns: Sequence[Column], place: int) -> str:
     """Why a run has no figure under cons@k: with fewer samples the majority vote is a different metric."""
-    notes = []
-    for i, column in enumerate(columns):
-        k = column.metric.removeprefix("cons@")
-        own = [j for j, c in enumerate(columns) if c.task == column.task and c.metric == "pass@1"]
-        fewer = {cell.n for row in ours for j in own if row.cells[i] is None and (cell := row.cells[j]) and cell.n}
-        if k != column.metric and (less := sorted(n for n in fewer if n < int(k))):
-            had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
-            notes.append(
-                f"{column.heading} needs {k} samples per problem; runs with n = {had} have no figure in that column."
-            )
-    return notes
-
-
-def _unnamed(ours: Sequence[Row], published: Sequence[PublishedScore]) -> list[str]:
-    """Why there is no verdict on a run: no published figure is of a model with its name."""
-    named = {model_key(f.model) for f in published}
-    models = list(dict.fromkeys(row.model for row in ours if model_key(row.model) not in named))
-    if not models or not published:
-        return []
-    more = f" and {len(models) - 4} more" if len(models) > 4 else ""
-    return [f"not compared, as no published figure has the model's name: {', '.join(models[:4])}{more}."]
-
-
-def _figure_notes(published: Sequence[PublishedScore]) -> list[str]:
-    notes = [f"published: {source}." for source in dict.fromkeys(f.source for f in published)]
-    told = [f for f in published if f.note]
-    return notes + [f"{f.model}, {f.benchmark} {f.metric} {f.value:g}: {f.note}." for f in told[:20]]
+    column = columns[place]
+    k = column.metric.removeprefix("cons@")
+    own = [j for j, c in enumerate(columns) if c.task == column.task and c.metric == "pass@1"]
+    fewer = {cell.n for row in ours for j in own if row.cells[place] is None and (cell := row.cells[j]) and cell.n}
+    if k == column.metric or not (less := sorted(n for n in fewer if n < int(k))):
+        return ""
+    had = f"{less[0]}" if len(less) == 1 else f"{less[0]} to {less[-1]}"
+    return f"{column.heading} needs {k} samples per problem; runs with n = {had} have no figure in that column."
 
 
 def _figure_details(published: Sequence[PublishedScore]) -> list[str]:

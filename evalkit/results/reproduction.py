@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.benchmark.protocols import installed_protocol
 from evalkit.benchmark.registry import TaskSpec, installed_task, option_fields
 from evalkit.benchmark.task import Task
-from evalkit.results.entries import Entry
+from evalkit.results.entries import Entry, setting_name
 from evalkit.results.published import PublishedScore
 from evalkit.stats import Distance, distance, error_of_runs, error_towards, published_error
 from evalkit.types import Metric
@@ -82,7 +82,7 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         else:
             continue
         if not _same(ours, theirs):
-            yield f"{name} {_short(ours)} instead of {_short(theirs)}"
+            yield f"{setting_name(name)} {_short(ours)} instead of {_short(theirs)}"
     if preset is not None and task_class is not None:
         task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
         if not _is_made_from(str(entry.settings.get("prompt")), preset.prompts.get(task.kind, task.prompt)):

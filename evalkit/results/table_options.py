@@ -11,9 +11,10 @@ from typing import Any, Literal, cast, get_args
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries, natural_order
+from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Column, Row, Table
 from evalkit.results.labels import fits
-from evalkit.results.leaderboard import PUBLISHED, build_table
+from evalkit.results.leaderboard import PUBLISHED, draft_table
 from evalkit.results.published import PublishedScore, load_published, model_key
 
 Rows = Literal["both", "ours", "published"]
@@ -99,7 +100,7 @@ def _checked(key: str, value: Any, path: Path) -> Any:
     return value
 
 
-def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] = ()) -> Table:
+def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] = (), verbose: bool = False) -> Table:
     """The table of `entries` and of the published figures that `options` names.
 
     Raises EvalkitError if a pattern fits nothing, so that no row or column is missing unnoticed.
@@ -115,14 +116,14 @@ def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] 
         figures = [f for f in figures if f.column[0] in tasks or f.benchmark in tasks]
     present = {e.run for e in ours}
     labels = {k: v for k, v in options.labels.items() if any(fits(k, run, *_models(ours, run)) for run in present)}
-    table = build_table(ours, figures, options.metrics, notes, labels)
+    table = draft_table(ours, figures, options.metrics, notes, labels)
     table = _relabelled(table, {k: v for k, v in options.labels.items() if k not in labels})
     table = _with_columns(table, options.tasks)
     rows = [row for row in table.rows if options.rows == "both" or row.published == (options.rows == "published")]
     rows = _plainly_named(_grouped(_ordered(rows, options.order), options.groups))
     if not rows:
         raise EvalkitError("The table has no row.", "check rows, models and the published tables.")
-    return replace(table, rows=rows, title=options.title, label=options.label)
+    return finished(replace(table, rows=rows, title=options.title, label=options.label, verbose=verbose))
 
 
 def _models(entries: Sequence[Entry], run: Path) -> list[str]:

@@ -1,7 +1,7 @@
 // The index and what is derived from it, for every page.
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { Feed, Index, Run } from "./model";
+import type { Feed, Index } from "./model";
 
 export interface Site {
   index: Index;
@@ -12,14 +12,10 @@ export interface Site {
 }
 
 export function siteOf(index: Index): Site {
-  const names = index.runs.map((run) => run.model.replace(/\/+$/, "").split("/").at(-1) ?? run.model);
-  const label = (run: Run, at: number): string =>
-    names.filter((name) => name === names[at]).length > 1 ? `${names[at]} (${run.name})` : (names[at] ?? "");
-  const labels = index.runs.map(label);
   const feeds = index.feeds.map((feed, at): [Feed, number] => [feed, at]);
   return {
     index,
-    runLabel: (run) => labels[run] ?? "",
+    runLabel: (run) => index.runs[run]?.label ?? "",
     runOf: (key) => index.runs.findIndex((run) => run.key === key),
     feedsOf: (run) => feeds.filter(([feed]) => feed.run === run).map(([, at]) => at),
     feedOf: (run, set) => index.feeds.findIndex((feed) => feed.run === run && feed.set === set),

@@ -22,6 +22,15 @@ export interface Column {
   task: string;
   title: string;
   metric: string;
+  short: string; // the title without the benchmark's options
+}
+// what it tells of: cells with its mark, columns, published figures of a source, or the cell of a row and a column
+export interface Note {
+  text: string;
+  mark: string;
+  columns: number[];
+  source: string;
+  cell: [number, number] | null;
 }
 export interface Row {
   model: string;
@@ -37,6 +46,7 @@ export interface Run {
   key: string;
   model: string;
   name: string;
+  label: string;
   protocol: string;
   evalkit: string | null;
   settings: [string, string][];
@@ -179,7 +189,7 @@ export interface Index {
   runs: Run[];
   feeds: Feed[];
   problems: ProblemSet[];
-  leaderboard: { columns: Column[]; rows: Row[]; caption: string; notes: string[] };
+  leaderboard: { columns: Column[]; rows: Row[]; caption: string; notes: Note[] };
   comparisons: Comparison[];
   comparisonsLeftOut: number;
   disputes: Dispute[];

@@ -29,6 +29,12 @@ export const percent = (share: number | null | undefined, digits = 1): string =>
 export const signed = (value: number, digits = 1): string =>
   `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
+// A name or an id that may break behind a slash or an underscore rather than inside a word or a number.
+export function Name({ text }: { text: string }): JSX.Element {
+  const parts = text.split(/(?<=[/_])/);
+  return <>{parts.map((part, i) => (i ? [<wbr />, part] : part))}</>;
+}
+
 export function Status({ name }: { name: string }): JSX.Element {
   return (
     <span class={`status ${name.replace(/[ _]/g, "-")}`}>

@@ -1,6 +1,5 @@
 """What every renderer gets: rows and columns of figures, not of text."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,46 +10,56 @@ from evalkit.results.metrics import UNIT_NAMES, error_bars, figure_text, n_text
 from evalkit.types import Metric
 
 _MARKS = "†‡§¶‖#"
-_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_RAISED = str.maketrans("0123456789", _DIGITS)
+_LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ"  # a raised digit behind a figure would read as an exponent
 _MUCH_CUT = 0.05  # share of a cell's completions, from which on a note tells that they were cut
 
 
 def mark(number: int) -> str:
-    """The footnote mark of the note with this number, from 0 on: a sign, and a raised number where the signs end.
+    """The footnote mark of the note with this number, from 0 on: a sign, and raised letters where the signs end.
 
     Examples:
-        >>> [mark(0), mark(5), mark(6)]
-        ['†', '#', '⁷']
+        >>> [mark(0), mark(5), mark(6), mark(31)]
+        ['†', '#', 'ᵃ', 'ᵃᵃ']
     """
-    return _MARKS[number] if number < len(_MARKS) else str(number + 1).translate(_RAISED)
+    if number < len(_MARKS):
+        return _MARKS[number]
+    again, letter = divmod(number - len(_MARKS), len(_LETTERS))
+    return _LETTERS[letter] * (again + 1)
 
 
 def joined_marks(marks: Iterable[str]) -> str:
-    """Marks one behind another; between two numbers stands a comma.
+    """Marks one behind another, a comma between two.
 
     Examples:
-        >>> joined_marks(["†", "⁷", "⁸"])
-        '†⁷,⁸'
+        >>> joined_marks(["†", "ᵃ"])
+        '†,ᵃ'
     """
-    text = ""
-    for sign in marks:
-        text += ("," if text and sign[0] in _DIGITS and text[-1] in _DIGITS else "") + sign
-    return text
+    return ",".join(marks)
+
+
+def split_marks(text: str) -> list[str]:
+    """What `joined_marks` has joined.
+
+    Examples:
+        >>> split_marks("†,ᵃ"), split_marks("")
+        (['†', 'ᵃ'], [])
+    """
+    return text.split(",") if text else []
 
 
 def is_mark(text: str) -> bool:
     """Whether a note's first word is its mark."""
-    return text != "" and (text in _MARKS or all(c in _DIGITS for c in text))
+    return text != "" and text == text[0] * len(text) and text[0] in (_MARKS if len(text) == 1 else "") + _LETTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One benchmark and metric: `task` is evalkit's name, `title` the benchmark's."""
+    """One benchmark and metric: `task` is evalkit's name, `title` the benchmark's. `note` tells of the column."""
 
     task: str
     title: str
     metric: str
+    note: str = ""
 
     @property
     def heading(self) -> str:
@@ -63,9 +72,9 @@ class Cell:
 
     `n` samples for each of `problems`, of some up to `most_n`; `truncated` is the share in [0, 1] that was cut. `mark`
     points to a note of the table. `best`: the best of its column beyond chance. `z` and `verdict` compare it with the
-    published figure, `not_compared` tells why there is no z. A published cell has a `source` instead. Where the source
-    does not tell its n, `z` is that of one sample per problem and `z_most` that of 64. `seen` is the difference that
-    would have been seen with 80% power, in the metric's unit.
+    published figure, `not_compared` tells why there is no z. A published cell has a `source` instead, and a `remark`
+    where the source makes one. Where the source does not tell its n, `z` is that of one sample per problem and `z_most`
+    that of 64. `seen` is the difference that would have been seen with 80% power, in the metric's unit.
     """
 
     metric: Metric
@@ -83,6 +92,7 @@ class Cell:
     verdict: str = ""
     not_compared: str = ""
     source: str = ""
+    remark: str = ""
 
     @property
     def value(self) -> float:
@@ -95,11 +105,15 @@ class Cell:
         """The 95% half-widths, run to run and over problems: `±1.2`, or `+0.4 −1.9` where the sides differ."""
         return error_bars(self.metric)
 
+    def samples(self) -> str:
+        """`n=64`, or `n unknown` of a published figure; empty where n is no matter."""
+        if self.n is None:
+            return "n unknown" if self.source else ""
+        return f"n={n_text(self.n, self.most_n)}"
+
     def basis(self) -> list[str]:
         """What the figure rests on: n, the share that was cut, samples lost to faults."""
-        told = [f"n={n_text(self.n, self.most_n)}"] if self.n is not None else []
-        if self.n is None and self.source and self.metric.unit == "%":
-            told.append("n unknown")
+        told = [samples] if (samples := self.samples()) else []
         if self.truncated is not None:
             told.append(f"{100 * self.truncated:.1f}% cut")
         elif self.problems is not None:
@@ -142,7 +156,7 @@ class Cell:
 class Row:
     """One run, or one model of a published table; a cell is None where it has no figure.
 
-    `run` is the name of the run's folder, and `where` its path.
+    `run` is the name of the run's folder, and `where` its path. `unnamed`: no published figure has its model's name.
     """
 
     model: str
@@ -153,6 +167,7 @@ class Row:
     published: bool = False
     group: str = ""
     where: str = ""
+    unnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +190,7 @@ class Table:
     def caption(self) -> str:
         """The legend, in one line: the units, the intervals, what is bold."""
         cells = [c for row in self.rows for c in row.cells if c is not None]
-        told = [_units(self.columns, self.rows, self._titles())]
+        told = [_units(self.columns, self.rows, self.titles())]
         barred = [c for c in cells if c.bars()]
         if barred and self.verbose:
             told.append("±: 95%, run to run / over problems")
@@ -184,21 +199,37 @@ class Table:
         elif barred:
             told.append("±: 95%, run to run")
         if any(c.best for c in cells):
-            told.append("bold: best, beyond chance")
+            beside = any(row.published for row in self.rows)
+            told.append(f"bold: best{' of our runs' if beside else ''}, beyond chance")
         return "; ".join(told)
 
     def basis(self, column: int) -> str:
-        """`n=64`, or `n=4–64`: the samples per problem of our figures in a column."""
-        cells = [c for row in self.rows if not row.published and (c := row.cells[column]) is not None and c.n]
-        own = {n for c in cells for n in (c.n, c.most_n) if n is not None}
-        return "" if not own else f"n={min(own)}" if len(own) == 1 else f"n={min(own)}–{max(own)}"
+        """`n=64`, or `n=4–64`: the samples per problem of our figures in a column.
+
+        Where we have none it is that of the published ones: also `n unknown`, or `n=64 or unknown`.
+        """
+        ours = self.has_ours(column)
+        cells = [c for row in self.rows if row.published != ours and (c := row.cells[column]) is not None]
+        found = {n for c in cells for n in (c.n, c.most_n) if n}
+        told = "" if not found else f"n={min(found)}" if len(found) == 1 else f"n={min(found)}–{max(found)}"
+        if ours or all(c.n for c in cells):
+            return told
+        return f"{told} or unknown" if told else "n unknown"
+
+    def has_ours(self, column: int) -> bool:
+        """Whether a run of ours has a figure in a column."""
+        return any(row.cells[column] is not None for row in self.rows if not row.published)
+
+    def has_one_n(self, column: int) -> bool:
+        """Whether the n in a column's head is that of every figure in it."""
+        return {c.samples() for row in self.rows if (c := row.cells[column]) is not None} <= {self.basis(column)}
 
     def heads(self, column: int) -> list[str]:
         """The lines of a column's head: the benchmark without its options, the metric, n."""
         own = self.columns[column]
-        return [self._titles()[own.title], own.metric, *([basis] if (basis := self.basis(column)) else [])]
+        return [self.titles()[own.title], own.metric, *([basis] if (basis := self.basis(column)) else [])]
 
-    def _titles(self) -> dict[str, str]:
+    def titles(self) -> dict[str, str]:
         """Each title and its form without what stands in brackets, where no two become alike."""
         titles = dict.fromkeys(column.title for column in self.columns)
         short = {title: title.partition(" (")[0] for title in titles}
@@ -211,14 +242,18 @@ class Table:
 
     def footnotes(self) -> list[str]:
         """What stands below the table: comparisons with published figures, much that was cut, and the notes."""
-        named: dict[str, list[str]] = {}
-        for title, name in self._titles().items():
-            if name != title:
-                named.setdefault(title[len(name) + 2 :].rstrip(")"), []).append(name)
-        options = [f"{', '.join(names)}: {option}" for option, names in named.items()]
+        options = self.options()
         if self.verbose:
             return [*options, *self.notes, *self.details]
         return [*self.verdicts(), *self._cut(), *options, *self.notes]
+
+    def options(self) -> list[str]:
+        """`LiveCodeBench: release_v5, script`: what the heads leave out of the benchmarks' titles."""
+        named: dict[str, list[str]] = {}
+        for title, name in self.titles().items():
+            if name != title:
+                named.setdefault(title[len(name) + 2 :].rstrip(")"), []).append(name)
+        return [f"{', '.join(names)}: {option}" for option, names in named.items()]
 
     def verdicts(self) -> list[str]:
         """For each of our rows, how its figures compare with the published ones."""
@@ -234,8 +269,9 @@ class Table:
         return told
 
     def _cut(self) -> list[str]:
+        titles = self.titles()
         much = [
-            (cell.truncated, f"{row.label} on {column.title} {100 * cell.truncated:.0f}%")
+            (cell.truncated, f"{row.label} on {titles[column.title]} {100 * cell.truncated:.0f}%")
             for row in self.rows
             for column, cell in zip(self.columns, row.cells, strict=True)
             if cell is not None and cell.truncated is not None and cell.truncated > _MUCH_CUT
@@ -274,7 +310,7 @@ def _units(columns: Sequence[Column], rows: Sequence[Row], titles: Mapping[str, 
 def _notes_of(marks: str, notes: Iterable[str]) -> str:
     """The text of the notes that a cell's marks point to, in the order of the marks."""
     by_mark = {sign: text for sign, _, text in (note.partition(" ") for note in notes) if is_mark(sign)}
-    return " ".join(by_mark[sign] for sign in re.findall(rf"[{_MARKS}]|[{_DIGITS}]+", marks) if sign in by_mark)
+    return " ".join(by_mark[sign] for sign in split_marks(marks) if sign in by_mark)
 
 
 def _record(row: Row, column: Column, cell: Cell, notes: Iterable[str]) -> dict[str, Any]:

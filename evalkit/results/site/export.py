@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.entries import Entry, load_entries, natural_order
+from evalkit.results.labels import named_runs
 from evalkit.results.site.feed import FLAGS, Feed
 from evalkit.results.site.figures import comparison_records, finite, leaderboard_records, report_record, run_record
 from evalkit.results.site.options import SiteOptions
@@ -22,7 +23,7 @@ from evalkit.results.site.pieces import BUCKETS, encoded, write_file, write_gram
 from evalkit.results.site.problems import ProblemSets, prompt_messages
 from evalkit.results.site.tables import dispute_records, distillation_page, fidelity_pages
 from evalkit.results.site.texts import write_texts
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import RunDirectory, RunRecord, find_runs
 from evalkit.types import STATUSES
 
 SITE_SCHEMA = 1
@@ -101,6 +102,8 @@ class Site:
     def _write(self) -> None:
         entries, notes = self._entries()
         paths = [run.path for run in self.runs]
+        records = [run.record() for run in self.runs]
+        names = named_runs({p: (r.model, r.protocol_name) for p, r in zip(paths, records, strict=True)})
         counts = [feed.write(self.folder) for feed in self.feeds]
         compared, left_out = comparison_records(entries, paths)
         index = {
@@ -112,10 +115,10 @@ class Site:
             "pieces": self.pieces,
             "grams": self._write_grams(),
             "notices": self.notices(),
-            "runs": [self._run(i, run) for i, run in enumerate(self.runs)],
+            "runs": [self._run(i, record, names[self.runs[i].path]) for i, record in enumerate(records)],
             "feeds": [self._feed(feed, count, entries) for feed, count in zip(self.feeds, counts, strict=True)],
             "problems": self.problems.write(self.folder),
-            "leaderboard": leaderboard_records(entries, self.options.published, notes, paths),
+            "leaderboard": leaderboard_records(entries, self.options.published, notes, names),
             "comparisons": compared,
             "comparisonsLeftOut": left_out,
             "disputes": [d for f in self.feeds for d in dispute_records(f.number, f.task, f.problems.places)],
@@ -139,12 +142,12 @@ class Site:
         except RunIncompleteError as error:
             return [], [f"{error.message} The figures appear when a run is complete."]
 
-    def _run(self, number: int, run: RunDirectory) -> dict[str, Any]:
-        record = run.record()
+    def _run(self, number: int, record: RunRecord, label: str) -> dict[str, Any]:
+        run = self.runs[number]
         key = hashlib.sha256(f"{run.path.parent.name}/{run.path.name}".encode()).hexdigest()[:8]
         taken = any(other.path.name == run.path.name and other.path.parent.name == run.path.parent.name
                     for other in self.runs[:number])  # fmt: skip
-        return {"key": f"{key}-{number}" if taken else key, **run_record(run, record)}
+        return {"key": f"{key}-{number}" if taken else key, **run_record(run, record, label)}
 
     def _feed(self, feed: Feed, counts: dict[str, Any], entries: list[Entry]) -> dict[str, Any]:
         record = feed.task.record

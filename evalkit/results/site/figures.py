@@ -11,8 +11,9 @@ from typing import Any
 from evalkit.errors import EvalkitError
 from evalkit.results.compare import compare
 from evalkit.results.entries import Entry
+from evalkit.results.formats.notes import Note, notes_of, with_marks
 from evalkit.results.formats.table import Cell, Table
-from evalkit.results.leaderboard import build_table
+from evalkit.results.leaderboard import draft_table
 from evalkit.results.metrics import error_bars, figure_text
 from evalkit.results.published import load_published, model_key
 from evalkit.results.table_options import TableOptions, choose_published
@@ -36,10 +37,11 @@ def finite(value: Any) -> Any:
 
 
 def leaderboard_records(
-    entries: Sequence[Entry], published: Sequence[str], notes: Sequence[str], runs: Sequence[Path]
+    entries: Sequence[Entry], published: Sequence[str], notes: Sequence[str], runs: Mapping[Path, str]
 ) -> dict[str, Any]:
     """The leaderboard as the page draws it; `run` of a row is its position in `runs`, None for a published row.
 
+    `runs` has the name of each run. Each note comes with what it tells of (`Note`), so that the page can leave it out.
     The published rows are those that `evalkit leaderboard --published` shows. `more` is true of the others of the same
     tables, which the page shows if it is asked to.
     """
@@ -48,33 +50,37 @@ def leaderboard_records(
     others = [f for name in published if ":" not in name for f in load_published(name)]
     figures += [f for f in others if (f.model, f.source) not in first]
     if not entries and not figures:
-        return {"columns": [], "rows": [], "caption": "", "notes": list(notes)}
-    table = build_table(entries, figures, (), notes)
+        return {"columns": [], "rows": [], "caption": "", "notes": [asdict(Note(note)) for note in notes]}
+    table = with_marks(replace(draft_table(entries, figures, (), notes), verbose=True))
+    titles = table.titles()
     return {
-        "columns": [asdict(column) for column in table.columns],
-        "rows": list(_rows(table, entries, runs, {model for model, _ in first})),
+        "columns": [{**asdict(column), "short": titles[column.title]} for column in table.columns],
+        "rows": list(_rows(table, runs, {model for model, _ in first})),
         "caption": table.caption,
-        "notes": table.notes,
+        "notes": [asdict(note) for note in (*_option_notes(table), *notes_of(table))],
     }
 
 
-def _rows(
-    table: Table, entries: Sequence[Entry], runs: Sequence[Path], first: Collection[str]
-) -> Iterator[dict[str, Any]]:
-    """Each row with the position of its run: rows of one model and run name stand in the order of the runs."""
-    open_runs = list(dict.fromkeys((entry.report.model, entry.run.name, entry.run) for entry in entries))
+def _option_notes(table: Table) -> Iterator[Note]:
+    """What the short title of a benchmark leaves out."""
+    for title, short in table.titles().items():
+        if title != short:
+            yield Note(f"{title}.", columns=tuple(i for i, c in enumerate(table.columns) if c.title == title))
+
+
+def _rows(table: Table, runs: Mapping[Path, str], first: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Each row with the position of its run, under the name that the other pages have for it."""
+    places = {str(path): place for place, path in enumerate(runs)}
+    names = {str(path): name for path, name in runs.items()}
     for row in table.rows:
-        found = next((one for one in open_runs if one[:2] == (row.model, row.run)), None)
-        if found is not None:
-            open_runs.remove(found)
         yield {
             "model": row.model,
-            "label": row.label,
+            "label": names.get(row.where, row.label),
             "protocol": row.protocol,
             "published": row.published,
             "more": row.published and row.model not in first,
             "kin": model_key(row.model),
-            "run": runs.index(found[2]) if found is not None else None,
+            "run": places.get(row.where),
             "cells": [None if cell is None else _cell(cell) for cell in row.cells],
         }
 
@@ -105,8 +111,8 @@ def metric_record(metric: Metric) -> dict[str, Any]:
     }
 
 
-def run_record(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
-    """One run's settings, its environment and how fast it was."""
+def run_record(run: RunDirectory, record: RunRecord, label: str) -> dict[str, Any]:
+    """One run's name in the page, its settings, its environment and how fast it was."""
     content = record.content
     settings = [
         *_flat("protocol", {k: v for k, v in record.protocol.items() if k not in ("prompts", "n", "options")}),
@@ -116,6 +122,7 @@ def run_record(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
     return {
         "model": record.model,
         "name": run.path.name,
+        "label": label,
         "protocol": record.protocol_name,
         "evalkit": content.get("evalkit"),
         "settings": settings,

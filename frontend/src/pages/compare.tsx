@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { useSite } from "../context";
 import { loadSamples } from "../data";
 import type { Compared, Samples } from "../model";
-import { count, Failed, Scroll, signed, useLoaded } from "../parts";
+import { count, Failed, Name, Scroll, signed, useLoaded } from "../parts";
 import { change, link, type Route } from "../route";
 
 const interval = (pair: [number | null, number | null]): string =>
@@ -66,7 +66,7 @@ function FlipList({ title, flips, setAt, runs }: { title: string; flips: Flip[];
               {flips.slice(0, 100).map((flip) => (
                 <tr key={flip.problem}>
                   <th scope="row" class="name">
-                    <a href={link("problem", [setAt, set.ids[flip.problem] ?? ""], { runs: runs.join("|") })}>{set.ids[flip.problem]}</a>
+                    <a href={link("problem", [setAt, set.ids[flip.problem] ?? ""], { runs: runs.join("|") })}><Name text={set.ids[flip.problem] ?? ""} /></a>
                   </th>
                   <td>{flip.a}</td>
                   <td>{flip.b}</td>

@@ -1,9 +1,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { useSite } from "../context";
-import type { Cell, Column, Row } from "../model";
+import type { Cell, Column, Note, Row } from "../model";
 import { change, link, type Route } from "../route";
-import { Chip, count, Drawn, Interval, Scroll } from "../parts";
+import { Chip, count, Drawn, Interval, Name, Scroll } from "../parts";
 
 function range(rows: Row[], i: number): [number, number] {
   const cells = rows.map((row) => row.cells[i]).filter((cell): cell is Cell => Boolean(cell));
@@ -25,7 +25,7 @@ function Figure({ cell, column, row, low, high }: { cell: Cell; column: Column; 
       ) : (
         <span class={cell.best ? "best" : ""}>{text}</span>
       )}
-      {cell.mark && <sup>{cell.mark}</sup>}
+      {cell.mark && <sup>{cell.mark.normalize("NFKC")}</sup>}
       <small>{cell.bars.join(" / ")}</small>
       <Interval metric={cell} low={low} high={high} />
       <small>{cell.basis.join(", ")}</small>
@@ -93,7 +93,7 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
   const hiddenProtocols = new Set((query.get("protocols") ?? "").split("|").filter(Boolean));
   const published = query.get("published") !== "no";
   const [sort, descending] = [query.get("sort") ?? "", query.get("order") !== "up"];
-  const tasks = [...new Map(columns.map((c) => [c.task, c.title])).entries()];
+  const tasks = [...new Map(columns.map((c) => [c.task, c.short])).entries()];
   const protocols = [...new Set(rows.filter((row) => !row.published).map((row) => row.protocol))];
   const shown = columns.map((column, i): [Column, number] => [column, i]).filter(([column]) => !hiddenTasks.has(column.task) && !hidden(column));
   let chosen = rows.filter(
@@ -113,6 +113,15 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
     const value = (row: Row): number => row.cells[by]?.value ?? (descending ? -Infinity : Infinity);
     chosen = [...chosen].sort((a, b) => (descending ? value(b) - value(a) : value(a) - value(b)));
   }
+  const cells = chosen.flatMap((row) => shown.map(([, i]) => row.cells[i]));
+  const tells = ({ mark, columns, source, cell }: Note): boolean => {
+    if (mark) return cells.some((one) => one?.mark.split(",").includes(mark));
+    if (columns.length) return shown.some(([, i]) => columns.includes(i));
+    if (source) return cells.some((one) => one?.source === source);
+    const row = cell && rows[cell[0]];
+    return !cell || (row !== undefined && row !== null && chosen.includes(row) && shown.some(([, i]) => i === cell[1]));
+  };
+  const told = notes.filter(tells);
   const toggle = (set: Set<string>, name: string): string => {
     const now = new Set(set);
     if (!now.delete(name)) now.add(name);
@@ -178,7 +187,7 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
                     {head(
                       `${column.task} ${column.metric}`,
                       <>
-                        {column.title} <small>{column.metric}</small>
+                        <span title={column.title}>{column.short}</span> <small>{column.metric}</small>
                       </>,
                       `figure c${i}`,
                     )}
@@ -190,7 +199,7 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
               {chosen.map((row) => (
                 <tr key={`${row.label} ${row.run}`} class={row.published ? "published" : ""}>
                   <th scope="row" class="name">
-                    {row.run === null ? row.label : <a href={link("run", [index.runs[row.run]?.key ?? ""])}>{row.label}</a>}
+                    {row.run === null ? <Name text={row.label} /> : <a href={link("run", [index.runs[row.run]?.key ?? ""])}><Name text={row.label} /></a>}
                     {row.protocol && <small>{row.protocol}</small>}
                   </th>
                   {shown.map(([column, i]) => {
@@ -206,10 +215,13 @@ export function Leaderboard({ route }: { route: Route }): JSX.Element {
       )}
       {!chosen.length && rows.length > 0 && <p class="notice">No row matches the filters.</p>}
       {caption && <p class="quiet">{caption.replace(/\.?$/, ".")} A thick bar is run to run, a thin one over problems. A figure leads to its samples.</p>}
-      {notes.length > 0 && (
+      {told.length > 0 && (
         <ul class="notes">
-          {notes.map((note) => (
-            <li key={note}>{note}</li>
+          {told.map((note) => (
+            <li key={note.text}>
+              {note.mark && <sup>{note.mark.normalize("NFKC")}</sup>}
+              {note.text.slice(note.mark.length)}
+            </li>
           ))}
         </ul>
       )}

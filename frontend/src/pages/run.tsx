@@ -131,12 +131,14 @@ export function RunPage({ runKey }: { runKey: string }): JSX.Element {
   const run = site.index.runs[at];
   if (!run) return <p class="notice">There is no run {runKey} in this report.</p>;
   const mine = site.feedsOf(at);
-  const warnings = site.index.leaderboard.notes.filter((note) => note.includes(run.name) || note.includes(run.model));
+  const names = (word: string): boolean => word === run.model || word.endsWith(`/${run.name}`);
+  const warnings = site.index.leaderboard.notes.map((note) => note.text).filter((text) => text.split(/[\s,:;]+|\.(?:\s|$)/).some(names));
   const errors = mine.reduce((sum, feed) => sum + (site.index.feeds[feed]?.statuses[4] ?? 0), 0);
   return (
     <>
       <h1>{run.model}</h1>
       <p class="quiet">
+        {run.label === run.model ? "" : `${run.label} · `}
         {run.name} · protocol {run.protocol}
         {run.evalkit ? ` · evalkit ${run.evalkit}` : ""}
       </p>

@@ -5,7 +5,7 @@ import { loadSamples } from "../data";
 import { feedsFor, type Found, matching, wantedOf } from "../find";
 import { useKeys } from "../keys";
 import type { Samples } from "../model";
-import { Chip, count, Failed, FLAG_HELP, Scroll, Status, SYMBOLS, useLoaded, words } from "../parts";
+import { Chip, count, Failed, FLAG_HELP, Name, Scroll, Status, SYMBOLS, useLoaded, words } from "../parts";
 import { Flags } from "../reader";
 import { change, link, type Route } from "../route";
 import { type Hit, type Progress, startSearch } from "../search";
@@ -196,7 +196,7 @@ export function SamplesPage({ route }: { route: Route }): JSX.Element {
                   <>
                     <tr key={`${one.feed} ${one.at}`} ref={cursor.row(i)}>
                       <th scope="row" class="name">
-                        <a href={to}>{set.ids[problem]}</a>
+                        <a href={to}><Name text={set.ids[problem] ?? ""} /></a>
                       </th>
                       <td>{samples.index[one.at]}</td>
                       <td class="name"><Status name={index.statuses[samples.status[one.at]!] ?? ""} /></td>

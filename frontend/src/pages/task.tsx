@@ -4,7 +4,7 @@ import { useSite } from "../context";
 import { loadSamples } from "../data";
 import { Histogram, lengthsOf } from "../histogram";
 import type { Samples } from "../model";
-import { Chip, count, Drawn, Failed, Scroll, useLoaded } from "../parts";
+import { Chip, count, Drawn, Failed, Name, Scroll, useLoaded } from "../parts";
 import { change, link, type Route } from "../route";
 import { useKeys } from "../keys";
 import { useCursor } from "./cursor";
@@ -161,7 +161,7 @@ export function TaskPage({ route }: { route: Route }): JSX.Element {
               {order.slice(0, limit).map((i, at) => (
                 <tr key={i} ref={cursor.row(at)}>
                   <th scope="row" class="name">
-                    <a href={link("problem", [setAt, set.ids[i] ?? ""], { runs: chosen.length < feeds.length ? chosen.map(([f]) => site.index.runs[f.run]?.key).join("|") : null })}>{set.ids[i]}</a>
+                    <a href={link("problem", [setAt, set.ids[i] ?? ""], { runs: chosen.length < feeds.length ? chosen.map(([f]) => site.index.runs[f.run]?.key).join("|") : null })}><Name text={set.ids[i] ?? ""} /></a>
                   </th>
                   {set.subjects && <td class="name">{set.subjects[i]}</td>}
                   {set.levels && <td>{set.levels[i]}</td>}

@@ -81,16 +81,19 @@ def _figure(cell: Cell | None) -> str:
     return (rf"\bfseries {number}" if cell.best else number) + (f" {{{sign}}}" if sign else "")
 
 
-def _below(cells: Sequence[Cell | None], verbose: bool) -> list[list[str]]:
-    """The smaller lines below a row of figures: the interval, and if `verbose` the second one and n."""
-    own = [_lines(cell, verbose) if cell is not None else [] for cell in cells]
+def _below(table: Table, row: Row, columns: Sequence[int]) -> list[list[str]]:
+    """The smaller lines below a row of figures: the interval, and in a verbose table the second one and n."""
+    own = [_lines(table, cell, i) if (cell := row.cells[i]) is not None else [] for i in columns]
     lines = max(map(len, own), default=0)
     return [[_small(lines_[i]) if i < len(lines_) else "" for lines_ in own] for i in range(lines)]
 
 
-def _lines(cell: Cell, verbose: bool) -> list[str]:
-    told = cell.bars()[: 2 if verbose else 1]
-    return told + (cell.basis() if verbose else [])
+def _lines(table: Table, cell: Cell, column: int) -> list[str]:
+    """What stands below a figure; n only where the column's head does not tell it for all its figures."""
+    if not table.verbose:
+        return cell.bars()[:1]
+    in_head = bool(cell.samples()) and table.has_one_n(column)
+    return cell.bars() + cell.basis()[1 if in_head else 0 :]
 
 
 def _small(text: str) -> str:
@@ -102,7 +105,7 @@ def _apart(text: str) -> str:
     return "{}" + text if text[:1] in ("[", "*") else text
 
 
-def _row(row: Row, columns: Sequence[int], verbose: bool) -> list[str]:
+def _row(table: Table, row: Row, columns: Sequence[int]) -> list[str]:
     """The lines of a row: the figures, and in smaller type what stands below them and the rest of the name."""
     cells = [row.cells[i] for i in columns]
     name, _, run = row.label.partition(" (")
@@ -110,7 +113,7 @@ def _row(row: Row, columns: Sequence[int], verbose: bool) -> list[str]:
     more += [f"({run}"] if run else []
     lines = [" & ".join([_apart(latex_escape(first)), *map(_figure, cells)])]
     nothing = [""] * len(cells)
-    for left, texts in zip_longest(map(_small, more), _below(cells, verbose)):
+    for left, texts in zip_longest(map(_small, more), _below(table, row, columns)):
         lines.append(" & ".join([left or "", *(texts or nothing)]))
     return [line + (r" \\[-2pt]" if i < len(lines) - 1 else r" \\") for i, line in enumerate(lines)]
 
@@ -141,7 +144,7 @@ def _block(table: Table, columns: Sequence[int]) -> list[str]:
         if group:
             lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{@{{}}l}}{{\itshape {latex_escape(group)}}} \\")
         for row in rows:
-            lines += _row(row, columns, table.verbose)
+            lines += _row(table, row, columns)
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
