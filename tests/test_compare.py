@@ -190,7 +190,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare(a, b, False, 0.02)
     with pytest.raises(EvalkitError, match="two runs"):
         compare(a + a, a, False, 0.02)
-    assert "One run is not compared" in told(evalkit("compare", tmp_path / "a", code=2))
+    twice = evalkit("compare", tmp_path / "a", tmp_path / "a", code=2)
+    assert told(twice) == "A comparison needs two runs, and one was given."
+    assert "hint: name two different runs: one given twice counts once." in twice.stderr
 
 
 def gated(tmp_path: Path, before: float, after: float, n: int, *arguments: object, code: int) -> Any:

@@ -143,6 +143,24 @@ def test_the_hubs_results_name_the_data_set(tmp_path: Path, data_of_math500: Pat
     assert entry["dataset"]["id"] == "HuggingFaceH4/MATH-500"
     assert entry["value"] == 100.0
     assert "protocol unknown (imported)" in entry["notes"]
+    assert "subset" not in entry["notes"]
+
+
+def test_what_the_hubs_results_leave_out_is_told(
+    tmp_path: Path, data_of_math500: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"unique_id": "test/algebra/1.json", "problem": "What is 1 + 1?", "answer": "2", "subject": "A", "level": 1}
+    with (data_of_math500 / "MATH-500" / "test.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    for name, problem in (("math_500", "Simplify $\\sqrt{242}$."), ("own", "What is 1 + 2?")):
+        write_lines(tmp_path / "log" / f"{name}.jsonl", [{"problem": problem, "out": "\\boxed{3}", "gold": "3"}])
+    options = {"fields": "text=out,problem=problem,gold=gold", "model": "m", "data": data_of_math500, "workers": 1}
+    done = import_run(tmp_path / "log", tmp_path / "run", task="math_500=math500", **options)  # type: ignore[arg-type]
+    (path,) = export_run(done.path, "hf-eval-results", tmp_path / "out")
+    (entry,) = yaml.safe_load(path.read_text())
+    assert entry["notes"].startswith("subset of 1 of 2 problems, not a value of the whole benchmark; pass@1")
+    assert "own is left out: its problems are no data set on the hub" in caplog.text
+    assert "math500: subset of 1 of 2 problems" in caplog.text
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -259,6 +261,10 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
     assert any("4 of 6 completions" in note for note in task.notes)
     assert done.reports == []
     assert {r["sample_index"] for r in records(done.path / "sums" / "scores.jsonl")} == {0, 2}
+    for command in (("score", done.path), ("import", folder, "-o", tmp_path / "again")):
+        failed = run_evalkit(*command, code=1)
+        assert "4 of 6 completions" in told(failed)
+        assert "hint: what a log of another harness lacks stays missing" in failed.stderr
 
 
 def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path) -> None:
@@ -271,8 +277,126 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     unfinished = run_evalkit("verify", tmp_path / "run", code=1)
     assert told(unfinished) == f"1 of the tasks are not complete: {tmp_path}/run sums."
     assert "hint: what a log of another harness lacks stays missing; `evalkit settle RUN`" in unfinished.stderr
+    for command in (("score", tmp_path / "run"), ("import", path, "-o", tmp_path / "again")):
+        failed = run_evalkit(*command, code=1)
+        assert told(failed).startswith("The engine or the grader failed on some samples in ")
+        assert "hint: asking again brings nothing: `evalkit settle " in failed.stderr
+        assert "the same command" not in failed.stderr
     run_evalkit("settle", tmp_path / "run", "--status", "error")
     run_evalkit("verify", tmp_path / "run")
+    run_evalkit("score", tmp_path / "run")
+
+
+def rows_of_three(path: Path, problems: int = 4) -> Path:
+    rows = [
+        {"q": f"What is {i} + 1?", "gen": f"So it is {i + 1}.", "ans": i + 1, "ok": (i + k) % 2}
+        for i in range(problems)
+        for k in range(3)
+    ]
+    return write_lines(path, rows)
+
+
+@pytest.mark.slow
+def test_what_an_unfinished_log_lacks_is_told_everywhere(tmp_path: Path) -> None:
+    path = rows_of_three(tmp_path / "cut.jsonl")
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:9], lines[9][:30]]))
+    given = ("import", path, "--map", "text=gen,problem=q,gold=ans", "--model", "x", "--results", tmp_path / "r")
+    refused = run_evalkit(*given, code=2)
+    assert "line 10 of" in told(refused)
+    assert "--partial takes the lines before it" in refused.stderr
+    assert not list((tmp_path / "r").rglob("run.json"))
+    done = run_evalkit(*given, "--partial", "--workers", 1)
+    assert "unfinished log: without line 10 of cut.jsonl, at which the file was cut" in done.stderr
+    assert "unfinished log" in done.stdout
+    (run,) = (tmp_path / "r" / "x").iterdir()
+    (entry,) = json.loads((run / "run.json").read_text())["tasks"].values()
+    assert entry["imported"]["left_out"] == ["line 10 of cut.jsonl, at which the file was cut"]
+    assert "† unfinished log." in run_evalkit("leaderboard", run, "-f", "md").stdout
+    path.write_bytes(b"\n".join(lines[:9]) + b"\n")
+    whole = run_evalkit(*given, "--partial", "--workers", 1)
+    assert "unfinished log" not in whole.stderr + whole.stdout
+
+
+def test_an_unfinished_status_is_told(tmp_path: Path) -> None:
+    content = {**peer_logs.inspect_header(), "status": "cancelled", "samples": peer_logs.inspect_samples()}
+    done = imported(write(tmp_path / "l.json", content), tmp_path / "run", partial=True)
+    assert done.tasks[0].notes == ["unfinished log: without what l.json lacks, whose status is cancelled"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["sample", "first sample", "problem", "majority"])
+def test_the_peers_figure_has_its_own_n_and_errors(where: str, tmp_path: Path) -> None:
+    """Six problems of three samples each, of which the harness judged all, the first, the mean or the majority."""
+    path = rows_of_three(tmp_path / "log.jsonl", 6)
+    fields = {"text": "gen", "problem": "q", "gold": "ans", "correct": "ok"}
+    done = imported(path, tmp_path / "run", fields=fields, score=True, workers=1)
+    verdicts = done.path / done.tasks[0].task / "peer_scores.jsonl"
+    lines = [{k: v for k, v in line.items() if k != "crc"} for line in records(verdicts)]
+    for line in lines:
+        value = line["verdicts"][0]["value"] if where in ("sample", "first sample") else int(line["problem_id"]) / 5
+        line["verdicts"] = [{"name": "acc", "value": round(value) if where == "majority" else value, "scope": where}]
+        line["verdicts"][0]["answer"] = None
+        if where == "first sample" and line["sample_index"]:
+            line["verdicts"] = []
+    write_lines(verdicts, lines)
+    (done.path / done.tasks[0].task / "report.json").unlink()
+    report = Run(done.path).report()
+    peer = report.metric("peer")
+    assert peer is not None
+    assert peer.value == 50.0
+    n = 1 if where == "first sample" else 3
+    assert (report.samples_of("peer"), report.samples_of("pass@1"), peer.n) == ((n, None), (3, None), 6 * n)
+    assert peer.interval_problems is not None
+    assert (peer.interval_run is None) == (where == "problem")
+    assert ("no run-to-run error: the log has the mean of each problem alone" in peer.note) == (where == "problem")
+    cells = csv.DictReader(io.StringIO(run_evalkit("leaderboard", done.path, "-m", "peer", "-f", "csv").stdout))
+    assert [(cell["metric"], cell["n"]) for cell in cells] == [("pass@1", "3"), ("peer", str(n))]
+
+
+@pytest.mark.slow
+def test_a_report_without_the_peers_n_is_computed_anew(tmp_path: Path) -> None:
+    done = imported(peer_logs.write_lm_eval(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
+    path = done.path / "sums" / "report.json"
+    content = json.loads(path.read_text())
+    assert content.pop("peer_n") == [1, 1]
+    content["metrics"] = [{**m, "interval_run": None} if m["name"] == "peer" else m for m in content["metrics"]]
+    path.write_text(json.dumps(content))
+    peer = Run(done.path).report().metric("peer")
+    assert peer is not None
+    assert peer.interval_run is not None
+
+
+def test_a_field_that_no_row_has_is_named_before_the_folder(tmp_path: Path) -> None:
+    path = rows_of_three(tmp_path / "log.jsonl")
+    options: dict[str, object] = {"results": tmp_path / "r"}
+    imported(path, None, fields="text=gen,problem=q", **options)  # type: ignore[arg-type]
+    for fields, name in (("text=genn,problem=q", "genn"), ("text=gen,problem=q,gold=ans.x", "ans.x")):
+        with pytest.raises(EvalkitError, match=f"has no field '{name}', which --map names") as error:
+            imported(path, None, fields=fields, **options)  # type: ignore[arg-type]
+        assert "it has q, gen, ans, ok." in error.value.hint
+    with pytest.raises(EvalkitError, match="exists already"):
+        imported(path, None, fields={"problem": "q", "text": "gen"}, **options)  # type: ignore[arg-type]
+    imported(path, None, fields="text=gen,problem=q,gold=ans", **options)  # type: ignore[arg-type]
+    assert len(list((tmp_path / "r" / "lab__student").iterdir())) == 2
+
+
+def test_a_field_that_only_some_rows_have_is_a_field(tmp_path: Path) -> None:
+    rows = [{"q": "1 + 1?", "gen": "2"}, {"q": "1 + 2?", "gen": "3", "why": "length"}]
+    done = imported(
+        write_lines(tmp_path / "x.jsonl", rows), tmp_path / "run", fields="text=gen,problem=q,finish_reason=why"
+    )
+    assert done.tasks[0].samples == 2
+
+
+def test_plain_rows_are_called_so(tmp_path: Path) -> None:
+    path = rows_of_three(tmp_path / "log.jsonl")
+    fields = "text=gen,problem=q,gold=ans,correct=ok"
+    done = run_evalkit("import", path, "--map", fields, "--model", "x", "-o", tmp_path / "run", "--workers", 1)
+    assert "x, from plain rows: " in done.stderr
+    assert "(the log's ok of each sample)" in done.stderr
+    shown = run_evalkit("leaderboard", tmp_path / "run", "-m", "peer").stdout
+    assert "imported from plain rows: its protocol is unknown" in shown
 
 
 @pytest.mark.slow
@@ -364,9 +488,9 @@ def test_a_log_that_does_not_name_its_model_is_of_an_unknown_one(tmp_path: Path)
     assert "| sums (imported) | 2 | 2 | 75.0" in done.stdout
     again = run_evalkit("import", path, "-o", tmp_path / "run", "--model", "lab/student", code=2)
     assert "exists already" in told(again)
-    assert "not from -t" not in again.stderr
-    anew = run_evalkit("import", path, "--results", tmp_path / "results", "-t", "math500", code=2)
-    assert "its name comes from the log alone, not from -t" in anew.stderr
+    assert "imported before" not in again.stderr
+    anew = run_evalkit("import", path, "--results", tmp_path / "results", code=2)
+    assert "the log was imported before with this map" in anew.stderr
 
 
 def test_names_in_a_log_lead_nowhere(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,8 +182,35 @@ def test_two_runs_of_one_task_are_refused(tmp_path: Path) -> None:
     other = {**peer_logs.inspect_header(), "samples": peer_logs.inspect_samples()}
     other["eval"] = {**other["eval"], "eval_id": "e2"}
     write(tmp_path / "other.json", other)
-    with pytest.raises(EvalkitError, match="2 runs of sums"):
+    other["eval"]["eval_id"] = "e3"
+    write(tmp_path / "a|b.json", other)
+    with pytest.raises(EvalkitError, match="3 runs of sums") as error:
         find_logs(str(tmp_path))
+    assert shlex.split(error.value.hint.removesuffix("."))[-1] in {str(p) for p in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("cut.jsonl", b'{"a": "b"}\n{"a": "wor', "it is no whole JSON (Unterminated string at character 6)"),
+        ("cut.json", b'[{"a": "b"}, {"a": "wor', "it is no whole JSON (Unterminated string)"),
+        ("x.jsonl", b"\x00\xff\xfe", "it is no JSON and no CSV in UTF-8"),
+        ("x.csv", b"a\n\xff\n", "it is no CSV in UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_plain_rows_is_told_in_plain_words(
+    name: str, content: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(EvalkitError, match=re.escape(reason)):
+        _ = [list(log.samples()) for log in mapped_logs(str(path), {"text": "a"}).logs]
+
+
+def test_a_cut_archive_is_called_cut(tmp_path: Path) -> None:
+    path = peer_logs.write_inspect_deflate(tmp_path)
+    write(path, path.read_bytes()[:-200])
+    with pytest.raises(EvalkitError, match="it is no whole zip: it is cut or damaged"):
+        find_logs(str(path))
 
 
 def test_a_sample_that_is_there_twice_is_refused(tmp_path: Path) -> None:

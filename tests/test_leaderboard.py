@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,6 +202,34 @@ def test_output_file_and_errors(results: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "t.json").read_text())["cells"]
     assert "no published table" in told(run_evalkit("leaderboard", "--published", "deepseek-r2", code=2))
     assert "no run below" in told(run_evalkit("leaderboard", tmp_path, code=2))
+
+
+def test_runs_stand_where_paths_do(results: Path, tmp_path: Path) -> None:
+    runs = evalkit.load_runs(results)
+    whole = evalkit.leaderboard(results)
+    assert evalkit.leaderboard(runs).equals(whole)
+    assert evalkit.leaderboard([run.path for run in runs]).equals(whole)
+    assert len(evalkit.leaderboard(runs[0])) < len(whole)
+    assert len(evalkit.load_results(runs)) == len(evalkit.load_results(results))
+    assert [run.path for run in evalkit.load_runs(*runs)] == [run.path for run in runs]
+    assert len(runs[0].compare(runs[1].path).tasks) == len(runs[0].compare(runs[1]).tasks)
+    assert (
+        evalkit.distillation(runs[0], teacher=runs[1]).teacher
+        == evalkit.distillation(runs[0].path, teacher=[runs[1].path]).teacher
+    )
+    wrong: list[Callable[[], object]] = [
+        lambda: evalkit.leaderboard(3),  # type: ignore[arg-type]
+        lambda: evalkit.leaderboard([None]),  # type: ignore[list-item]
+        lambda: evalkit.load_results({"a": 1}.values()),  # type: ignore[arg-type]
+        lambda: runs[0].compare(runs),  # type: ignore[arg-type]
+        lambda: evalkit.distillation(runs[0], teacher=1.5),  # type: ignore[arg-type]
+        lambda: evalkit.export_run(runs, "parquet", tmp_path / "no"),  # type: ignore[arg-type]
+        lambda: evalkit.log_run(None, "wandb"),  # type: ignore[arg-type]
+        lambda: evalkit.rescore(b"run"),  # type: ignore[arg-type]
+    ]
+    for call in wrong:
+        with pytest.raises(evalkit.EvalkitError, match=r"which is no run|takes one run and was given \d"):
+            call()
 
 
 def test_pandas(results: Path) -> None:

@@ -218,6 +218,8 @@ def test_a_torn_store_line_is_repaired_with_a_warning(folder: Path) -> None:
 def test_dry_run_counts_and_makes_nothing(folder: Path) -> None:
     done = run(folder, "--dry-run")
     assert "5 problems x n = 2 -> 10 completions" in done.stdout
+    assert "context length: not known\n" in done.stdout
+    assert "sums: 2 of 5 problems x n" in run(folder, "--dry-run", "--limit", 2).stdout
     assert not (folder / "run").exists()
 
 

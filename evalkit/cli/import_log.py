@@ -10,7 +10,7 @@ from evalkit.cli.terminal import echo
 @click.command(name="import", short_help="Turn another harness's log into a run, and grade it.")
 @click.argument("path")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="The run directory to make.")
-@click.option("--model", metavar="NAME", help="The model, where the log does not name it.")
+@click.option("--model", metavar="NAME", help="The model; used in place of the name that the log has.")
 @click.option(
     "-t",
     "--task",
@@ -51,7 +51,9 @@ def command(
     evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
     """
     from evalkit.cli.summary import print_summary
+    from evalkit.results.peer import log_of
     from evalkit.run.importing import import_run
+    from evalkit.run.session import require_no_errors
     from evalkit.store.run import RunDirectory
     from evalkit.visible import visible_line
 
@@ -77,6 +79,10 @@ def command(
         echo(f"{one.task}{visible_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
             echo(f"  {visible_line(note)}", err=True)
-    echo(f"{visible_line(done.model)}, from a log of {done.peer}: {done.path}", err=True)
+    echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {done.path}", err=True)
     if done.reports:
         print_summary(RunDirectory(done.path), done.reports)
+    for one in done.tasks:
+        if one.failure is not None:
+            raise one.failure
+    require_no_errors(RunDirectory(done.path), done.reports)

@@ -27,7 +27,7 @@ def command(runs: tuple[Path, ...]) -> None:
 
     incomplete, hints = [], set()
     for run in [found for path in runs for found in find_runs(path)]:
-        is_imported = run.record().engine.get("backend") == "imported"
+        is_imported = run.record().is_imported
         for task in run.tasks().values():
             planned = task.record.plan
             closed = {(key.problem_id, key.sample_index) for key in settled(task.files)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.importers.common import content_parts, digest, joined_prompt, own_id, own_problem
-from evalkit.importers.files import LogFile
+from evalkit.importers.files import LogFile, Partial
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict, finish_reason
@@ -114,7 +114,7 @@ def _repeats(file: LogFile, reviews: dict[int, _Review]) -> int | None:
     return size if size and all(index // size == review.group for index, review in reviews.items()) else None
 
 
-def _repeats_by_prompt(file: LogFile, partial: bool) -> int | None:
+def _repeats_by_prompt(file: LogFile, partial: Partial) -> int | None:
     """Samples a problem where equal prompts stand at neighbouring indices, as many of each."""
     groups: dict[bytes, list[int]] = {}
     for row in file.rows(partial):
@@ -130,7 +130,7 @@ def _asked(row: Node) -> list[Node]:
     return [m for m in row["messages"].items() if m["role"].value != "assistant"] if row["messages"] else []
 
 
-def _of_samples(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
+def _of_samples(file: LogFile, partial: Partial) -> Iterator[ImportedSample]:
     beside = _review_file(file)
     reviews = dict(_reviews(beside, partial)) if beside is not None else {}
     repeats = _repeats(file, reviews) or (None if reviews else _repeats_by_prompt(file, partial))
@@ -178,7 +178,7 @@ def _of_sample(row: Node, review: _Review | None, group: int, generation: int, l
     )
 
 
-def _reviews(file: LogFile, partial: bool) -> Iterator[tuple[int, _Review]]:
+def _reviews(file: LogFile, partial: Partial) -> Iterator[tuple[int, _Review]]:
     for row in file.rows(partial):
         sample = row["sample_score"]
         score = sample["score"]
@@ -214,7 +214,7 @@ class _OldReview:
     verdicts: tuple[PeerVerdict, ...] = ()
 
 
-def _of_problems(file: LogFile, partial: bool) -> Iterator[ImportedSample]:
+def _of_problems(file: LogFile, partial: Partial) -> Iterator[ImportedSample]:
     """Before 1.0: a row is a problem, and the reviews repeat it with a verdict in each of its choices."""
     beside = _review_file(file)
     told: dict[str, list[_OldReview]] = {}

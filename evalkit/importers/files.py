@@ -73,6 +73,20 @@ def _unpacked(stream: BinaryIO, size: int, where: str) -> BinaryIO:
     return stream
 
 
+@dataclass(eq=False, slots=True)
+class Partial:
+    """Whether an unfinished log is taken as far as it goes: true where it is. `left_out` tells what it lacks."""
+
+    wanted: bool = False
+    left_out: dict[str, None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.wanted
+
+    def leave_out(self, what: str) -> None:
+        self.left_out[what] = None
+
+
 @dataclass(frozen=True, eq=False)
 class LogFile:
     """One file of a log. `name` is its path below what was given, with slashes; `size` in bytes as it lies there.
@@ -165,8 +179,11 @@ class LogFile:
             return len(self._start) >= _HEAD or self.stem.endswith(("l", ".ndjson"))
         return beginning(line)[1] == "" and line.rstrip().endswith("}") and rest.lstrip()[:1] in ("", "{")
 
-    def lines(self, partial: bool = False) -> Iterator[Node]:
-        """The objects of a file of JSON lines. With `partial` a last line that was cut is left out."""
+    def lines(self, partial: Partial | bool | None = None) -> Iterator[Node]:
+        """The objects of a file of JSON lines. With `partial` a last line that was cut is left out.
+
+        None: the reader cannot do with a part of the file, so that an error does not offer it.
+        """
         with self.open() as stream:
             number = 0
             while line := stream.readline(_LONGEST_LINE):
@@ -175,15 +192,20 @@ class LogFile:
                     continue
                 where = f"line {number} of {self.where}"
                 try:
-                    yield Node(parse(line.decode("utf-8-sig" if number == 1 else "utf-8"), where), where)
-                except UnicodeDecodeError as error:
-                    raise unreadable(where, "it is no UTF-8 text") from error
-                except EvalkitError:
-                    if partial and not line.endswith(b"\n"):
-                        return
-                    raise
+                    value = _parsed(line, where, first=number == 1)
+                except EvalkitError as error:
+                    is_cut = not line.endswith(b"\n") and len(line) < _LONGEST_LINE
+                    if not is_cut or partial is None or (not partial and number == 1):
+                        raise
+                    if not partial:
+                        hint = "the file ends within this line: --partial takes the lines before it."
+                        raise EvalkitError(error.message, hint) from error
+                    if isinstance(partial, Partial):
+                        partial.leave_out(f"line {number} of {self.name}, at which the file was cut")
+                    return
+                yield Node(value, where)
 
-    def rows(self, partial: bool = False) -> Iterator[Node]:
+    def rows(self, partial: Partial | bool | None = None) -> Iterator[Node]:
         """The objects of JSON lines, or of one JSON list; a document that is one object is a single row."""
         if self.is_lines:
             yield from self.lines(partial)
@@ -278,7 +300,9 @@ class LogFile:
         """This file as a zip. Raises EvalkitError where it is cut, damaged, encrypted or has too many members."""
         try:
             archive = zipfile.ZipFile(self.opener())
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        except zipfile.BadZipFile as error:  # its message on a cut one, "File is not a zip file", misleads
+            raise unreadable(self.where, "it is no whole zip: it is cut or damaged") from error
+        except (OSError, ValueError, NotImplementedError, zipfile.LargeZipFile) as error:
             raise unreadable(self.where, f"it is no whole zip ({error})") from error
         members = archive.infolist()
         if len(members) > _MEMBERS:
@@ -289,6 +313,13 @@ class LogFile:
         if len(set(names)) < len(names):
             raise unreadable(self.where, "one of its members is there twice")
         return archive
+
+
+def _parsed(line: bytes, where: str, first: bool) -> Any:
+    try:
+        return parse(line.decode("utf-8-sig" if first else "utf-8"), where)
+    except UnicodeDecodeError as error:
+        raise unreadable(where, "it is no UTF-8 text") from error
 
 
 def member_files(archive: zipfile.ZipFile, where: str) -> dict[str, LogFile]:

@@ -55,6 +55,8 @@ class InspectAI(Reader):
         status = header["status"].maybe_text() or "started"
         if status != "success" and not log.partial:
             raise unreadable(file.where, f"its status is {status}: --partial takes the samples that it has")
+        if status != "success":
+            log.partial.leave_out(f"what {file.name} lacks, whose status is {status}")
         for sample in _samples(file):
             yield _imported(sample)
 

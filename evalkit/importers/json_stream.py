@@ -20,9 +20,14 @@ def parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise unreadable(where, f"it is no whole JSON ({error.msg} at character {error.pos})") from error
+        raise unreadable(where, f"it is no whole JSON ({_told(error)} at character {error.pos})") from error
     except (ValueError, RecursionError) as error:
         raise unreadable(where, _reason(error)) from error
+
+
+def _told(error: json.JSONDecodeError) -> str:
+    """Python's message, which ends in "starting at" where a place is to follow."""
+    return error.msg.removesuffix(" starting at")
 
 
 def _reason(error: Exception) -> str:
@@ -84,7 +89,7 @@ class JsonStream:
                 unfinished = "Unterminated" in error.msg or error.pos >= len(self._text) - _NEAR_END
                 if unfinished and self._more():
                     continue
-                raise unreadable(self._where, f"it is no whole JSON ({error.msg})") from error
+                raise unreadable(self._where, f"it is no whole JSON ({_told(error)})") from error
             except (ValueError, RecursionError) as error:
                 raise unreadable(self._where, _reason(error)) from error
             if end == len(self._text) and self._more():  # a number may go on

@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError
 from evalkit.importers.common import OrderOfAppearance, joined_prompt
-from evalkit.importers.files import LogFile, log_files
+from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import FoundLogs, Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, PeerVerdict, finish_reason
@@ -113,13 +114,45 @@ def _fraction(node: Node) -> float | None:
     return node.fraction()
 
 
-def _rows(file: LogFile, partial: bool) -> Iterator[Node]:
+def _rows(file: LogFile, partial: Partial) -> Iterator[Node]:
     if file.is_parquet:
         yield from file.parquet_rows()
     elif file.row.value is not None:
         yield from file.rows(partial)
     else:
         yield from _csv_rows(file)
+
+
+def _require_fields(file: LogFile, fields: Mapping[str, str], partial: Partial) -> None:
+    """Raises EvalkitError where no row of the file has a field that the map names. Mostly one row is looked at."""
+    missing = dict.fromkeys(fields.values())
+    known: dict[str, None] = {}
+    for row in _rows(file, partial):
+        if not isinstance(row.value, dict):
+            return  # it is told with its place when it is read
+        known |= dict.fromkeys(str(name) for name in row.value)
+        missing = {name: None for name in missing if not _has(row.value, name)}
+        if not missing:
+            return
+    if missing and known:
+        name, other = next(iter(missing)), list(known)
+        more = f" and {len(other) - 12} more" if len(other) > 12 else ""
+        raise EvalkitError(
+            f"{file.where} has no field {name!r}, which --map names.{did_you_mean(name, other)}",
+            f"it has {', '.join(other[:12])}{more}.",
+        )
+
+
+def _has(value: Any, name: str) -> bool:
+    """Whether a row has a field, which may be dotted."""
+    for part in name.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        else:
+            return False
+    return True
 
 
 def _csv_rows(file: LogFile) -> Iterator[Node]:
@@ -133,7 +166,8 @@ def _csv_rows(file: LogFile) -> Iterator[Node]:
                     raise unreadable(where, "it has another number of fields than the first line")
                 yield Node(row, where)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise unreadable(file.where, f"it is no CSV in UTF-8 ({error})") from error
+            kind = "JSON and no CSV" if file.stem.endswith((".json", "l", ".ndjson")) else "CSV"
+            raise unreadable(file.where, f"it is no {kind} in UTF-8 ({error})") from error
 
 
 def parse_map(text: str) -> dict[str, str]:
@@ -160,5 +194,7 @@ def mapped_logs(path: str, fields: Mapping[str, str], partial: bool = False) -> 
     for file in log_files(path):
         part = reader.recognise(file)
         assert part is not None
-        logs.append(Log(reader, part.task, (part,), partial))
+        log = Log(reader, part.task, (part,), Partial(partial))
+        _require_fields(file, fields, log.partial)
+        logs.append(log)
     return FoundLogs(logs, [], [])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from evalkit.importers.common import OrderOfAppearance, digest, own_gold, own_id
-from evalkit.importers.files import LogFile
+from evalkit.importers.files import LogFile, Partial
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
@@ -68,7 +68,7 @@ def _is_graded(row: Node) -> bool:
 class _Verdicts:
     """The rows of eval_res/, line by line beside output/; those of programs stand in the order they were run in."""
 
-    def __init__(self, file: LogFile, partial: bool) -> None:
+    def __init__(self, file: LogFile, partial: Partial) -> None:
         self._file = file
         self._rows = file.rows(partial)
         self._held: defaultdict[bytes, list[Node]] = defaultdict(list)

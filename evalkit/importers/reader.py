@@ -1,17 +1,18 @@
 """What a reader of a log is, and how the reader of a given file is found: by what the file holds."""
 
 import functools
+import shlex
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
 
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.errors import EvalkitError, plugin_faults
-from evalkit.importers.files import LogFile, log_files
+from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
 from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
 from evalkit.store.marks import SampleMarks
@@ -42,12 +43,12 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The samples of one task in one run of another harness. `partial` takes what an unfinished log has."""
+    """The samples of one task in one run of another harness. `partial`: whether an unfinished log is taken."""
 
     reader: "Reader"
     task: str
     parts: tuple[LogPart, ...]
-    partial: bool = False
+    partial: Partial = field(default_factory=Partial, compare=False)
 
     @property
     def files(self) -> list[LogFile]:
@@ -201,7 +202,7 @@ def _reader_faults(reader: Reader, where: str) -> AbstractContextManager[None]:
 
 def _log(found: Sequence[tuple[Reader, LogPart]], partial: bool) -> Log:
     parts = sorted((part for _, part in found), key=lambda part: (part.order, part.file.name))
-    return Log(found[0][0], parts[0].task, tuple(parts), partial)
+    return Log(found[0][0], parts[0].task, tuple(parts), Partial(partial))
 
 
 def _refuse_two_runs(path: str, logs: Sequence[Log]) -> None:
@@ -211,7 +212,8 @@ def _refuse_two_runs(path: str, logs: Sequence[Log]) -> None:
     for task, several in by_task.items():
         if len(several) > 1:
             raise EvalkitError(
-                f"{path} holds {len(several)} runs of {task}.", f"give one of them, such as {several[-1].where}."
+                f"{path} holds {len(several)} runs of {task}.",
+                f"give one of them, such as {shlex.quote(several[-1].where)}.",
             )
 
 

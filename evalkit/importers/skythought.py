@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evalkit.importers.common import joined_prompt, own_gold, own_id, own_problem
-from evalkit.importers.files import LogFile
+from evalkit.importers.files import LogFile, Partial
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
@@ -97,14 +97,16 @@ def _tokens(entry: Node, count: int) -> list[int | None]:
     return list(numbers) if len(numbers) == count and all(numbers) else [None] * count
 
 
-def _samples(key: str, entry: Node, number: int, answer_key: str, partial: bool) -> Iterator[ImportedSample]:
+def _samples(key: str, entry: Node, number: int, answer_key: str, partial: Partial) -> Iterator[ImportedSample]:
     responses = _responses(entry)
     tokens = _tokens(entry, len(responses))
     keyed_by_text = not key.isdigit()
     conversation = entry["input_conversation"]
     for k, response in enumerate(responses):
         correct = response["correctness"]
-        if not correct and not partial:
+        if not correct and partial:
+            partial.leave_out("verdicts of samples that were not graded")
+        elif not correct:
             raise unreadable(entry.where, "it was not graded to its end: --partial takes what it has")
         value = correct.fraction()
         yield ImportedSample(

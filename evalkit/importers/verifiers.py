@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evalkit.importers.common import OrderOfAppearance, content_parts, digest, joined_prompt, own_gold, own_id
-from evalkit.importers.files import LogFile
+from evalkit.importers.files import LogFile, Partial
 from evalkit.importers.nodes import Node, unreadable
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict, finish_reason
@@ -61,7 +61,7 @@ class Verifiers(Reader):
             raise unreadable(file.where, "nothing was generated: all its completions are empty")
 
 
-def _ids_tell(file: LogFile, partial: bool) -> bool:
+def _ids_tell(file: LogFile, partial: Partial) -> bool:
     """Whether an id stands for one prompt: until October 2025 ids were counted in another order than the rollouts."""
     prompts: dict[str, bytes] = {}
     for row in file.rows(partial):

@@ -12,6 +12,7 @@ from evalkit.files import open_file, parse_json
 from evalkit.results.entries import problems_available, setting_differences
 from evalkit.results.published import PublishedScore, load_published, model_key, published_names
 from evalkit.results.recreate import recreate_task
+from evalkit.results.runs import Run, run_paths
 from evalkit.results.samples import Samples, load_samples
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskRun, find_runs
@@ -61,21 +62,20 @@ class ModelSide:
     notes: tuple[str, ...] = field(default=())
 
 
-def load_side(source: str | Path | Sequence[str | Path]) -> list[ModelSide]:
+def load_side(source: str | Path | Run | Sequence[str | Path | Run]) -> list[ModelSide]:
     """The models behind `source`: run directories or folders of runs, or `TABLE:MODEL` for published figures.
 
     Raises EvalkitError where there is no such folder and no such table or model.
     """
-    sources = [source] if isinstance(source, str | Path) else list(source)
     sides: dict[str, dict[str, TaskSide]] = {}
     runs: dict[str, list[Path]] = {}
     notes: dict[str, list[str]] = {}
-    for one in sources:
-        if not Path(one).exists() and ":" in str(one):
+    for one in run_paths(source, "distillation"):
+        if not one.exists() and ":" in str(one):
             published = _published_side(str(one))
             sides.setdefault(published.model, {}).update(published.tasks)
             continue
-        for run in find_runs(Path(one)):
+        for run in find_runs(one):
             for name, task in run.tasks().items():
                 model = task.run.model
                 own = sides.setdefault(model, {})
@@ -97,7 +97,7 @@ def load_side(source: str | Path | Sequence[str | Path]) -> list[ModelSide]:
     ]
 
 
-def one_side(source: str | Path | Sequence[str | Path], role: str) -> ModelSide:
+def one_side(source: str | Path | Run | Sequence[str | Path | Run], role: str) -> ModelSide:
     """As `load_side` where one model is wanted. Raises EvalkitError where there are several."""
     sides = load_side(source)
     if len(sides) != 1:

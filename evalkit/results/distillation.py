@@ -29,6 +29,7 @@ from evalkit.results.distill_records import (
 from evalkit.results.distill_words import verdict
 from evalkit.results.fidelity import StudentFidelity, load_fidelity
 from evalkit.results.formats.distillation import render
+from evalkit.results.runs import Run
 from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
 from evalkit.stats.agreement import error_consistency, same_answer_shares
 from evalkit.stats.clean import CleanScore
@@ -41,7 +42,7 @@ from evalkit.stats.solved import Counts, both_discoveries, discoveries, more_oft
 from evalkit.store.lines import write_atomically
 
 TAUS = (0.5, 1.0)
-Source = str | Path | Sequence[str | Path]
+Source = str | Path | Run | Sequence[str | Path | Run]
 
 
 class DistillationPage(Distillation):

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.results.entries import load_entries
 from evalkit.results.leaderboard import build_table
+from evalkit.results.runs import Run, run_paths
 from evalkit.store.run import RunDirectory, find_runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def leaderboard(dirs: str | Path | Sequence[str | Path]) -> "pd.DataFrame":
-    """The leaderboard of run directories as a DataFrame: one row per figure, with the columns of the CSV format.
+def leaderboard(dirs: str | Path | Run | Sequence[str | Path | Run]) -> "pd.DataFrame":
+    """The leaderboard of runs as a DataFrame: one row per figure, with the columns of the CSV format.
 
     Values are in the unit given by the column `unit`. `run_low` to `run_high` and `problems_low` to `problems_high` are
     95% intervals.
@@ -22,12 +23,11 @@ def leaderboard(dirs: str | Path | Sequence[str | Path]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    paths = [Path(d) for d in ([dirs] if isinstance(dirs, str | Path) else dirs)]
-    entries, notes = load_entries(paths)
+    entries, notes = load_entries(run_paths(dirs, "leaderboard"))
     return pd.DataFrame(list(build_table(entries, notes=notes).records()))
 
 
-def load_results(path: str | Path) -> "pd.DataFrame":
+def load_results(path: str | Path | Run | Sequence[str | Path | Run]) -> "pd.DataFrame":
     """All samples of the runs below `path` as a DataFrame: one row per completion, with its score.
 
     Columns: model, run, protocol, task, problem_id, sample_index, status, value, answer, finish_reason,
@@ -37,7 +37,8 @@ def load_results(path: str | Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    return pd.DataFrame([row for run in find_runs(Path(path)) for row in sample_records(run)])
+    runs = [run for folder in run_paths(path, "load_results") for run in find_runs(folder)]
+    return pd.DataFrame([row for run in runs for row in sample_records(run)])
 
 
 def sample_records(run: RunDirectory) -> Iterator[dict[str, Any]]:

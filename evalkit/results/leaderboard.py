@@ -14,6 +14,7 @@ from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
+from evalkit.results.peer import log_of
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
@@ -134,10 +135,11 @@ def _cell(
     if entry is None or metric is None:
         return None
     report = entry.report
+    least, most = report.samples_of(metric.name)
     cell = Cell(
         metric,
-        n=report.n,
-        most_n=report.most_n,
+        n=least,
+        most_n=most,
         problems=report.problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
@@ -145,7 +147,7 @@ def _cell(
     )
     if entry.engine.get("backend") == "imported":
         how = "its protocol was asserted, not recorded" if entry.settings.get("asserted") else "its protocol is unknown"
-        marks.add(entry, f"imported from a log of {entry.engine.get('peer')}: {how}.")
+        marks.add(entry, f"imported from {log_of(str(entry.engine.get('peer')))}: {how}.")
     if column.metric == "peer":
         marks.add(entry, f"peer: {metric.note}.")
     figure = theirs.get((model_key(report.model), (column.task, column.metric)))

@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.importers.record import Scope
+from evalkit.results.metrics import percent_metric
+from evalkit.stats import avg_at_n, avg_of_unequal
+from evalkit.stats.intervals import estimate
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskFiles, TaskRun, validated
 from evalkit.types import Metric, SampleIndex, SampleKey, Status
@@ -183,12 +188,24 @@ def _majority(scores: Sequence[_Own]) -> tuple[float, str | None, str] | None:
     return float(right), answer, f"the answer of {most[0][1]} of {len(scores)} samples"
 
 
-def peer_metric(task: TaskRun, peer: str) -> Metric | None:
-    """The harness's own figure: the mean of its first verdict, in percent; None where it gave none."""
+@dataclass(frozen=True, slots=True)
+class PeerFigure:
+    """The harness's own figure. Each problem has `least` to `most` samples that it is of, 0 where it has no verdict."""
+
+    metric: Metric
+    least: int
+    most: int
+
+
+def peer_figure(task: TaskRun, peer: str) -> PeerFigure | None:
+    """The mean over problems of the harness's first verdict, in percent; None where it gave none.
+
+    Verdicts on samples have both error bars. A verdict on a majority is one draw for each problem. Verdicts that are
+    means over a problem's samples have an error over problems alone: how the samples differed is not in the log.
+    """
     name: str | None = None
     scope: Scope = "sample"
-    total, count = 0.0, 0
-    of_problems: dict[str, float] = {}
+    values: defaultdict[str, list[float]] = defaultdict(list)
     for line in peer_scores(task.files):
         for verdict in line["verdicts"]:
             if verdict["scope"] == "problem" and not is_mean(verdict["name"]):
@@ -196,12 +213,40 @@ def peer_metric(task: TaskRun, peer: str) -> Metric | None:
             if name is None:
                 name, scope = verdict["name"], verdict["scope"]
             if verdict["name"] == name and verdict["scope"] == scope:
-                if scope in ("problem", "majority"):
-                    of_problems[line["problem_id"]] = verdict["value"]
-                else:
-                    total, count = total + verdict["value"], count + 1
+                values[line["problem_id"]].append(verdict["value"])
                 break
-    total, count = total + sum(of_problems.values()), count + len(of_problems)
-    if not count:
+    if name is None:
         return None
-    return Metric("peer", 100 * total / count, count, "%", note=f"{peer}'s {name} {_OF_WHAT[scope]}")
+    of_samples = scope in ("sample", "first sample")
+    counts = [len(v) if of_samples else task.record.plan.counts.get(key, 1) for key, v in values.items()]
+    by_problem = [np.array(v if of_samples else [sum(v) / len(v)]) for v in values.values()]  # repeated in each sample
+    metric = _figure(by_problem, counts, scope)
+    told = f"{'the log' if peer == 'map' else peer}'s {name} {_OF_WHAT[scope]}"
+    if len(values) < len(task.record.problem_ids):
+        told += f"; {len(values)} of {len(task.record.problem_ids)} problems have a verdict"
+        counts.append(0)
+    if metric.interval_run is None:
+        told += "; no run-to-run error: the log has the mean of each problem alone"
+    return PeerFigure(replace(metric, note=told), min(counts), max(counts))
+
+
+def _figure(values: Sequence[npt.NDArray[np.float64]], counts: Sequence[int], scope: Scope) -> Metric:
+    if scope == "problem":
+        means = np.array([v[0] for v in values])
+        found = percent_metric("peer", estimate(means, None, min(counts), binary=max(counts) == 1))
+        if max(counts) > 1:  # of one sample each a problem's mean is that sample's verdict
+            found = replace(found, stderr_run=None, interval_run=None)
+    else:
+        same = len({len(v) for v in values}) == 1
+        found = percent_metric("peer", avg_at_n(np.array(values)) if same else avg_of_unequal(values))
+    return replace(found, n=sum(counts))
+
+
+def log_of(peer: str) -> str:
+    """The kind of log that the reader `peer` reads, in a sentence: rows read by `--map` are of no harness.
+
+    Examples:
+        >>> log_of("inspect"), log_of("map")
+        ('a log of inspect', 'plain rows')
+    """
+    return "plain rows" if peer == "map" else f"a log of {peer}"

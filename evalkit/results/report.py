@@ -18,7 +18,7 @@ from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
 from evalkit.results.own_metrics import NoReportError, has_own_metrics, own_metrics
-from evalkit.results.peer import peer_metric
+from evalkit.results.peer import peer_figure
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.results.signs import warning_signs
@@ -49,7 +49,8 @@ class Report:
     n scores in the order of the sample index. `headlines` names the metrics that stand for the task in a table.
     `disputes` is None where neither a second grader nor a human has judged. `warnings` are words such as `no thinking`:
     signs that the figures say little. `settled` of the samples with the status error were closed by `evalkit settle`.
-    `graders` are the names of those that gave the scores, None in reports of versions that did not note them.
+    `graders` are the names of those that gave the scores, None in reports of versions that did not note them. `peer_n`
+    is the least and the most samples of a problem that the metric `peer` is of, None without that metric.
     """
 
     schema: int
@@ -76,10 +77,18 @@ class Report:
     settled: int = 0
     most_n: int | None = None
     graders: list[str] | None = None
+    peer_n: list[int] | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric with this name, or None."""
         return next((m for m in self.metrics if m.name == name), None)
+
+    def samples_of(self, metric: str) -> tuple[int, int | None]:
+        """The samples of each problem that a metric is of: the least, and the most where problems differ."""
+        if metric == "peer" and self.peer_n is not None:
+            least, most = self.peer_n
+            return least, most if most > least else None
+        return self.n, self.most_n
 
 
 def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -> Report:
@@ -93,9 +102,10 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
     metrics = standard_metrics(task, samples, _halves(run))
     if problems is not None and has_own_metrics(task):
         metrics += _own_metrics(run, task, problems)
+    peer = None
     if _size(run.files, run.files.peer_scores_path):
-        told = peer_metric(run, str(run.run.engine.get("peer") or "the log"))
-        metrics += [told] if told is not None else []
+        peer = peer_figure(run, str(run.run.engine.get("peer") or "the log"))
+        metrics += [peer.metric] if peer is not None else []
     every = samples.every
     counts = Counter(chain.from_iterable(samples.statuses) if every is None else every.statuses)
     values = samples.values.ravel() if every is None else every.values
@@ -127,6 +137,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         settled=_settled_errors(run),
         most_n=None if every is None else max(every.counts),
         graders=list(samples.graders),
+        peer_n=[peer.least, peer.most] if peer is not None else None,
     )
 
 
@@ -214,7 +225,9 @@ def load_report(task: TaskRun, keep: bool = True) -> Report:
 def stored_report(task: TaskRun) -> Report | None:
     """The content of report.json, or None if it is missing, damaged, of another version or out of date."""
     report = _report_on_disk(task)
-    return report if report is not None and report.graders is not None else None
+    if report is None or report.graders is None or (report.metric("peer") is not None and report.peer_n is None):
+        return None
+    return report
 
 
 def _report_on_disk(task: TaskRun) -> Report | None:
@@ -233,6 +246,7 @@ def _fits(report: Report, task: TaskRun) -> bool:
     fits = fits and (report.n, report.task, report.title) == (plan.n, record.name, record.title)
     fits = fits and (report.model, report.protocol) == (task.run.model, task.run.protocol_name)
     fits = fits and report.samples == plan.samples and report.problems == len(report.values)
+    fits = fits and (report.peer_n is None or len(report.peer_n) == 2)
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
     fits = fits and all(len(values) == report.n for values in report.values.values())
     return fits and tuple(report.values) == record.problem_ids and is_finite(asdict(report))

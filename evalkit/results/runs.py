@@ -1,5 +1,6 @@
 """A run as a Python object: metrics and samples as data frames, reports, and a table in a notebook."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -43,6 +44,10 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.model}, {', '.join(self.tasks)})"
+
+    def __fspath__(self) -> str:
+        """The run directory: a Run stands wherever a path of one may."""
+        return str(self.path)
 
     @property
     def path(self) -> Path:
@@ -133,14 +138,15 @@ class Run:
             return f"<p>{escape(error.message)}</p>"
         return run_html(entries, notes)
 
-    def compare(self, other: "Run", across_protocols: bool = False) -> "RunDifference":
+    def compare(self, other: "Run | str | Path", across_protocols: bool = False) -> "RunDifference":
         """`other` compared with this run, paired by problem; a notebook shows it as a table.
 
         Raises EvalkitError if the runs share no task, or if their protocols differ and `across_protocols` is false;
         RunIncompleteError if one of them is not complete.
         """
-        (first, _), (second, _) = load_entries([self.path]), load_entries([other.path])
-        return RunDifference(self.model, other.model, tuple(compare(first, second, across_protocols, 0.02)))
+        second_run = other if isinstance(other, Run) else Run(run_path(other, "compare"))
+        (first, _), (second, _) = load_entries([self.path]), load_entries([second_run.path])
+        return RunDifference(self.model, second_run.model, tuple(compare(first, second, across_protocols, 0.02)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +162,42 @@ class RunDifference:
         return comparison_html(self.a, self.b, self.tasks)
 
 
-def load_runs(*paths: str | Path) -> list[Run]:
+def load_runs(*paths: str | Path | Run) -> list[Run]:
     """Every run at or below the given folders (default: `results`).
 
     Raises EvalkitError if there is no run or if one is damaged.
     """
-    folders: Iterable[str | Path] = paths or ("results",)
-    return [Run(run.path) for folder in folders for run in find_runs(Path(folder))]
+    folders = run_paths(paths, "load_runs") if paths else [Path("results")]
+    return [Run(run.path) for folder in folders for run in find_runs(folder)]
+
+
+def run_paths(given: object, asked: str) -> list[Path]:
+    """The folders of one run or of several, each a path or a Run. `asked` is the function that was given them.
+
+    Raises EvalkitError for anything else.
+
+    Examples:
+        >>> [str(path) for path in run_paths(["a", Path("b")], "leaderboard")]
+        ['a', 'b']
+    """
+    several = given if isinstance(given, Iterable) and not isinstance(given, str | os.PathLike) else [given]
+    paths = []
+    for one in several:
+        if not isinstance(one, str | os.PathLike):
+            raise EvalkitError(
+                f"{asked} was given {type(one).__name__}, which is no run.",
+                "give folders of runs, or what evalkit.load_runs returns.",
+            )
+        paths.append(Path(os.fsdecode(one)))
+    return paths
+
+
+def run_path(given: object, asked: str) -> Path:
+    """As `run_paths` where one run is wanted."""
+    paths = run_paths(given, asked)
+    if len(paths) != 1:
+        raise EvalkitError(f"{asked} takes one run and was given {len(paths)}.", "call it for each of them.")
+    return paths[0]
 
 
 def _metric_rows(report: Report) -> Iterator[dict[str, Any]]:
@@ -176,7 +211,7 @@ def _metric_rows(report: Report) -> Iterator[dict[str, Any]]:
             "metric": metric.name,
             "value": metric.value,
             "unit": metric.unit,
-            "n": report.n,
+            "n": report.samples_of(metric.name)[0],
             "problems": report.problems,
             "completions": metric.n,
             "run_low": run[0],

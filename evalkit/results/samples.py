@@ -133,8 +133,10 @@ def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
             f"{task.directory.path} is shard {shard} of a run.",
             "unite the shards with `evalkit merge`.",
         )
+    hint = "run the command that started it again to finish it"
+    if task.run.is_imported:
+        hint = "what a log of another harness lacks stays missing: import one that has every sample"
     return RunIncompleteError(
         f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
-        "run the command that started it again to finish it"
-        + (", or grade the completions with `evalkit score`." if what == "scores" else "."),
+        hint + (", or grade the completions with `evalkit score`." if what == "scores" else "."),
     )

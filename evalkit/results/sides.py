@@ -15,7 +15,9 @@ def load_sides(paths: Sequence[Path], labels: Mapping[str, str] | None = None) -
     Raises EvalkitError if there are fewer than two, or as `load_entries` does.
     """
     if len(paths) < 2:
-        raise EvalkitError("One run is not compared with anything.", "name two runs or more.")
+        raise EvalkitError(
+            "A comparison needs two runs, and one was given.", "name two different runs: one given twice counts once."
+        )
     found, notes = [], []
     for path in paths:
         entries, incomplete = load_entries([path])

@@ -14,10 +14,14 @@ _FEWEST = 4
 def warning_signs(run: TaskRun, statuses: Mapping[Status, int], truncation_rate: float | None) -> list[str]:
     """Words such as `no thinking`, empty where nothing is strange.
 
-    `all cut` and `no answers` are about every sample; `no thinking` (under a protocol that opens thinking) and `equal
-    completions` (at temperature 0 with several a problem) about the first 256.
+    `unfinished log`: `evalkit import --partial` took it as far as it goes. `all cut` and `no answers` are about every
+    sample; `no thinking` (under a protocol that opens thinking) and `equal completions` (at temperature 0 with several
+    a problem) about the first 256.
     """
     words = []
+    imported = run.record.content.get("imported")
+    if isinstance(imported, dict) and imported.get("left_out"):
+        words.append("unfinished log")
     samples = sum(statuses.values())
     if samples and truncation_rate == 1:
         words.append("all cut")

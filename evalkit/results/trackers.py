@@ -12,6 +12,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
 from evalkit.results.plots.figures import training_step
 from evalkit.results.report import Report
+from evalkit.results.runs import Run, run_path
 from evalkit.store.run import RunDirectory
 
 DEFAULT_PROJECT = "evalkit"
@@ -29,7 +30,7 @@ class TrackedRun:
     step: int | None
 
 
-def log_run(run: str | Path, to: str) -> str:
+def log_run(run: str | Path | Run, to: str) -> str:
     """Send a run's figures to an experiment tracker and return one sentence that says where they are.
 
     `to` is the tracker's name, optionally with a project (an experiment in MLflow): "wandb", "mlflow:distillation",
@@ -50,7 +51,7 @@ def log_run(run: str | Path, to: str) -> str:
         hint: wandb, mlflow, trackio.
     """
     name, project = parse_tracker(to)
-    tracked = _tracked(Path(run), project)
+    tracked = _tracked(run_path(run, "log_run"), project)
     try:
         with redirect_stdout(sys.stderr):  # what a client prints is no result of ours
             return TRACKERS[name](tracked)

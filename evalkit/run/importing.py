@@ -46,7 +46,8 @@ _PROBLEMS = "problems.jsonl"
 class ImportedTask:
     """What became of one log: `task` in the run, `samples` of `problems` with up to `n` each, and what is to be said.
 
-    `missing` samples are holes: the log has others of their problem, or the problem's with a higher index.
+    `missing` samples are holes: the log has others of their problem, or the problem's with a higher index. `failure`
+    tells why a graded task has no figures.
     `gold_differences` names problems whose right answer in the log is not the task's.
     """
 
@@ -61,6 +62,7 @@ class ImportedTask:
     text_forms: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     graded: bool = False
+    failure: RunIncompleteError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,11 @@ def import_run(
     facts = {log.task: log.facts() for log in found.logs}
     name = model or _only_model(str(path), facts.values())
     asserted = find_protocol(protocol) if isinstance(protocol, str) else protocol
-    target = Path(output) if output is not None else Path(results) / _folder(name) / _run_id(found.logs)
+    mapped = sorted((parse_map(fields) if isinstance(fields, str) else fields or {}).items())
+    read_as = {"map": mapped, "task": task, "kind": kind, "protocol": asserted.name if asserted else None}
+    target = Path(output) if output is not None else Path(results) / _folder(name) / _run_id(found.logs, read_as)
     if target.exists():
-        why = "its name comes from the log alone, not from -t and other options"
+        why = "the log was imported before with this map, task, kind and protocol"
         hint = "give another folder with -o, or remove it" + (f": {why}." if output is None else ".")
         raise EvalkitError(f"{target} exists already.", hint)
     wanted = _wanted_tasks(task, found.logs)
@@ -191,9 +195,10 @@ def _folder(name: str) -> str:
     return re.sub(r"[^\w.@+-]+", "__", name).strip("._") or "model"
 
 
-def _run_id(logs: Iterable[Log]) -> str:
-    """imported-<hash of the log's files>: the same log comes to lie at the same place."""
-    named = [(log.reader.name, file.name, file.size) for log in logs for file in log.files]
+def _run_id(logs: Iterable[Log], read_as: Mapping[str, Any]) -> str:
+    """imported-<hash of the log's files and of how they are read>: the same comes to lie at the same place."""
+    named: list[Any] = [(log.reader.name, file.name, file.size) for log in logs for file in log.files]
+    named += [(key, value) for key, value in sorted(read_as.items()) if value]
     return f"imported-{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]}"
 
 
@@ -385,6 +390,7 @@ def _write(
         for sample in log.samples():
             writer.add(sample)
     writer.finish(imported, log)
+    imported.notes += [f"unfinished log: without {what}" for what in log.partial.left_out]
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
         if spec.file == PROBLEM_SET and data_folder is not None:  # a run has the set of its log in its own folder
@@ -418,6 +424,7 @@ def _write(
             "text_forms": imported.text_forms,
             "gold_differences": imported.gold_differences,
             "notes": imported.notes,
+            **({"left_out": list(log.partial.left_out)} if log.partial.left_out else {}),
         },
     }
     return imported, entry
@@ -632,4 +639,5 @@ def _score(run: RunDirectory, done: list[ImportedTask], workers: int | None, dat
             reports += rescore_run(run, [imported.task], data, workers)[1]
         except RunIncompleteError as error:
             imported.notes.append(f"graded, but without figures: {error.message}")
+            imported.failure = error
     return reports

@@ -129,14 +129,16 @@ def tell_unanswerable(plan: TaskPlan, protocol: Protocol, engine: Engine) -> str
 def describe_plan(checks: Sequence[TaskCheck], engine: Engine) -> Iterator[str]:
     """The lines of a dry run: for each task its counts and the first prompt with its tokens."""
     context = context_of(engine)
-    yield f"context length: {context if context is not None else 'not known'} tokens"
+    yield f"context length: {f'{context} tokens' if context is not None else 'not known'}"
     endings = endings_of(engine)
     yield f"end tokens: {endings if endings is not None else 'the engine decides'}"
     yield from (f"warning: {warning}" for warning in doubts(checks, engine))
     for check in checks:
         plan = check.plan
         yield ""
-        yield f"{plan.task.name}: {len(plan.problems)} problems x n = {plan.params.n} -> {plan.samples} completions"
+        whole, own = plan.available or 0, len(plan.problems)
+        counted = f"{own} of {whole}" if whole > own else f"{own}"
+        yield f"{plan.task.name}: {counted} problems x n = {plan.params.n} -> {plan.samples} completions"
         yield (
             f"  sampling: temperature {plan.params.temperature:g}, top-p {plan.params.top_p:g}, "
             f"max_tokens {plan.params.max_tokens}, seed {plan.params.seed}"

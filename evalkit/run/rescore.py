@@ -12,7 +12,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import rename
 from evalkit.results.recreate import recreate_problems, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
-from evalkit.results.runs import Run
+from evalkit.results.runs import Run, run_path
 from evalkit.run.judges import open_judges
 from evalkit.run.scoring import Judges, Scorer, grader_name
 from evalkit.store.lines import LineWriter
@@ -55,7 +55,7 @@ def rescore(
     Raises EvalkitError if this is not a run or if its data is not available, RunIncompleteError if completions are
     missing.
     """
-    directory = run.directory if isinstance(run, Run) else RunDirectory(Path(run))
+    directory = RunDirectory(run_path(run, "rescore"))
     names = list(tasks) if tasks is not None else list(directory.tasks())
     return rescore_run(directory, names, data, workers, task_file, judge_on)[0]
 

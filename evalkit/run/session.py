@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import platform
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -467,11 +468,15 @@ def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
         return
     counts = ", ".join(f"{count} of {task}" for task, count in failed.items())
     reasons = Counter(reason for task in failed for reason in _open_errors(run, task))
+    settling = f"`evalkit settle {shlex.quote(str(run.path))} --status error` closes them"
     refused = all(reason.startswith(f"engine: {REFUSED}") for reason in reasons)
     again = "run the same command again to redo only those"
+    if run.record().is_imported:
+        refused = all(reason.startswith("engine: ") for reason in reasons)
+        again = f"`evalkit score {shlex.quote(str(run.path))}` grades them again; {settling}"
     if own := [task for task in failed if run.task(task).record.spec.get("file") and _is_of_code(run, task)]:
         again = f"repair score() of {', '.join(own)} and run the same command again: the completions are kept"
-    hint = f"asking again brings nothing: `evalkit settle {run.path} --status error` closes them" if refused else again
+    hint = f"asking again brings nothing: {settling}" if refused else again
     told = f" ({reasons.most_common(1)[0][0][:200].rstrip('.')})" if reasons else ""
     raise RunIncompleteError(
         f"The engine or the grader failed on some samples in {run.path}: {counts}{told}.",

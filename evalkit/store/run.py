@@ -113,6 +113,11 @@ class RunRecord:
     def protocol_name(self) -> str:
         return str(self.protocol["name"])
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether the run was another harness's: nothing of it can be generated again."""
+        return bool(self.engine.get("backend") == "imported")
+
 
 def _task_record(name: str, entry: Mapping[str, Any]) -> TaskRecord:
     identity = entry["identity"]

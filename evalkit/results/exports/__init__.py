@@ -6,12 +6,13 @@ from pathlib import Path
 from evalkit.errors import EvalkitError
 from evalkit.results.exports.samples import TaskExport
 from evalkit.results.recreate import recreate_problems, recreate_task
+from evalkit.results.runs import Run, run_path
 from evalkit.store.run import RunDirectory
 
 TARGETS = ("every-eval-ever", "hf-eval-results", "inspect", "lm-eval", "parquet")
 
 
-def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path | None = None) -> list[Path]:
+def export_run(run: str | Path | Run, to: str, output: str | Path, *, data: str | Path | None = None) -> list[Path]:
     """Write a run in another format into the folder `output` and return the files.
 
     `to` is one of TARGETS; `data` is the folder with the tasks' data sets, None for where the run had them. Raises
@@ -33,13 +34,13 @@ def export_run(run: str | Path, to: str, output: str | Path, *, data: str | Path
             f"There is no format {to!r} to export to.",
             f"{', '.join(TARGETS)}; a training set is made by `evalkit transfer`.",
         )
-    folder = Path(output)
-    if folder.is_symlink() and folder.parent == Path(run):
+    path, folder = run_path(run, "export_run"), Path(output)
+    if folder.is_symlink() and folder.parent == path:
         raise EvalkitError(f"{folder} is a link, which is not followed.", "give another folder with -o.")
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise EvalkitError(f"{folder} exists and is not empty.", "give another folder with -o.")
     tasks = []
-    for recorded in RunDirectory(Path(run)).tasks().values():
+    for recorded in RunDirectory(path).tasks().values():
         made = recreate_task(recorded)
         problems = {p.id: p for p in recreate_problems(recorded, made, str(data) if data else None)}
         tasks.append(TaskExport(recorded, made, problems))
