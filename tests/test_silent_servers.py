@@ -98,7 +98,7 @@ def test_a_server_that_does_not_stream_may_compute_longer_than_the_patience(
     with QuirkServer(serve) as server:
         run = run_on(server, tmp_path / "run", limit=4, patience=1.0)
     assert run.report("sums").statuses["correct"] == 4
-    assert "it may be computing (--request-timeout)" in caplog.text
+    assert "it may be computing; --request-timeout limits" in caplog.text
 
 
 def test_requests_that_are_lost_among_others_are_sent_once_more(tmp_path: Path) -> None:

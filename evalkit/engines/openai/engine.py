@@ -253,7 +253,9 @@ class OpenAIEngine(Engine):
     def _servers(self, proven: bool = False) -> Servers:
         o = self.options
         waiting = (o.concurrency, o.request_timeout, o.patience)
-        return Servers(self._roots, *waiting, self._headers, self._trouble, proven, self._streams)
+        return Servers(
+            self._roots, *waiting, self._headers, self._trouble, proven, self._streams, self._form.preset.thinks_unseen
+        )
 
     def _prober(self, servers: Servers) -> Prober:
         return Prober(servers, self._form, self._served, self._path, self.options.server_preset)

@@ -135,7 +135,8 @@ class Servers:
     `concurrency` fixes how many requests each gets at once; None finds it. `timeout` (seconds) limits one request;
     None follows what completions take. After `patience` seconds in which no server answers anything, the run ends;
     `_look_at` has what that is. `headers` are sent with every request, as the key is, and told nowhere. `proven`: it
-    has served requests before, so that nonsense is a fault that may pass; `streams`: as they were made.
+    has served requests before, so that nonsense is a fault that may pass; `streams`: as they were made;
+    `thinks_unseen`: without the thinking.
     """
 
     urls: Sequence[str]
@@ -146,6 +147,7 @@ class Servers:
     trouble: Trouble = field(default_factory=Trouble)
     proven: bool = False
     streams: bool = False
+    thinks_unseen: bool = False
     most: int = 1024
     _servers: list[Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
@@ -529,11 +531,11 @@ class Servers:
         """Tell that a server is silent, and end a request for which it was silent too long.
 
         Silence is that nothing comes for any request. Before a server has served anything, only a token ends it.
-        Later a comment or an empty line does too; and where responses are not streamed, silence tells nothing of a
-        server, which may compute: there the time limit of each request counts.
+        Later a comment or an empty line does too; and where responses or their thinking are not streamed, silence tells
+        nothing of a server, which may compute: there the time limit of each request counts.
         """
-        waited, served = server.hearing.silence(flight), self._served()
-        lasting = not served or (flight.streamed and self.streams)
+        waited, served = server.hearing.silence(flight), self._has_served(server)
+        lasting = not served or (flight.streamed and self.streams and not self.thinks_unseen)
         longest = self._longest_silence(server)
         first_word = FIRST_WORD if not served else max(FIRST_WORD, longest / 4) if lasting else longest
         if lasting and waited >= longest:
@@ -541,15 +543,19 @@ class Servers:
         elif waited >= first_word and not server.hearing.told:
             server.hearing.told = True
             how = f"waiting for {longest:.0f} s of silence at most (--patience)"
-            how = how if lasting else "responses are not streamed, so it may be computing (--request-timeout)"
+            how = how if lasting else "it may be computing; --request-timeout limits one request"
             logger.warning("%s has sent nothing for %.0f s; %s", displayed(server.root), waited, how)
+
+    def _has_served(self, server: Server) -> bool:
+        """Whether this server was heard, by now or before."""
+        return self.proven or server.hearing.last > float("-inf")
 
     def _longest_silence(self, server: Server) -> float:
         """Seconds: the patience, or twice the longest silence of this server that ended by itself."""
-        return max(self.patience, LEAST_SILENCE, 2 * server.hearing.longest if self._served() else 0.0)
+        return max(self.patience, LEAST_SILENCE, 2 * server.hearing.longest)
 
     def _hear(self, server: Server, flight: Flight, token: bool) -> None:
-        if token or self._served():
+        if token or self._has_served(server):
             server.hearing.hear(flight, token)
             self._silent_since = None
 
@@ -560,7 +566,7 @@ class Servers:
         """
         now, longest = time.monotonic(), self._longest_silence(server)
         said = f"nothing came for {longest:.0f} s"
-        if self._served() and (self._silent_since is None or now - self._silent_since < 0.9 * longest):
+        if self._has_served(server) and (self._silent_since is None or now - self._silent_since < 0.9 * longest):
             self._silent_since = self._silent_since or now
             if len(self._servers) > 1:
                 server.resting_until = now + longest
