@@ -30,7 +30,7 @@ from evalkit.run.scoring import GRADER_FAILED, Judges, Scorer, grader_name
 from evalkit.run.shards import Shard
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.run.watch import EarlyWatch
-from evalkit.store.identity import content_of, run_differences
+from evalkit.store.identity import content_of, identity_of, model_label, run_differences
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
@@ -133,14 +133,14 @@ def engine_line(name: str, identity: Mapping[str, Any], recorded: Mapping[str, A
 
 
 def default_run_path(results: Path, model: str, identity: Mapping[str, Any]) -> Path:
-    """The run directory below `results` that has this identity, whatever the model was called when it was made.
+    """The run directory below `results` that has this identity, whatever its checkpoint was called when it was made.
 
     Where there is none: results/<model>/<protocol>-<hash of the identity>.
     """
     found = [run for run in _directories(results) if _is_run_of(run, identity)]
     if found:
         return max(found, key=lambda run: (_bytes_of_completions(run), str(run)))
-    name = Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "__")
+    name = model_label(model).replace("/", "__")
     digest = hashlib.sha256(content_of(identity).encode()).hexdigest()
     part = f"-shard-{identity['shard'].replace('/', '-of-')}" if "shard" in identity else ""
     return results / name / f"{identity['protocol']['name']}-{digest[:8]}{part}"
@@ -152,7 +152,7 @@ def _directories(results: Path) -> list[Path]:
 
 def _is_run_of(run: Path, identity: Mapping[str, Any]) -> bool:
     try:
-        present = json.loads((run / "run.json").read_text(encoding="utf-8"))["identity"]
+        present = identity_of(json.loads((run / "run.json").read_text(encoding="utf-8")))
         return not run_differences(present, json.loads(json.dumps(identity)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False  # not a run of this version, or a damaged one: whoever reads it is told
@@ -296,7 +296,11 @@ class RunSession:
         verify = getattr(self.engine, "verify_resumed", None)
         if verify is None or not self.run.description_path.exists():
             return recorded
-        verify(self.run.record().environment.get("engine") or {})
+        try:
+            verify(self.run.record().environment.get("engine") or {})
+        except EvalkitError as error:
+            error.hint = f"the run is {self.run.path}, of the model {self.run.record().model}: {error.hint}"
+            raise
         return {**recorded, "engine": self.engine.environment()}
 
     def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Whether two descriptions (run.json) are of the same run: what has to be equal, and what is only a label.
 
 The identity of a run is the content of the checkpoint (weights, tokenizer, chat template, code), the settings and the
-prompts. The model's name, the place of a task file and what only grades completions may change.
+prompts. The model's name, the place of a task file and what only grades completions may change. A server does not
+show the content of its model: there the name is part of the identity, that of the server and MODEL where it is another.
 """
 
 import json
@@ -21,14 +22,31 @@ _GRADING = {"version", "task_file_sha256"}
 Difference = tuple[str, Any, Any]
 
 
+def model_label(model: str) -> str:
+    """MODEL as the name of a model: of a folder its name, wherever it lies."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def identity_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity in a run.json; MODEL is added where an earlier version did not record it beside a server's name."""
+    identity = dict(description["identity"])
+    engine, model = identity.get("engine"), description.get("model")
+    if isinstance(engine, dict) and engine.get("backend") == "openai" and isinstance(model, str):
+        served = str(engine.get("model"))
+        if (label := model_label(model)) not in (served, model_label(served)):
+            identity["engine"] = {"label": label, **engine}
+    return identity
+
+
 def run_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
     """(field, present value, wanted value) for each setting of two runs that makes them different runs."""
     old_engine, new_engine = dict(present.get("engine") or {}), dict(wanted.get("engine") or {})
     for name in _ADDED - old_engine.keys():
         new_engine.pop(name, None)
     if all(_CONTENT.fullmatch(str(engine.get("fingerprint"))) for engine in (old_engine, new_engine)):
-        old_engine.pop("model", None)
-        new_engine.pop("model", None)
+        for engine in (old_engine, new_engine):
+            engine.pop("model", None)
+            engine.pop("label", None)
     old, new = ({k: v for k, v in side.items() if k != "engine"} for side in (present, wanted))
     if "options" in old:
         new.setdefault("options", {})
@@ -86,6 +104,7 @@ def content_of(identity: Mapping[str, Any]) -> str:
     engine = dict(identity["engine"])
     if _CONTENT.fullmatch(str(engine.get("fingerprint"))):
         engine.pop("model", None)
+        engine.pop("label", None)
     return json.dumps({**identity, "engine": engine}, sort_keys=True)
 
 

@@ -23,7 +23,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict bef
 
 from evalkit.errors import EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
-from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
+from evalkit.store.identity import identity_of, prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import damaged, read_checked, write_atomically
 from evalkit.store.locks import run_lock
 from evalkit.store.marks import SampleMarks, SampleStatuses
@@ -510,7 +510,7 @@ class RunDirectory:
         description = json.loads(json.dumps({"schema": SCHEMA, **description}))
         if self.description_path.exists():
             present = self._content()
-            refuse_differences(self.path, "", run_differences(present["identity"], description["identity"]))
+            refuse_differences(self.path, "", run_differences(identity_of(present), description["identity"]))
             for name in present["tasks"].keys() & description["tasks"].keys():
                 old, new = present["tasks"][name], description["tasks"][name]
                 refuse_differences(self.path, f"{name}: ", task_differences(old, new))

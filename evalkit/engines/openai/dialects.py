@@ -49,6 +49,11 @@ class Preset:
         """Whether servers of this kind have a path that shows what their chat template makes of messages."""
         return self.name in ("vllm", "sglang", "llama.cpp")
 
+    @property
+    def thinks_unseen(self) -> bool:
+        """Whether nothing comes of a stream while the model thinks."""
+        return self.name in ("o-series", "gemini", "xai")
+
     def matches(self, url: str, model: str, owner: str) -> bool:
         given = [(self.url, url), (self.model, model), (self.owner, owner)]
         asked = [(pattern, value) for pattern, value in given if pattern]

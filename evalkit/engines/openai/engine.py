@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.engines.base import REFUSED, Engine
-from evalkit.engines.checkpoint import Checkpoint
+from evalkit.engines.checkpoint import Checkpoint, is_hub_id
 from evalkit.engines.openai.addresses import api_root, displayed, read_headers
 from evalkit.engines.openai.dialects import UNKNOWN, RequestForm, RequestOptions, find_preset
 from evalkit.engines.openai.faults import GivenUpError, RefusedError, tidy
@@ -23,10 +23,12 @@ from evalkit.engines.prompts import AUTO, R1_PREFIX, Opening, Prompt, bos_count,
 from evalkit.engines.rendering import CheckpointPrompts, template_variables
 from evalkit.engines.threads import Emit, iterate_async, run_async
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.store.identity import model_label
 from evalkit.types import Completion, FinishReason, Message, Request
 
 logger = logging.getLogger(__name__)
 
+_TELLING = 8  # requests, the first ones, whose whole responses tell whether the chat template opens thinking
 _LESSONS = 16  # that one request may teach
 _MOST_NOTICES = 40
 _LONG_SECRET = 12  # characters: a shorter one may be a word of the response
@@ -88,6 +90,9 @@ class OpenAIEngine(Engine):
         self._trouble = Trouble()
         self._notices = Notices()
         self._open_thinking = OpenThinking()
+        self._drawn = 0  # requests
+        self._undecided: set[int] = set(range(_TELLING))
+        self._held: list[tuple[Request, Completion]] = []
         self._answered_as: list[str] = []
         self._least_room: int | None = None
         self._earlier_servers: list[Any] = []
@@ -100,13 +105,15 @@ class OpenAIEngine(Engine):
             )
         source = options.tokenizer or model
         if options.api == "completions" or Path(source).is_dir():
-            self._checkpoint = Checkpoint(source, options.revision, options.trust_remote_code, needs_weights=False)
+            self._checkpoint = _tokenizer_of(source, options)
             self._prompts = CheckpointPrompts(self._checkpoint, options)
         self._dated = ""
         self._begun: dict[tuple[str | None, str], tuple[Opening, bool]] = {}
 
     def identity(self) -> dict[str, Any]:
         found: dict[str, Any] = {"backend": self.name, "model": self._served, "api": self.options.api}
+        if self.options.served_model and (label := model_label(self._model)) != self._served:
+            found["label"] = label
         if self._prompts is not None and self.options.api == "completions":
             found |= self._prompts.identity()
         elif self._variables:
@@ -127,6 +134,8 @@ class OpenAIEngine(Engine):
         }
         if self._headers:
             found["headers"] = sorted(self._headers)  # without their values, which may be keys
+        if told := self._open_thinking.described():
+            found["whole_responses"] = told
         if self._answered_as:
             found["answered_as"] = list(self._answered_as)
         if self._least_room is not None:
@@ -206,6 +215,8 @@ class OpenAIEngine(Engine):
         """Raises EvalkitError where the servers are not those that a run on disk was made by, as far as can be told."""
         earlier = [mark for mark in recorded.get("server_marks") or [] if isinstance(mark, dict)]
         self._earlier_servers = list(recorded.get("earlier_servers") or [])
+        if self._open_thinking.restore(recorded.get("whole_responses")):
+            self._undecided.clear()
         if not earlier:
             return
         mark = self._abilities.marks[0]
@@ -242,7 +253,9 @@ class OpenAIEngine(Engine):
     def _servers(self, proven: bool = False) -> Servers:
         o = self.options
         waiting = (o.concurrency, o.request_timeout, o.patience)
-        return Servers(self._roots, *waiting, self._headers, self._trouble, proven)
+        return Servers(
+            self._roots, *waiting, self._headers, self._trouble, proven, self._streams, self._form.preset.thinks_unseen
+        )
 
     def _prober(self, servers: Servers) -> Prober:
         return Prober(servers, self._form, self._served, self._path, self.options.server_preset)
@@ -260,6 +273,7 @@ class OpenAIEngine(Engine):
             if not self.options.stream:
                 self._form.streams = False
             found = await self._prober(servers).abilities(own)
+            self._streams = servers.streams
             reached = {displayed(server.root) for server in servers.members}
             self._roots = [root for root in self._roots if displayed(root) in reached]
             self._adds_bos = await self._doubles_bos(servers, found)
@@ -278,6 +292,7 @@ class OpenAIEngine(Engine):
         if preset.note:
             logger.warning("%s: %s", preset.name, preset.note)
 
+    _streams = False  # whether the server was seen to send responses as they are made
     _adds_bos = False  # before a prompt that has one already
 
     async def _doubles_bos(self, servers: Servers, found: Abilities) -> bool:
@@ -302,7 +317,7 @@ class OpenAIEngine(Engine):
         async def work(emit: Emit) -> None:
             async with self._servers(proven=True) as servers:
                 ended: asyncio.Queue[asyncio.Task[Completion]] = asyncio.Queue()
-                running: set[asyncio.Task[Completion]] = set()
+                running: dict[asyncio.Task[Completion], tuple[int, Request]] = {}
                 exhausted = False
                 try:
                     while True:
@@ -312,16 +327,20 @@ class OpenAIEngine(Engine):
                                 break
                             task = asyncio.create_task(self._serve(servers, abilities, request))
                             task.add_done_callback(ended.put_nowait)
-                            running.add(task)
+                            running[task] = self._drawn, request
+                            self._drawn += 1
                         if not running:
                             return
                         try:
                             task = await asyncio.wait_for(ended.get(), 1.0)
                         except TimeoutError:
                             continue
-                        running.discard(task)
-                        emit(task.result())
+                        number, request = running.pop(task)
+                        for completion in self._decided(number, request, task.result()):
+                            emit(completion)
                 finally:
+                    for completion in self._release():
+                        emit(completion)
                     for task in running:
                         task.cancel()
                     await asyncio.gather(*running, return_exceptions=True)
@@ -457,19 +476,34 @@ class OpenAIEngine(Engine):
         at = min((i for stop in request.params.stop if (i := text.find(stop)) >= 0), default=None)
         if at is not None:  # a server that ignores `stop`, or leaves the string in the text
             text, finish = text[:at], "stop"
-        if not prefix and self._checkpoint is None and not self._abilities.shows_prompts:
-            prefix = self._found_prefix(text, finish, request)
         return Completion(*request.key, text, finish, prompt_tokens, completion_tokens, seconds, prefix)
 
-    def _found_prefix(self, text: str, finish: FinishReason, request: Request) -> str:
+    def _decided(self, number: int, request: Request, completion: Completion) -> list[Completion]:
+        """The completions that can be emitted once this one has come.
+
+        Where nothing shows the chat template, whole responses tell whether a cut one without a tag is thinking: those
+        of the first requests, whichever comes first, so that the same responses give the same completions. A cut one
+        that comes before these have ended is held.
+        """
+        if completion.prefix or self._checkpoint is not None or self._abilities.shows_prompts:
+            return [completion]
+        if number in self._undecided and completion.finish_reason == "stop":
+            self._open_thinking.note(completion.text)
+        self._undecided.discard(number)
+        if completion.finish_reason == "length":
+            self._held.append((request, completion))
+            return [] if self._undecided else self._release()
+        return [completion] if self._undecided else [completion, *self._release()]
+
+    def _release(self) -> list[Completion]:
+        """The completions that were held, each with what opened its thinking."""
+        held, self._held = self._held, []
+        return [replace(completion, prefix=self._found_prefix(completion, request)) for request, completion in held]
+
+    def _found_prefix(self, completion: Completion, request: Request) -> str:
         """What opened the thinking of a response that was cut, by what whole responses of this server have shown."""
-        if finish == "stop":
-            self._open_thinking.note(text)
-            return ""
-        if finish != "length":
-            return ""
         wanted = R1_PREFIX if request.response_prefix == AUTO else request.response_prefix
-        found = self._open_thinking.prefix_of_cut(text, wanted)
+        found = self._open_thinking.prefix_of_cut(completion.text, wanted)
         if found:
             self._notices.tell(
                 "thinking that was cut",
@@ -513,6 +547,16 @@ class OpenAIEngine(Engine):
         self._answered_as.append(tidy(name, 200))
         if len(self._answered_as) > 1:
             logger.warning("the server answers as the model %r now, before as %r", *reversed(self._answered_as[-2:]))
+
+
+def _tokenizer_of(source: str, options: OpenAIOptions) -> Checkpoint:
+    """The checkpoint whose tokenizer renders the prompts. Raises EvalkitError where there is none."""
+    if not Path(source).is_dir() and not is_hub_id(source):
+        raise EvalkitError(
+            f"The prompts cannot be rendered: {source} is neither a folder nor a hub id.",
+            "with --api completions, name the folder or hub id of the tokenizer with --tokenizer; no weights are used.",
+        )
+    return Checkpoint(source, options.revision, options.trust_remote_code, needs_weights=False)
 
 
 def _without_secrets(text: str, servers: Servers) -> str:

@@ -36,7 +36,8 @@ class RefusedError(Exception):
 class FaultError(Exception):
     """One attempt that failed and may be repeated, after `delay` seconds where the server has said so.
 
-    `partial` is the text that had come; `slow`: it failed by taking too long, so that repeating it costs as long.
+    `asked` are the seconds that it has said, however many. `partial` is the text that had come; `slow`: it failed by
+    taking too long, so that repeating it costs as long.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class FaultError(Exception):
         unreachable: bool = False,
         slow: bool = False,
         partial: str = "",
+        asked: float = 0.0,
     ) -> None:
         super().__init__(message)
+        self.asked = asked
         self.delay = delay
         self.overloaded = overloaded
         self.unreachable = unreachable

@@ -32,6 +32,8 @@ from evalkit.engines.openai.faults import (
     tidy,
     tls_fault,
 )
+from evalkit.engines.openai.replies import choice_of, response_text
+from evalkit.engines.openai.silence import FIRST_WORD, LEAST_SILENCE, LOOK, Flight, Hearing
 from evalkit.engines.openai.wire import CutError, Deadline, Reading, read_body, read_reply
 from evalkit.errors import EvalkitError
 
@@ -59,6 +61,10 @@ _MOST_REDIRECTS = 4
 _ABSENT = "see that a server runs at this address, then run the same command again; --patience SECONDS waits longer."
 _KEPT = "finished work is kept: "
 _RESUME = "see the server's log, then run the same command again to resume."
+_SILENT = "see the server's log; --patience SECONDS waits longer, as for one that loads its model at the first request."
+_LATER = "run the same command again when that time has passed."
+_MOST_TOLD_WAIT = 1e7  # seconds
+_TELL_AGAIN = 60.0  # seconds between two words about servers that fail every request
 _FIRST_FAULT = "see the server's log, and that --base-url is the address of its API; then run the same command again."
 _CLIENT_TYPE_ERROR = (  # what a server written in Python says of a field that it does not know, with status 500
     "unexpected keyword argument",
@@ -72,6 +78,12 @@ def retry_after(value: str | None) -> float | None:
 
     None where it asks for none, or for more than ten minutes.
     """
+    seconds = _asked_to_wait(value)
+    return None if seconds is None or seconds > _LONGEST_RETRY_AFTER else seconds
+
+
+def _asked_to_wait(value: str | None) -> float | None:
+    """As `retry_after`, however long."""
     if not value:
         return None
     try:
@@ -81,9 +93,7 @@ def retry_after(value: str | None) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    if not seconds <= _LONGEST_RETRY_AFTER:  # NaN too: no advice for a run, which can be resumed
-        return None
-    return max(seconds, 0.0)
+    return max(seconds, 0.0) if seconds <= _MOST_TOLD_WAIT else None  # NaN and nonsense are no advice
 
 
 @dataclass(slots=True)
@@ -111,6 +121,7 @@ class Server:
     in_flight: int = 0
     resting_until: float = 0.0
     failures: int = 0
+    hearing: Hearing = field(default_factory=Hearing)
     moved: dict[str, str] = field(default_factory=dict)
 
     def address(self, path: str) -> str:
@@ -122,9 +133,10 @@ class Servers:
     """One or more servers of the same model. Used in one event loop, inside `async with`.
 
     `concurrency` fixes how many requests each gets at once; None finds it. `timeout` (seconds) limits one request;
-    None follows what completions take. After `patience` seconds in which no server answers anything, the run ends.
-    `headers` are sent with every request, as the key is, and told nowhere. `proven`: it has served requests before, so
-    that nonsense is a fault that may pass.
+    None follows what completions take. After `patience` seconds in which no server answers anything, the run ends;
+    `_look_at` has what that is. `headers` are sent with every request, as the key is, and told nowhere. `proven`: it
+    has served requests before, so that nonsense is a fault that may pass; `streams`: as they were made;
+    `thinks_unseen`: without the thinking.
     """
 
     urls: Sequence[str]
@@ -134,16 +146,22 @@ class Servers:
     headers: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble = field(default_factory=Trouble)
     proven: bool = False
+    streams: bool = False
+    thinks_unseen: bool = False
     most: int = 1024
     _servers: list[Server] = field(default_factory=list)
     _client: "httpx.AsyncClient | None" = None
     _secrets: list[str] = field(default_factory=list)
     _failing_since: float | None = None
+    _silent_since: float | None = None
+    _told_failing_at: float = float("-inf")
+    _watcher: "asyncio.Task[None] | None" = None
     _given_up: int = 0
     _succeeded: bool = False
     _slowest: float = 0.0
-    _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     _ids_tell_replies_apart: bool = True
+    _same_texts: int = 0
     cached: bool = False
     """Whether a server gave one reply to several requests: it has a cache."""
 
@@ -160,6 +178,7 @@ class Servers:
         secrets |= {word for value in self.headers.values() for word in value.split() if len(word) >= 12}
         self._secrets = sorted(secrets, key=len, reverse=True)
         self._client = self._made_client()
+        self._watcher = asyncio.create_task(self._watch())
         return self
 
     def _made_client(self) -> "httpx.AsyncClient":
@@ -195,6 +214,9 @@ class Servers:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._client is not None
+        assert self._watcher is not None
+        self._watcher.cancel()
+        await asyncio.gather(self._watcher, return_exceptions=True)
         await self._client.aclose()
 
     @property
@@ -215,10 +237,13 @@ class Servers:
         """The JSON that a server has at `path`, by GET, or by POST of `payload`; None where it has none."""
         assert self._client is not None
         method = "GET" if payload is None else "POST"
+        longest = min(20.0, self.timeout or 20.0, max(self.patience, LEAST_SILENCE))
+        flight = Flight(streamed=False)
         for attempt in range(3):
+            server.hearing.flights.add(flight)
             try:
                 async with (
-                    asyncio.timeout(min(20.0, self.timeout or 20.0)),
+                    asyncio.timeout(longest),
                     self._client.stream(
                         method, server.address(path), json=payload, headers=dict(server.headers)
                     ) as response,
@@ -236,6 +261,8 @@ class Servers:
                     raise self._tls_error(server, said) from None
             except (ValueError, FaultError):
                 return None
+            finally:
+                server.hearing.flights.discard(flight)
             await asyncio.sleep(_FIRST_DELAY * 2**attempt)
         return None
 
@@ -333,9 +360,11 @@ class Servers:
         most = next((payload[n] for n in ("max_tokens", "max_completion_tokens") if isinstance(payload.get(n), int)), 1)
         limit = self._time_limit(most)
         reading: Reading | None = None
+        flight = Flight(bool(payload.get("stream")))
+        server.hearing.flights.add(flight)
         try:
             async with asyncio.timeout(limit) as timeout:
-                deadline = Deadline(timeout, limit)
+                flight.deadline = deadline = Deadline(timeout, limit)
                 async with self._client.stream(
                     "POST", server.address(path), json=payload, headers=dict(server.headers)
                 ) as response:
@@ -344,12 +373,17 @@ class Servers:
                         self._follow(server, path, response.headers.get("location", ""))
                         return None
                     if status == 200:
-                        reading = Reading(deadline, most)
-                        return await read_reply(response, reading)
+                        reading = Reading(deadline, most, lambda token: self._hear(server, flight, token))
+                        reply = await read_reply(response, reading)
+                        self.streams = reading.stream is not None
+                        self._hear(server, flight, True)
+                        return reply
                     deadline.within(20)
                     body = await read_body(response, _MOST_OF_A_LIST)
         except TimeoutError:
             partial = reading.partial() if reading is not None else ""
+            if flight.silent:
+                raise self._silence(server, flight, partial) from None
             raise FaultError("no whole reply in time", slow=True, partial=partial) from None
         except CutError as error:
             said = f"the connection broke: {error.cause}"
@@ -360,6 +394,8 @@ class Servers:
             unreachable = type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError")
             said = f"{type(error).__name__}: {error}".removesuffix(": ")  # httpx's may say nothing
             raise FaultError(said, unreachable=unreachable) from None
+        finally:
+            server.hearing.flights.discard(flight)
         raise self._problem(status, body, response.headers.get("retry-after"))
 
     def _problem(self, status: int, body: bytes, wait: str | None) -> FaultError | RefusedError:
@@ -371,7 +407,10 @@ class Servers:
         if status == 500 and any(words in said.lower() for words in _CLIENT_TYPE_ERROR):
             return RefusedError(status, short, said)
         if status in _OVERLOADED or status >= 500:
-            return FaultError(f"{status}: {short}", retry_after(wait), overloaded=True)
+            asked = _asked_to_wait(wait) or 0.0
+            if asked > self.patience:
+                short = f"{short.rstrip('.')} (it asks to wait {asked:.0f} s: Retry-After)"
+            return FaultError(f"{status}: {short}", retry_after(wait), overloaded=True, asked=asked)
         if status in (408, 409, 425):
             return FaultError(f"{status}: {short}")
         if status >= 400:
@@ -399,17 +438,23 @@ class Servers:
         return max(_LEAST_TIMEOUT, 4 * self._slowest * max_tokens) if self._slowest else _FIRST_TIMEOUT
 
     def _is_anothers(self, reply: Mapping[str, Any], unit: str) -> bool:
-        """Whether another request has got this reply: same id, same content."""
+        """Whether another request has got this reply: same id, same content.
+
+        Several with the same id and text, and other content beside it (a usage, a time), come from a cache.
+        """
         name = reply.get("id")
         if not isinstance(name, str) or not name or not unit or not self._ids_tell_replies_apart:
             return False
-        content = hash(json.dumps(reply, sort_keys=True))
-        owner, present = self._seen.setdefault(name, (unit, content))
+        text, content = hash(response_text(choice_of(dict(reply))[0], "")[0]), hash(json.dumps(reply, sort_keys=True))
+        owner, earlier_text, earlier = self._seen.setdefault(name, (unit, text, content))
         if owner == unit:
             return False
-        if present != content:
+        if earlier_text != text:
             self._ids_tell_replies_apart = False  # one id for different replies
-        return present == content
+        elif earlier != content:
+            self._same_texts += 1
+            self.cached |= self._same_texts >= _SAME_AGAIN
+        return earlier == content
 
     def _require_new(self, same: int) -> None:
         """Raises FaultError for another request's reply, which a request has got `same` times; at last it is taken."""
@@ -438,8 +483,8 @@ class Servers:
             server.resting_until = max(server.resting_until, now + rest)
         if self._failing_since is None:
             self._failing_since = now
-            if fault.unreachable and not self._succeeded:
-                self._tell_absent(server, fault)
+            if not self._served() and now - self._told_failing_at >= _TELL_AGAIN:
+                self._tell_failing(server, fault)
         elif now - self._failing_since > self.patience:
             if not await self._alive():
                 raise self.incomplete(f"does not answer: {fault}", self._hint(fault))
@@ -448,6 +493,8 @@ class Servers:
         await asyncio.sleep(min(longest, _FIRST_DELAY * 2 ** (tried - 1)) * random.uniform(0.5, 1))
 
     def _hint(self, fault: FaultError) -> str:
+        if fault.asked > self.patience:
+            return (_KEPT if self._served() else "") + _LATER
         if self._served():
             return _KEPT + _RESUME
         return _ABSENT if fault.unreachable else _FIRST_FAULT
@@ -456,9 +503,76 @@ class Servers:
         """Whether any request was served, by now or before."""
         return self._succeeded or self.proven
 
-    def _tell_absent(self, server: Server, fault: FaultError) -> None:
+    def _tell_failing(self, server: Server, fault: FaultError) -> None:
+        """The first word about servers that have served nothing yet."""
+        self._told_failing_at = time.monotonic()
         name, what = displayed(server.root), str(fault).rstrip(".")
-        logger.warning("%s", self.redacted(f"{name} does not answer ({what}); trying again for {self.patience:.0f} s"))
+        said = f"{name} does not answer ({what}); trying again for {self.patience:.0f} s"
+        if not fault.unreachable:
+            said = f"{name} fails ({what}); trying again"
+            said += f" in {fault.delay:.0f} s" if (fault.delay or 0.0) > FIRST_WORD else ""
+        logger.warning("%s", self.redacted(said))
+
+    async def _watch(self) -> None:
+        """Look now and then at what fails and at what is out."""
+        while True:
+            await asyncio.sleep(LOOK)
+            now = time.monotonic()
+            failing = self._failing_since is not None and now - self._failing_since >= FIRST_WORD
+            if failing and now - self._told_failing_at >= _TELL_AGAIN:
+                self._told_failing_at = now
+                said = f"the server has served nothing for {FIRST_WORD:.0f} s, the last fault: {self.trouble.last}"
+                logger.warning("%s; trying again", self.redacted(said))
+            for server in self._servers:
+                for flight in list(server.hearing.flights):
+                    self._look_at(server, flight)
+
+    def _look_at(self, server: Server, flight: Flight) -> None:
+        """Tell that a server is silent, and end a request for which it was silent too long.
+
+        Silence is that nothing comes for any request. Before a server has served anything, only a token ends it.
+        Later a comment or an empty line does too; and where responses or their thinking are not streamed, silence tells
+        nothing of a server, which may compute: there the time limit of each request counts.
+        """
+        waited, served = server.hearing.silence(flight), self._has_served(server)
+        lasting = not served or (flight.streamed and self.streams and not self.thinks_unseen)
+        longest = self._longest_silence(server)
+        first_word = FIRST_WORD if not served else max(FIRST_WORD, longest / 4) if lasting else longest
+        if lasting and waited >= longest:
+            flight.end()
+        elif waited >= first_word and not server.hearing.told:
+            server.hearing.told = True
+            how = f"waiting for {longest:.0f} s of silence at most (--patience)"
+            how = how if lasting else "it may be computing; --request-timeout limits one request"
+            logger.warning("%s has sent nothing for %.0f s; %s", displayed(server.root), waited, how)
+
+    def _has_served(self, server: Server) -> bool:
+        """Whether this server was heard, by now or before."""
+        return self.proven or server.hearing.last > float("-inf")
+
+    def _longest_silence(self, server: Server) -> float:
+        """Seconds: the patience, or twice the longest silence of this server that ended by itself."""
+        return max(self.patience, LEAST_SILENCE, 2 * server.hearing.longest)
+
+    def _hear(self, server: Server, flight: Flight, token: bool) -> None:
+        if token or self._has_served(server):
+            server.hearing.hear(flight, token)
+            self._silent_since = None
+
+    def _silence(self, server: Server, flight: Flight, partial: str) -> FaultError | ServerError:
+        """What becomes of a request for which a server was silent too long.
+
+        One that has served others gets it once more: what is lost on its way is silent as well.
+        """
+        now, longest = time.monotonic(), self._longest_silence(server)
+        said = f"nothing came for {longest:.0f} s"
+        if self._has_served(server) and (self._silent_since is None or now - self._silent_since < 0.9 * longest):
+            self._silent_since = self._silent_since or now
+            if len(self._servers) > 1:
+                server.resting_until = now + longest
+            return FaultError(said, slow=True, partial=partial)
+        self.trouble.add(said)
+        return self.incomplete(f"does not answer: {said}", (_KEPT if self._served() else "") + _SILENT)
 
     async def _alive(self) -> bool:
         assert self._client is not None

@@ -170,6 +170,18 @@ class OpenThinking:
     plain: int = 0  # responses without any tag
     opening: str = "<think>\n"
 
+    def described(self) -> dict[str, Any]:
+        """What was learnt, for run.json; {} where that is nothing."""
+        return {"closed": self.closed, "plain": self.plain, "opening": self.opening} if self.closed + self.plain else {}
+
+    def restore(self, described: Any) -> bool:
+        """Take over what an earlier command of the run has learnt; return whether there is any."""
+        counts = [_count(described.get(name)) for name in ("closed", "plain")] if isinstance(described, dict) else []
+        if None in counts or not any(counts) or not isinstance(described.get("opening"), str):
+            return False
+        self.closed, self.plain, self.opening = counts[0] or 0, counts[1] or 0, described["opening"]
+        return True
+
     def note(self, text: str) -> None:
         """A whole response, without a prefix."""
         thinking = split_thinking(text).thinking

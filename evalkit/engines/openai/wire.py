@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -168,7 +168,7 @@ class Stream:
 
     def __init__(self, max_tokens: int) -> None:
         self._most = _SPARE_CHARACTERS + _CHARACTERS_PER_TOKEN * max_tokens
-        self._characters = 0
+        self.characters = 0
         self._choices: dict[int, Choice] = {}
         self._head: dict[str, Any] = {}
         self._usage: Any = None
@@ -239,8 +239,8 @@ class Stream:
             choice = self._choices.setdefault(index if isinstance(index, int) else 0, Choice())
             if len(self._choices) > 64:
                 raise FaultError("the reply has more choices than were asked for")
-            self._characters += choice.add(each)
-        if self._characters > self._most:
+            self.characters += choice.add(each)
+        if self.characters > self._most:
             raise GivenUpError("sends more text than max_tokens allows", self.partial()[:_SPARE_CHARACTERS])
 
     def partial(self) -> str:
@@ -272,9 +272,13 @@ def refuse_error(content: Any, partial: str = "") -> None:
 
 
 class Reading:
-    """A reply while it is read: JSON or a stream of events, as its first bytes say."""
+    """A reply while it is read: JSON or a stream of events, as its first bytes say.
 
-    def __init__(self, deadline: Deadline, max_tokens: int) -> None:
+    `heard` is called for every piece, with whether it had text of the response.
+    """
+
+    def __init__(self, deadline: Deadline, max_tokens: int, heard: Callable[[bool], None] = lambda _: None) -> None:
+        self._heard = heard
         self._deadline = deadline
         self._max_tokens = max_tokens
         self._lines = Lines()
@@ -295,6 +299,12 @@ class Reading:
 
     def take(self, piece: bytes) -> bool:
         """Take in a piece; return whether it was the last one."""
+        before = self.stream.characters if self.stream is not None else 0
+        ended = self._take(piece)
+        self._heard(self.stream is not None and self.stream.characters > before)
+        return ended
+
+    def _take(self, piece: bytes) -> bool:
         if self.stream is None:
             piece = self._begin(piece)
             if self.stream is None:
