@@ -19,6 +19,7 @@ from evalkit.results.distill_costs import first_stated
 from evalkit.results.distill_models import load_side, measure_size
 from evalkit.results.distillation import DistillationPage, distillation
 from evalkit.results.formats.distillation import FORMATS, render
+from evalkit.results.plots.distillation import pictures
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny_distill"
 
@@ -182,11 +183,38 @@ def test_what_says_nothing_is_not_told_and_subsets_are_named(few: Path) -> None:
     assert ", n = 20 |" in found.text("md")
 
 
+def test_every_benchmark_is_drawn_with_its_problems_and_n(few: Path) -> None:
+    found = page(few)
+    drawn = dict(pictures(found))
+    assert "against size" not in " ".join(drawn), "no size is known"
+    panels = drawn["Accuracy at equal budgets"].axes
+    titles = [axes.get_title() for axes in panels]
+    tasks = found.students[0].tasks
+    assert titles == [
+        f"{t.title}\n{t.gap.counts[0]} problems, n = {t.gap.counts[1]}; bands: 95%, run to run" for t in tasks
+    ]
+    assert "40 of 500 problems" in " ".join(titles)
+    assert all(len(axes.collections) == len(axes.lines) for axes in panels), "a band for each line"
+
+
+def test_what_stands_in_the_tables_has_intervals(few: Path) -> None:
+    task = next(t for t in page(few).students[0].tasks if t.task == "math500")
+    assert task.tries is not None
+    for role, curve in task.tries.curves.items():
+        assert all(low <= value <= high for value, (low, high) in zip(curve, task.tries.intervals[role], strict=True))
+    for cost in task.costs.values():
+        assert cost.tokens_interval is not None
+        assert cost.tokens_interval[0] < cost.tokens < cost.tokens_interval[1]
+        for budget, value in cost.budgets.items():
+            low, high = cost.budget_intervals[budget]
+            assert low <= value <= high
+
+
 def test_the_page_has_the_leaderboards_intervals(few: Path) -> None:
     shown = CliRunner().invoke(cli, ["leaderboard", str(few / "student"), "-f", "md", "-v"], catch_exceptions=False)
     assert "+15.3 −0.0" in shown.output
     assert page(few).text("md").count("| 0.0% +15.3 −0.0 |") >= 2
-    score = page(few).students[0].tasks[0].gap.student
+    score = next(t for t in page(few).students[0].tasks if t.task == "math500").gap.student
     assert score.interval_run == evalkit.stats.avg_at_n(rows((40, 8))).interval_run
 
 

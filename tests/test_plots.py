@@ -128,7 +128,7 @@ def test_published_figures_are_drawn_whatever_our_models_are_called(tmp_path: Pa
     for model in ("DeepSeek-R1-Distill-Qwen-1.5B", "DeepSeek-R1-Distill-Llama-70B", "mine"):
         assert model in text
     assert "GPT-4o" not in text
-    assert ">published<" in text
+    assert ">published, without error bars<" in text
 
 
 def test_a_published_figure_of_our_model_stands_in_our_row(tmp_path: Path) -> None:
@@ -196,6 +196,61 @@ def test_a_name_is_no_mathematics(tmp_path: Path) -> None:
     (entry,) = write(tmp_path, ["m"])
     odd = replace(entry, report=replace(entry.report, model="$x_1$/$y^2$", title="$\\frac$"))
     assert "$y^2$" in words(figures.bars([odd]), tmp_path / "p.svg")
+
+
+def subset(folder: Path, *names: str) -> None:
+    """Runs of 12 of the 30 problems of AIME."""
+    for i, name in enumerate(names):
+        tasks = {"aime24": solve_rates(12, 4, 0.2 + 0.2 * i, 7)}
+        write_run(folder / name / "run", name, tasks, titles={"aime24": "AIME 2024"}, length=DEFAULT, available=30)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "steps"])
+def test_a_subset_is_told_in_every_picture(kind: str, tmp_path: Path) -> None:
+    subset(tmp_path, "base", "student", "teacher")
+    asked = request(tmp_path, "student")
+    text = words(draw(kind, asked), tmp_path / "plot.svg")
+    assert "12 of 30 problems" in text
+    assert "n = 4" in text
+
+
+def test_a_published_figure_beside_a_subset_is_hollow_and_has_its_own_n(tmp_path: Path) -> None:
+    subset(tmp_path, "mine")
+    published = [f for f in load_published("deepseek-r1") if f.model == "DeepSeek-R1-Distill-Qwen-7B"]
+    figure = figures.bars(load_entries([tmp_path])[0], published)
+    title = figure.axes[0].get_title(loc="left")
+    assert title.endswith("ours: 12 of 30 problems, n = 4\npublished: n = 64")
+    assert [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "D"] == ["none"]
+
+
+@pytest.mark.parametrize("kind", ["tokens", "k", "budget", "crossing"])
+def test_a_role_has_one_colour(family: Path, kind: str) -> None:
+    runs = ["checkpoint-100"] if kind == "crossing" else ["base", "checkpoint-100", "teacher"]
+    drawn = {line.get_color() for line in draw(kind, request(family, *runs)).axes[0].lines}
+    assert set(drawing.ROLE_COLOURS.values()) <= drawn
+    assert not drawn & (set(drawing.COLOURS) - set(drawing.ROLE_COLOURS.values()) - {drawing.COLOURS[4]})
+
+
+@pytest.mark.parametrize("kind", ROLES)
+def test_teacher_and_base_among_the_students_are_left_out_with_a_note(family: Path, kind: str) -> None:
+    asked = request(family, "base", "checkpoint-100", "teacher")
+    figure = draw(kind, asked)
+    alone = draw(kind, request(family, "checkpoint-100"))
+    assert asked.notes == ["not drawn as students: the runs of the base and the teacher"]
+    assert len(figure.axes) == len(alone.axes)
+    with pytest.raises(EvalkitError, match="No run is left for a student"):
+        draw(kind, request(family, "base", "teacher"))
+
+
+def test_lineage_tells_every_band(tmp_path: Path) -> None:
+    one, none = [True] * 4, [False] * 4
+    rows = {"base": [one] * 20 + [none, none, one], "student": [one] * 21 + [none, none]}
+    for name, values in {**rows, "teacher": [one] * 22 + [none]}.items():
+        write_run(tmp_path / name / "run", name, {"aime24": values})
+    told = " ".join(draw("lineage", request(tmp_path, "student")).axes[0].get_xlabel().split())
+    assert told == (
+        "23 problems, from the left: 20 solved by all three, 1 taken over from the teacher, 1 not taken over, 1 lost"
+    )
 
 
 def test_what_cannot_be_drawn_says_why(family: Path, tmp_path: Path) -> None:

@@ -36,8 +36,15 @@ class _WithKinds(click.Command):
     metavar="NAME",
     help="Add a published table, such as deepseek-r1, to `bars` or `steps`; NAME:PATTERN picks models.",
 )
-@click.option("--teacher", type=click.Path(path_type=Path), metavar="RUN", help="The teacher's run.")
-@click.option("--base", type=click.Path(path_type=Path), metavar="RUN", help="The run of the students' base.")
+@click.option(
+    "--teacher", type=click.Path(path_type=Path), metavar="RUN", help="The teacher's run; has the teacher's colour."
+)
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run of the students' base; has the base's colour.",
+)
 @click.option(
     "--style",
     type=click.Choice(["screen", "paper"]),

@@ -10,6 +10,7 @@ import numpy as np
 from evalkit.results.distill_models import TaskSide
 from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
 from evalkit.stats.intervals import Floats
+from evalkit.stats.metrics import avg_at_n
 from evalkit.thinking import split_thinking
 
 BUDGET_STEPS = 17
@@ -22,7 +23,8 @@ class Cost:
     `tokens` per completion, of which `thinking` and `answer` (split by characters); `after_answer` is the share in
     [0, 1] of a right completion's tokens that come after its final answer was first stated. `per_right` is all tokens
     over the right completions. `length_ratio` is against the teacher on problems that both solve, with its interval.
-    `budgets` holds the accuracy in [0, 1] had completions been cut at so many tokens.
+    `budgets` holds the accuracy in [0, 1] had completions been cut at so many tokens, `budget_intervals` its 95%
+    interval run to run. `tokens_interval` and `per_right_interval` are over problems, None for a single problem.
     """
 
     tokens: float
@@ -33,6 +35,9 @@ class Cost:
     length_ratio: float | None
     length_interval: tuple[float, float] | None
     budgets: Mapping[int, float]
+    budget_intervals: Mapping[int, tuple[float, float]]
+    tokens_interval: tuple[float, float] | None
+    per_right_interval: tuple[float, float] | None
 
 
 def first_stated(text: str, answer: str) -> int | None:
@@ -121,7 +126,9 @@ def measure_cost(
     ratio, interval = None, None
     if teacher is not None and teacher.run is not None and teacher.samples.tokens is not None:
         theirs = teacher.samples.tokens[teacher_rows].astype(np.float64)
-        ratio, interval = _length_ratio(tokens, values, theirs, teacher.samples.values[teacher_rows])
+        ratio, interval = length_ratio(tokens, values, theirs, teacher.samples.values[teacher_rows])
+    cut = {b: avg_at_n(np.where(tokens <= b, values, 0.0)) for b in grid}
+    spent = tokens.sum(axis=1)
     return Cost(
         tokens=mean,
         thinking=mean * thinking,
@@ -130,8 +137,16 @@ def measure_cost(
         per_right=float(tokens.sum()) / right if right else None,
         length_ratio=ratio,
         length_interval=interval,
-        budgets={b: float(np.where(tokens <= b, values, 0.0).mean()) for b in grid},
+        budgets={b: found.value for b, found in cut.items()},
+        budget_intervals={b: found.interval_run for b, found in cut.items()},
+        tokens_interval=_over_problems(spent, np.full(len(rows), float(tokens.shape[1]))),
+        per_right_interval=_over_problems(spent, (values >= 1).sum(axis=1).astype(np.float64)) if right else None,
     )
+
+
+def _over_problems(numerators: Floats, denominators: Floats) -> tuple[float, float] | None:
+    low, high = ratio_of_sums(numerators, denominators).interval
+    return (max(low, 0.0), high) if np.isfinite(low) else None
 
 
 def _shares(side: TaskSide, wanted: list[str]) -> tuple[float, float | None]:
@@ -159,7 +174,7 @@ def _shares(side: TaskSide, wanted: list[str]) -> tuple[float, float | None]:
     return (min(thought / total, 1.0) if total else 0.0), (after / counted if counted else None)
 
 
-def _length_ratio(
+def length_ratio(
     own: Floats, own_values: Floats, theirs: Floats, their_values: Floats
 ) -> tuple[float | None, tuple[float, float] | None]:
     """The geometric mean over problems that both solve of own over the teacher's mean length of right completions."""

@@ -62,6 +62,14 @@ class Gap:
         return f"{self.problems:,} of {self.available:,} problems"
 
     @property
+    def counts(self) -> tuple[str, str]:
+        """The problems and the samples per problem of the runs: `60 of 500` and `4`, or `4 to 8`."""
+        runs = [s for s in (self.base, self.student, self.teacher) if s is not None and not s.published]
+        ns = sorted({s.n for s in runs if s.n is not None})
+        told = f"{ns[0]}" if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
+        return self.subset.removesuffix(" problems") or f"{self.problems:,}", told
+
+    @property
     def has_gap(self) -> bool:
         """Whether the teacher is above the base, and by more than could be chance."""
         ratio = self.recovered or self.recovered_run
@@ -99,7 +107,8 @@ class Tries:
     """pass@k of each model by k = 1 .. n, where base and student cross, and what the base never solves.
 
     `unsolved` is the share of problems that the base does not solve in `tries` tries, `new` the share that it does not
-    and the student does in one. `steady` holds G-Pass@k by model and tau, at k = `tries`.
+    and the student does in one. `steady` holds G-Pass@k by model and tau, at k = `tries`. `intervals` and
+    `steady_intervals` are the 95% intervals of both, over problems.
     """
 
     curves: Mapping[str, tuple[float, ...]]
@@ -108,6 +117,8 @@ class Tries:
     unsolved: tuple[float, tuple[float, float]] | None
     new: tuple[float, tuple[float, float]] | None
     steady: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, tuple[tuple[float, float], ...]]
+    steady_intervals: Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from evalkit.results.distill_records import (
 from evalkit.results.distill_words import verdict
 from evalkit.results.fidelity import StudentFidelity, load_fidelity
 from evalkit.results.formats.distillation import render
+from evalkit.results.published import PAPER, load_published
 from evalkit.results.runs import Run
 from evalkit.stats import avg_at_n, compare_paired, equivalence_classes
 from evalkit.stats.agreement import error_consistency, same_answer_shares
@@ -100,7 +101,7 @@ def distillation(
             if other is not None and set(side.runs) & set(other.runs):
                 raise EvalkitError(
                     f"{side.label} is its own {role}: the same runs were given for both.",
-                    "give runs of their own: a second run of the same model with another --seed will do.",
+                    f"name the students without the {role}, or give the {role} a run of its own.",
                 )
     contamination = read_contamination(without_contaminated)
     found = [_student(side, of_teacher, of_base, contamination) for side in of_students]
@@ -122,7 +123,10 @@ def distillation(
 def _student(
     side: ModelSide, teacher: ModelSide, base: ModelSide | None, contamination: Contamination | None
 ) -> StudentDistillation:
-    shared = [name for name in side.tasks if name in teacher.tasks]
+    paper = {figure.column[0]: i for i, figure in reversed(list(enumerate(load_published(PAPER))))}
+    shared = sorted(  # as in the leaderboard
+        (name for name in side.tasks if name in teacher.tasks), key=lambda name: paper.get(name, len(paper))
+    )
     if not shared:
         raise EvalkitError(
             f"{side.label} and the teacher share no task: {', '.join(side.tasks)} and {', '.join(teacher.tasks)}.",
@@ -357,6 +361,9 @@ def _tries(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Ma
         role: {f"{tau:g}": float(g_pass_at_k(k, n, tries, tau).mean()) for tau in TAUS}
         for role, (k, n) in counts.items()
     }
+    steady_intervals = {
+        role: {f"{tau:g}": overlap(g_pass_at_k(k, n, tries, tau))[1] for tau in TAUS} for role, (k, n) in counts.items()
+    }
     crossing = unsolved = new = None
     if "base" in curves:
         crossing = crossing_point(curves["student"][:, :tries], curves["base"][:, :tries])
@@ -370,6 +377,8 @@ def _tries(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Ma
         unsolved,
         new,
         steady,
+        {role: tuple(overlap(at_k)[1] for at_k in curve.T) for role, curve in curves.items()},
+        steady_intervals,
     )
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by people with any of the common colour blindnesses; black last, and grey in place
 # of its yellow, which white paper swallows.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999", "#000000")
+# of base, teacher and students wherever a picture names them; no other run of that picture has the first two
+ROLE_COLOURS = {"base": COLOURS[6], "teacher": COLOURS[1], "student": COLOURS[0]}
+STUDENT_COLOURS = (COLOURS[0], *COLOURS[2:6])
 GREY = "#767676"  # of words that explain; 4.5:1 on white
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")

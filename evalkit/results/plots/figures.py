@@ -1,8 +1,9 @@
 """Pictures of reports: scores, accuracy against tokens, against k, by problem, and over training."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from evalkit.results.plots.drawing import COLOURS as COLOURS
 from evalkit.results.plots.drawing import (
     GREY,
     LINES,
+    ROLE_COLOURS,
     SCREEN,
+    STUDENT_COLOURS,
     Look,
     colour,
     end_labels,
@@ -45,7 +48,10 @@ _DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the sam
     True: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markeredgecolor": "white", "linestyle": ""},
     False: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markerfacecolor": "none", "linestyle": ""},
 }
-_DIAMOND_LABELS = {True: "published", False: "published, of other settings or problems"}
+_DIAMOND_LABELS = {
+    True: "published, without error bars",
+    False: "published, of other settings or problems, without error bars",
+}
 _LONGEST = {"screen": 34, "paper": 22}
 
 
@@ -70,11 +76,22 @@ def of_task(entries: Sequence[Entry], task: str | None) -> list[Entry]:
 
 
 def basis(entries: Sequence[Entry]) -> str:
-    """`30 problems, n = 64` of entries that share a task."""
+    """`30 problems, n = 64` of entries that share a task, `60 of 500 problems, n = 4` of subsets of it."""
     problems = sorted({e.report.problems for e in entries})
     ns = sorted({e.report.n for e in entries})
     told = [f"{v[0]}" if len(v) == 1 else f"{v[0]} to {v[-1]}" for v in (problems, ns)]
-    return f"{told[0]} problem{'s' if problems != [1] else ''}, n = {told[1]}"
+    whole = max((e.available or 0 for e in entries), default=0)
+    of = f" of {whole:,}" if problems[0] < whole else ""
+    return f"{told[0]}{of} problem{'s' if problems != [1] or of else ''}, n = {told[1]}"
+
+
+def run_colours(entries: Sequence[Entry], roles: Mapping[Path, str] | None) -> list[str]:
+    """A colour for each entry: by its place, or where `roles` names runs as base or teacher by its role."""
+    if not roles:
+        return [colour(i) for i in range(len(entries))]
+    students = iter(STUDENT_COLOURS[i % len(STUDENT_COLOURS)] for i in range(len(entries)))
+    named = [roles.get(entry.run.resolve(), "student") for entry in entries]
+    return [next(students) if role == "student" else ROLE_COLOURS[role] for role in named]
 
 
 def two_bars(axes: "Axes", at: float, metric: Any, own: str, horizontal: bool) -> None:
@@ -105,8 +122,8 @@ def bars(
     by_place = {(str(e.run), e.report.task): e for e in entries}
     across = {1: 1, 2: 2, 4: 2}.get(len(columns), 3) if look.titled else 1
     down = -(-len(columns) // across)
-    each = 0.62 + (0.25 if look.titled else 0.16) * len(rows)
-    legend = 0.3 + 0.02 * look.font
+    each = (0.77 if published else 0.62) + (0.25 if look.titled else 0.16) * len(rows)
+    legend = 0.3 + 0.02 * look.font + (0.2 if published else 0)
     figure, axes = new_figure(
         look.width if across < 3 else 1.3 * look.width,
         heading_height(look) + down * each + legend,
@@ -117,21 +134,17 @@ def bars(
     shown: set[bool] = set()
     for i, column in enumerate(columns):
         panel: Axes = axes.flat[i]
-        told: list[Entry] = []
+        placed = [by_place.get((row.where, column.task)) for row in rows]
+        told = [e for e, row in zip(placed, rows, strict=True) if e is not None and row.cells[i] is not None]
         ends: list[float] = []
-        for y, row in enumerate(rows):
-            entry = by_place.get((row.where, column.task))
-            ends += _score_row(
-                panel,
-                y,
-                row,
-                row.cells[i],
-                entry,
-                theirs.get((model_key(row.model), (column.task, column.metric))),
-                shown,
-            )
-            told += [entry] if entry is not None and row.cells[i] is not None else []
-        _score_panel(panel, table, i, rows, ends, told, look)
+        beside: list[PublishedScore] = []
+        for y, (row, entry) in enumerate(zip(rows, placed, strict=True)):
+            figure_of_it = theirs.get((model_key(row.model), (column.task, column.metric)))
+            alike = not any(e.subset for e in told)
+            ends += _score_row(panel, y, row, row.cells[i], entry, figure_of_it, alike, shown)
+            drawn = row.cells[i] is not None if row.published else entry is not None
+            beside += [figure_of_it] if figure_of_it is not None and drawn else []
+        _score_panel(panel, table, i, rows, ends, _bases(told, beside), look)
         panel.set_yticks(
             range(len(rows)),
             [label(r.model if r.published else r.label, _LONGEST[look.name]) for r in rows]
@@ -141,7 +154,7 @@ def bars(
         _missing(panel, rows, i, look)
     for panel in list(axes.flat)[len(columns) :]:
         panel.set_axis_off()
-    figure.legend(handles=_score_legend(rows, shown), loc="outside lower left", ncols=4 if look.titled else 2,
+    figure.legend(handles=_score_legend(rows, shown), loc="outside lower left", ncols=2 if look.titled else 1,
                   frameon=False, fontsize=look.font - 1)  # fmt: skip
     heading(figure, look, "Who is better, and how sure is that?", _best_words(table))
     return figure
@@ -190,6 +203,7 @@ def _score_row(
     cell: Cell | None,
     entry: Entry | None,
     figure: PublishedScore | None,
+    same_problems: bool,
     shown: set[bool],
 ) -> list[float]:
     """Draw one row of a panel, and return what the axis has to hold."""
@@ -199,8 +213,8 @@ def _score_row(
             ends += list(interval or ())
         ends.append(cell.value)
         if row.published:
-            shown.add(True)
-            panel.plot(cell.value, y, **_DIAMONDS[True], zorder=5, label=label(row.label))
+            shown.add(same_problems)
+            panel.plot(cell.value, y, **_DIAMONDS[same_problems], zorder=5, label=label(row.label))
         else:
             two_bars(panel, y, cell.metric, COLOURS[0], horizontal=True)
             panel.plot(
@@ -221,12 +235,12 @@ def _score_row(
 
 
 def _score_panel(
-    panel: "Axes", table: Table, i: int, rows: Sequence[Row], ends: Sequence[float], told: Sequence[Entry], look: Look
+    panel: "Axes", table: Table, i: int, rows: Sequence[Row], ends: Sequence[float], told: str, look: Look
 ) -> None:
     column = table.columns[i]
     rating = any(c.metric.unit != "%" for row in rows if (c := row.cells[i]) is not None)
     title = f"{label(table.heads(i)[0], 40)}  {label(column.metric)}"
-    panel.set_title(title + (f"\n{basis(told)}" if told else ""), fontsize=look.font, loc="left")
+    panel.set_title(title + (f"\n{told}" if told else ""), fontsize=look.font, loc="left")
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
     panel.set_xlabel("rating" if rating else "percent", fontsize=look.font - 1)
@@ -238,6 +252,17 @@ def _score_panel(
     else:
         panel.set_xlim(*score_limits(ends, ends))
     panel.grid(axis="y", alpha=0.15)
+
+
+def _bases(told: Sequence[Entry], published: Sequence[PublishedScore]) -> str:
+    """`ours: 60 of 500 problems, n = 4` and `published: n = 64`; without `ours` where nothing published is drawn."""
+    if not published:
+        return basis(told) if told else ""
+    ns = sorted({f.n for f in published if f.n is not None})
+    theirs = ["n unknown" + (" of some" if ns else "")] if any(f.n is None for f in published) else []
+    theirs = ([f"n = {ns[0]}" if len(ns) == 1 else f"n = {ns[0]} to {ns[-1]}"] if ns else []) + theirs
+    words = f"published: {', '.join(theirs)}"
+    return f"ours: {basis(told)}\n{words}" if told else words
 
 
 def _missing(panel: "Axes", rows: Sequence[Row], column: int, look: Look) -> None:
@@ -261,6 +286,7 @@ def _best_words(table: Table) -> str:
     """Which run is best on which benchmark, beyond chance."""
     found: dict[str, list[str]] = {}
     some_ours = False
+    whose = "of our runs " if any(row.published for row in table.rows) else ""
     for i, column in enumerate(table.columns):
         own = [row for row in table.rows if not row.published and row.cells[i] is not None]
         some_ours = some_ours or len(own) > 1
@@ -272,10 +298,14 @@ def _best_words(table: Table) -> str:
     if not some_ours:
         return ""
     told = [f"{who} on {', '.join(where)}" for who, where in found.items()]
-    return f"Best beyond chance: {'; '.join(told)}." if told else "No run is better than all others beyond chance."
+    return (
+        f"Best {whose}beyond chance: {'; '.join(told)}." if told else "No run is better than all others beyond chance."
+    )
 
 
-def accuracy_against_tokens(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+def accuracy_against_tokens(
+    entries: Sequence[Entry], task: str | None, look: Look = SCREEN, roles: Mapping[Path, str] | None = None
+) -> "Figure":
     """pass@1 against the mean completion length, and as a thin line what a smaller token budget would have given.
 
     The dashed line is the Pareto front: no other run is both better and shorter.
@@ -289,6 +319,7 @@ def accuracy_against_tokens(entries: Sequence[Entry], task: str | None, look: Lo
     figure, axes = new_figure(look.width, 1.07 * line_height(look, len(told)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
     points, labelled, ends = [], [], []
+    inks = run_colours([entry for entry, _ in told], roles)
     obstacles: list[tuple[float, float]] = []
     for i, (entry, name) in enumerate(told):
         metric, tokens = entry.report.metric("pass@1"), entry.report.tokens
@@ -297,23 +328,21 @@ def accuracy_against_tokens(entries: Sequence[Entry], task: str | None, look: Lo
         mean = max(tokens.mean, 1.0)
         points.append((mean, metric.value))
         trail = budget_trail(entry)
-        panel.plot([x for x, _ in trail], [y for _, y in trail], color=colour(i), linewidth=0.9, alpha=0.55, zorder=2)
-        panel.plot(
-            [x for x, _ in trail[:-1]], [y for _, y in trail[:-1]], ".", color=colour(i), markersize=3, alpha=0.7
-        )
-        two_bars(panel, mean, metric, colour(i), horizontal=False)
+        panel.plot([x for x, _ in trail], [y for _, y in trail], color=inks[i], linewidth=0.9, alpha=0.55, zorder=2)
+        panel.plot([x for x, _ in trail[:-1]], [y for _, y in trail[:-1]], ".", color=inks[i], markersize=3, alpha=0.7)
+        two_bars(panel, mean, metric, inks[i], horizontal=False)
         panel.plot(
             mean,
             metric.value,
             marker(i),
-            color=colour(i),
+            color=inks[i],
             markersize=8 if look.titled else 5,
             markeredgecolor="white",
             zorder=5,
             linestyle="",
             label=name,
         )
-        labelled.append((mean, metric.value, name, colour(i)))
+        labelled.append((mean, metric.value, name, inks[i]))
         ends += [metric.value, *(metric.interval_run or ()), *(metric.interval_problems or ())]
         over = metric.interval_problems or (metric.value, metric.value)
         obstacles += [*trail, *((mean, float(y)) for y in np.linspace(*over, 8))]
@@ -346,7 +375,9 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def score_against_k(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+def score_against_k(
+    entries: Sequence[Entry], task: str | None, look: Look = SCREEN, roles: Mapping[Path, str] | None = None
+) -> "Figure":
     """pass@k (solid) and cons@k (dashed) against k, with the run-to-run error as a band for up to four runs."""
     from matplotlib.lines import Line2D
 
@@ -354,8 +385,8 @@ def score_against_k(entries: Sequence[Entry], task: str | None, look: Look = SCR
     figure, axes = new_figure(look.width, line_height(look, len(chosen)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
     banded = len(chosen) <= 4
+    inks, size = run_colours(chosen, roles), 5 if look.titled else 3
     ends, labelled = [], []
-    size = 5 if look.titled else 3
     for i, (entry, name) in enumerate(zip(chosen, names(chosen, _LONGEST[look.name]), strict=True)):
         first = [m for m in entry.report.metrics if m.name == "pass@1"]
         for kind, line in (("cons", "--"), ("pass", "-")):
@@ -367,7 +398,7 @@ def score_against_k(entries: Sequence[Entry], task: str | None, look: Look = SCR
                 ks,
                 values,
                 line,
-                color=colour(i),
+                color=inks[i],
                 marker=marker(i),
                 markersize=size if solid else size - 2,
                 linewidth=(1.6 if solid else 1.0) * look.font / 9,
@@ -376,10 +407,10 @@ def score_against_k(entries: Sequence[Entry], task: str | None, look: Look = SCR
             ends += values
             if banded and solid:
                 low, high = zip(*(m.interval_run or (m.value, m.value) for m in curve), strict=True)
-                panel.fill_between(ks, low, high, color=colour(i), alpha=0.15, linewidth=0)
+                panel.fill_between(ks, low, high, color=inks[i], alpha=0.15, linewidth=0)
                 ends += [*low, *high]
             if solid:
-                labelled.append((ks[-1], values[-1], name, colour(i)))
+                labelled.append((ks[-1], values[-1], name, inks[i]))
     top = max(e.report.n for e in chosen)
     panel.set_xscale("log", base=2)
     ticks = [1 << i for i in range(top.bit_length())]

@@ -9,6 +9,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries
 from evalkit.results.plots.drawing import SCREEN, Look
 from evalkit.results.published import PublishedScore
+from evalkit.store.run import find_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,10 +54,31 @@ def draw(kind: str, request: Request) -> "Figure":
         raise EvalkitError("thinking needs a teacher.", "name its run with --teacher.")
     if kind in ("gap", "crossing"):
         return _of_distillation(kind, request)
-    entries = _load(request.runs, request)
     if kind in ("lineage", "thinking"):
-        return _of_roles(kind, entries, request)
-    return _of_runs(kind, entries, request)
+        return _of_roles(kind, _load(_students(request), request), request)
+    return _of_runs(kind, _load(request.runs, request), request)
+
+
+def _roles(request: Request) -> dict[Path, str]:
+    """`teacher` or `base` by run directory."""
+    roles = {"teacher": request.teacher, "base": request.base}
+    return {run.path.resolve(): role for role, path in roles.items() if path is not None for run in find_runs(path)}
+
+
+def _students(request: Request) -> list[Path]:
+    """The run directories of `request.runs` that are neither the teacher's nor the base's, which are noted.
+
+    Raises EvalkitError where none is left.
+    """
+    of_roles = _roles(request)
+    runs = list(dict.fromkeys(run.path for path in request.runs for run in find_runs(path)))
+    students = [run for run in runs if run.resolve() not in of_roles]
+    if not students:
+        raise EvalkitError("No run is left for a student: all are the teacher's or the base's.",
+                           "name the students' runs too.")  # fmt: skip
+    if found := sorted({of_roles[run.resolve()] for run in runs if run.resolve() in of_roles}):
+        request.notes.append(f"not drawn as students: the runs of the {' and the '.join(found)}")
+    return students
 
 
 def _load(paths: Sequence[Path], request: Request) -> list[Entry]:
@@ -75,14 +97,15 @@ def _of_runs(kind: str, entries: list[Entry], request: Request) -> "Figure":
         return figures.bars(chosen, published, request.look)
     if kind == "steps":
         return figures.checkpoint_sweep(entries, request.task, request.look, request.published)
-    drawn = {
+    if kind in ("map", "lengths"):
+        drawn = {"map": figures.solve_rate_map, "lengths": samples.length_distribution}[kind]
+        return drawn(entries, request.task, request.look)
+    coloured = {
         "tokens": figures.accuracy_against_tokens,
         "k": figures.score_against_k,
-        "map": figures.solve_rate_map,
-        "lengths": samples.length_distribution,
         "budget": samples.budget_curve,
     }[kind]
-    return drawn(entries, request.task, request.look)
+    return coloured(entries, request.task, request.look, _roles(request))
 
 
 def _of_roles(kind: str, entries: list[Entry], request: Request) -> "Figure":
@@ -93,13 +116,11 @@ def _of_roles(kind: str, entries: list[Entry], request: Request) -> "Figure":
     task = students[0].report.task
     assert request.teacher is not None
     teacher = one_of_task(_load([request.teacher], request), task, "teacher")
-    roles = {teacher.run}
     if kind == "thinking":
-        return lengths_against_teacher([s for s in students if s.run not in roles], teacher, request.look)
+        return lengths_against_teacher(students, teacher, request.look)
     assert request.base is not None
     base = one_of_task(_load([request.base], request), task, "base")
-    roles.add(base.run)
-    return lineage_map(base, [s for s in students if s.run not in roles], teacher, request.look)
+    return lineage_map(base, students, teacher, request.look)
 
 
 def _of_distillation(kind: str, request: Request) -> "Figure":
@@ -108,7 +129,7 @@ def _of_distillation(kind: str, request: Request) -> "Figure":
 
     assert request.teacher is not None
     assert request.base is not None
-    found = distillation(list(request.runs), teacher=request.teacher, base=request.base)
+    found = distillation(_students(request), teacher=request.teacher, base=request.base)
     pairs = [(s, t) for s in found.students for t in s.tasks if request.task in (None, t.task)]
     if kind == "gap":
         return score_picture(pairs, request.look)

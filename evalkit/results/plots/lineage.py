@@ -1,12 +1,14 @@
 """Base, student and teacher side by side: problems taken over, and lengths against the teacher's."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
+from evalkit.results.distill_costs import length_ratio
 from evalkit.results.entries import Entry
 from evalkit.results.plots.budgets import load_lengths
 from evalkit.results.plots.drawing import (
@@ -42,7 +44,7 @@ def lineage_map(base: Entry, students: Sequence[Entry], teacher: Entry, look: Lo
 
     Raises EvalkitError if they share no problem.
     """
-    rows, height = [], (1.5 if look.titled else 1.2)
+    rows, height = [], (1.75 if look.titled else 1.55)
     for student in students:
         shared = [p for p in student.report.values if p in base.report.values and p in teacher.report.values]
         if not shared:
@@ -54,7 +56,10 @@ def lineage_map(base: Entry, students: Sequence[Entry], teacher: Entry, look: Lo
     for i, (student, shared) in enumerate(rows):
         grid = np.array([[np.mean(e.report.values[p]) for p in shared] for e in (base, student, teacher)])
         image = _bands(axes[i, 0], grid, ["base", own[i], "teacher"], look)
-        axes[i, 0].set_xlabel(f"{len(shared)} problems" if i == len(rows) - 1 else "")
+        whole = max((e.available or 0 for e in (base, student, teacher)), default=0)
+        of = f" of {whole:,}" if len(shared) < whole else ""
+        told = f"{len(shared)}{of} problem{'s' if len(shared) != 1 or of else ''}, from the left: {_band_counts(grid)}"
+        axes[i, 0].set_xlabel(fill(told, int(72 * 0.75 * look.width / (0.5 * (look.font - 1)))), fontsize=look.font - 1)
     assert image is not None
     bar = figure.colorbar(image, ax=axes[:, 0].tolist(), ticks=[0, 0.5, 1], aspect=14, pad=0.02)
     bar.ax.set_yticklabels(["0", "50", "100"], fontsize=look.font - 1)
@@ -83,6 +88,12 @@ def fates(grid: npt.NDArray[np.float64]) -> list[int]:
         else:
             found.append(3 if base else 2 if teacher else 5)
     return found
+
+
+def _band_counts(grid: npt.NDArray[np.float64]) -> str:
+    """`31 solved by all three, 24 taken over from the teacher`, every band that has problems."""
+    band = fates(grid)
+    return ", ".join(f"{band.count(k)} {name}" for k, name in enumerate(_BANDS) if k in band)
 
 
 def _bands(panel: "Axes", grid: npt.NDArray[np.float64], rows: Sequence[str], look: Look) -> Any:
@@ -142,8 +153,8 @@ def lengths_against_teacher(students: Sequence[Entry], teacher: Entry, look: Loo
     for panel, student, name in zip(axes.flat, students, own, strict=False):
         lengths = _mean_lengths(student)
         every += lengths.values()
-        ratio = _scatter(panel, student, teacher, lengths, theirs, handles)
-        panel.set_title(f"{name}\n{ratio:.2f} times the teacher's tokens", fontsize=look.font, loc="left")
+        _scatter(panel, student, teacher, lengths, theirs, handles)
+        panel.set_title(f"{name}\n{_ratio_words(student, teacher)}", fontsize=look.font, loc="left")
     low, high = 0.8 * max(min(every), 1), 1.25 * max(every)
     for i, panel in enumerate(axes.flat):
         if i >= len(students):
@@ -163,23 +174,26 @@ def lengths_against_teacher(students: Sequence[Entry], teacher: Entry, look: Loo
     )  # fmt: skip
     told = f"{label(teacher.report.title, 50)}: {basis([*students, teacher])}."
     heading(figure, look, "Does the student think as long as its teacher?",
-            f"{told} A point is a problem; dashed: equal lengths.")  # fmt: skip
+            f"{told} A point is a problem, its mean over all completions; dashed: equal lengths. "
+            "Ratio, as `distill` has it: "
+            "right completions, problems that both solve at least once, geometric mean, 95% over problems. Signs: "
+            "solved in at least half of the completions.")  # fmt: skip
     return figure
 
 
 _SOLVERS = {  # (student, teacher): what is told of the problem, its sign and colour
     (True, True): ("both solve it", "o", 2),
-    (False, True): ("teacher alone", "D", 3),
+    (False, True): ("teacher alone", "D", 1),
     (True, False): ("student alone", "^", 0),
-    (False, False): ("neither", "x", 6),
+    (False, False): ("neither", "x", 7),
 }
 
 
 def _scatter(
     panel: "Axes", student: Entry, teacher: Entry, lengths: dict[str, float], theirs: dict[str, float],
     handles: dict[str, Any],
-) -> float:  # fmt: skip
-    """Draw the problems, and return the geometric mean of the student's length over the teacher's."""
+) -> None:  # fmt: skip
+    """Draw the problems."""
     shared = [p for p in lengths if p in theirs]
     if not shared:
         raise _nothing_shared(student)
@@ -191,7 +205,20 @@ def _scatter(
                 [theirs[p] for p in at], [lengths[p] for p in at], sign, color=COLOURS[shade], markersize=4.5,
                 alpha=0.8, label=told, linestyle="",
             )  # fmt: skip
-    return float(np.exp(np.mean([np.log(max(lengths[p], 1) / max(theirs[p], 1)) for p in shared])))
+
+
+def _ratio_words(student: Entry, teacher: Entry) -> str:
+    (own, tokens), (other, their_tokens) = load_lengths(student), load_lengths(teacher)
+    where = {p: j for j, p in enumerate(other.problem_ids)}
+    pairs = [(i, where[p]) for i, p in enumerate(own.problem_ids) if p in where]
+    mine, theirs = [i for i, _ in pairs], [j for _, j in pairs]
+    ratio, interval = length_ratio(
+        tokens[mine].astype(np.float64), own.values[mine], their_tokens[theirs].astype(np.float64), other.values[theirs]
+    )
+    if ratio is None:
+        return "no problem that both solve"
+    ends = f"[{interval[0]:.2f}, {interval[1]:.2f}]" if interval is not None else "(one problem: no interval)"
+    return f"{ratio:.2f} {ends} of the teacher's tokens"
 
 
 def _nothing_shared(student: Entry) -> EvalkitError:

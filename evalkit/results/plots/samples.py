@@ -1,6 +1,7 @@
 """Pictures that need every completion: how long they are, and what a smaller token budget would have scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from evalkit.results.plots.drawing import (
     LINES,
     SCREEN,
     Look,
-    colour,
     end_labels,
     heading,
     heading_height,
@@ -25,7 +25,7 @@ from evalkit.results.plots.drawing import (
     short,
     token_axis,
 )
-from evalkit.results.plots.figures import basis, names, of_task
+from evalkit.results.plots.figures import basis, names, of_task, run_colours
 from evalkit.types import STATUSES
 
 if TYPE_CHECKING:
@@ -38,29 +38,35 @@ _STATUS_WORDS = {"no_answer": "no answer", "truncated": "cut before an answer"}
 _BINS = 60
 
 
-def budget_curve(entries: Sequence[Entry], task: str | None, look: Look = SCREEN) -> "Figure":
+def budget_curve(
+    entries: Sequence[Entry], task: str | None, look: Look = SCREEN, roles: Mapping[Path, str] | None = None
+) -> "Figure":
     """Accuracy against the token budget, read off one run a line by cutting its completions; up to the run's limit."""
     chosen = of_task(entries, task)
     figure, axes = new_figure(look.width, line_height(look, len(chosen)) + heading_height(look), look=look)
     panel: Axes = axes[0, 0]
     banded, own = len(chosen) <= 4, names(chosen, 34 if look.titled else 22)
-    ends, labelled, reach = [], [], []
+    inks = run_colours(chosen, roles)
+    ends, labelled, reach, whole = [], [], [], []
     for i, (entry, name) in enumerate(zip(chosen, own, strict=True)):
         samples, tokens = load_lengths(entry)
         at = budgets(tokens, entry.report.max_tokens)
         estimates = [at_budget(samples.values, tokens, b) for b in at]
         values = [100 * e.value for e in estimates]
         style = LINES[i // len(COLOURS) % len(LINES)]
-        panel.plot(at, values, style, marker=marker(i), markersize=3.5 * look.font / 9, color=colour(i), label=name)
+        panel.plot(at, values, style, marker=marker(i), markersize=3.5 * look.font / 9, color=inks[i], label=name)
         if banded:
             low, high = (100 * np.array(side) for side in zip(*(e.interval_run for e in estimates), strict=True))
-            panel.fill_between(at, low, high, color=colour(i), alpha=0.15, linewidth=0)
+            panel.fill_between(at, low, high, color=inks[i], alpha=0.15, linewidth=0)
             ends += [*low.tolist(), *high.tolist()]
+            whole.append((float(low[-1]), float(high[-1])))
         ends += values
         reach += at
-        labelled.append((float(at[-1]), values[-1], name, colour(i)))
+        labelled.append((float(at[-1]), values[-1], name, inks[i]))
     for i, (x, y, _, own_colour) in enumerate(labelled):  # all completions have ended: a larger budget changes nothing
         panel.plot([x, max(reach)], [y, y], LINES[i // len(COLOURS) % len(LINES)], color=own_colour)
+        if banded:
+            panel.fill_between([x, max(reach)], *whole[i], color=own_colour, alpha=0.15, linewidth=0)
         labelled[i] = (float(max(reach)), *labelled[i][1:])
     token_axis(panel, 0.9 * min(reach), 1.08 * max(reach), "x", 7 if look.titled else 4)
     panel.set_ylim(*score_limits(ends, ends))
@@ -141,7 +147,7 @@ def length_distribution(entries: Sequence[Entry], task: str | None, look: Look =
 def _length_row(panel: "Axes", entry: Entry, name: str, median: float, highest: float, look: Look) -> None:
     """The name at the left and the figures at the right of one row; its heights have no scale."""
     share = entry.report.truncation_rate
-    cut = "cut: unknown" if share is None else f"{100 * share:.1f}% cut"
+    cut = "cut: unknown" if share is None else f"{100 * share:.1f}% cut ({round(share * entry.report.samples):,})"
     count = entry.report.samples
     drawn = f"{count:,} completion{'s' if count > 1 else ''}"
     panel.set_yticks([])
@@ -151,7 +157,7 @@ def _length_row(panel: "Axes", entry: Entry, name: str, median: float, highest: 
     panel.set_ylim(0, max(highest, 1) * 1.08)
     panel.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=look.font)
     panel.annotate(
-        f"median {short(median)}\n{cut}\n{drawn}" if look.titled else f"{short(median)}\n{cut}",
+        f"median {median:,.0f}\n{cut}\n{drawn}" if look.titled else f"{median:,.0f}\n{cut}",
         (1, 0.5),
         (5, 0),
         xycoords="axes fraction",

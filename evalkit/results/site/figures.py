@@ -184,9 +184,10 @@ def comparison_records(entries: Sequence[Entry], runs: Sequence[Path]) -> tuple[
         if compared:
             tasks = []
             for one in compared:
+                title = f"{one.title} ({one.subset})" if one.subset else one.title
                 result = asdict(replace(one.result, by_problem=()))
                 tasks.append({
-                    "task": one.task, "title": one.title, "p": one.result.p_value, "adjusted": one.adjusted_p,
+                    "task": one.task, "title": title, "p": one.result.p_value, "adjusted": one.adjusted_p,
                     "problems": len(one.result.by_problem), "differences": one.differences, "leftOut": one.left_out,
                     **{k: result[k] for k in ("difference", "interval_run", "interval_problems", "a", "b")},
                 })  # fmt: skip

@@ -165,13 +165,13 @@ def _solved_table(found: Distillation) -> PageTable:
                 _of(found, name, SOLVED_TITLES[solved.name]),
                 f"{percent(solved.expected, 1)} {interval_percent(solved.interval, 1)}",
                 f"{len(solved.listed)}",
-                shown + more or ("too few samples" if solved.smallest_p > 0.05 else "–"),
+                shown + more or ("too few samples" if solved.smallest_p > 0.05 else "–"), *task.gap.counts,
             ))  # fmt: skip
     return PageTable(
         "What was learnt and what was lost",
-        "Expected: the share of problems in one try of each model, from the solve rates, without bias. Listed: "
-        f"problems for which an exact test says so, {LISTED_AT}.",
-        ("", "expected", "listed", "which"),
+        "Expected: the share of problems in one try of each model, from the solve rates, without bias, with its 95% "
+        f"interval over problems. Listed: problems for which an exact test says so, {LISTED_AT}.",
+        ("", "expected", "listed", "which", "problems", "n"),
         tuple(rows),
     )
 
@@ -186,18 +186,24 @@ def _tries_table(found: Distillation) -> PageTable:
         labels = {"base": found.base or "base", "student": student.label, "teacher": found.teacher}
         for role, curve in tries.curves.items():
             steady = tries.steady[role]
+            ends, steady_ends = tries.intervals[role], tries.steady_intervals[role]
+            low, high = ends[k - 1]
             rows.append((
-                _of(found, name, labels[role]), f"{k}", percent(curve[0], 1), percent(curve[k - 1], 1),
-                percent(steady["0.5"], 1), percent(steady["1"], 1),
-                percent(1 - curve[k - 1], 1),
+                _of(found, name, labels[role]), f"{k}", _share(curve[0], ends[0]), _share(curve[k - 1], ends[k - 1]),
+                _share(steady["0.5"], steady_ends["0.5"]), _share(steady["1"], steady_ends["1"]),
+                _share(1 - curve[k - 1], (1 - high, 1 - low)), task.gap.counts[0], f"{len(curve)}",
             ))  # fmt: skip
     return PageTable(
         "Sharper or wider",
         "pass@k: at least one of k tries is right; G-Pass@k at 0.5: at least half are; pass^k: all are. Never solved: "
-        "in k tries.",
-        ("", "k", "pass@1", "pass@k", "G-Pass@k, 0.5", "pass^k", "never solved"),
+        "in k tries. With 95% intervals, over problems.",
+        ("", "k", "pass@1", "pass@k", "G-Pass@k, 0.5", "pass^k", "never solved", "problems", "n"),
         tuple(rows),
     )
+
+
+def _share(value: float, interval: tuple[float, float]) -> str:
+    return f"{percent(value, 1)} {interval_percent(interval, 1)}"
 
 
 def _agreement_table(found: Distillation) -> PageTable:
@@ -239,13 +245,26 @@ def _cost_table(found: Distillation) -> PageTable:
             if cost is not None and (task.task, labels[role]) not in seen:
                 seen.add((task.task, labels[role]))
                 title = task.title if len(found.students) > 1 else name
-                rows.append((_of(found, title, labels[role]), *_cost_cells(cost, role)))
+                n = {"base": task.gap.base, "student": task.gap.student, "teacher": task.gap.teacher}[role]
+                counts = task.gap.counts[0], f"{n.n}" if n is not None else "–"
+                rows.append((_of(found, title, labels[role]), *_cost_cells(cost, role), *counts))
     return PageTable(
         "What an answer costs",
         "Tokens per completion, of which thinking and answer (divided by characters). After the answer: the share of a "
         "right completion's tokens that follows the first place where its final answer is stated. Length: of right "
-        "completions against the teacher's, on problems that both solve (geometric mean).",
-        ("", "tokens", "thinking", "answer", "after the answer", "tokens per right answer", "length of teacher's"),
+        "completions against the teacher's, on problems that both solve at least once (geometric mean). Intervals: "
+        "95%, over problems; thinking, answer and after the answer are estimates from the texts and have none.",
+        (
+            "",
+            "tokens",
+            "thinking",
+            "answer",
+            "after the answer",
+            "tokens per right answer",
+            "length of teacher's",
+            "problems",
+            "n",
+        ),
         tuple(rows),
     )
 
@@ -259,13 +278,16 @@ def _budget_table(found: Distillation) -> PageTable:
             gap = task.budgets[budget]
             low, high = (100 * end for end in gap.interval)
             told = f"{100 * gap.value:+.1f} [{low:+.1f}, {high:+.1f}]" if low == low else f"{100 * gap.value:+.1f}"
+            ends = (task.costs[role].budget_intervals[budget] for role in ("student", "teacher"))
             rows.append((
-                _of(found, name, f"{budget:,} tokens"), percent(own, 1), percent(theirs, 1), told.replace("-", "−"),
+                _of(found, name, f"{budget:,} tokens"), *map(_share, (own, theirs), ends), told.replace("-", "−"),
+                *task.gap.counts,
             ))  # fmt: skip
     return PageTable(
         "At equal budgets",
-        "Accuracy had completions been cut at so many tokens, and the difference in points, paired by problem.",
-        ("", "student", "teacher", "difference"),
+        "Accuracy had completions been cut at so many tokens, and the difference in points, paired by problem. 95% "
+        "intervals: of the accuracies run to run, of the difference over problems.",
+        ("", "student", "teacher", "difference", "problems", "n"),
         tuple(rows),
     )
 
@@ -276,13 +298,18 @@ def _cost_cells(cost: Cost, role: str) -> tuple[str, ...]:
         ends = cost.length_interval
         ratio = f"{cost.length_ratio:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends is not None else "")
     return (
-        f"{cost.tokens:,.0f}",
+        _tokens(cost.tokens, cost.tokens_interval),
         f"{cost.thinking:,.0f}",
         f"{cost.answer:,.0f}",
         percent(cost.after_answer) if cost.after_answer is not None else "–",
-        f"{cost.per_right:,.0f}" if cost.per_right is not None else "–",
+        _tokens(cost.per_right, cost.per_right_interval) if cost.per_right is not None else "–",
         ratio,
     )
+
+
+def _tokens(value: float, interval: tuple[float, float] | None) -> str:
+    ends = f" [{interval[0]:,.0f}, {interval[1]:,.0f}]" if interval is not None else ""
+    return f"{value:,.0f}{ends}"
 
 
 def _size_table(found: Distillation) -> PageTable:
