@@ -88,8 +88,8 @@ def test_copies_that_differ_in_form_alone_are_exact(name: str, copy: Any) -> Non
 
 def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "contamination.json"
-    Contamination(("set.jsonl",), {}, {}).save(path)
-    assert load_contamination(path).sets == ("set.jsonl",)
+    Contamination(({"path": "set.jsonl"},), {}, {}).save(path)
+    assert load_contamination(path).sets == ({"path": "set.jsonl"},)
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     with pytest.raises(EvalkitError, match=re.escape(str(path))):
         load_contamination(path)
