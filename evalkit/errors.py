@@ -1,6 +1,7 @@
 """The errors that users see: a sentence that says what is wrong, and a hint that says what to do."""
 
 import os
+import sysconfig
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -40,9 +41,19 @@ class RunIncompleteError(EvalkitError):
 def first_line(error: BaseException) -> str:
     """What an exception says in one line, and where it was raised: `ValueError: too long (engine.py, line 12)`."""
     said = str(error).strip().partition("\n")[0].rstrip(".")
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{f': {said}' if said else ''}{where}"
+    return f"{type(error).__name__}{f': {said}' if said else ''}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """Where a plug-in raised an error, ` (engine.py, line 12)`; "" where none of its own code did.
+
+    The last line that is neither evalkit's nor a library's, or else the last one of a library.
+    """
+    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    libraries = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<frozen"))]
+    frames = [f for f in frames if not f.filename.startswith(libraries)] or frames
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
 
 
 @contextmanager
@@ -57,7 +68,7 @@ def plugin_faults(
         yield
     except (EvalkitError, MemoryError):
         raise
-    except Exception as error:  # a plug-in raises what it likes
+    except (Exception, SystemExit) as error:  # a plug-in raises what it likes
         owner_class = owner if isinstance(owner, type) else type(owner)
         if owner_class.__module__.partition(".")[0] == "evalkit":
             raise

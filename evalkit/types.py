@@ -13,7 +13,7 @@ from evalkit.errors import EvalkitError
 Status = Literal["correct", "wrong", "no_answer", "truncated", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FinishReason = Literal["stop", "length", "repetition", "error", "unknown"]
-Unit = Literal["%", "rating", "count", "tokens", "seconds"]
+Unit = Literal["%", "rating", "count", "mean", "tokens", "seconds"]
 Fact = str | int | float | bool | None
 # As read from files: what a stranger writes there has to fit into an array.
 SampleIndex = Annotated[int, Ge(0), Lt(1 << 31)]

@@ -44,3 +44,13 @@ def write_recorded(path: Path, texts: dict[str, list[str]], **fields: Any) -> Pa
     lines = [json.dumps({"problem_id": key, "text": value, **fields}) for key, value in texts.items()]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def package(folder: Path, name: str, group: str = "evalkit.engines", **plugins: str) -> str:
+    """A folder for PYTHONPATH with an installed package that registers plug-ins of a group."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{plugin} = {target}" for plugin, target in plugins.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")
+    return str(folder)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
 from fake_gpus import fake_nvidia_smi
-from helpers import REPOSITORY, evalkit, records, told, write_recorded
+from helpers import REPOSITORY, evalkit, package, records, told, write_recorded
 
 from evalkit.engines import Engine, open_engine
 from evalkit.engines.contract import GREEDY, LIMITED, PREFIXED, REQUESTS, check_engine
@@ -21,7 +21,8 @@ from evalkit.engines.options import OWN_OPTIONS, VLLMOptions
 from evalkit.engines.registry import engine_class, option_fields, read_assignments
 from evalkit.engines.vllm.engine import VLLMEngine
 from evalkit.errors import EvalkitError
-from evalkit.types import Completion, Request
+from evalkit.run.scoring import score_completion
+from evalkit.types import Completion, Request, Score
 
 ECHO = REPOSITORY / "examples" / "echo_engine.py"
 
@@ -36,16 +37,6 @@ def echo() -> type[Any]:
     spec.loader.exec_module(module)
     found: type[Any] = module.EchoEngine
     return found
-
-
-def package(folder: Path, name: str, **engines: str) -> str:
-    """A folder for PYTHONPATH with an installed package that registers engines."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = [f"{engine} = {target}" for engine, target in engines.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[evalkit.engines]", *lines]) + "\n")
-    return str(folder)
 
 
 def test_an_engine_in_one_file_passes_and_evaluates(tmp_path: Path) -> None:
@@ -285,6 +276,8 @@ FAULTY = {
         "        for r in requests:\n            yield self.answer(r)\n            yield self.answer(r)",
         "a second time.",
     ),
+    "nothing": ("        return None", "generate() of the engine e returned None, not an iterator of completions."),
+    "leaves": ("        raise SystemExit(3)", "The engine e failed while generating: SystemExit: 3 (e.py, line "),
     "skips": (
         "        for i, r in enumerate(requests):\n            if i != 1:\n                yield self.answer(r)",
         "The engine e ended and left 1 requests unanswered, such as sample 0 of problem",
@@ -382,9 +375,39 @@ def test_options_that_the_identity_does_not_name_are_compared(tmp_path: Path) ->
     assert old["identity"].pop("options") == {}
     described.write_text(json.dumps(old))
     evalkit(*run, "-E", "words=2")
+    rule = "identity changes with each option that it names, unless that is declared with recorded=False"
     checked = evalkit("engines", "check", "e", "--engine-file", file, code=1).stdout
-    assert "BROKEN  identity tells other values of an option apart" in checked
-    assert "recorded=False: words\n" in checked
+    assert f"–       {rule}: recorded by evalkit: words\n" in checked
+    file.write_text(file.read_text().replace('{"engine": "e"}', '{"engine": "e", "words": 3}'))
+    assert f"BROKEN  {rule}: words\n" in evalkit("engines", "check", "e", "--engine-file", file, code=1).stdout
+
+
+@pytest.mark.slow
+def test_a_completion_that_failed_without_a_word_is_no_wrong_answer(tmp_path: Path) -> None:
+    file = tmp_path / "e.py"
+    failing = '        for r in requests:\n            yield replace(self.answer(r), finish_reason="error")\n'
+    file.write_text(FAULTY_ENGINE + failing)
+    run = ("run", "m", "-t", "arithmetic", "--limit", 2, "-n", 1, "--engine-file", file, "-o", tmp_path / "run")
+    assert "the engine e does not say what went wrong" in evalkit(*run, code=1).stderr
+    (score, _) = records(tmp_path / "run" / "arithmetic" / "scores.jsonl")
+    assert (score["status"], score["value"]) == ("error", 0)
+    file.write_text(FAULTY_ENGINE + "        yield from map(self.answer, requests)\n")
+    evalkit(*run)  # the failed ones are asked for again
+
+
+def test_a_failed_completion_of_an_older_run_is_an_error() -> None:
+    failed = Completion("t", "1", 0, "\\boxed{4}", "error", None, None, 0.0)
+    score = score_completion(failed, lambda response: Score(1.0, "correct"))
+    assert (score.status, score.value) == ("error", 0.0)
+
+
+def test_an_engine_file_without_an_engine_says_what_its_class_lacks(tmp_path: Path) -> None:
+    file = tmp_path / "e.py"
+    file.write_text(FAULTY_ENGINE.replace('    name = "e"\n', "") + "        yield\n")
+    error = told(evalkit("engines", "show", "--engine-file", file, code=2))
+    assert error.endswith("e.py defines no engine. Its class E has no name.")
+    file.write_text("raise SystemExit(3)")
+    assert "fails when it is run: SystemExit: 3." in told(evalkit("engines", "show", "--engine-file", file, code=2))
 
 
 def test_an_engine_file_has_to_have_the_engine(tmp_path: Path) -> None:

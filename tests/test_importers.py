@@ -11,6 +11,7 @@ from typing import Any
 import peer_logs
 import pytest
 from damaged_logs import DAMAGED
+from helpers import evalkit, package, records, told
 from peer_logs import ANSWERS, MODEL, PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError
@@ -334,6 +335,43 @@ def test_a_log_is_read_where_it_lies(tmp_path: Path) -> None:
         assert all(s.verdicts for s in samples), path
     with pytest.raises(EvalkitError, match=r"cannot be reached|There is no"):
         find_logs("memory://nothing-here")
+
+
+def test_an_importer_that_cannot_be_imported_harms_no_other(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    path = package(site, "zoo", "evalkit.importers", gone="no_module:Reader", odd="fractions:Fraction")
+    WRITERS["qwq"][1](tmp_path / "log")
+    imported = evalkit("import", tmp_path / "log", "-o", tmp_path / "run", "--model", "m", PYTHONPATH=path)
+    assert "The importer gone of zoo cannot be imported: ModuleNotFoundError" in imported.stderr
+    assert "The importer odd of zoo is not a Reader. It is skipped." in imported.stderr
+    for name, fault in (("gone", "cannot be imported"), ("odd", "is not a Reader")):
+        wanted = ("import", tmp_path / "log", "--format", name, "-o", tmp_path / "other")
+        assert f"The importer {name} of zoo {fault}" in told(evalkit(*wanted, code=2, PYTHONPATH=path))
+
+
+def test_a_failed_sample_without_a_reason_is_an_error(tmp_path: Path) -> None:
+    path = package(tmp_path / "site", "failing", "evalkit.importers", failing="failing_reader:Failing")
+    (tmp_path / "site" / "failing_reader.py").write_text(FAILING)
+    (tmp_path / "x.jsonl").write_text('{"fails": 1}\n')
+    log = ("import", tmp_path / "x.jsonl", "--model", "m", "-o", tmp_path / "run")
+    assert "| error 1 |" in evalkit(*log, PYTHONPATH=path).stdout
+    (score,) = records(next((tmp_path / "run").rglob("scores.jsonl")))
+    assert (score["status"], score["explanation"]) == ("error", "engine: the log does not say what went wrong")
+
+
+FAILING = """
+from evalkit.importers.reader import LogPart, Reader
+from evalkit.importers.record import ImportedSample
+
+class Failing(Reader):
+    name = title = "failing"
+
+    def recognise(self, file):
+        return LogPart(file, "failing") if file.row.has("fails") else None
+
+    def samples(self, log):
+        yield ImportedSample("1", 0, "the answer is 4", problem="2 + 2?", gold="4", finish_reason="error")
+"""
 
 
 def test_a_faulty_importer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,23 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import evalkit, write_recorded
 from test_codeforces import ADD, HUB_ROW
 from test_livecodebench import make_data, make_row
 
-from evalkit import Interval, Metric
+from evalkit import DataSource, Interval, Metric, Problem, Score, Task
+from evalkit.benchmark.task import TaskKind
+from evalkit.cli.summary import _told
 from evalkit.results.entries import load_entries
 from evalkit.results.formats import format_names, renderer
 from evalkit.results.formats.renderers import terminal
 from evalkit.results.leaderboard import build_table
-from evalkit.results.metrics import KINDS, kind_of, with_error_bars
+from evalkit.results.metrics import KINDS, figure_text, kind_of, standard_metrics, with_error_bars
 from evalkit.results.published import load_published
+from evalkit.results.samples import Samples
+from evalkit.types import Status
 
 MODEL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
 PAPER_COLUMNS = [
@@ -122,9 +127,60 @@ def test_every_format_writes_them(results: Path, form: str) -> None:
 def test_the_card_and_the_run_summary_write_them(results: Path) -> None:
     assert "CodeForces" in evalkit("leaderboard", results, "-f", "model-card").stdout
     told = evalkit("score", results, "--data", results.parent).stderr
-    assert "pass@1 hard: 50.0 percent" in told
-    assert "CodeForces: problems 2 (" in told
+    assert "pass@1 hard: 50.0 percent, n = 2" in told
+    assert "problems: 2, n = " in told
     assert "0 of 8 verdicts changed" in told
+
+
+class Checked(Task):
+    name, version, title = "checked", 1, "Checked"
+    kind: TaskKind = "other"
+
+    def load(self, source: DataSource) -> Sequence[Problem]:
+        return [Problem("1", "Explain the tides.", "")]
+
+    def score(self, problem: Problem, response: str) -> Score:
+        return Score(float("moon" in response), "correct" if "moon" in response else "wrong")
+
+
+class Program(Checked):
+    kind = "code"
+
+
+class ComparedProgram(Program):
+    def same_answer(self, first: str, second: str) -> bool:
+        return first == second
+
+
+@pytest.mark.parametrize(
+    ("task", "statuses", "answers", "value"),
+    [
+        (Checked, "cwww", [None, None, None, None], None),
+        (Checked, "cwww", [None, "7", "7", "8"], 0),
+        (Checked, "ccww", [None, "6", "7", "7"], 0),
+        (Checked, "ccww", ["6", "six", "7", None], 100),
+        (Checked, "nnnn", [None, None, None, None], 0),
+        (Program, "ccww", ["print(1)", "print(2 - 1)", "print(0)", "print(3)"], None),
+        (ComparedProgram, "ccww", ["a", "b", "c", "d"], 100),
+    ],
+)
+def test_what_has_no_answer_has_no_vote(
+    task: type[Task], statuses: str, answers: list[str | None], value: float | None
+) -> None:
+    words: dict[str, Status] = {"c": "correct", "w": "wrong", "n": "no_answer"}
+    values = np.array([[float(s == "c") for s in statuses]])
+    samples = Samples(["1"], values, [[words[s] for s in statuses]], [answers], None, None)
+    found = {metric.name: metric.value for metric in standard_metrics(task(), samples)}
+    assert found.get("cons@4") == value
+    assert found["pass@4"] == (100 if "c" in statuses else 0)
+
+
+def test_a_mean_is_printed_with_its_decimals_and_its_n(results: Path) -> None:
+    assert [figure_text(v, "count") for v in (3, 1.25, -0.0)] == ["3", "1.25", "0"]
+    assert with_error_bars(Metric("words", 2, 4, "mean", interval_run=Interval(1.7, 2.3))) == "2.00 ±0.30"
+    assert _told(Metric("words", 1.25, 4, "mean", note="of each")) == "words: 1.25, n = 4 (of each)"
+    reports = {entry.report.task: entry.report for entry in load_entries([results])[0]}
+    assert reports["livecodebench"].metric("cons@2") is reports["codeforces"].metric("cons@2") is None
 
 
 def test_a_half_width_is_printed_alike_everywhere() -> None:

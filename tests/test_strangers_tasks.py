@@ -297,3 +297,12 @@ def test_the_tasks_of_the_page_pass_and_their_metrics_have_error_bars(tmp_path: 
         problems = load_problems(task, DataSource())
         (found,) = own_metrics(task, problems, {"1": [Score(1.0, "correct", metadata={"unit": True})] * 2})
         assert (found.value, found.interval_run is not None) == (100.0, True)
+
+
+def test_a_grader_that_raises_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+    path = task_file(tmp_path, "raising", "return grade_math(response, problem.target)", 'return {}["käse"]')
+    line = next(i for i, text in enumerate(path.read_text().splitlines(), start=1) if "käse" in text)
+    _, said = run(tmp_path, "raising", code=1)
+    assert f"KeyError: 'käse' (raising.py, line {line})" in said
+    score = records(tmp_path / "results" / "raising" / "raising" / "scores.jsonl")[0]
+    assert score["explanation"] == f"the grader failed: KeyError: 'käse' (raising.py, line {line})"

@@ -48,10 +48,11 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
 
 
 def _told(metric: Metric) -> str:
-    """A metric of a task's own: its name, its value with error bars and unit, its note."""
-    unit = "" if metric.unit == "count" or metric.text or metric.name == UNIT_NAMES[metric.unit] else metric.unit
+    """A metric of a task's own: its name, its value with error bars and unit, its n, its note."""
+    bare = metric.unit in ("count", "mean") or metric.text or metric.name == UNIT_NAMES[metric.unit]
+    unit = "" if bare else metric.unit
     value = with_error_bars(metric) + {"": "", "%": " percent"}.get(unit, f" {unit}")
-    return f"{metric.name}: {value}" + (f" ({metric.note})" if metric.note else "")
+    return f"{metric.name}: {value}, n = {metric.n}" + (f" ({metric.note})" if metric.note else "")
 
 
 def _row(report: Report, available: int | None) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """What an engine gives, looked at before anything is made of it: only sound completions of requests that are open."""
 
 import functools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from evalkit.engines.base import Engine
@@ -74,6 +75,27 @@ def require_completion(engine: Engine, given: object) -> Completion:
         ) from error
 
 
+def generated(engine: Engine, requests: Iterator[Request]) -> Iterator[Completion]:
+    """What `generate` returns, as an iterator. Raises RunIncompleteError where it is none."""
+    with plugin_faults(
+        engine, f"The engine {engine.name} failed while generating", repair_hint(engine), RunIncompleteError
+    ):
+        returned: object = engine.generate(requests)
+        if isinstance(returned, Iterable):
+            return iter(returned)
+    told = "None" if returned is None else f"a value of type {type(returned).__name__}"
+    raise RunIncompleteError(
+        f"generate() of the engine {engine.name} returned {told}, not an iterator of completions.", repair_hint(engine)
+    )
+
+
+def with_reason(engine: Engine, completion: Completion) -> Completion:
+    """The completion; one with the finish reason "error" and no `error` says that the engine gave none."""
+    if completion.finish_reason != "error" or completion.error:
+        return completion
+    return replace(completion, error=f"the engine {engine.name} does not say what went wrong")
+
+
 def answers(engine: Engine, requests: OpenRequests, known: Collection[SampleKey] = ()) -> Iterator[Completion]:
     """The engine's completions, one for each request; `known` are those that were there before.
 
@@ -81,14 +103,13 @@ def answers(engine: Engine, requests: OpenRequests, known: Collection[SampleKey]
     twice or one that was not made, or ends before all are answered.
     """
     sentence = f"The engine {engine.name} failed while generating"
-    with plugin_faults(engine, sentence, repair_hint(engine), RunIncompleteError):
-        given = iter(engine.generate(requests))
+    given = generated(engine, requests)
     while True:
         with plugin_faults(engine, sentence, repair_hint(engine), RunIncompleteError):
             value = next(given, _END)
         if value is _END:
             break
-        completion = require_completion(engine, value)
+        completion = with_reason(engine, require_completion(engine, value))
         if not requests.close(completion.key):
             how = "a second time" if completion.key in known else "though it was not asked for it"
             raise RunIncompleteError(

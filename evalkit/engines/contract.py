@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
-from evalkit.engines.answers import require_completion, sample_name
+from evalkit.engines.answers import generated, require_completion, sample_name
 from evalkit.engines.base import Engine
-from evalkit.engines.registry import OptionField, option_fields
+from evalkit.engines.registry import OptionField, names_in, option_fields
 from evalkit.errors import EvalkitError, RunIncompleteError, first_line
 from evalkit.types import Completion, FinishReason, Request, SampleKey, SamplingParams
 
@@ -59,17 +59,17 @@ def check_engine(
     yield from _check_declaration(engine)
     try:
         yield from _check_description(engine, other)
-    except Exception as error:  # a stranger's engine raises what it likes
+        if make_with is not None:
+            yield _check_options(engine, make_with)
+    except (Exception, SystemExit) as error:  # a stranger's engine raises what it likes
         yield EngineCheck("describing itself raises nothing", False, _told(error))
-    if make_with is not None:
-        yield _check_options(engine, make_with)
     try:
         other.close()
         engine.reserve(4096)
         yield from _check_completions(engine)
         yield from _check_laziness(engine)
         yield EngineCheck("identity is the same after generating", _same_json(engine.identity, other.identity))
-    except Exception as error:  # a stranger's engine raises what it likes
+    except (Exception, SystemExit) as error:  # a stranger's engine raises what it likes
         yield EngineCheck("generating raises nothing", False, _told(error))
     yield _check_closing(engine)
 
@@ -86,18 +86,22 @@ def _check_declaration(engine: Engine) -> Iterator[EngineCheck]:
         yield EngineCheck("every option has a default", not needed, ", ".join(needed))
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return error.message if isinstance(error, EvalkitError) else first_line(error)
 
 
 def _check_options(engine: Engine, make_with: Callable[[Mapping[str, object]], Engine]) -> EngineCheck:
-    rule = "identity tells other values of an option apart, where it is not declared with recorded=False"
-    fields = option_fields(engine.options_class).values()
-    asked = [field for field in fields if field.recorded]
+    """Whether runs with other values are told apart. What `identity` leaves out evalkit tells apart by itself."""
+    rule = "identity changes with each option that it names, unless that is declared with recorded=False"
+    named = set(names_in(engine.identity()))
+    fields = [field for field in option_fields(engine.options_class).values() if field.recorded]
+    asked = [field for field in fields if field.name in named]
     told = {field.name: _is_told_apart(engine, field, make_with) for field in asked}
     silent = [name for name, apart in told.items() if apart is False]
     unknown = [name for name, apart in told.items() if apart is None]
-    detail = ", ".join(silent) or (f"cannot be tried: {', '.join(unknown)}" if unknown else "")
+    rest = [field.name for field in fields if field.name not in named]
+    by_itself = f"recorded by evalkit: {', '.join(rest)}" if rest else ""
+    detail = ", ".join(silent) or (f"cannot be tried: {', '.join(unknown)}" if unknown else by_itself)
     return EngineCheck(rule, False if silent else (None if unknown or not asked else True), detail)
 
 
@@ -111,7 +115,7 @@ def _is_told_apart(
             other = make_with({field.name: value})
             apart = not _same_json(engine.identity, other.identity)
             other.close()
-        except Exception:  # a value of no use to the engine: the next one may be
+        except (Exception, SystemExit):  # a value of no use to the engine: the next one may be
             continue
         if apart:
             return True
@@ -175,7 +179,7 @@ def _same_json(first: Callable[[], Any], second: Callable[[], Any]) -> bool:
 
 def _check_completions(engine: Engine) -> Iterator[EngineCheck]:
     requests = [*REQUESTS, *_over_long(engine)]
-    completions = [require_completion(engine, given) for given in engine.generate(iter(requests))]
+    completions = [require_completion(engine, given) for given in generated(engine, iter(requests))]
     keys = sorted(completion.key for completion in completions)
     wanted = sorted(request.key for request in requests)
     detail = f"{len(keys)} of {len(wanted)}{_misanswered(keys, wanted)}"
@@ -325,7 +329,7 @@ def _check_closing(engine: Engine) -> EngineCheck:
     try:
         engine.close()
         engine.close()
-    except Exception as error:  # a stranger's engine raises what it likes
+    except (Exception, SystemExit) as error:  # a stranger's engine raises what it likes
         return EngineCheck("close may be called twice", False, _told(error))
     return EngineCheck("close may be called twice", True)
 

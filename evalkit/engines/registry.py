@@ -141,7 +141,7 @@ def _package(entry: EntryPoint) -> str:
 def _loaded(entry: EntryPoint) -> type[Engine]:
     try:
         engine: type[Engine] = entry.load()
-    except Exception as error:  # another package's module raises what it likes on import
+    except (Exception, SystemExit) as error:  # another package's module raises what it likes on import
         raise EvalkitError(
             f"The engine {entry.name} of {_package(entry)} cannot be imported: {type(error).__name__}: {error}.",
             f"repair or uninstall {_package(entry)}.",
@@ -159,6 +159,15 @@ def _is_engine(value: object) -> bool:
     return named and dataclasses.is_dataclass(getattr(value, "options_class", None)) and hasattr(value, "generate")
 
 
+def _lacking(value: object) -> str:
+    """What a class with `generate` lacks to be an engine; "" for all others."""
+    if not isinstance(value, type) or not hasattr(value, "generate"):
+        return ""
+    if not isinstance(getattr(value, "name", None), str):
+        return f"Its class {value.__name__} has no name."
+    return f"The options_class of its class {value.__name__} is not a dataclass."
+
+
 def load_engine_file(path: Path) -> dict[str, type[Engine]]:
     """The engines that a Python file defines, by name. Raises EvalkitError if it has none or cannot be run."""
     module_name = f"evalkit_engine_file_{path.stem}"
@@ -171,13 +180,16 @@ def load_engine_file(path: Path) -> dict[str, type[Engine]]:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file raises what it likes
+    except (Exception, SystemExit) as error:  # a user's file raises what it likes
         raise EvalkitError(
             f"The engine file {path} fails when it is run: {type(error).__name__}: {error}.", "repair the file."
         ) from error
-    classes = [value for value in vars(module).values() if _is_engine(value) and value.__module__ == module_name]
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module_name]
+    classes = [value for value in own if _is_engine(value)]
     if not classes:
-        raise EvalkitError(f"The engine file {path} defines no engine.", "see docs/adding-an-engine.md.")
+        near = [told for value in own if (told := _lacking(value))]
+        told = f" {near[0]}" if near else ""
+        raise EvalkitError(f"The engine file {path} defines no engine.{told}", "see docs/adding-an-engine.md.")
     return {engine.name: engine for engine in classes}
 
 
@@ -230,7 +242,7 @@ def unnamed_options(options: object, identity: Mapping[str, Any]) -> dict[str, A
     """
     if not dataclasses.is_dataclass(options) or isinstance(options, type):
         return None
-    names = set(_names_in(identity))
+    names = set(names_in(identity))
     unnamed = [
         field
         for field in dataclasses.fields(options)
@@ -243,12 +255,12 @@ def unnamed_options(options: object, identity: Mapping[str, Any]) -> dict[str, A
     return {name: _recorded(name, value) for name, value in changed.items()}
 
 
-def _names_in(value: object) -> Iterable[str]:
+def names_in(value: object) -> Iterable[str]:
     """The keys of JSON objects at any depth."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)
-            yield from _names_in(inner)
+            yield from names_in(inner)
 
 
 def _recorded(name: str, value: object) -> Any:

@@ -1,6 +1,7 @@
 """What a reader of a log is, and how the reader of a given file is found: by what the file holds."""
 
 import functools
+import logging
 import shlex
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -11,13 +12,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
 
 from evalkit.benchmark.registry import did_you_mean
-from evalkit.errors import EvalkitError, plugin_faults
+from evalkit.errors import EvalkitError, first_line, plugin_faults
 from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
 from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
 from evalkit.store.marks import SampleMarks
 
 GROUP = "evalkit.importers"
+logger = logging.getLogger(__name__)
 _END: Any = object()
 _REPAIR = "repair the importer; nothing was imported."
 _MOST_SAMPLES = 1_000_000  # of one problem: a run has room for n samples of every problem
@@ -122,28 +124,42 @@ class Reader(ABC):
 
 @functools.cache
 def installed_readers() -> dict[str, Reader]:
-    """Every installed reader by its name. Raises EvalkitError where one of another package cannot be imported."""
-    return {entry.name: _loaded(entry) for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+    """Every installed reader by its name. One that cannot be imported is skipped with a warning."""
+    readers = {}
+    for entry in _entries().values():
+        try:
+            readers[entry.name] = _loaded(entry)
+        except EvalkitError as error:  # of another package: the others read their logs without it
+            logger.warning("%s It is skipped.", error.message)
+    return readers
+
+
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
 def _loaded(entry: EntryPoint) -> Reader:
+    package = entry.dist.name if entry.dist else entry.value
     try:
-        reader: Reader = entry.load()()
-    except Exception as error:  # a stranger's module raises what it likes on import
-        package = entry.dist.name if entry.dist else entry.value
+        reader: object = entry.load()()
+    except (Exception, SystemExit) as error:  # a stranger's module raises what it likes on import
         raise EvalkitError(
-            f"The importer {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
+            f"The importer {entry.name} of {package} cannot be imported: {first_line(error)}.",
             f"repair or uninstall {package}.",
         ) from error
+    if not isinstance(reader, Reader):
+        raise EvalkitError(
+            f"The importer {entry.name} of {package} is not a Reader.", f"repair or uninstall {package}."
+        )
     return reader
 
 
 def find_reader(name: str) -> Reader:
-    """A reader by name. Raises EvalkitError that tells the nearest one."""
-    readers = installed_readers()
-    if name not in readers:
-        raise EvalkitError(f"There is no format {name!r}.{did_you_mean(name, list(readers))}", ", ".join(readers))
-    return readers[name]
+    """A reader by name; no other is imported. Raises EvalkitError that tells the nearest one."""
+    entries = _entries()
+    if name not in entries:
+        raise EvalkitError(f"There is no format {name!r}.{did_you_mean(name, list(entries))}", ", ".join(entries))
+    return _loaded(entries[name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,30 @@ class GradedSamples:
         return np.array([[status == "correct" for status in row] for row in self.samples.statuses], dtype=np.float64)
 
     @cached_property
+    def have_votes(self) -> bool:
+        """Whether there is anything to vote on: not where the task's scores have no answers, as those of a checker.
+
+        Programs have none either, unless the task says which are the same: right ones would all be one answer, and
+        each wrong one an answer of its own, so that the majority would be right wherever two are.
+        """
+        if self.task.kind in ("code", "instructions") and type(self.task).same_answer is Task.same_answer:
+            return False
+        if any(answer is not None for answers in self.samples.answers for answer in answers):
+            return True
+        return not any(status in ("correct", "wrong") for row in self.samples.statuses for status in row)
+
+    @cached_property
     def answer_classes(self) -> list[list[Hashable | None]]:
-        """The equivalence class of each answer. Correct answers form one class, since they equal the right answer."""
+        """The equivalence class of each answer. Correct answers form one class, since they equal the right answer.
+
+        None is no answer, whatever it is worth.
+        """
         same = lru_cache(maxsize=65536)(self.task.same_answer)
         by_problem: list[list[Hashable | None]] = []
         for answers, statuses in zip(self.samples.answers, self.samples.statuses, strict=True):
-            others = [None if s == "correct" else a for a, s in zip(answers, statuses, strict=True)]
-            classes = equivalence_classes(others, same)
-            by_problem.append(["correct" if s == "correct" else c for s, c in zip(statuses, classes, strict=True)])
+            right = [a is not None and s == "correct" for a, s in zip(answers, statuses, strict=True)]
+            classes = equivalence_classes([None if r else a for a, r in zip(answers, right, strict=True)], same)
+            by_problem.append(["correct" if r else c for r, c in zip(right, classes, strict=True)])
         return by_problem
 
 
@@ -99,7 +115,7 @@ def _pass_at_k(graded: GradedSamples) -> Iterable[Metric]:
 
 
 def _cons_at_k(graded: GradedSamples) -> Iterable[Metric]:
-    if graded.ks:
+    if graded.ks and graded.have_votes:
         for k, estimate in zip(graded.ks, cons_curve(graded.answer_classes, graded.correct, graded.ks), strict=True):
             yield percent_metric(f"cons@{k}", estimate)
 
@@ -133,8 +149,10 @@ KINDS = (
     MetricKind(r"percentile", "%", comparable=True, ranked=True),
     OWN,
 )
-DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "tokens": 0, "seconds": 1}
-UNIT_NAMES: dict[Unit, str] = {"%": "percent", "rating": "rating", "count": "count", "tokens": "tokens", "seconds": "s"}
+DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "mean": 2, "tokens": 0, "seconds": 1}
+UNIT_NAMES: dict[Unit, str] = {
+    "%": "percent", "rating": "rating", "count": "count", "mean": "mean", "tokens": "tokens", "seconds": "s",
+}  # fmt: skip
 
 
 def standard_metrics(task: Task, samples: Samples, halves: Sequence[Halves] | None = None) -> list[Metric]:
@@ -191,7 +209,16 @@ def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
 
 
 def figure_text(value: float, unit: Unit) -> str:
-    """A value as text: `83.9`, `1189`. Negative values have a minus sign (U+2212); `−0.0` is printed as `0.0`."""
+    """A value as text: `83.9`, `1189`. Negative values have a minus sign (U+2212); `−0.0` is printed as `0.0`.
+
+    A count that is no whole number is printed as a mean.
+
+    Examples:
+        >>> figure_text(3, "count"), figure_text(2.6, "count"), figure_text(2, "mean")
+        ('3', '2.60', '2.00')
+    """
+    if unit == "count" and not float(value).is_integer():
+        unit = "mean"
     text = f"{value:.{DECIMALS[unit]}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 

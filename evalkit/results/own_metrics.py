@@ -40,7 +40,7 @@ def own_metrics(task: Task, problems: Sequence[Problem], scores: Mapping[str, Se
         found: list[object] = list(returned) if is_list else []
     except EvalkitError as error:
         raise NoReportError(error.message, error.hint) from error
-    except Exception as error:  # a stranger's code raises what it likes, also when a generator is read
+    except (Exception, SystemExit) as error:  # a stranger's code raises what it likes, also when a generator is read
         told = f"{type(error).__name__}: {visible_line(str(error))[:200]}".removesuffix(": ").rstrip(".")
         raise NoReportError(f"{what} failed: {told}.", f"repair it; {kept}.") from error
     if not is_list:

@@ -507,6 +507,7 @@ class _SampleWriter:
             self._permuted = self._permuted or ours
         self._forms[sample.response_form] += 1
         reason = "error" if sample.error is not None else sample.finish_reason or "unknown"
+        error = sample.error or ("the log does not say what went wrong" if reason == "error" else None)
         completion = Completion(
             self._name,
             ours,
@@ -517,7 +518,7 @@ class _SampleWriter:
             sample.completion_tokens,
             sample.seconds,
             "" if sample.response.startswith(sample.prefix.strip() or "\0") else sample.prefix,
-            sample.error,
+            error,
         )
         self._completions.append(completion_record(completion))
         self._peer.append(_peer_record(completion, sample))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, place_of
 from evalkit.store.grader import name_of_grader
 from evalkit.types import Completion, Problem, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
@@ -155,11 +155,8 @@ class Scorer:
         return score_completion(completion, lambda response: grade(problem, completion.task, response))
 
     def _here(self, problem: Problem, task: str, response: str) -> Score:
-        try:
-            with self._local_lock:
-                return _score_of(self._tasks[task], problem, response)
-        except Exception as error:  # a third party's grader may raise anything
-            return Score(0.0, "error", explanation=f"{GRADER_FAILED}{type(error).__name__}: {error}")
+        with self._local_lock:
+            return _score_of(self._tasks[task], problem, response)
 
     def _apart(self, problem: Problem, task: str, response: str) -> Score:
         limit = self._tasks[task].score_timeout
@@ -218,8 +215,9 @@ def score_completion(completion: Completion, grade: Callable[[str], Score]) -> S
     """
     from evalkit.grading import split_thinking
 
-    if completion.error is not None:
-        return Score(0.0, "error", explanation=f"engine: {completion.error}", key=completion.key)
+    if completion.error is not None or completion.finish_reason == "error":
+        why = completion.error or "it does not say what went wrong"
+        return Score(0.0, "error", explanation=f"engine: {why}", key=completion.key)
     response = split_thinking(completion.prefix + completion.text).response
     unclosed = Score(0.0, "no_answer", explanation="the thinking was not closed")
     score = unclosed if response is None else grade(response)
@@ -255,8 +253,12 @@ def _read_score(found: Any) -> Score:
 
 
 def _score_of(task: Task, problem: Problem, response: str) -> Score:
-    """What a task's `score` returns: an error that says what to return, if that is no Score."""
-    found: object = task.score(problem, response)
+    """What a task's `score` returns: an error that says where it raised, or what to return if that is no Score."""
+    try:
+        found: object = task.score(problem, response)
+    except Exception as error:  # a third party's grader may raise anything
+        told = f"{type(error).__name__}: {error}"[:2000].removesuffix(": ")
+        return Score(0.0, "error", explanation=f"{GRADER_FAILED}{told}{place_of(error)}")
     if isinstance(found, Score):
         return found
     returned = "None" if found is None else f"a {type(found).__name__}"
@@ -284,6 +286,6 @@ def worker_tasks() -> list[Task]:
 
 
 def score_in_worker(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Grade one response in a worker process. Exceptions are passed to the caller, which counts them as errors."""
+    """Grade one response in a worker process. What a grader raises is an error."""
     score = _score_of(_worker_tasks[payload["task"]], Problem(**payload["problem"]), payload["response"])
     return {name: getattr(score, name) for name in Score.__dataclass_fields__ if name != "key"}

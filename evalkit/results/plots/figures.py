@@ -391,6 +391,8 @@ def score_against_k(
         first = [m for m in entry.report.metrics if m.name == "pass@1"]
         for kind, line in (("cons", "--"), ("pass", "-")):
             curve = first + [m for m in entry.report.metrics if re.fullmatch(rf"{kind}@(?!1$)\d+", m.name)]
+            if kind == "cons" and curve == first:
+                continue  # no vote: one sample per problem, or a task without answers
             ks = [int(m.name.split("@")[1]) for m in curve]
             values = [m.value for m in curve]
             solid = kind == "pass"
