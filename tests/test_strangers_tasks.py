@@ -180,7 +180,7 @@ def test_a_headline_that_no_metric_has_is_told(tmp_path: Path) -> None:
         (
             "return grade_math(response, problem.target)",
             "return Score(0.0, 'correct' if response.startswith('So') else 'wrong')",
-            "1: correct with the value 0",
+            'score() of own returned Score(0, "correct"), which contradicts itself',
         ),
     ],
 )

@@ -35,6 +35,11 @@ class Entry:
             return ""
         return f"subset of {self.report.problems} problem{'s' if self.report.problems > 1 else ''}"
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the task is of a package, not of a file of the user's."""
+        return self.settings.get("task_file_sha256") is None
+
 
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """Every complete task below `paths`, and a message for each one that is left out.
@@ -120,6 +125,9 @@ def setting_differences(
         if ours == theirs:
             continue
         short = len(f"{ours}{theirs}") < 60 and not isinstance(ours, list | dict)
+        if key == "task_file_sha256":
+            found.append("another task file" if ours and theirs else "another task of that name")
+            continue
         told = f"{key} {_or_unset(ours)} instead of {_or_unset(theirs)}"
         found.append(told if short else f"different {key}")
     return found
