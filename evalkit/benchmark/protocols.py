@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, not_installed, plugins
+from evalkit.benchmark.registry import did_you_mean, load_plugins, load_typed, not_installed, plugins
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
@@ -104,13 +105,17 @@ def available_protocols() -> dict[str, Protocol]:
 
     A preset that cannot be imported is skipped with a warning.
     """
-    return load_plugins(GROUP, "protocol")
+    return load_plugins(GROUP, _load_protocol)
 
 
 def installed_protocol(name: str) -> Protocol | None:
     """The preset with exactly this name, or None. Raises EvalkitError if it cannot be imported."""
     entry = plugins(GROUP).get(name)
-    return None if entry is None else cast(Protocol, load_plugin(entry, "protocol"))
+    return None if entry is None else _load_protocol(entry)
+
+
+def _load_protocol(entry: EntryPoint) -> Protocol:
+    return cast(Protocol, load_typed(entry, "protocol", Protocol))
 
 
 def find_protocol(name_or_file: str) -> Protocol:

@@ -6,18 +6,20 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import logging
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from evalkit.benchmark.declared import is_task_name
 from evalkit.benchmark.task import Task, normalised
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, first_line
 from evalkit.files import read_file
 
 GROUP = "evalkit.tasks"
@@ -47,9 +49,13 @@ class TaskSpec:
 
     def create(self) -> Task:
         """A new task with these options. Raises EvalkitError for an unknown name or option and for an invalid value."""
+        return self.create_from(self.task_class())
+
+    def task_class(self) -> type[Task]:
+        """The class of the task. Raises EvalkitError if there is none."""
         if self.file and self.file.endswith(".py"):
-            return self.create_from(find_task_class(self.name, load_task_file(Path(self.file))))
-        return self.create_from(load_class(self.file) if self.file else resolve_task(self.name))
+            return find_task_class(self.name, load_task_file(Path(self.file)))
+        return load_class(self.file) if self.file else resolve_task(self.name)
 
     def create_from(self, task_class: type[Task]) -> Task:
         """A new task of this class with these options. Raises EvalkitError for an unknown option or invalid value."""
@@ -58,8 +64,57 @@ class TaskSpec:
 
 @functools.cache
 def plugins(group: str) -> dict[str, EntryPoint]:
-    """The plug-ins of an entry-point group by name, without importing them."""
-    return {entry.name: entry for entry in sorted(entry_points(group=group), key=lambda e: e.name)}
+    """The plug-ins of an entry-point group by name, without importing them.
+
+    Where several packages register a name, `load_plugin` refuses it.
+    """
+    return {name: several[0] for name, several in sorted(_claims(group, exact=True).items())}
+
+
+@functools.cache
+def _claims(group: str, exact: bool) -> dict[str, list[EntryPoint]]:
+    """The entry points by name, or by the name without case and hyphens, those of evalkit first."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=group), key=lambda e: (not is_ours(e), e.name, e.value)):
+        of_name = found.setdefault(entry.name if exact else normalised(entry.name), [])
+        if all(entry.value != other.value for other in of_name):
+            of_name.append(entry)
+    return found
+
+
+def is_ours(entry: EntryPoint) -> bool:
+    """Whether an entry point is evalkit's own."""
+    return entry.value.partition(".")[0] in ("evalkit", "evalkit_tasks")
+
+
+def package_of(entry: EntryPoint) -> str:
+    """The package that registers an entry point."""
+    return entry.dist.name if entry.dist else entry.value
+
+
+def _require_only(entry: EntryPoint, what: str, name: str | None = None) -> None:
+    """Raises EvalkitError if several packages register the name of this entry point, or another one `name`."""
+    by_form = entry.group == GROUP
+    name = entry.name if name is None else name
+    claims = _claims(entry.group, exact=not by_form).get(normalised(name) if by_form else name, [])
+    packages = dict.fromkeys(map(package_of, [*claims, entry]))
+    if any(claim.value != entry.value for claim in claims):
+        raise EvalkitError(
+            f"{'Two packages register' if len(packages) > 1 else 'There are two of'} the {what} {claims[0].name}: "
+            f"{' and '.join(packages)}.",
+            f"uninstall one of them, or give the {what} another name.",
+        )
+
+
+def clashes(group: str, what: str) -> dict[str, EvalkitError]:
+    """The errors of the names in a group that several packages register."""
+    found = {}
+    for name, entry in plugins(group).items():
+        try:
+            _require_only(entry, what)
+        except EvalkitError as error:
+            found[name] = error
+    return found
 
 
 def not_installed() -> EvalkitError:
@@ -71,31 +126,57 @@ def not_installed() -> EvalkitError:
 
 
 def load_plugin(entry: EntryPoint, what: str) -> Any:
-    """Import a plug-in. Raises EvalkitError, naming its package, if it cannot be imported."""
+    """Import a plug-in. Raises EvalkitError, naming its package, if it cannot be imported or is not the only one.
+
+    No package replaces what evalkit or another one has: which of the two ran, a figure would not tell.
+    """
+    _require_only(entry, what)
     try:
         return entry.load()
     except Exception as error:  # a stranger's module raises what it likes on import
-        package = entry.dist.name if entry.dist else entry.value
+        package = package_of(entry)
         raise EvalkitError(
             f"The {what} {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",
             f"repair or uninstall {package}.",
         ) from error
 
 
-def load_plugins(group: str, what: str) -> dict[str, Any]:
-    """Every plug-in of a group by name. One that cannot be imported is skipped with a warning."""
+def load_typed(entry: EntryPoint, what: str, kind: type) -> Any:
+    """Import a plug-in that is an object of a type, or a class below `kind` where that is abstract: a task.
+
+    Raises EvalkitError as `load_plugin` does, and if it is anything else or has the name of another plug-in.
+    """
+    loaded = load_plugin(entry, what)
+    is_one = isinstance(loaded, type) and issubclass(loaded, kind) if kind is Task else isinstance(loaded, kind)
+    if not is_one:
+        raise EvalkitError(
+            f"{entry.value} of {package_of(entry)} is not a {kind.__name__}.",
+            f"uninstall or repair {package_of(entry)}.",
+        )
+    if kind is Task:
+        require_name(loaded)
+    _require_only(entry, what, str(loaded.name))
+    return loaded
+
+
+def load_plugins(group: str, load: Callable[[EntryPoint], Any]) -> dict[str, Any]:
+    """Every plug-in of a group by name, as `load` gives it. One that it refuses is skipped with a warning."""
     loaded = {}
     for name, entry in plugins(group).items():
         try:
-            loaded[name] = load_plugin(entry, what)
+            loaded[name] = load(entry)
         except EvalkitError as error:
             logger.warning("%s It is skipped.", error.message)
     return loaded
 
 
+def _load_task(entry: EntryPoint) -> type[Task]:
+    return cast(type[Task], load_typed(entry, "task", Task))
+
+
 def installed_tasks() -> dict[str, type[Task]]:
     """Every installed task class by name. One that cannot be imported is skipped with a warning."""
-    return load_plugins(GROUP, "task")
+    return load_plugins(GROUP, _load_task)
 
 
 def installed_task(name: str) -> type[Task] | None:
@@ -104,7 +185,7 @@ def installed_task(name: str) -> type[Task] | None:
     Raises EvalkitError if it cannot be imported.
     """
     entry = plugins(GROUP).get(name)
-    return None if entry is None else cast(type[Task], load_plugin(entry, "task"))
+    return None if entry is None else _load_task(entry)
 
 
 def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
@@ -115,6 +196,8 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     """
     own = load_task_file(task_file) if task_file is not None else {}
     if found := next((c for n, c in own.items() if normalised(n) == normalised(name)), None):
+        if other := next((e for e in plugins(GROUP) if normalised(e) == normalised(name)), None):
+            tell_hidden_task(other, str(task_file))
         return found
     exact = next((entry for entry in plugins(GROUP) if normalised(entry) == normalised(name)), None)
     if exact is not None and (installed := installed_task(exact)) is not None:
@@ -122,6 +205,13 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     if not own and not plugins(GROUP):
         raise not_installed()
     return find_task_class(name, {**installed_tasks(), **own})
+
+
+@functools.cache
+def tell_hidden_task(name: str, task_file: str) -> None:
+    """Tell once that a task of a file has the name of an installed one."""
+    whose = package_of(plugins(GROUP)[name])
+    logger.warning("The task %s is that of %s, not the one of %s that has the same name.", name, task_file, whose)
 
 
 def load_class(path: str) -> type[Task]:
@@ -191,7 +281,11 @@ def require_trusted(file: str, run: str, recorded: str | None = None) -> None:
     try:
         known = _digest(file) in _trusted()
     except OSError as error:
-        raise EvalkitError(f"The task file {file} of {run} cannot be read: {error.strerror}.", "restore it.") from None
+        folder = run.rpartition(" ")[0] or run
+        raise EvalkitError(
+            f"The task file {file} of {run} cannot be read: {error.strerror}.",
+            f"restore it, or say where it is now: `evalkit score {folder} --task-file FILE.py`.",
+        ) from None
     if known:
         return
     if recorded is not None and recorded in _trusted():
@@ -206,12 +300,18 @@ def require_trusted(file: str, run: str, recorded: str | None = None) -> None:
 
 
 def require_name(task_class: type[Task]) -> None:
-    """Raises EvalkitError if the name of a task class is not text with letters or digits."""
+    """Raises EvalkitError if a task class cannot be looked for: its name or its aliases are none."""
     name: object = getattr(task_class, "name", None)
-    if not isinstance(name, str) or not normalised(name):
+    if not is_task_name(name):
         raise EvalkitError(
             f"The task class {task_class.__qualname__} has the name {name!r}.",
             'give it a name of letters, digits and underscores, such as name = "my_task".',
+        )
+    aliases: object = getattr(task_class, "aliases", ())
+    if not isinstance(aliases, tuple | list) or not all(isinstance(alias, str) for alias in aliases):
+        raise EvalkitError(
+            f"The task {name} cannot be used: its aliases are {aliases!r}, not a tuple of texts.",
+            'write aliases = ("other_name",), with the comma.',
         )
 
 
@@ -233,9 +333,18 @@ def load_task_file(path: Path) -> dict[str, type[Task]]:
         ) from error
     classes = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module_name]
     named = [c for c in classes if issubclass(c, Task) and hasattr(c, "name")]
-    for each in named:
+    found: dict[str, type[Task]] = {}
+    for each in sorted(dict.fromkeys(named), key=inspect.isabstract):  # of one name, a base class comes last
         require_name(each)
-    found: dict[str, type[Task]] = {c.name: c for c in named}
+        same = next((c for c in found.values() if normalised(c.name) == normalised(each.name)), None)
+        if same is not None and inspect.isabstract(each):
+            continue
+        if same is not None:
+            raise EvalkitError(
+                f"The task file {path} has two tasks named {each.name}: {same.__qualname__} and {each.__qualname__}.",
+                "give one of them another name.",
+            )
+        found[each.name] = each
     if not found:
         raise EvalkitError(f"The task file {path} defines no Task with a name.", "see docs/adding-a-task.md.")
     return found
@@ -260,7 +369,13 @@ def option_fields(task_class: type[Task]) -> dict[str, Any]:
     """The options of a task and their types."""
     if not dataclasses.is_dataclass(task_class):
         return {}
-    hints = typing.get_type_hints(task_class)
+    try:
+        hints = typing.get_type_hints(task_class)
+    except Exception as error:  # a stranger's annotations name what they like
+        raise EvalkitError(
+            f"The options of the task {task_class.name} cannot be read: {first_line(error)}.",
+            "give each field of the dataclass a type that Python can evaluate, such as str, int or bool.",
+        ) from error
     return {f.name: hints[f.name] for f in dataclasses.fields(task_class) if f.name != "prompt" and f.init}
 
 
@@ -285,4 +400,21 @@ def _with_options(task_class: type[Task], options: Mapping[str, str]) -> Task:
                 f"The option {name}={text!r} of {task_class.name} is invalid: {error.errors()[0]['msg']}.",
                 f"see `evalkit tasks show {task_class.name}`.",
             ) from error
-    return task_class(**values)
+    return _made(task_class, values)
+
+
+def _made(task_class: type[Task], values: Mapping[str, Any]) -> Task:
+    if missing := sorted(getattr(task_class, "__abstractmethods__", ())):
+        raise EvalkitError(
+            f"The task {task_class.name} cannot be used: it has no {' and no '.join(f'{name}()' for name in missing)}.",
+            f"define it in the class {task_class.__qualname__}; docs/adding-a-task.md has examples.",
+        )
+    try:
+        return task_class(**values)
+    except EvalkitError:
+        raise
+    except Exception as error:  # a stranger's class raises what it likes
+        raise EvalkitError(
+            f"The task {task_class.name} cannot be made: {first_line(error)}.",
+            "a task is made without arguments but its options: the fields of a dataclass, each with a default.",
+        ) from error

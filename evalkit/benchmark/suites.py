@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from evalkit.benchmark.registry import load_plugin, plugins
+from evalkit.benchmark.registry import load_plugin, load_plugins, plugins
 from evalkit.errors import EvalkitError
 
 GROUP = "evalkit.suites"
 
 
 def installed_suites() -> dict[str, tuple[str, ...]]:
-    """The tasks of every installed suite by its name. Raises EvalkitError where one cannot be imported."""
-    return {name: suite(name) for name in plugins(GROUP)}
+    """The tasks of every installed suite by its name. One that cannot be imported is skipped with a warning."""
+    return load_plugins(GROUP, lambda entry: suite(entry.name))
 
 
 def suite(name: str) -> tuple[str, ...]:
     """The names of a suite's tasks. Raises EvalkitError where it cannot be imported or is not a list of names."""
     tasks = load_plugin(plugins(GROUP)[name], "suite")
-    if isinstance(tasks, str) or not all(isinstance(task, str) for task in tasks):
+    if not isinstance(tasks, tuple | list) or not all(isinstance(task, str) for task in tasks):
         raise EvalkitError(f"The suite {name} is not a list of task names.", "repair the package that defines it.")
     return tuple(tasks)
 

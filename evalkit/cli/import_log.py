@@ -7,6 +7,19 @@ import click
 from evalkit.cli.terminal import echo
 
 
+def _list_formats(ctx: click.Context) -> None:
+    from evalkit.benchmark.registry import clashes
+    from evalkit.importers.reader import GROUP, installed_readers
+
+    several = clashes(GROUP, "importer")
+    for error in several.values():
+        echo(f"{error.message} It is skipped.", err=True)
+    for name, reader in installed_readers().items():
+        if name not in several:
+            echo(f"{name:<16}{reader.title}")
+    ctx.exit()
+
+
 @click.command(name="import", short_help="Turn another harness's log into a run, and grade it.")
 @click.argument("path")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="The run directory to make.")
@@ -20,6 +33,14 @@ from evalkit.cli.terminal import echo
 @click.option("--kind", type=click.Choice(["math", "choice", "none"]), help="How a set without a task is graded.")
 @click.option("--map", "fields", metavar="FIELDS", help="Plain rows: text=generation,gold=expected_answer,…")
 @click.option("--format", "format_name", metavar="NAME", help="The harness, where two formats fit.")
+@click.option(
+    "--formats",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, wanted: _list_formats(ctx) if wanted else None,
+    help="List the importers, those of other packages too, and exit.",
+)
 @click.option("--protocol", metavar="NAME", help="Assert that the samples were drawn under this protocol.")
 @click.option("--partial", is_flag=True, help="Take an unfinished log as far as it goes.")
 @click.option("--data", metavar="DIR", help="Data sets from local files [env: EVALKIT_DATA].")

@@ -55,10 +55,16 @@ def command(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    from evalkit.benchmark.declared import require_declared
     from evalkit.benchmark.registry import installed_tasks
     from evalkit.benchmark.suites import installed_suites
 
     for name, task in installed_tasks().items():
+        try:
+            require_declared(task)
+        except EvalkitError as error:
+            echo(f"{error.message} It is skipped.", err=True)
+            continue
         data = task.dataset.hub_id if task.dataset else "embedded"
         problems = f"{task.rows:,} problems" if task.rows else "size varies"
         echo(f"{name:<16}{task.title:<34}{problems:<17}n = {task.n:<5}{data}")
@@ -79,9 +85,11 @@ def _find(name: str, task_file: str | None) -> Any:
 )
 def show(name: str, task_file: str | None) -> None:
     """Describe a task: its data, prompt and options."""
+    from evalkit.benchmark.declared import require_declared
     from evalkit.benchmark.registry import option_fields
 
     task = _find(name, task_file)
+    require_declared(task)
     echo(f"{task.name} (version {task.version}): {task.title}")
     echo((inspect.getdoc(inspect.getmodule(task)) or "").strip())
     echo(f"kind: {task.kind}; also known as: {', '.join(task.aliases) or '–'}; default n: {task.n}")

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.registry import did_you_mean, is_ours
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.gpus import visible_gpus
 from evalkit.errors import EvalkitError, plugin_faults
@@ -190,7 +190,26 @@ def load_engine_file(path: Path) -> dict[str, type[Engine]]:
         near = [told for value in own if (told := _lacking(value))]
         told = f" {near[0]}" if near else ""
         raise EvalkitError(f"The engine file {path} defines no engine.{told}", "see docs/adding-an-engine.md.")
-    return {engine.name: engine for engine in classes}
+    return _by_name(path, classes)
+
+
+def _by_name(path: Path, classes: Iterable[type[Engine]]) -> dict[str, type[Engine]]:
+    """The engines of a file by name. Raises EvalkitError where two have one name, or one has that of evalkit's own."""
+    found: dict[str, type[Engine]] = {}
+    for engine in dict.fromkeys(classes):
+        if engine.name in found:
+            both = f"{found[engine.name].__qualname__} and {engine.__qualname__}"
+            raise EvalkitError(
+                f"The engine file {path} has two engines named {engine.name}: {both}.",
+                "give one of them another name.",
+            )
+        if any(is_ours(entry) for entry in _entries().get(engine.name, [])):
+            raise EvalkitError(
+                f"The engine of {path} has the name {engine.name}, which is that of evalkit's own engine.",
+                "give it another name: runs and tables tell engines apart by it.",
+            )
+        found[engine.name] = engine
+    return found
 
 
 def missing_packages(engine: type[Engine]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
 
-from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.registry import clashes, did_you_mean
 from evalkit.errors import EvalkitError, first_line, plugin_faults
 from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
@@ -174,8 +174,12 @@ class FoundLogs:
 def find_logs(path: str, format_name: str | None = None, partial: bool = False) -> FoundLogs:
     """The logs at or below a path, one for each task, sorted by task.
 
-    Raises EvalkitError: no log there, none with completions, two runs of one task, a file that two readers claim.
+    Raises EvalkitError: no log there, none with completions, two runs of one task, a file that two readers claim, two
+    packages with importers of one name.
     """
+    for name, error in clashes(GROUP, "importer").items():
+        if format_name in (None, name):
+            raise error
     readers = [find_reader(format_name)] if format_name else list(installed_readers().values())
     files = log_files(path)
     parts: defaultdict[tuple[str, str, str, str], list[tuple[Reader, LogPart]]] = defaultdict(list)

@@ -35,6 +35,11 @@ class Entry:
             return ""
         return f"subset of {self.report.problems} problem{'s' if self.report.problems > 1 else ''}"
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the task is of a package, not of a file of the user's."""
+        return self.settings.get("task_file_sha256") is None
+
 
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """Every complete task below `paths`, and a message for each one that is left out.
@@ -140,7 +145,11 @@ def setting_differences(
     found = []
     for key in sorted((settings.keys() | reference.keys()) - set(left_out)):
         ours, theirs = settings.get(key), reference.get(key)
-        if ours != theirs:
+        if ours == theirs:
+            continue
+        if key == "task_file_sha256":
+            found.append("another task file" if ours and theirs else "another task of that name")
+        else:
             found.append(_difference(key, ours, theirs))
     return found
 

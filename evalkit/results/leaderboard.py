@@ -111,7 +111,7 @@ def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) ->
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
     """The columns that have a figure: those of the paper first."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
-    titles |= {e.report.task: e.report.title for e in entries}
+    titles |= {e.report.task: e.report.title for e in sorted(entries, key=lambda entry: entry.is_installed)}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
     for name in metrics:
         if all(name != metric for _, metric in had):
@@ -198,13 +198,20 @@ def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> di
         counts = Counter(keys)
         usual = max(
             zip(of_task, keys, strict=True),
-            key=lambda pair: (counts[pair[1]], not pair[0].subset, pair[0].report.protocol == PAPER),
+            key=lambda pair: (
+                pair[0].is_installed,
+                counts[pair[1]],
+                not pair[0].subset,
+                pair[0].report.protocol == PAPER,
+            ),
         )
         for entry, key in zip(of_task, keys, strict=True):
             if key != usual[1]:
                 left_out = {"problems"} if entry.subset else set()  # has a note of its own
                 told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
                 note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
+                if entry.is_installed != usual[0].is_installed:
+                    told = f"{told}; its title is {entry.report.title}"
                 same = entry.report.protocol == usual[0].report.protocol
                 notes[entry.run, task] = told and (f"{told}." if same else f"{note}: {told}.")
     return notes

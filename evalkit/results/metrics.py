@@ -149,6 +149,8 @@ KINDS = (
     MetricKind(r"percentile", "%", comparable=True, ranked=True),
     OWN,
 )
+RESERVED = ("pass@1 clean|clean − all", "peer", *(kind.pattern for kind in KINDS if kind.compute is not None))
+"""The names that a task's own metrics cannot have, as patterns."""
 DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "mean": 2, "tokens": 0, "seconds": 1}
 UNIT_NAMES: dict[Unit, str] = {
     "%": "percent", "rating": "rating", "count": "count", "mean": "mean", "tokens": "tokens", "seconds": "s",

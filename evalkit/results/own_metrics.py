@@ -9,11 +9,13 @@ from typing import Any, cast
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import is_finite
-from evalkit.results.metrics import KINDS
+from evalkit.results.metrics import KINDS, RESERVED
 from evalkit.types import Metric, Problem, Score
 from evalkit.visible import visible_line
 
 _RETURN = 'let it return a list of evalkit.Metric, such as [Metric("mine", 50.0, n=100, unit="%")]'
+
+_ROUNDING = 1e-6
 
 
 class NoReportError(EvalkitError):
@@ -50,7 +52,23 @@ def own_metrics(task: Task, problems: Sequence[Problem], scores: Mapping[str, Se
         if not isinstance(each, Metric):
             raise NoReportError(f"{what} returned a list with {_kind(each)}, not a Metric.", f"{_RETURN}; {kept}.")
         metrics.append(_checked(each, what, kept))
+        _require_own_name(metrics, what, kept)
     return metrics
+
+
+def _require_own_name(metrics: Sequence[Metric], what: str, kept: str) -> None:
+    """Raises NoReportError if the last metric has no name, that of another, or one that all tasks have."""
+    name = metrics[-1].name
+    shown = visible_line(name)[:60]
+    if not name.strip():
+        raise NoReportError(f"{what} returned a Metric without a name.", f"give each a name of its own; {kept}.")
+    if any(metric.name == name for metric in metrics[:-1]):
+        raise NoReportError(f"{what} returned two metrics named {shown!r}.", f"give each a name of its own; {kept}.")
+    if any(re.fullmatch(pattern, name) for pattern in RESERVED):
+        raise NoReportError(
+            f"{what} returned a metric named {shown!r}, which evalkit computes itself.",
+            f"give it another name; {kept}.",
+        )
 
 
 def _checked(metric: Metric, what: str, kept: str) -> Metric:
@@ -71,6 +89,12 @@ def _checked(metric: Metric, what: str, kept: str) -> Metric:
             f"{what} returned the metric {visible_line(found.name)[:60]!r}, of which a number is not finite "
             f"or above 1e15: its value is {found.value}.",
             f"repair it; {kept}.",
+        )
+    if found.unit == "%" and not -_ROUNDING <= found.value <= 100 + _ROUNDING:
+        raise NoReportError(
+            f"{what} returned the metric {visible_line(found.name)[:60]!r}, which is {found.value:g} %: "
+            "a share is from 0 to 100.",
+            f"repair it, or give it another unit; {kept}.",
         )
     return found
 

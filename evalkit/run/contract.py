@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.declared import declared_faults, unknown_fields
 from evalkit.benchmark.loading import equal_ids, load_problems
 from evalkit.benchmark.registry import TaskSpec
-from evalkit.benchmark.task import Task, TaskKind, fingerprint_targets, normalised
+from evalkit.benchmark.task import Task, TaskKind, fingerprint_targets
 from evalkit.errors import EvalkitError
 from evalkit.results.own_metrics import NoReportError, absent_headlines, has_own_metrics, own_metrics
 from evalkit.run.scoring import Scorer
@@ -47,8 +48,11 @@ class Check:
 def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
     """Check every rule of the contract for one task, on all its problems. Raises EvalkitError if data is missing."""
     task = spec.create()
+    checks = list(_check_declaration(task))
+    if any(check.passed is False for check in checks):
+        return checks  # the other rules read the attributes
     problems = load_problems(task, source)
-    checks = [*_check_declaration(task), *_check_problems(task, problems, source)]
+    checks += _check_problems(task, problems, source)
     if any(check.passed is False for check in checks):
         return checks  # the other rules send the problems to other processes
     task.require_machine()
@@ -60,13 +64,20 @@ def check_task(spec: TaskSpec, source: DataSource) -> list[Check]:
 
 
 def _check_declaration(task: Task) -> Iterator[Check]:
-    declared = all(isinstance(text := getattr(task, name, None), str) and text.strip() for name in ("name", "title"))
-    declared = declared and bool(normalised(task.name))
-    yield Check("name, title and version are declared", declared and isinstance(getattr(task, "version", None), int))
-    kinds = get_args(TaskKind)
-    yield Check(f"the kind is one of {', '.join(kinds)}", task.kind in kinds, visible_line(repr(task.kind))[:80])
-    yield Check("the prompt contains {problem}", "{problem}" in task.prompt)
-    yield Check("the default n is 1 or more", task.n >= 1)
+    faults = declared_faults(task)
+
+    def check(rule: str, *names: str) -> Check:
+        told = [faults.pop(name) for name in names if name in faults]
+        return Check(rule, not told, "; ".join(told))
+
+    yield check("name, title and version are declared", "name", "title", "version")
+    yield check(f"the kind is one of {', '.join(get_args(TaskKind))}", "kind")
+    prompt = check("the prompt contains {problem}", "prompt")
+    unknown = unknown_fields(task) if prompt.passed else []
+    told = "; ".join(f"{{{name}}} stays as it is: only {{problem}} and {{letters}} are filled in" for name in unknown)
+    yield Check(prompt.rule, prompt.passed, prompt.detail or told)
+    yield check("the default n is 1 or more", "n")
+    yield check("the other attributes are what they have to be", *faults)
 
 
 def _check_problems(task: Task, problems: Sequence[Problem], source: DataSource) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import evalkit
 from evalkit.benchmark.data import data_folder_of
+from evalkit.benchmark.declared import require_declared
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import resolve_task
 from evalkit.benchmark.suites import task_names
@@ -44,6 +45,8 @@ def command_digest(model: object, tasks: object, settings: Mapping[str, Any]) ->
         preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol or DEFAULT_PROTOCOL)
         task_file = settings.get("task_file")
         chosen = [resolve_task(name, Path(task_file) if task_file else None) for name in task_names(tasks)]
+        for task in chosen:
+            require_declared(task)
         engine = settings.get("engine") or default_engine()
         folders = [data_folder_of(task, settings.get("data")) for task in chosen]
         asked = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import evalkit
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.declared import require_declared
 from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.matching import TextIndex
 from evalkit.benchmark.protocols import Protocol, find_protocol
@@ -248,6 +249,7 @@ def _known_target(log: Log, name: str | None, wanted: bool, source: DataSource) 
         else:
             spec, root = TaskSpec(resolve_task(name).name), source.root
         made = spec.create()
+        require_declared(made)
         loaded = DataSource(root=root, allow_changed=True)
         problems = load_problems(made, loaded)
         ids = match_problems(log, made, problems)

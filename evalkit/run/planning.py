@@ -4,11 +4,14 @@ import copy
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from evalkit.benchmark.data import DataSource
+from evalkit.benchmark.declared import require_declared, unknown_fields
 from evalkit.benchmark.loading import equal_ids, load_problems
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import (
@@ -21,9 +24,12 @@ from evalkit.benchmark.registry import (
 )
 from evalkit.benchmark.suites import task_names
 from evalkit.benchmark.task import Task, fingerprint_targets
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.run.queue import TaskPlan
 from evalkit.types import Message, Problem
+from evalkit.visible import visible_line
+
+logger = logging.getLogger(__name__)
 
 Tasks = str | type[Task] | Task | Sequence[str | type[Task] | Task]
 
@@ -128,8 +134,14 @@ def _is_local(task_class: type[Task]) -> bool:
 def plan_task(
     chosen: ChosenTask, protocol: Protocol, source: DataSource, seed: int, n: int | None, limit: int | None
 ) -> TaskPlan:
-    """Load the problems of one task and check them. Raises EvalkitError if they are not those of the benchmark."""
+    """Load the problems of one task and check them.
+
+    Raises EvalkitError if they are not those of the benchmark, or if what the task declares cannot be used.
+    """
     task = chosen.task
+    require_declared(task)
+    if task.kind not in protocol.prompts:
+        _tell_unknown_fields(task)
     object.__setattr__(task, "prompt", protocol.prompts.get(task.kind, task.prompt))  # a task may be a frozen dataclass
     before = len(source.loaded)
     problems = load_problems(task, source)
@@ -137,6 +149,8 @@ def plan_task(
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
     if same := equal_ids(problems):
         raise EvalkitError(f"The task {task.name} has equal ids: {same}.", "give each problem a unique id.")
+    if not chosen.local:
+        _require_json(task, problems)
     planned = problems[:limit] if limit is not None else problems
     if not planned:
         raise EvalkitError(f"The task {task.name} has no problems.", "download the whole data set.")
@@ -149,9 +163,49 @@ def plan_task(
         len(problems),
         chosen.local,
         source=source,
-        prompts={p.id: digest_of(task.messages(p)) for p in planned},
+        prompts={p.id: digest_of(messages_of(task, p)) for p in planned},
         dataset=problems,
     )
+
+
+def messages_of(task: Task, problem: Problem) -> Sequence[Message]:
+    """The messages of a problem. Raises EvalkitError, naming task and problem, if they are none."""
+    which = f"messages() of the task {task.name} for problem {visible_line(repr(problem.id))[:80]}"
+    hint = 'let it return a list such as [{"role": "user", "content": problem.prompt}].'
+    with plugin_faults(task, f"{which} fails", hint):
+        found: Any = task.messages(problem)
+    if not isinstance(found, list | tuple) or not found:
+        raise EvalkitError(f"{which} gives {visible_line(repr(found))[:80]}, not a list of messages.", hint)
+    for each in found:
+        is_message = isinstance(each, Mapping) and each.get("role") in ("system", "user", "assistant")
+        if not is_message or not isinstance(each.get("content"), str) or each.keys() - {"role", "content"}:
+            raise EvalkitError(f"{which} gives {visible_line(repr(each))[:80]}, which is no message.", hint)
+    return cast(Sequence[Message], found)
+
+
+def _require_json(task: Task, problems: Sequence[Problem]) -> None:
+    """Raises EvalkitError for metadata that cannot be sent to the processes that grade. Tasks of evalkit have none."""
+    if type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks"):
+        return
+    for number, problem in enumerate(problems, start=1):
+        try:
+            json.dumps(dict(problem.metadata))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EvalkitError(
+                f"The task {task.name} cannot be used: the metadata of problem {visible_line(repr(problem.id))[:80]} "
+                f"(number {number}) cannot be written as JSON: {visible_line(str(error))[:200]}.",
+                "use texts, numbers, booleans, lists and dictionaries with text keys.",
+            ) from error
+
+
+def _tell_unknown_fields(task: Task) -> None:
+    if names := unknown_fields(task):
+        told = " and ".join(f"{{{name}}}" for name in names)
+        logger.warning(
+            "The prompt of %s holds %s, which a model reads as it is: only {problem} and {letters} are filled in.",
+            task.name,
+            told,
+        )
 
 
 def digest_of(messages: Sequence[Message]) -> str:

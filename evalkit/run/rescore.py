@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.benchmark.data import DataFolders, data_folder_of
+from evalkit.benchmark.declared import require_declared
 from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
@@ -79,6 +80,7 @@ def rescore_run(
             recorded = run.task(name)
             spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
             task = spec.create()
+            require_declared(task)
             problems = recreate_problems(recorded, task, data_folder_of(task, data))
             if not set(recorded.record.problem_ids) & {p.id for p in problems}:
                 raise EvalkitError(

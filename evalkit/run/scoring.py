@@ -152,7 +152,9 @@ class Scorer:
 
     def _score(self, problem: Problem, completion: Completion) -> Score:
         grade = self._here if completion.task in self._local else self._apart
-        return score_completion(completion, lambda response: grade(problem, completion.task, response))
+        return score_completion(
+            completion, lambda response: _consistent(grade(problem, completion.task, response), completion.task)
+        )
 
     def _here(self, problem: Problem, task: str, response: str) -> Score:
         with self._local_lock:
@@ -172,6 +174,8 @@ class Scorer:
             return Score(0.0, "error", explanation=f"timeout: the grader took more than {limit:g} s")
         except (WorkerDiedError, WorkerCallError, EvalkitError) as error:
             return Score(0.0, "error", explanation=f"{GRADER_FAILED}{error}")
+        except (TypeError, ValueError) as error:  # metadata that is no JSON
+            return Score(0.0, "error", explanation=f"{GRADER_FAILED}the problem cannot be sent to it: {error}")
 
     def close(self) -> None:
         with self._lock:
@@ -268,6 +272,16 @@ def _score_of(task: Task, problem: Problem, response: str) -> Score:
         "error",
         explanation=f"{GRADER_FAILED}score() of {task.name} returned {returned}, it has to return {wanted}",
     )
+
+
+def _consistent(score: Score, task: str) -> Score:
+    """The score, an error instead of one whose value and status say the opposite: pass@1 and cons@k would too."""
+    contradicts = score.value == 0 if score.status == "correct" else score.value == 1
+    if not contradicts:
+        return score
+    told = f'score() of {task} returned Score({score.value:g}, "{score.status}"), which contradicts itself'
+    wanted = 'it has to return Score(1.0, "correct") or Score(0.0, "wrong")'
+    return Score(0.0, "error", explanation=f"{GRADER_FAILED}{told}: {wanted}")
 
 
 _worker_tasks: dict[str, Task] = {}

@@ -65,6 +65,12 @@ def run_identity(
     if not isinstance(identity, dict):
         told = type(identity).__name__
         raise EvalkitError(f"The identity() of the engine {engine.name} is a {told}, not a dict.", repair_hint(engine))
+    try:
+        json.dumps(identity)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EvalkitError(
+            f"The identity() of the engine {engine.name} cannot be written as JSON: {error}.", repair_hint(engine)
+        ) from error
     unnamed = unnamed_options(options, identity)
     left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
     if left_open and protocol.response_prefix == AUTO_PREFIX:

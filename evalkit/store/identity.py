@@ -77,6 +77,27 @@ def task_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> l
     return list(_differences("", old, new))
 
 
+def require_same_task(path: Path, name: str, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises EvalkitError if two entries of a run are of two tasks that only have the same name.
+
+    One is installed and the other is of a file, or they have no problem in common. What a file's task is changed to is
+    the same task, and so is a file that was moved.
+    """
+    files = [(entry.get("spec") or {}).get("file") for entry in (present, wanted)]
+    origins = [f"of {file}" if file is not None else "installed" for file in files]
+    ids = [set(entry["problem_ids"]) for entry in (present, wanted)]
+    if (files[0] is None) != (files[1] is None):
+        why = f"{origins[0]}, and the one asked for is {origins[1]}"
+    elif all(ids) and not ids[0] & ids[1]:
+        why = f"{origins[0]} and has none of the problems that are asked for"
+    else:
+        return
+    raise EvalkitError(
+        f"The run in {path} has another task named {name}: it is {why}.",
+        "choose another folder with -o, or give the task another name.",
+    )
+
+
 def prompt_digests(entry: Mapping[str, Any]) -> dict[str, str] | None:
     """The digest of each problem's messages by problem id, None where the entry does not have them."""
     digests = entry.get("problem_prompts")

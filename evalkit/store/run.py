@@ -23,7 +23,14 @@ from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict bef
 
 from evalkit.errors import EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
-from evalkit.store.identity import identity_of, prompt_digests, refuse_differences, run_differences, task_differences
+from evalkit.store.identity import (
+    identity_of,
+    prompt_digests,
+    refuse_differences,
+    require_same_task,
+    run_differences,
+    task_differences,
+)
 from evalkit.store.lines import damaged, read_checked, write_atomically
 from evalkit.store.locks import run_lock
 from evalkit.store.marks import SampleMarks, SampleStatuses
@@ -513,6 +520,7 @@ class RunDirectory:
             refuse_differences(self.path, "", run_differences(identity_of(present), description["identity"]))
             for name in present["tasks"].keys() & description["tasks"].keys():
                 old, new = present["tasks"][name], description["tasks"][name]
+                require_same_task(self.path, name, old, new)
                 refuse_differences(self.path, f"{name}: ", task_differences(old, new))
                 if SamplePlan.of_entry(old) != SamplePlan.of_entry(new) and self._is_complete(name, old):
                     _keep_plan(old, new)
