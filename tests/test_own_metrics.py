@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_the_card_and_the_run_summary_write_them(results: Path) -> None:
 
 class Checked(Task):
     name, version, title = "checked", 1, "Checked"
-    kind: TaskKind = "other"
+    kind: ClassVar[TaskKind] = "other"
 
     def load(self, source: DataSource) -> Sequence[Problem]:
         return [Problem("1", "Explain the tides.", "")]
