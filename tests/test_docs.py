@@ -1,13 +1,19 @@
 """The documentation: the site builds, links lead somewhere, commands exist, and the examples of docstrings run."""
 
+import dataclasses
 import doctest
 import importlib
+import json
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import pytest
@@ -17,7 +23,10 @@ from test_package import commands
 import evalkit
 import evalkit.grading
 import evalkit.stats
+from evalkit import Completion, DataSource, Protocol, Request
 from evalkit.cli.main import cli
+from evalkit.importers.files import LogFile, log_files
+from evalkit.importers.reader import Log
 
 PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("examples/**/*.md")])
 PUBLIC = [(module, name) for module in (evalkit, evalkit.grading, evalkit.stats) for name in module.__all__]
@@ -126,3 +135,87 @@ def test_the_example_of_a_public_name_runs(module: ModuleType, name: str) -> Non
     said: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
     assert result.failed == 0, "".join(said)
+
+
+def example(page: str, line: str) -> dict[str, Any]:
+    """What the indented example with this line defines."""
+    text = (REPOSITORY / "docs" / page).read_text()
+    (code,) = [block for block in re.findall(r"(?:^    .*\n|^\n)+", text, re.MULTILINE) if line in block]
+    module = ModuleType("example_of_the_docs")
+    sys.modules[module.__name__] = module
+    exec(textwrap.dedent(code), vars(module))  # a page of this repository
+    return vars(module)
+
+
+def test_the_example_of_a_code_task_judges() -> None:
+    task = example("adding-a-task.md", "class Increments(Task)")["Increments"]()
+    (problem,) = task.load(DataSource())
+    task.require_machine()
+    assert task.score(problem, task.gold_response(problem)).status == "correct"
+    wrong = task.score(problem, "```python\nprint(int(input()))\n```")
+    assert (wrong.status, wrong.explanation) == ("wrong", "wrong answer")
+    assert task.score(problem, "I do not know.").status == "no_answer"
+
+
+class JudgingServer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][0]["content"]
+        word = "maybe" if "cheese" in asked else "Yes" if "the moon and the sun" in asked else "no"
+        reply = json.dumps({"choices": [{"message": {"content": word}}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_the_example_of_a_judged_task_asks() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), JudgingServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        task = example("adding-a-task.md", "class Judged(Task)")["Judged"](judge_url=url)
+        (problem,) = task.load(DataSource())
+        answers = (task.gold_response(problem), "the wind", " ")
+        assert [task.score(problem, each).status for each in answers] == ["correct", "wrong", "no_answer"]
+        with pytest.raises(ValueError, match="the judge said 'MAYBE'"):
+            task.score(problem, "cheese")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_example_of_a_protocol_and_of_a_reader_run(tmp_path: Path) -> None:
+    protocol = example("adding-a-task.md", "MY_PROTOCOL = ")["MY_PROTOCOL"]
+    assert (protocol.max_tokens, protocol.temperature) == (16384, 0.6)
+    reader = example("importing.md", "class Mine(Reader)")["Mine"]()
+    rows = {"my_question": "1 + 1?", "gold": 2, "my_answers": [{"text": "2", "right": True}]}
+    (tmp_path / "sums.jsonl").write_text(json.dumps(rows) + "\n")
+    (file,) = log_files(str(tmp_path / "sums.jsonl"))
+    part = reader.recognise(file)
+    (sample,) = Log(reader, part.task, (part,)).samples()
+    assert (part.task, sample.gold, sample.text, sample.verdicts[0].value) == ("sums", "2", "2", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "owner"),
+    [
+        ("adding-an-engine.md", "Request", Request),
+        ("adding-an-engine.md", "Completion", Completion),
+        ("importing.md", "LogFile", LogFile),
+        ("adding-a-task.md", "field", Protocol),
+    ],
+)
+def test_a_table_of_fields_has_those_that_there_are(page: str, title: str, owner: type[Any]) -> None:
+    text = (REPOSITORY / "docs" / page).read_text()
+    (table,) = re.findall(rf"^\| `?{title}`? \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    rows = table.splitlines()[2:]
+    fields = {field.name for field in dataclasses.fields(owner)}
+    named = {name for row in rows for name in re.findall(r"`(\w+)(?:\(\w*\))?`", row.split("|")[1])}
+    assert all(hasattr(owner, name) or name in fields for name in named)
+    if owner is not LogFile:
+        given = {"name", "source"} if owner is Protocol else set()
+        assert fields - given <= named

@@ -275,7 +275,7 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     done = imported(path, tmp_path / "run", score=True, workers=1)
     assert done.reports[0].statuses["error"] == 1
     unfinished = run_evalkit("verify", tmp_path / "run", code=1)
-    assert told(unfinished) == f"1 of the tasks are not complete: {tmp_path}/run sums."
+    assert told(unfinished) == f"1 of the tasks is not complete: {tmp_path}/run sums."
     assert "hint: what a log of another harness lacks stays missing; `evalkit settle RUN`" in unfinished.stderr
     for command in (("score", tmp_path / "run"), ("import", path, "-o", tmp_path / "again")):
         failed = run_evalkit(*command, code=1)

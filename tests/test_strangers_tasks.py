@@ -277,7 +277,7 @@ def test_a_task_file_that_was_changed_is_told_from_one_that_was_never_run(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["capitals", "keywords", "doubling", "conversions"])
+@pytest.mark.parametrize("name", ["capitals", "keywords", "increments", "conversions"])
 def test_the_tasks_of_the_page_pass_and_their_metrics_have_error_bars(tmp_path: Path, name: str) -> None:
     page = (REPOSITORY / "docs/adding-a-task.md").read_text()
     blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", page, re.MULTILINE)]

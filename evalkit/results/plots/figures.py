@@ -423,12 +423,9 @@ def score_against_k(
     panel.set_xlabel("k, completions per problem")
     panel.set_ylabel(f"{label(chosen[0].report.title, 30)} (percent)")
     end_labels(panel, labelled, look)
-    kinds: tuple[tuple[str, Any], ...] = (
-        ("pass@k: one of k is right", "-"),
-        ("cons@k: the majority of k is right", "--"),
-    )
+    kinds = {"pass@k: one of k is right": "-", "cons@k: the majority of k is right": "--"}
     figure.legend(
-        handles=[Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in kinds],
+        handles=[Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in kinds.items()],
         frameon=False, fontsize=look.font - 1, loc="outside lower left", ncols=2 if look.titled else 1, handlelength=3,
     )  # fmt: skip
     heading(
