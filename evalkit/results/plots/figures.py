@@ -423,7 +423,7 @@ def score_against_k(
     panel.set_xlabel("k, completions per problem")
     panel.set_ylabel(f"{label(chosen[0].report.title, 30)} (percent)")
     end_labels(panel, labelled, look)
-    kinds = {"pass@k: one of k is right": "-", "cons@k: the majority of k is right": "--"}
+    kinds: dict[str, Any] = {"pass@k: one of k is right": "-", "cons@k: the majority of k is right": "--"}
     figure.legend(
         handles=[Line2D([], [], color="black", linestyle=line, label=kind) for kind, line in kinds.items()],
         frameon=False, fontsize=look.font - 1, loc="outside lower left", ncols=2 if look.titled else 1, handlelength=3,
