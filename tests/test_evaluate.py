@@ -14,6 +14,7 @@ from helpers import REPOSITORY, write_recorded
 import evalkit
 from evalkit import DataSource, EvalkitError, Problem, Run, Score, Task, evaluate, load_runs, rescore
 from evalkit.benchmark.registry import trusted_list
+from evalkit.engines.replay import ReplayEngine
 from evalkit.grading import grade_math
 from evalkit.run.evaluate import plan_run
 from evalkit.run.planning import choose_tasks
@@ -157,6 +158,24 @@ def test_mistakes_are_one_sentence(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"n": "2"}, "n is '2', it has to be a whole number."),
+        ({"limit": True}, "limit is True, it has to be a whole number."),
+        ({"temperature": "hot"}, "temperature is 'hot', it has to be a number."),
+        ({"engine": ReplayEngine}, "engine is <class 'evalkit.engines.replay.ReplayEngine'>, it has to be a text."),
+        ({"tasks": 5}, "tasks is 5."),
+        ({"model": None}, "The model is None."),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(arguments: Any, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError) as raised:
+        evaluate(**{"model": "m", "tasks": "arithmetic", "engine": "replay", "results": tmp_path / "r", **arguments})
+    assert raised.value.message == sentence
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("argument", "sentence", "hint"),
     [

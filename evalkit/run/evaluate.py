@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from evalkit.benchmark.data import DataFolders, DataSource, data_folder_of
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import did_you_mean, trust_task_file
+from evalkit.benchmark.task import Task
 from evalkit.engines import open_engine
 from evalkit.engines.answers import engine_faults
 from evalkit.engines.base import Engine, LoadedModel
@@ -153,12 +154,38 @@ def _require_known(arguments: Mapping[str, object], known: Sequence[str]) -> Non
         )
 
 
+_WHOLE, _REAL, _TEXT = "a whole number", "a number", "a text"
+_KINDS: dict[str, str] = {
+    **dict.fromkeys(("n", "limit", "max_n", "seed", "top_k", "max_tokens"), _WHOLE),
+    **dict.fromkeys(("temperature", "top_p", "precision"), _REAL),
+    **dict.fromkeys(("engine", "system_prompt", "response_prefix"), _TEXT),
+}
+_CLASSES: dict[str, tuple[type, ...]] = {_WHOLE: (int,), _REAL: (int, float), _TEXT: (str,)}
+
+
+def _require_types(model: object, tasks: object, arguments: Mapping[str, object]) -> None:
+    """Raises EvalkitError for an argument of another type, which would fail later and without a word about it."""
+    if not isinstance(model, str | Path | tuple):
+        raise EvalkitError(f"The model is {model!r}.", "give a hub id, a folder, or (model, tokenizer).")
+    if not isinstance(tasks, str | Task | type | Sequence):
+        raise EvalkitError(f"tasks is {tasks!r}.", "give names of tasks, or Task classes or objects.")
+    for name, kind in _KINDS.items():
+        value = arguments.get(name)
+        if value is None or (isinstance(value, _CLASSES[kind]) and not isinstance(value, bool)):
+            continue
+        hint = "see help(evalkit.evaluate)."
+        if isinstance(value, type):
+            hint = "give the engine's name; engine_file=FILE.py plugs in one of your own."
+        raise EvalkitError(f"{name} is {value!r}, it has to be {kind}.", hint)
+
+
 def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[RunArguments]) -> RunPlan:
     """Load the problems of the tasks and render every prompt, without generating. Arguments as for `evaluate`.
 
     Raises EvalkitError as `evaluate` does.
     """
     _require_known(arguments, [*RunArguments.__annotations__])
+    _require_types(model, tasks, arguments)
     n, limit, protocol = arguments.get("n"), arguments.get("limit"), arguments.get("protocol")
     for name, value in (("n", n), ("limit", limit)):
         if value is not None and value < 1:
