@@ -42,7 +42,7 @@ def test_bad_arguments_are_one_sentence_and_a_hint(tmp_path: Path) -> None:
         shown("--gold", "1")
     with pytest.raises(EvalkitError, match="cannot be read"):
         shown("--gold", "1", "--response", tmp_path / "missing.txt")
-    with pytest.raises(EvalkitError, match="is not a run directory"):
+    with pytest.raises(EvalkitError, match="There is no run below"):
         CliRunner().invoke(grade_diff, [str(tmp_path), "--against", "evalkit"], catch_exceptions=False)
 
 

@@ -344,7 +344,7 @@ def test_the_peers_figure_has_its_own_n_and_errors(where: str, tmp_path: Path) -
     report = Run(done.path).report()
     peer = report.metric("peer")
     assert peer is not None
-    assert peer.value == 50.0
+    assert peer.value == pytest.approx(50.0)
     n = 1 if where == "first sample" else 3
     assert (report.samples_of("peer"), report.samples_of("pass@1"), peer.n) == ((n, None), (3, None), 6 * n)
     assert peer.interval_problems is not None

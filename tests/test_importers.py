@@ -354,7 +354,7 @@ def test_a_failed_sample_without_a_reason_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "site" / "failing_reader.py").write_text(FAILING)
     (tmp_path / "x.jsonl").write_text('{"fails": 1}\n')
     log = ("import", tmp_path / "x.jsonl", "--model", "m", "-o", tmp_path / "run")
-    assert "| error 1 |" in evalkit(*log, PYTHONPATH=path).stdout
+    assert "| error 1 |" in evalkit(*log, code=1, PYTHONPATH=path).stdout
     (score,) = records(next((tmp_path / "run").rglob("scores.jsonl")))
     assert (score["status"], score["explanation"]) == ("error", "engine: the log does not say what went wrong")
 
