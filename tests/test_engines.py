@@ -39,6 +39,7 @@ def echo() -> type[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_an_engine_in_one_file_passes_and_evaluates(tmp_path: Path) -> None:
     checked = evalkit("engines", "check", "echo", "--engine-file", ECHO)
     assert "BROKEN" not in checked.stdout

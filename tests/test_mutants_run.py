@@ -67,6 +67,7 @@ def replayed(tmp_path: Path, recorded: object, **arguments: Any) -> Run:
     return evaluate(arguments.pop("model"), "aime24", **arguments, **common)
 
 
+@pytest.mark.slow
 def test_a_replayed_run_whole(tmp_path: Path) -> None:
     """Correct, wrong, none, cut with and without an answer, an engine's error, unclosed thinking; then scored again."""
     texts = [r"a</think>\boxed{0}", r"a</think>\boxed{1}", "a</think>no idea", "a"]

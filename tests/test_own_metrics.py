@@ -78,6 +78,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
+@pytest.mark.slow
 def test_the_papers_columns_and_no_others(results: Path) -> None:
     table = build_table(load_entries([results])[0])
     assert [(c.task, c.metric) for c in table.columns] == PAPER_COLUMNS[-2:]

@@ -321,6 +321,7 @@ def test_fidelity_is_told_by_group_and_by_position(page: Any, address: str) -> N
     expect(page.locator("h1")).to_have_text("org/student-1.5B")
 
 
+@pytest.mark.slow
 def test_a_search_of_every_text_goes_on_in_another_worker(page: Any, address: str, site: Path) -> None:
     pieces = len(list((site / "data").glob("p*.js")))
     assert pieces > 8, "more than one worker reads"

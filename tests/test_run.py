@@ -85,6 +85,7 @@ def test_what_was_cut_is_truncated_and_never_guessed_from_open_thinking(folder: 
     assert load_report(RunDirectory(folder / "run").task("sums")).truncation_rate == 1
 
 
+@pytest.mark.slow
 def test_raw_text_is_kept_whole(folder: Path) -> None:
     run(folder)
     kept = {(r["problem_id"], r["sample_index"]): r["text"] for r in records(folder / "run/sums/completions.jsonl")}
@@ -169,6 +170,7 @@ def test_score_again_lists_what_flipped(folder: Path) -> None:
     assert load_report(RunDirectory(folder / "run").task("sums")).task_version == 2
 
 
+@pytest.mark.slow
 def test_a_lost_report_is_made_again(folder: Path) -> None:
     run(folder)
     path = folder / "run/sums/report.json"
@@ -274,6 +276,7 @@ def test_verify_counts_and_names_what_is_missing(folder: Path) -> None:
     assert "is damaged" in told(evalkit("verify", folder, code=2))
 
 
+@pytest.mark.slow
 def test_a_run_that_opens_with_an_unknown_tag_says_so(tmp_path: Path) -> None:
     problems = Arithmetic().load(DataSource())[:16]
     recorded = {p.id: [f"<ponder>what is it</ponder>\\boxed{{{p.target}}}"] for p in problems}
@@ -305,6 +308,7 @@ def go_on(folder: Path, **options: Any) -> Run:
     return evaluate("org/model", "sums", **engine, **where, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["the content of the task file", "its version"])
 def test_a_run_that_goes_on_after_a_change_of_the_grader_grades_all_again(folder: Path, change: str) -> None:
     go_on(folder)

@@ -50,6 +50,7 @@ def plans(folder: Path) -> list[TaskPlan]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 7, 16, 1000])
 def test_shards_divide_all_samples_evenly(count: int, tmp_path: Path) -> None:
     whole = plans(tmp_path)
@@ -152,6 +153,7 @@ def test_a_shard_is_not_shown_as_a_run(folder: Path) -> None:
     assert "shard was '1/2' and is now None" in told(run(folder, "a", code=2))
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_shard(folder: Path) -> None:
     with run_lock(folder / "a"):
         assert "Another process is writing" in told(run(folder, "a", "--shard", "1/2", code=2))

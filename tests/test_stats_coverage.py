@@ -26,6 +26,7 @@ def test_coverage(mean: float, problems: int, n: int) -> None:
     assert found.run <= (1.0 if few or n == 1 else 0.975)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "k"), [(0.5, 8), (0.5, 16), (0.02, 4)])
 def test_coverage_of_pass_at_k(mean: float, k: int) -> None:
     found = coverage("beta 2", mean, 100, 16, 500, lambda v: pass_at_k(v, k), lambda rates: 1 - (1 - rates) ** k)

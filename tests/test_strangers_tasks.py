@@ -165,6 +165,7 @@ def test_a_headline_that_no_metric_has_is_told(tmp_path: Path) -> None:
     assert sentence in evalkit("leaderboard", tmp_path / "results").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "detail"),
     [

@@ -200,6 +200,7 @@ def test_a_config_file_is_the_same_as_the_options(results: Path, tmp_path: Path)
         build(TableOptions(order=("teacher",), rows="published", published=("deepseek-r1",)), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "error"),
     [("labels = 3", "labels in"), ("row = 'ours'", "unknown key 'row'. Did you mean rows?"), ("x = = 1", "cannot be"),

@@ -103,6 +103,7 @@ def test_no_label_means_anything_to_tex(label: str) -> None:
         assert made.count(special) == made.count(f"{{{special}}}")
 
 
+@pytest.mark.slow
 def test_commands_print_in_one_place_only() -> None:
     """`print`, `click.echo` and writes to the standard streams stand in cli/terminal.py, and nowhere else."""
     found = []
