@@ -80,7 +80,7 @@ def test_a_broken_engine_of_another_package_harms_nobody_else(tmp_path: Path) ->
 def test_two_packages_that_claim_a_name_are_told(tmp_path: Path) -> None:
     path = package(tmp_path, "other-package", replay="x:Engine")
     error = told(evalkit("engines", "show", "replay", code=2, PYTHONPATH=path))
-    assert error == "Two packages register an engine 'replay': evalkit and other-package."
+    assert error == "Two packages register the engine replay: evalkit and other-package."
 
 
 @pytest.mark.parametrize("name", OWN_OPTIONS)

@@ -76,7 +76,7 @@ def test_the_index_comes_from_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "killed"), [(3, 1), pytest.param(16, 3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "killed"), [(3, 1), (16, 3)])
 def test_shards_in_random_order_merge_to_the_whole_run(folder: Path, count: int, killed: int) -> None:
     """Some of them are cut off in the middle of a line, as a kill does, and repeated."""
     run(folder, "whole")

@@ -106,17 +106,6 @@ def _require_only(entry: EntryPoint, what: str, name: str | None = None) -> None
         )
 
 
-def clashes(group: str, what: str) -> dict[str, EvalkitError]:
-    """The errors of the names in a group that several packages register."""
-    found = {}
-    for name, entry in plugins(group).items():
-        try:
-            _require_only(entry, what)
-        except EvalkitError as error:
-            found[name] = error
-    return found
-
-
 def not_installed() -> EvalkitError:
     """The error of a checkout whose package is not installed, so that it has no task and no protocol."""
     return EvalkitError(
@@ -133,7 +122,7 @@ def load_plugin(entry: EntryPoint, what: str) -> Any:
     _require_only(entry, what)
     try:
         return entry.load()
-    except Exception as error:  # a stranger's module raises what it likes on import
+    except (Exception, SystemExit) as error:  # a stranger's module raises what it likes on import
         package = package_of(entry)
         raise EvalkitError(
             f"The {what} {entry.name} of {package} cannot be imported: {type(error).__name__}: {error}.",

@@ -8,15 +8,10 @@ from evalkit.cli.terminal import echo
 
 
 def _list_formats(ctx: click.Context) -> None:
-    from evalkit.benchmark.registry import clashes
-    from evalkit.importers.reader import GROUP, installed_readers
+    from evalkit.importers.reader import installed_readers
 
-    several = clashes(GROUP, "importer")
-    for error in several.values():
-        echo(f"{error.message} It is skipped.", err=True)
     for name, reader in installed_readers().items():
-        if name not in several:
-            echo(f"{name:<16}{reader.title}")
+        echo(f"{name:<16}{reader.title}")
     ctx.exit()
 
 

@@ -50,8 +50,7 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
 def _told(metric: Metric) -> str:
     """A metric of a task's own: its name, its value with error bars and unit, its n, its note."""
     bare = metric.unit in ("count", "mean") or metric.text or metric.name == UNIT_NAMES[metric.unit]
-    unit = "" if bare else metric.unit
-    value = with_error_bars(metric) + {"": "", "%": " percent"}.get(unit, f" {unit}")
+    value = with_error_bars(metric) + ("" if bare else f" {UNIT_NAMES[metric.unit]}")
     return f"{metric.name}: {value}, n = {metric.n}" + (f" ({metric.note})" if metric.note else "")
 
 

@@ -1,7 +1,6 @@
 """Finds engines by name, through entry points or in a user's file, and makes them with typed options."""
 
 import dataclasses
-import functools
 import hashlib
 import importlib.util
 import json
@@ -10,12 +9,12 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evalkit.benchmark.registry import did_you_mean, is_ours
+from evalkit.benchmark.registry import did_you_mean, is_ours, load_plugin, package_of, plugins
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.gpus import visible_gpus
 from evalkit.errors import EvalkitError, plugin_faults
@@ -82,17 +81,9 @@ def default_engine() -> str:
     return "vllm" if find_spec("vllm") and visible_gpus() else "transformers"
 
 
-@functools.cache
-def _entries() -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
-        found.setdefault(entry.name, []).append(entry)
-    return found
-
-
 def engine_names() -> list[str]:
     """The names of the engines that packages register; nothing is imported."""
-    return list(_entries())
+    return list(plugins(GROUP))
 
 
 def engine_class(name: str, file: Path | None = None) -> type[Engine]:
@@ -108,14 +99,10 @@ def engine_class(name: str, file: Path | None = None) -> type[Engine]:
                 f"it defines {', '.join(own)}.",
             )
         return own[name]
-    claims = _entries().get(name, [])
-    if len(claims) == 1:
-        return _loaded(claims[0])
-    if claims:
-        packages = " and ".join(_package(entry) for entry in claims)
-        raise EvalkitError(f"Two packages register an engine {name!r}: {packages}.", "uninstall one of them.")
+    if entry := plugins(GROUP).get(name):
+        return _loaded(entry)
     known = engine_names()
-    if not engine_names():
+    if not known:
         raise EvalkitError(
             "No package registers an engine, not even evalkit.",
             "install evalkit again: `pip install -e .` in its folder.",
@@ -134,21 +121,11 @@ def only_engine(file: Path) -> type[Engine]:
     return next(iter(own.values()))
 
 
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else entry.value
-
-
 def _loaded(entry: EntryPoint) -> type[Engine]:
-    try:
-        engine: type[Engine] = entry.load()
-    except (Exception, SystemExit) as error:  # another package's module raises what it likes on import
-        raise EvalkitError(
-            f"The engine {entry.name} of {_package(entry)} cannot be imported: {type(error).__name__}: {error}.",
-            f"repair or uninstall {_package(entry)}.",
-        ) from error
+    engine: type[Engine] = load_plugin(entry, "engine")
     if not _is_engine(engine):
         raise EvalkitError(
-            f"{entry.value} of {_package(entry)} is not an engine: it lacks a name, options_class or generate.",
+            f"{entry.value} of {package_of(entry)} is not an engine: it lacks a name, options_class or generate.",
             "docs/adding-an-engine.md has the contract.",
         )
     return engine
@@ -203,7 +180,7 @@ def _by_name(path: Path, classes: Iterable[type[Engine]]) -> dict[str, type[Engi
                 f"The engine file {path} has two engines named {engine.name}: {both}.",
                 "give one of them another name.",
             )
-        if any(is_ours(entry) for entry in _entries().get(engine.name, [])):
+        if (entry := plugins(GROUP).get(engine.name)) and is_ours(entry):
             raise EvalkitError(
                 f"The engine of {path} has the name {engine.name}, which is that of evalkit's own engine.",
                 "give it another name: runs and tables tell engines apart by it.",

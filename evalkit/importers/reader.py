@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
-from evalkit.benchmark.registry import clashes, did_you_mean
-from evalkit.errors import EvalkitError, first_line, plugin_faults
+from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, package_of, plugins
+from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
 from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
@@ -125,38 +125,22 @@ class Reader(ABC):
 @functools.cache
 def installed_readers() -> dict[str, Reader]:
     """Every installed reader by its name. One that cannot be imported is skipped with a warning."""
-    readers = {}
-    for entry in _entries().values():
-        try:
-            readers[entry.name] = _loaded(entry)
-        except EvalkitError as error:  # of another package: the others read their logs without it
-            logger.warning("%s It is skipped.", error.message)
-    return readers
-
-
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+    return load_plugins(GROUP, _loaded)
 
 
 def _loaded(entry: EntryPoint) -> Reader:
-    package = entry.dist.name if entry.dist else entry.value
-    try:
-        reader: object = entry.load()()
-    except (Exception, SystemExit) as error:  # a stranger's module raises what it likes on import
-        raise EvalkitError(
-            f"The importer {entry.name} of {package} cannot be imported: {first_line(error)}.",
-            f"repair or uninstall {package}.",
-        ) from error
+    made = load_plugin(entry, "importer")
+    hint = f"repair or uninstall {package_of(entry)}."
+    with plugin_faults(made, f"The importer {entry.name} of {package_of(entry)} cannot be made", hint):
+        reader: object = made()
     if not isinstance(reader, Reader):
-        raise EvalkitError(
-            f"The importer {entry.name} of {package} is not a Reader.", f"repair or uninstall {package}."
-        )
+        raise EvalkitError(f"The importer {entry.name} of {package_of(entry)} is not a Reader.", hint)
     return reader
 
 
 def find_reader(name: str) -> Reader:
     """A reader by name; no other is imported. Raises EvalkitError that tells the nearest one."""
-    entries = _entries()
+    entries = plugins(GROUP)
     if name not in entries:
         raise EvalkitError(f"There is no format {name!r}.{did_you_mean(name, list(entries))}", ", ".join(entries))
     return _loaded(entries[name])
@@ -174,12 +158,8 @@ class FoundLogs:
 def find_logs(path: str, format_name: str | None = None, partial: bool = False) -> FoundLogs:
     """The logs at or below a path, one for each task, sorted by task.
 
-    Raises EvalkitError: no log there, none with completions, two runs of one task, a file that two readers claim, two
-    packages with importers of one name.
+    Raises EvalkitError: no log there, none with completions, two runs of one task, a file that two readers claim.
     """
-    for name, error in clashes(GROUP, "importer").items():
-        if format_name in (None, name):
-            raise error
     readers = [find_reader(format_name)] if format_name else list(installed_readers().values())
     files = log_files(path)
     parts: defaultdict[tuple[str, str, str, str], list[tuple[Reader, LogPart]]] = defaultdict(list)
