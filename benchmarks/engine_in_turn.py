@@ -91,6 +91,7 @@ def compare(checkpoint: str, workload: dict[str, Any], rounds: int) -> None:
     print(json.dumps({side: [round(each, 2) for each in by_round] for side, by_round in seconds.items()}))
     print(f"{len(requests)} requests, {made.pop()} tokens; evalkit's tokens/s over LLM.generate's: ", end="")
     print(f"mean {statistics.mean(ratios):.3f}, by round {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+    llm.llm_engine.engine_core.shutdown()  # or its processes are waited for at the end
 
 
 if __name__ == "__main__":

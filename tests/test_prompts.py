@@ -400,6 +400,23 @@ class TestEndings:
         assert find_endings(PromptRenderer(tokenizer), [1]).turn_end is None
         assert "names no end token" in find_endings(PromptRenderer(tokenizer), []).fault
 
+    def test_a_header_is_not_the_end_of_a_turn(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|assistant|>"]})
+        turns = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+        header = "the next header, '<|user|>', is no end token: responses may not end"
+        for behind in ("<|assistant|>", "{% if add_generation_prompt %}<|assistant|>{% endif %}"):
+            tokenizer.chat_template = turns + behind
+            made = find_endings(PromptRenderer(tokenizer), [1])
+            assert not made.fault
+            assert header in made.doubt
+            ended = find_endings(PromptRenderer(tokenizer), [1, tokenizer.convert_tokens_to_ids("<|user|>")])
+            assert not ended.fault
+            assert not ended.doubt
+
+    def test_a_header_at_every_end_does_not_hide_the_end_of_a_turn(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        tokenizer.chat_template = CHATML.partition("{% if add_generation_prompt %}")[0] + "<|im_start|>assistant\n"
+        assert "'<|im_end|>', which is not among" in find_endings(PromptRenderer(tokenizer), [1]).fault
+
     def test_a_mark_that_is_no_token_is_a_doubt(self, tokenizer: PreTrainedTokenizerFast) -> None:
         tokenizer.chat_template = CHATML.replace("<|im_end|>", "<|eot_id|>")
         made = find_endings(PromptRenderer(tokenizer), [1])

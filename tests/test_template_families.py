@@ -111,7 +111,9 @@ def test_the_end_of_a_turn_is_an_end_token(family: Family) -> None:
     assert not find_endings(made, [tokens.index(each) for each in family.ends]).fault
     wrong = find_endings(made, [tokens.index("<unrelated>")])
     behind = (wrong.turn_end or "").strip()
-    assert bool(wrong.fault) == any(end in behind for end in family.ends)
+    assert bool(wrong.fault or wrong.doubt) == any(end in behind for end in family.ends)
+    if not family.name.startswith("GLM"):  # their responses end with the header of the next question
+        assert not wrong.doubt
 
 
 class _ByText:

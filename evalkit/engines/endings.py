@@ -11,7 +11,8 @@ from evalkit.types import Message
 
 _MOST_IDS = 1 << 31
 _SAID = "evalkit-looks-here"
-_TURN: tuple[Message, ...] = (Message(role="user", content="1 + 1?"), Message(role="assistant", content=_SAID))
+_ASKED = "1 + 1?"
+_TURN: tuple[Message, ...] = (Message(role="user", content=_ASKED), Message(role="assistant", content=_SAID))
 _NEXT = Message(role="user", content="evalkit-and-here")
 
 
@@ -81,6 +82,9 @@ def find_endings(renderer: PromptRenderer, ids: Sequence[int]) -> Endings:
     known = ", ".join(map(repr, tokens.values()))
     if marks := [i for i in written if i in added]:
         mark = tokenizer.decode([marks[0]])
+        if len(set(marks)) == 1 and _is_header(renderer, mark):  # of the next question: a response may end before it
+            doubt = f"the chat template writes no end of a turn, and the next header, {mark!r}, is no end token"
+            return Endings(tokens, turn_end, doubt=f"{doubt}: responses may not end")
         fault = f"The chat template ends a turn with {mark!r}, which is not among the end tokens ({known})"
         return Endings(tokens, turn_end, f"{fault}: no response would end before max_tokens.")
     if mark := next((each for each in END_OF_TURN if turn_end.lstrip().startswith(each)), ""):
@@ -93,19 +97,26 @@ def find_endings(renderer: PromptRenderer, ids: Sequence[int]) -> Endings:
 
 def _turn_end(renderer: PromptRenderer) -> str | None:
     """What stands behind an answer: at the end of a conversation, or before the next question."""
-    for messages, stop in ((_TURN, None), ((*_TURN, _NEXT), _NEXT["content"])):
-        try:
-            text = renderer.text(messages, add_generation_prompt=False).text
-        except EvalkitError:  # it takes no answers, or none at the end
-            return None
-        _, said, behind = text.rpartition(_SAID)
-        if not said:
-            return None
-        if stop is not None:
-            behind = behind.partition(stop)[0]
-        if behind.strip():
-            return behind
+    try:
+        asked = {renderer.text(_TURN[:1], add_generation_prompt=flag).text for flag in (False, True)}
+        ways = [(_TURN, None)] if len(asked) == 2 else []  # else the header of a response stands at every end
+        for messages, stop in (*ways, ((*_TURN, _NEXT), _NEXT["content"])):
+            _, said, behind = renderer.text(messages, add_generation_prompt=False).text.rpartition(_SAID)
+            if not said:
+                return None
+            if stop is not None:
+                behind = behind.partition(stop)[0]
+            if behind.strip():
+                return behind
+    except EvalkitError:  # it takes no answers, or none at the end
+        return None
     return ""
+
+
+def _is_header(renderer: PromptRenderer, mark: str) -> bool:
+    """Whether the template writes this right before a question and not behind one."""
+    before, _, behind = renderer.text(_TURN[:1], add_generation_prompt=True).text.partition(_ASKED)
+    return before.rstrip().endswith(mark) and mark not in behind
 
 
 def require_end(endings: Endings | None) -> None:
