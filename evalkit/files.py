@@ -134,6 +134,8 @@ def is_finite(value: Any, largest: float = 1e15) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
+        if set(map(type, value)) <= {int, float}:  # the values of all samples, say
+            return all(map(largest.__ge__, map(abs, value)))
         return all(is_finite(inner, largest) for inner in value)
     return not isinstance(value, int | float) or abs(value) <= largest
 

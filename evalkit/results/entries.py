@@ -57,6 +57,7 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     entries: list[Entry] = []
     left_out: list[str] = []
     failure: NoReportError | None = None
+    failed: dict[str, list[Path]] = {}
     for task, report in zip(tasks, reports, strict=True):
         try:
             entries.append(_entry(task, report or load_report(task)))
@@ -64,9 +65,10 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
             left_out.append(f"not shown: {error.message}")
         except NoReportError as error:
             failure = failure or error
-            left_out.append(
-                f"not shown: {task.directory.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
-            )
+            hint = f"{error.hint[:1].upper()}{error.hint[1:]}"
+            reason = f"{error.message} {hint}".replace(f"{task.directory.path} ", "")
+            failed.setdefault(reason, []).append(task.directory.path)
+    left_out += [f"not shown: {_named(paths)}: {reason}" for reason, paths in failed.items()]
     if not entries:
         if failure is not None:
             raise failure
@@ -74,6 +76,11 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
         raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
     told = (tell_absent_headlines(e.report.task, e.report.headlines, e.report.metrics) for e in entries)
     return entries, [*left_out, *dict.fromkeys(note for note in told if note is not None)]
+
+
+def _named(paths: list[Path]) -> str:
+    more = len(paths) - 1
+    return f"{paths[0]}{f' and {more} more run' if more else ''}{'s' if more > 1 else ''}"
 
 
 def _entry(task: TaskRun, report: Report) -> Entry:

@@ -249,7 +249,7 @@ def _fits(report: Report, task: TaskRun) -> bool:
     fits = fits and (report.peer_n is None or len(report.peer_n) == 2)
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
     fits = fits and all(len(values) == report.n for values in report.values.values())
-    return fits and tuple(report.values) == record.problem_ids and is_finite(asdict(report))
+    return fits and tuple(report.values) == record.problem_ids and is_finite(_adapter().dump_python(report))
 
 
 def _older_report(task: TaskRun) -> Report | None:
