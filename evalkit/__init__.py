@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evalkit.run.evaluate import evaluate
     from evalkit.run.importing import import_run
     from evalkit.run.rescore import rescore
+    from evalkit.stats.percent import mean_metric, share_metric
 
     __version__: str
 
@@ -50,8 +51,10 @@ __all__ = [
     "load_results",
     "load_runs",
     "log_run",
+    "mean_metric",
     "measure_fidelity",
     "rescore",
+    "share_metric",
 ]
 
 _IMPORTED_WHEN_USED = {
@@ -68,6 +71,8 @@ _IMPORTED_WHEN_USED = {
     "load_results": "evalkit.results.frames",
     "load_runs": "evalkit.results.runs",
     "log_run": "evalkit.results.trackers",
+    "mean_metric": "evalkit.stats.percent",
+    "share_metric": "evalkit.stats.percent",
     "rescore": "evalkit.run.rescore",
 }
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import evalkit
 from evalkit import DatasetSpec, EvalkitError, Metric, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 
@@ -61,16 +62,14 @@ class IFEval(Task):
 
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
         """The loose score by prompt, and both scores by instruction."""
-        each = [score for of_problem in scores.values() for score in of_problem]
+        loose = [[float(bool(s.metadata.get("prompt_loose"))) for s in scores[p.id]] for p in problems]
         # a response that was cut or has no end of its thinking follows nothing
-        total = sum(len(p.metadata["instructions"]) * len(scores[p.id]) for p in problems)
-        sums = {fact: sum(int(score.metadata.get(fact) or 0) for score in each) for fact in ("strict", "loose")}
-        loose = sum(bool(score.metadata.get("prompt_loose")) for score in each)
-        return [
-            Metric("prompt loose", 100 * loose / len(each), len(each), "%"),
-            Metric("instruction strict", 100 * sums["strict"] / total, total, "%"),
-            Metric("instruction loose", 100 * sums["loose"] / total, total, "%"),
-        ]
+        of = [len(p.metadata["instructions"]) * len(scores[p.id]) for p in problems]
+        metrics = [evalkit.mean_metric("prompt loose", loose)]
+        for fact in ("strict", "loose"):
+            hits = [sum(int(s.metadata.get(fact) or 0) for s in scores[p.id]) for p in problems]
+            metrics.append(evalkit.share_metric(f"instruction {fact}", hits, of))
+        return metrics
 
 
 def _checks() -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ Models are asked without examples, where the paper gives five. The letters in th
 
 from collections.abc import Mapping, Sequence
 
+import evalkit
 from evalkit import DatasetSpec, EvalkitError, Metric, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 from evalkit.grading import grade_choice
@@ -39,10 +40,10 @@ class MMLUPro(Task):
 
     def extra_metrics(self, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> list[Metric]:
         """The mean score of each subject."""
-        by_subject: dict[str, list[float]] = {}
+        by_subject: dict[str, list[list[float]]] = {}
         for problem in problems:
-            by_subject.setdefault(problem.metadata["category"], []).extend(s.value for s in scores[problem.id])
-        return [Metric(name, 100 * sum(v) / len(v), len(v), "%") for name, v in sorted(by_subject.items()) if v]
+            by_subject.setdefault(problem.metadata["category"], []).append([s.value for s in scores[problem.id]])
+        return [evalkit.mean_metric(name, values) for name, values in sorted(by_subject.items()) if any(values)]
 
 
 def _problem(row: Mapping[str, object]) -> Problem:

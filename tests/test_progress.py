@@ -31,6 +31,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
     lines = io.StringIO()
     monkeypatch.setattr("sys.stderr", lines)
     first: list[float | None] = [None]
+    left = [3725.4]
     progress = Progress({"a": 4}, interval=3600)
 
     def shown() -> str:
@@ -39,7 +40,7 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
 
     with progress:
         assert shown() == "a 0/4, score –, cut – | the engine is loading"
-        progress.follow(lambda: first[0], lambda: 3725.4)
+        progress.follow(lambda: first[0], lambda: left[0])
         assert shown().endswith("the engine is loading")
         first[0] = time.monotonic() - 50
         assert shown().endswith("no completion has finished yet")
@@ -50,6 +51,10 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         found = re.fullmatch(r"a 2/4, score 50.0, cut 50.0% \| (\d+) tokens/s, ETA 1:02:05", shown())
         assert found
         assert 80 <= int(found[1]) <= 100
+        left[0] = 1.0
+        assert shown().endswith("tokens/s, ETA 0:00:01")
+        left[0] = 0.9  # the rest takes longer than what has ended did
+        assert shown().endswith("tokens/s, longer than expected")
         progress.add_completion(completion("p2", 1))
         progress.add_completion(completion("p3", 1))
         assert shown().endswith("2 left to grade")

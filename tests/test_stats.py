@@ -16,7 +16,6 @@ from evalkit.stats import (
     compare_paired,
     cons_at_k,
     equivalence_classes,
-    finished_score,
     holm,
     leaders,
     least_p_value,
@@ -28,6 +27,7 @@ from evalkit.stats import (
     wilson,
 )
 from evalkit.stats.intervals import score_interval
+from evalkit.stats.percent import mean_metric, share_metric
 from evalkit.stats.solve_rates import pass_table, pass_variance
 from evalkit.stats.voting import resampling_factor
 
@@ -181,13 +181,36 @@ def test_equivalence_classes_ask_the_rule_once_for_a_spelling() -> None:
     assert asked == [("1/2", "0.5"), ("1/2", "3")]
 
 
-def test_finished_score_and_tokens() -> None:
-    value, count = finished_score([[1.0, 0.0], [1.0, 0.0]], [[True, False], [True, True]])
-    assert value == pytest.approx(2 / 3)
-    assert count == 3
-    value, count = finished_score([[0.0]], [[False]])
-    assert math.isnan(value)
-    assert count == 0
+def test_mean_metric() -> None:
+    found = mean_metric("of three", [[1.0, 0.0], [1.0], []], "a note")
+    alike = mean_metric("of four", [[1.0, 0.0], [1.0, 1.0]])
+    assert (found.name, found.value, found.n, found.unit, found.note) == ("of three", 75, 3, "%", "a note")
+    assert (alike.value, alike.n) == (75, 4)
+    for metric in (found, alike):
+        assert metric.interval_problems is not None
+        assert metric.interval_run is not None
+        assert 0 <= metric.interval_problems[0] < metric.interval_run[0] < 75 < metric.interval_run[1] <= 100
+    with pytest.raises(EvalkitError, match="no problem to take a mean over"):
+        mean_metric("of none", [[], []])
+
+
+def test_share_metric() -> None:
+    found = share_metric("instructions", [1, 2, 3, 2] * 5, [2, 2, 3, 3] * 5, "a note")
+    assert (found.name, found.value, found.n, found.unit, found.note) == ("instructions", 80, 50, "%", "a note")
+    low, high = found.interval_problems or (0, 0)
+    # delta method: 20 problems whose residuals h - 0.8 of are -0.6, 0.4, 0.6, -0.4, over the mean of 2.5
+    error = 100 * math.sqrt((0.36 + 0.16 + 0.36 + 0.16) / 4 / 19) / 2.5
+    assert 80 - 2.1 * error - 2 < low < 80 - 2.1 * error  # half a problem that nobody saw widens it
+    assert 80 + 2.1 * error < high < 80 + 2.1 * error + 2
+    every = share_metric("all", [2, 2, 2], [2, 2, 2])
+    assert every.interval_problems is not None
+    assert every.interval_problems[0] < every.interval_problems[1] == every.value == 100
+    assert share_metric("of one problem", [1], [2]).interval_problems is None
+    with pytest.raises(ValueError, match="nothing to take a share of"):
+        share_metric("of nothing", [0, 0], [0, 0])
+
+
+def test_token_summary() -> None:
     found = token_summary([100, 200, 300, 400], [1.0, 0.0, 1.0, 0.0])
     assert (found.mean, found.p50, found.total, found.longest, found.per_correct) == (250, 250, 1000, 400, 500)
     assert token_summary([5], [0.0]).per_correct is None

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.results.metrics import percent_metric
 from evalkit.results.published import PublishedScore
 from evalkit.results.reproduction import SAMPLES_ASSUMED, reproduced
 from evalkit.stats import avg_at_n, distance, error_of_runs, error_towards
+from evalkit.stats.percent import percent_metric
 from evalkit.types import Interval, Metric
 
 SEEN = ("above", "below")

@@ -9,8 +9,8 @@ import numpy as np
 from evalkit.contamination.report import Contamination, load_contamination
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry
-from evalkit.results.metrics import percent_metric
 from evalkit.stats.clean import CleanScore, clean_score
+from evalkit.stats.percent import percent_metric
 from evalkit.types import Interval, Metric
 
 CLEAN, DIFFERENCE = "pass@1 clean", "clean − all"

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +15,13 @@ import numpy.typing as npt
 from evalkit.benchmark.task import Task
 from evalkit.results.samples import Samples
 from evalkit.stats import (
-    Estimate,
     avg_at_n,
     avg_of_unequal,
     cons_curve,
     equivalence_classes,
-    finished_score,
     pass_curve,
 )
+from evalkit.stats.percent import percent_metric, share_metric
 from evalkit.stats.precision import Halves, mean_of_halves
 from evalkit.types import Interval, Metric, Unit
 
@@ -104,9 +102,10 @@ def n_text(least: int, most: int | None) -> str:
 def _finished(graded: GradedSamples) -> Iterable[Metric]:
     if graded.samples.truncated is None:
         return
-    share, count = finished_score(graded.samples.values, ~graded.samples.truncated)
-    if count:
-        yield Metric("finished", 100 * share, count, "%", note="of the completions that were not cut")
+    finished = ~graded.samples.truncated
+    if finished.any():
+        worth = (graded.samples.values * finished).sum(axis=1).tolist()
+        yield share_metric("finished", worth, finished.sum(axis=1).tolist(), "of the completions that were not cut")
 
 
 def _pass_at_k(graded: GradedSamples) -> Iterable[Metric]:
@@ -189,25 +188,6 @@ def kind_of(name: str) -> MetricKind:
 def unit_of(name: str) -> Unit:
     """The unit of a figure that comes without one, such as a published figure."""
     return kind_of(name).unit if kind_of(name) is not OWN else "%"
-
-
-def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
-    """An estimate in [0, 1] as a metric in percent. One problem has no standard error over problems."""
-
-    def scaled(pair: tuple[float, float]) -> Interval:
-        return Interval(100 * pair[0], 100 * pair[1])
-
-    return Metric(
-        name,
-        100 * estimate.value,
-        estimate.problems * estimate.samples,
-        "%",
-        stderr_run=100 * estimate.stderr_run,
-        interval_run=scaled(estimate.interval_run),
-        stderr_problems=100 * estimate.stderr_problems if isfinite(estimate.stderr_problems) else None,
-        interval_problems=scaled(estimate.interval_problems),
-        note=note,
-    )
 
 
 def figure_text(value: float, unit: Unit) -> str:

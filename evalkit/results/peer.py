@@ -12,9 +12,9 @@ from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.importers.record import Scope
-from evalkit.results.metrics import percent_metric
 from evalkit.stats import avg_at_n, avg_of_unequal
 from evalkit.stats.intervals import estimate
+from evalkit.stats.percent import percent_metric
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskFiles, TaskRun, validated
 from evalkit.types import Metric, SampleIndex, SampleKey, Status

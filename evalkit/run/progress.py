@@ -155,7 +155,8 @@ class Progress:
             speed, left = self.speed(), self._seconds_left()
             if speed is None or left is None:
                 return "no completion has finished yet"
-            return f"{speed:,.0f} tokens/s, ETA {timedelta(seconds=round(left))}"
+            eta = f"ETA {timedelta(seconds=round(left))}" if left >= 1 else "longer than expected"
+            return f"{speed:,.0f} tokens/s, {eta}"
         return f"{ungraded} left to grade" if ungraded else "done"
 
     def _print_line(self) -> None:

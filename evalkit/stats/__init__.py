@@ -7,7 +7,6 @@ from evalkit.stats.metrics import (
     cons_at_k,
     cons_curve,
     equivalence_classes,
-    finished_score,
     pass_at_k,
     pass_curve,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "equivalence_classes",
     "error_of_runs",
     "error_towards",
-    "finished_score",
     "holm",
     "leaders",
     "least_p_value",

@@ -4,7 +4,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate, Floats, estimate
@@ -187,22 +186,3 @@ def equivalence_classes(answers: Sequence[Answer | None], equal: Callable[[Answe
                 representatives.append(answer)
         classes.append(known[answer])
     return classes
-
-
-def finished_score(
-    values: Sequence[Sequence[float]] | Floats, finished: Sequence[Sequence[bool]] | npt.NDArray[np.bool_]
-) -> tuple[float, int]:
-    """The mean value of the samples that were not cut, and their number; NaN and 0 where all were cut.
-
-    It stands beside the raw score and never in its place: what finishes is easier than what does not.
-
-    Examples:
-        >>> finished_score([[1, 0], [1, 0]], [[True, False], [True, True]])
-        (0.6666666666666666, 3)
-    """
-    matrix = _matrix(values)
-    if [len(row) for row in finished] != [matrix.shape[1]] * len(matrix):
-        raise EvalkitError("There are not as many finish reasons as scores.", "grade the run again.")
-    mask = np.asarray(finished, dtype=bool)
-    count = int(mask.sum())
-    return (float(matrix[mask].mean()) if count else float("nan")), count

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import evalkit
 from evalkit import DatasetSpec, Problem, Score, Task
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.file_cache import kept_for_file
@@ -167,9 +168,9 @@ class LiveCodeBench(Task):
         ]
         for difficulty in ("easy", "medium", "hard"):
             ids = {p.id for p in problems if p.metadata["difficulty"] == difficulty}
-            values = [s.value for name, of_problem in scores.items() if name in ids for s in of_problem]
-            if values:
-                metrics.append(Metric(f"pass@1 {difficulty}", 100 * sum(values) / len(values), len(values), "%"))
+            values = [[s.value for s in of_problem] for name, of_problem in scores.items() if name in ids]
+            if any(values):
+                metrics.append(evalkit.mean_metric(f"pass@1 {difficulty}", values))
         for name, fact in (("time limits run again", "reruns"), ("time limits changed", "reruns_changed")):
             metrics.append(Metric(name, sum(int(s.metadata.get(fact) or 0) for s in every), len(every), "count"))
         return metrics

@@ -1,0 +1,69 @@
+"""Metrics in percent, with their error bars, from what each problem's completions are worth."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
+
+import numpy as np
+
+from evalkit.stats.intervals import Estimate
+from evalkit.stats.metrics import avg_at_n, avg_of_unequal
+from evalkit.stats.ratio import score_kept
+from evalkit.types import Interval, Metric
+
+
+def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
+    """An estimate in [0, 1] as a metric in percent. One problem has no standard error over problems."""
+
+    def scaled(pair: tuple[float, float]) -> Interval:
+        return Interval(100 * pair[0], 100 * pair[1])
+
+    return Metric(
+        name,
+        100 * estimate.value,
+        estimate.problems * estimate.samples,
+        "%",
+        stderr_run=100 * estimate.stderr_run,
+        interval_run=scaled(estimate.interval_run),
+        stderr_problems=100 * estimate.stderr_problems if isfinite(estimate.stderr_problems) else None,
+        interval_problems=scaled(estimate.interval_problems),
+        note=note,
+    )
+
+
+def mean_metric(name: str, values: Sequence[Sequence[float]], note: str = "") -> Metric:
+    """The mean over problems of the mean of each one's values, in percent, with both error bars.
+
+    `values`: those of each problem's completions, in [0, 1]; problems may have different numbers of them. A problem
+    without any is left out. Raises EvalkitError where no problem has one, and for values outside [0, 1].
+
+    Examples:
+        >>> found = mean_metric("names the unit", [[1.0, 0.0], [1.0, 1.0]])
+        >>> found.value, found.n, found.unit
+        (75.0, 4, '%')
+    """
+    rows = [np.asarray(of_problem, dtype=float) for of_problem in values if len(of_problem)]
+    alike = len({len(row) for row in rows}) == 1
+    found = percent_metric(name, avg_at_n(np.array(rows)) if alike else avg_of_unequal(rows), note)
+    return replace(found, n=sum(map(len, rows)))
+
+
+def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str = "") -> Metric:
+    """The sum of `hits` over the sum of `of`, in percent: one of each per problem, with 0 <= hits <= of.
+
+    n is the sum of `of`. The interval over problems is Fieller's (`evalkit.stats.ratio`), within 0 and 100; None where
+    there are too few problems for one. Raises ValueError where `of` is 0 for every problem.
+
+    Examples:
+        >>> found = share_metric("instructions", [1, 2, 3, 2], [2, 2, 3, 3])
+        >>> found.value, found.n
+        (80.0, 10)
+    """
+    if not sum(of):
+        raise ValueError("there is nothing to take a share of")
+    ratio = score_kept(np.array(hits) / max(of), np.array(of) / max(of))
+    interval = None
+    if ratio.interval is not None:
+        low, high = (100 * min(max(end, 0.0), 1.0) for end in ratio.interval)
+        interval = Interval(low, high)
+    return Metric(name, 100 * sum(hits) / sum(of), sum(of), "%", interval_problems=interval, note=note)
