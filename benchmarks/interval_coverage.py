@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from evalkit.results.metrics import percent_metric
 from evalkit.results.published import PublishedScore
 from evalkit.results.reproduction import reproduced
 from evalkit.stats import compare_paired, cons_curve
 from evalkit.stats.intervals import Floats, estimate
+from evalkit.stats.percent import percent_metric
 from evalkit.stats.solve_rates import pass_table, pass_variance
 from evalkit.types import Metric
 
