@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mutants.__main__ import main
 from mutants.changes import changes, signatures
+from mutants.covering import users_of
 from mutants.results import Equivalent, outdated
 
 
@@ -137,3 +138,13 @@ def test_a_small_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     again = capsys.readouterr().out
     assert "measured" not in again
     assert again.partition("area ")[2] == out.partition("area ")[2], "what was tried is not tried again"
+
+
+def test_a_constant_is_tried_first_with_the_tests_of_the_lines_that_use_it(tmp_path: Path) -> None:
+    source = "LIMIT: int = 3\nLIMITS = 4\n\n\ndef f(x: int) -> int:\n    return min(x, LIMIT)\n\n\nprint(LIMITS)\n"
+    (tmp_path / "a.py").write_text(source)
+    found = list(changes("a.py", source.encode(), signatures([tmp_path / "a.py"])))
+    assert {str(c): users_of(c, source) for c in found if c.kind == "constant"} == {"3 -> 4": [6], "4 -> 5": [9]}
+    inside = [change for change in found if change.function]
+    assert inside
+    assert not any(users_of(change, source) for change in inside)

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -26,6 +27,17 @@ _LIMIT = 3600.0  # seconds for the measurement
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def users_of(change: Change, source: str) -> list[int]:
+    """The other lines with the name that a statement sets, if the statement runs on import."""
+    lines = source.splitlines()
+    sets = re.match(r"\s*([A-Za-z_]\w*)\s*(?::[^=]+)?=", lines[change.lines[0] - 1])
+    if change.function is not None or sets is None:
+        return []
+    name = re.compile(rf"\b{sets[1]}\b")
+    own = range(change.lines[0], change.lines[1] + 1)
+    return [i for i, line in enumerate(lines, 1) if i not in own and name.search(line)]
 
 
 class Covering:
@@ -70,21 +82,31 @@ class Covering:
     def tests_of(self, change: Change, source: str, own: Collection[str]) -> list[str]:
         """The tests that run a change's statement, shortest first.
 
-        If it runs on import, those that run anything of its file, and then the others of the test files `own`.
+        If it runs on import, those that run a line with the name it sets, then those that run anything of its file, and
+        then the others of the test files `own`.
         """
+        first = self._that_run(change, source, users_of(change, source))
+        return list(dict.fromkeys([*first, *self._that_run(change, source, None), *self._others(change, own)]))
+
+    def _others(self, change: Change, own: Collection[str]) -> list[str]:
+        return [] if change.function else self.tests_in(own)
+
+    def _that_run(self, change: Change, source: str, used: Collection[int] | None) -> list[str]:
+        """The tests that run one of the lines `used`, shortest first; None: what the change's own line is run by."""
         found: set[str] = set()
         for part in self.parts:
             lines = part.lines(change.file, source)
-            if change.function is None or change.cached:
-                wanted: Collection[int] = lines.keys()
+            if used is not None:
+                wanted: Collection[int] = used
+            elif change.function is None or change.cached:
+                wanted = lines.keys()
             else:
                 wanted = range(change.lines[0], change.lines[1] + 1)
                 if not any(part.is_known(change.file, source, line) for line in wanted):
                     wanted = range(change.function[0] + 1, change.function[1] + 1)  # the line is new
             contexts = set().union(*(lines.get(line, ()) for line in wanted))
             found |= part.tests_of(contexts)
-        first = sorted(found, key=lambda test: (self.seconds[test], test))
-        return first if change.function else list(dict.fromkeys([*first, *self.tests_in(own)]))
+        return sorted(found, key=lambda test: (self.seconds[test], test))
 
     def tests_in(self, files: Collection[str]) -> list[str]:
         """All tests of these files that passed, shortest first."""
