@@ -7,17 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
-from evalkit.stats.intervals import Floats, student_quantile, wilson
+from evalkit.stats.intervals import Floats, problems_interval, student_quantile, wilson
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorConsistency:
     """Cohen's kappa of right and wrong: 0 is what accuracies alone give, 1 that the same samples are right.
 
-    `observed` and `expected` are shares of agreement in [0, 1]. `kappa` is None where chance leaves no room.
+    `observed` and `expected` are shares of agreement in [0, 1]; `observed_interval` is over problems. `kappa` is None
+    where chance leaves no room. Intervals are 95%.
     """
 
     observed: float
+    observed_interval: tuple[float, float]
     expected: float
     kappa: float | None
     interval: tuple[float, float] | None
@@ -33,15 +35,16 @@ def error_consistency(first: Floats, second: Floats) -> ErrorConsistency:
     agreed = first * second + (1 - first) * (1 - second)
     p, q = float(first.mean()), float(second.mean())
     observed, expected = float(agreed.mean()), p * q + (1 - p) * (1 - q)
+    ends = problems_interval(agreed, 0.0)
     room = 1 - expected
     if p in (0.0, 1.0) or q in (0.0, 1.0) or room <= 1e-12 or len(first) < 2:
-        return ErrorConsistency(observed, expected, None, None)
+        return ErrorConsistency(observed, ends, expected, None, None)
     kappa = (observed - expected) / room
     # kappa = (o - e) / (1 - e): its derivatives by o and by e, and those of e by p and by q
     by_expected = (observed - 1) / room**2
     influence = (agreed - observed) / room + by_expected * ((2 * q - 1) * (first - p) + (2 * p - 1) * (second - q))
     half = student_quantile(len(first)) * float(influence.std(ddof=1)) / len(first) ** 0.5
-    return ErrorConsistency(observed, expected, kappa, (max(kappa - half, -1.0), min(kappa + half, 1.0)))
+    return ErrorConsistency(observed, ends, expected, kappa, (max(kappa - half, -1.0), min(kappa + half, 1.0)))
 
 
 def same_answer_shares(

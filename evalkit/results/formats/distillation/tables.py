@@ -217,8 +217,7 @@ def _agreement_table(found: Distillation) -> PageTable:
         for label, right, wrong, kappa in pairs:
             rows.append((
                 _of(found, name, label), _of_samples(right, a.right), _of_samples(wrong, a.wrong),
-                percent(kappa.observed, 1),
-                percent(kappa.expected, 1), kappa_text(kappa),
+                _share(kappa.observed, kappa.observed_interval), percent(kappa.expected, 1), kappa_text(kappa),
             ))  # fmt: skip
     return PageTable(
         "Agreement with the teacher beyond accuracy",
