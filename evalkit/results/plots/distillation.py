@@ -34,6 +34,7 @@ _SET_COLOURS = {
     "beyond the teacher": COLOURS[0],
 }
 _MOST_PANELS = 4
+_WORDS = 7.5  # points
 _WIDTH = 4.8  # inches: words stay legible on a narrow screen
 Pairs = Sequence[tuple[StudentDistillation, TaskDistillation]]
 
@@ -69,10 +70,10 @@ def _name(student: StudentDistillation, task: TaskDistillation, several: bool, l
     return label(f"{student.label}, {task.title}" if several else task.title, longest)
 
 
-def _inward(value: float, left: float, right: float) -> str:
-    """How words at `value` are set so that they stay within the axis: away from an end that is near."""
-    place = (value - left) / (right - left)
-    return "left" if place < 0.25 else "right" if place > 0.75 else "center"
+def _within(value: float, words: str, left: float, right: float, inches: float) -> float:
+    """Where the middle of words at `value` is so that they stay within an axis of so many inches."""
+    half = min(len(words) * 0.52 * _WORDS / 72 / inches / 2, 0.5) * (right - left)
+    return min(max(value, left + half), right - half)
 
 
 def _reach(score: Score) -> list[list[float]]:
@@ -118,14 +119,9 @@ def score_picture(pairs: Pairs, look: Look | None = None) -> "Figure":
         if gap.base is not None:
             ratio, over = chosen_gap(gap)
             bases.add(over)
-            axes.annotate(
-                f"gap recovered: {ratio_text(ratio)}",
-                (100 * gap.student.value, at),
-                (0, 8),
-                textcoords="offset points",
-                ha=_inward(100 * gap.student.value, left, right),
-                fontsize=7.5,
-            )
+            words = f"gap recovered: {ratio_text(ratio)}"
+            middle = _within(100 * gap.student.value, words, left, right, 0.6 * width)
+            axes.annotate(words, (middle, at), (0, 8), textcoords="offset points", ha="center", fontsize=_WORDS)
     axes.set_yticks(
         range(0, -len(pairs), -1), [f"{fill(_name(s, t, several, 54), 24)}\n{_counts(t)}" for s, t in pairs]
     )

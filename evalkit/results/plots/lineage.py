@@ -59,7 +59,7 @@ def lineage_map(base: Entry, students: Sequence[Entry], teacher: Entry, look: Lo
         whole = max((e.available or 0 for e in (base, student, teacher)), default=0)
         of = f" of {whole:,}" if len(shared) < whole else ""
         told = f"{len(shared)}{of} problem{'s' if len(shared) != 1 or of else ''}, from the left: {_band_counts(grid)}"
-        axes[i, 0].set_xlabel(fill(told, int(72 * 0.75 * look.width / (0.5 * (look.font - 1)))), fontsize=look.font - 1)
+        axes[i, 0].set_xlabel(fill(told, int(72 * 0.62 * look.width / (0.5 * (look.font - 1)))), fontsize=look.font - 1)
     assert image is not None
     bar = figure.colorbar(image, ax=axes[:, 0].tolist(), ticks=[0, 0.5, 1], aspect=14, pad=0.02)
     bar.ax.set_yticklabels(["0", "50", "100"], fontsize=look.font - 1)
