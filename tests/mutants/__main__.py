@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--area", action="append", choices=[area.name for area in AREAS])
     parser.add_argument("--budget", type=float, default=40.0, metavar="SECONDS", help="Of tests for each mutant.")
     parser.add_argument("--processes", type=int, default=2, help="For the measurement of what each test covers.")
+    parser.add_argument("--quick", action="store_true", help="Leave out the tests that `make test` leaves out.")
     parser.add_argument("--folder", type=Path, help="Of the results. [build/mutants]")
     parser.add_argument("--again", action="store_true", help="Try again what was not noticed.")
     parser.add_argument("--measure-only", action="store_true")
@@ -129,9 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ):
                 print(f"{area.name}: {change.file}:{change.line} {change.kind}: {change}\n    {source}")
         return
+    left_out = ("vllm", "peers", "slow") if options.quick else ("vllm", "peers")
     results = Results(options.folder / f"seed-{options.seed}.json")
     with tempfile.TemporaryDirectory(prefix="evalkit-mutants-", ignore_cleanup_errors=True) as folder:
-        _run(options, areas, Copy(options.repository, Path(folder)), results)
+        _run(options, areas, Copy(options.repository, Path(folder), left_out), results)
 
 
 def _run(options: argparse.Namespace, areas: list[Area], copy: Copy, results: Results) -> None:
