@@ -38,7 +38,7 @@ from evalkit.engines.replicas import ReplicaPool, SharedQueue, replica_environme
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SamplingParams
 
-SETUP = {"engine": "e", "model": "none", "options": {}, "reserved": None}
+SETUP: dict[str, Any] = {"engine": "e", "model": "none", "options": {}, "reserved": None}
 
 
 def asked(count: int, **params: Any) -> list[Request]:
@@ -331,7 +331,12 @@ def test_a_replica_makes_the_engine_that_it_is_told(
 
     [request] = asked(1)
     setup = {"engine": "e", "model": "m", "options": {"batch_size": 3}, "reserved": reserved}
-    monkeypatch.setattr(replica, "engine_class", lambda name: made.append(name) or Served)
+
+    def known(name: str) -> type[Served]:
+        made.append(name)
+        return Served
+
+    monkeypatch.setattr(replica, "engine_class", known)
     monkeypatch.setattr(replica, "_SECONDS_FOR_COMPANY", 0.0)
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(setup) + "\n" + json.dumps(asdict(request)) + "\n"))
     descriptor = os.open(tmp_path / "out", os.O_CREAT | os.O_WRONLY)
