@@ -319,7 +319,8 @@ def test_a_success_ends_what_was_wrong() -> None:
         server = servers.members[0]
         servers._failing_since, servers._given_up, server.failures, server.in_flight = 1.0, 5, 7, 2
         servers._note_success(server, {"usage": {"completion_tokens": 3}}, 1.0)
-        assert (servers._failing_since, servers._given_up, servers._succeeded, server.failures) == (None, 0, True, 0)
+        state: Any = (servers._failing_since, servers._given_up, servers._succeeded, server.failures)
+        assert state == (None, 0, True, 0)
         assert server.concurrency._answers == 1
         assert server.concurrency._tokens == 3
         assert server.concurrency._full
@@ -636,12 +637,8 @@ def test_deadlines() -> None:
         clock = asyncio.get_running_loop().time
         async with asyncio.timeout(100) as timeout:
             deadline = Deadline(timeout, 50.0)
-            for call, seconds in (
-                (lambda: deadline.within(10.0), 10),
-                (lambda: deadline.within(70.0), 50),
-                (deadline.free, 50),
-            ):
-                call()
+            for within, seconds in ((10.0, 10), (70.0, 50), (None, 50)):
+                deadline.free() if within is None else deadline.within(within)
                 when = timeout.when()
                 assert when is not None
                 assert seconds - 2 < when - clock() <= seconds
