@@ -22,7 +22,14 @@ from evalkit.engines.options import CheckpointOptions, TransformersOptions
 from evalkit.engines.prompts import bos_count, decide_opening, encode_prompt, ends_as_r1, is_r1_format
 from evalkit.engines.rendering import CheckpointPrompts
 from evalkit.engines.template_worker import render
-from evalkit.engines.templates import TemplateSettings, read_template, template_in_json, template_of
+from evalkit.engines.templates import (
+    RenderedText,
+    TemplateSettings,
+    read_template,
+    render_template,
+    template_in_json,
+    template_of,
+)
 from evalkit.engines.tokenizers import has_own_tokenizer, own_template
 from evalkit.engines.transformers import engine as transformers_engine
 from evalkit.engines.transformers import model_loading
@@ -386,6 +393,39 @@ def test_what_a_template_may_do() -> None:
         rendered("{{ raise_exception('no system message') }}")
     with pytest.raises(TemplateError):
         rendered("{{ x.append(2) }}", x=[1])
+
+
+def test_what_a_template_is_given_and_how_much_it_may_make() -> None:
+    tokenizer = SimpleNamespace(
+        bos_token="<s>", eos_token=3, special_tokens_map={"bos_token": "<b>", "eot": "<e>", "x": ["y"]}
+    )
+    settings = TemplateSettings(variables={"tools": "own", "messages": "not taken"}, date="2026-07-06")
+    names = (
+        "bos_token",
+        "eos_token",
+        "eot",
+        "x",
+        "pad_token",
+        "tools",
+        "documents",
+        "add_generation_prompt",
+        "messages",
+    )
+    template = "|".join(f"{{{{ {name} }}}}" for name in names) + "|{{ strftime_now('%d') }}"
+    found = render_template(template, tokenizer, ASKED, settings, add_generation_prompt=False)
+    message = "[{'role': 'user', 'content': '1 + 1?'}]"
+    assert found == RenderedText(f"<b>|3|<e>|||own|None|False|{message}|06", True)
+    assert render_template("{{ add_generation_prompt }}", tokenizer, ASKED).text == "True"
+    most = 1_000_000 + 4 * len("1 + 1?")
+    assert len(render_template(f"{{{{ 'x' * {most} }}}}", tokenizer, ASKED).text) == most
+    for template, reason in (
+        (f"{{{{ 'x' * {most + 1} }}}}", "it makes more than 1,000,024 characters of 1 messages"),
+        ("{{ raise_exception('No system message.') }}", "No system message"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError: division by zero"),
+    ):
+        with pytest.raises(EvalkitError) as caught:
+            render_template(template, tokenizer, ASKED)
+        assert caught.value.message == f"The checkpoint's chat template failed: {reason}."
 
 
 ASKED = [Message(role="user", content="1 + 1?")]

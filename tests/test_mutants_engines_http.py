@@ -822,6 +822,22 @@ def test_the_forms_of_a_date() -> None:
     assert todays_date("2026-07-07", day) == ""
 
 
+def test_what_the_environment_says_of_proxies_and_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(servers: Servers) -> str:
+        return "opened"
+
+    monkeypatch.setenv("HTTP_PROXY", "odd://me:proxy-password@p.example:1")
+    assert within("http://127.0.0.1:9/v1", nothing) == "opened", "no proxy is for this machine"
+    with pytest.raises(EvalkitError) as caught:
+        within("http://h.example/v1", nothing)
+    assert caught.value.message.startswith("The environment names a proxy that cannot be used: ")
+    assert "proxy-password" not in caught.value.message
+    monkeypatch.delenv("HTTP_PROXY")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(EvalkitError, match="The certificates for TLS cannot be read: "):
+        within("http://h.example/v1", nothing)
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """The client and the watcher end with the block, also where it raises."""
     tasks: list[int] = []

@@ -285,6 +285,14 @@ def test_every_reply_is_the_record_that_it_says(caplog: pytest.LogCaptureFixture
     assert "a response of exactly 64 tokens, the most that were asked for, has the finish reason 'stop'" in caplog.text
 
 
+@pytest.mark.parametrize(("key", "text"), [("elevenchars", "elevenchars"), ("twelve-chars", "***")])
+def test_a_short_key_may_be_a_word_of_the_response(key: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVALKIT_API_KEY", key)
+    with QuirkServer(lambda asked: whole(asked, key)) as server:
+        [found] = completed(opened(server), made())
+    assert found.text == text
+
+
 def test_what_is_told_is_told_once_and_summed_up(caplog: pytest.LogCaptureFixture) -> None:
     notices = Notices()
     for key in ("b", "a", "b"):
@@ -348,7 +356,7 @@ def test_cut_responses_wait_for_what_the_first_whole_ones_tell(kinds: str, order
 # A run that goes on
 
 
-def test_a_resumed_run_has_the_same_server() -> None:
+def test_a_resumed_run_has_the_same_server(caplog: pytest.LogCaptureFixture) -> None:
     def answering(text: str, **entry: Any) -> Callable[[Asked], Sent | None]:
         def serve(asked: Asked) -> Sent | None:
             if asked.path.endswith("/models"):
@@ -369,8 +377,11 @@ def test_a_resumed_run_has_the_same_server() -> None:
         again = opened(server)
         again.verify_resumed(first)
         assert "earlier_servers" not in again.environment()
+    assert caplog.messages == []
     moved = resumed(first, "cats", root="/m")
     assert "earlier_servers" not in moved, "another address, the same model"
+    [mark], [other] = first["server_marks"], moved["server_marks"]
+    assert caplog.messages == [f"the run was begun with {mark['base_url']}; {other['base_url']} has the same model"]
     assert "earlier_servers" not in resumed({}, "dogs")
     with pytest.raises(EvalkitError) as caught:
         resumed(first, "dogs", root="/n")
