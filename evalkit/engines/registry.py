@@ -225,8 +225,8 @@ def make_options(engine: type[Engine], values: Mapping[str, object]) -> Any:
     given = {name: _checked(engine, fields[name], value) for name, value in values.items() if name in fields}
     others = {name: value for name, value in values.items() if name not in fields}
     rest = next((f.name for f in dataclasses.fields(engine.options_class) if f.metadata.get("others")), None)
-    if others and (rest is None or any(_owners(engine, name) for name in others)):
-        raise _unknown_option(engine, next(iter(others)), list(fields))
+    if unknown := [name for name in others if rest is None or _owners(engine, name)]:
+        raise _unknown_option(engine, unknown[0], list(fields))
     return engine.options_class(**given, **({rest: others} if others and rest else {}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.engines.prompts import AUTO, Opening, decide_opening, earlier_messages, ends_as_r1, is_r1_format
 from evalkit.errors import EvalkitError
-from evalkit.thinking import opened_thinking
+from evalkit.thinking import closing_of, opened_thinking
 from evalkit.types import Message
 
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
@@ -111,4 +111,4 @@ def todays_date(text: str, today: date) -> str:
 def _unseen(asked: str) -> Opening:
     if asked in (AUTO, "", "none"):
         return Opening("", "unknown", False, "the server does not show its prompts, its chat template decides")
-    return Opening(asked, "open", True, "asked for")
+    return Opening(asked, "open" if closing_of(asked)[0] else "unknown", True, "asked for")
