@@ -133,6 +133,20 @@ def test_texts_that_were_not_compared_have_their_own_figures_alone() -> None:
     assert (single.stderr, single.interval, single.problems) == (None, None, 1)
 
 
+def test_a_perplexity_that_is_no_number_any_more_is_left_out() -> None:
+    """Losses of 31 nats a token with a wide interval, and of 800: exp(800) is beyond every float."""
+    texts = [
+        a_text(problem, 0, (1, 1), (1, 1), bytes=1, groups={"all": (1, [0.0] * 5 + [loss, 800.0])})
+        for problem, loss in (("a", 30.0), ("b", 32.0))
+    ]
+    figures = summed(texts)
+    told = figures["student_perplexity", "all"]
+    assert (told.value, told.stderr, told.interval) == (pytest.approx(math.exp(31)), None, None)
+    assert figures["student_loss", "all"].interval == pytest.approx((31 - T1, 31 + T1))
+    assert figures["teacher_loss", "all"].value == 800.0
+    assert ("teacher_perplexity", "all") not in figures
+
+
 # measures
 
 
