@@ -141,7 +141,8 @@ def test_a_perplexity_that_is_no_number_any_more_is_left_out() -> None:
     ]
     figures = summed(texts)
     told = figures["student_perplexity", "all"]
-    assert (told.value, told.stderr, told.interval) == (pytest.approx(math.exp(31)), None, None)
+    assert told.value == pytest.approx(math.exp(31))
+    assert (told.stderr, told.interval) == (None, None)
     assert figures["student_loss", "all"].interval == pytest.approx((31 - T1, 31 + T1))
     assert figures["teacher_loss", "all"].value == 800.0
     assert ("teacher_perplexity", "all") not in figures
