@@ -123,3 +123,9 @@ def test_fields_of_nemo_skills(tmp_path: Path) -> None:
         ImportedSample("0", 3, "A", "raw", "r", 0, "Q", "Q", verdicts=verdicts, **common),
         ImportedSample("1", 3, "A", "thinking removed", None, 1, "R", "R", verdicts=verdicts, **common),
     ]
+
+
+def test_a_generation_alone_or_with_programs_is_not_of_nemo_skills(tmp_path: Path) -> None:
+    for row in ({"generation": "A"}, {"generation": "A", "generation_time": 1.0, "code": "x"}):
+        path = write_lines(tmp_path / "rows.jsonl", [row])
+        assert "holds no log of a harness that evalkit knows" in fault(lambda: samples(path))  # noqa: B023
