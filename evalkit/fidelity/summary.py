@@ -15,6 +15,7 @@ from evalkit.stats.intervals import Floats
 from evalkit.stats.ranking import rank_correlation, ranking_accuracy
 
 ALL = "all"
+_LARGEST = 1e15  # of a number in fidelity.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def _group_figures(
     for name, values in _derived(sums, counts, temperatures):
         found = ratio_of_sums(_by_problem(values, clusters), tokens)
         yield _figure(name, group, found, int(counts.sum()))
-        if name in ("student_loss", "teacher_loss"):
-            yield _figure(name.replace("loss", "perplexity"), group, _transformed(found, math.exp), int(counts.sum()))
+        if name in ("student_loss", "teacher_loss") and _exp(found.value) <= _LARGEST:
+            yield _figure(name.replace("loss", "perplexity"), group, _transformed(found, _exp), int(counts.sum()))
 
 
 def _derived(sums: Mapping[str, Floats], counts: Floats, temperatures: Sequence[float]) -> Iterator[tuple[str, Floats]]:
@@ -107,6 +108,10 @@ def _derived(sums: Mapping[str, Floats], counts: Floats, temperatures: Sequence[
             yield name, values
 
 
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))
+
+
 def _transformed(found: ClusteredMean, function: Any) -> ClusteredMean:
     """A figure on another scale: ends of the interval carried over, the error by the slope."""
     low, high = (function(end) for end in found.interval)
@@ -116,8 +121,8 @@ def _transformed(found: ClusteredMean, function: Any) -> ClusteredMean:
 
 def _figure(measure: str, group: str, found: ClusteredMean, n: int) -> FidelityFigure:
     unit = UNITS[measure.partition("@")[0]]
-    known = math.isfinite(found.stderr)
     low, high = found.interval
+    known = all(abs(number) <= _LARGEST for number in (found.stderr, low, high))  # NaN is not
     if unit == "share":
         low, high = max(low, 0.0), min(high, 1.0)
     return FidelityFigure(

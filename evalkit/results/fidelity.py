@@ -49,7 +49,7 @@ class FidelityFigure:
     """One measure over one group of tokens, in `unit`, with its 95% interval clustered by problem.
 
     `n` counts what the mean is over: tokens, for the ranking problems. `interval` and `stderr` are None where there
-    are fewer than two problems.
+    are fewer than two problems, or where an end of it is beyond 1e15.
     """
 
     measure: str

@@ -201,6 +201,8 @@ def _left_open(answer: str) -> bool:
 def _by_length(lengths: Sequence[int]) -> dict[str, int]:
     """Counts by powers of two."""
     counts: Counter[int] = Counter(max(length, 1).bit_length() for length in lengths)
+    if not counts:
+        return {}
     return {f"{1 << (b - 1):,} to {(1 << b) - 1:,}": counts[b] for b in range(min(counts), max(counts) + 1)}
 
 

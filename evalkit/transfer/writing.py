@@ -25,14 +25,15 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        (_write_lines if path.suffix == ".jsonl" else _write_parquet)(temporary, iter(rows))
-        os.replace(temporary, path)
+        try:
+            (_write_lines if path.suffix == ".jsonl" else _write_parquet)(temporary, iter(rows))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise EvalkitError(
             f"{path} cannot be written: {error.strerror}.", "choose a folder that is writable and has free space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
