@@ -51,7 +51,7 @@ def kept(tmp_path: Path, name: str, field: str) -> dict[tuple[str, int], Any]:
 
 
 def shard_run(path: Path, shard: str | None, samples: list[tuple[str, int]]) -> RunDirectory:
-    identity = {"shard": shard} if shard is not None else {}
+    identity: dict[str, Any] = {"shard": shard} if shard is not None else {}
     return made(path, map(completion, samples), map(score, samples), description(**identity))
 
 

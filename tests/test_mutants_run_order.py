@@ -121,8 +121,8 @@ def test_expected_lengths() -> None:
     assert _expected_length(900.0, 0.5, 0.0, 1e308) == pytest.approx(math.exp(700))
     for above in (1.0, 5.0, 30.0, 200.0):
         z = (math.log(above) - 3.0) / 0.5
-        normal = lambda x: 0.5 * math.erfc(-x / math.sqrt(2))  # noqa: E731
-        exact = math.exp(3.125) * normal(0.5 - z) / normal(-z)
+        above_z, shifted = (0.5 * math.erfc(each / math.sqrt(2)) for each in (z, z - 0.5))
+        exact = math.exp(3.125) * shifted / above_z
         assert _expected_length(3.0, 0.5, above, 1e9) == pytest.approx(exact)
     far = math.exp(3.0 + 0.5 * 6)
     assert _expected_length(3.0, 0.5, far, 1e9) == pytest.approx(far * (1 + 0.5 / 6))
@@ -246,7 +246,7 @@ def test_a_notebook_needs_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(__import__("sys").modules, "IPython", raising=False)
     assert not progress_module._in_notebook_with_widgets()
     shell = SimpleNamespace(kernel=object())
-    monkeypatch.setitem(__import__("sys").modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
+    monkeypatch.setitem(__import__("sys").modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     assert progress_module._in_notebook_with_widgets()
     found.clear()
     assert not progress_module._in_notebook_with_widgets()

@@ -83,7 +83,7 @@ def test_a_run_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         "opening": None,
         "tasks": {},
     }
-    sampling = {"temperature": 0.5, "top_p": 0.95, "top_k": None, "max_tokens": 100, "stop": []}
+    sampling: dict[str, Any] = {"temperature": 0.5, "top_p": 0.95, "top_k": None, "max_tokens": 100, "stop": []}
     assert entry.pop("problem_prompts") == [digest_of([{"role": "user", "content": f"{i} + {i}?"}]) for i in range(3)]
     assert entry.pop("spec")["name"] == "sums"
     assert entry == {

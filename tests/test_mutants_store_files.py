@@ -207,7 +207,7 @@ DEAD = 4_194_399  # above the largest number of a process
 def test_who_holds_a_lease(
     content: object, age: float, holder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     path = lease_of(tmp_path, content, age)
     assert Lease(tmp_path)._holder(path) == holder
     assert names(tmp_path) == [".lease-4"], "nothing is left of the look at the clock"
@@ -245,7 +245,7 @@ def test_a_silent_holder_is_waited_for(
         then = path.stat().st_mtime - seconds
         os.utime(path, (then, then))
 
-    monkeypatch.setattr(locks.time, "sleep", sleep)
+    monkeypatch.setattr("time.sleep", sleep)
     holder = Lease(tmp_path)._holder(path)
     if waited is None:
         assert slept == []

@@ -32,6 +32,7 @@ class ToldEngine(Engine):
 
     name = "told"
     options_class = ToldOptions
+    endings: Any = None
     tokenizer: Any = SimpleNamespace(bos_token_id=None)
 
     def __init__(self, told: Callable[[Request], Any] | None = None, **attributes: Any) -> None:
