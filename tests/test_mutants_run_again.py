@@ -234,7 +234,7 @@ class Server:
         self.asked: list[tuple[str, str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content) if request.content else None
+        body: Any = json.loads(request.content) if request.content else None
         self.asked.append((str(request.url), request.headers.get("authorization", ""), body))
         if request.url.path.endswith("/models"):
             return httpx.Response(200, json=self.said("models"))
