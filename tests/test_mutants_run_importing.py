@@ -34,6 +34,12 @@ ROWS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data sets lie is recorded: these tests have none."""
+    monkeypatch.delenv("EVALKIT_DATA", raising=False)
+
+
 def imported(path: Path, output: Path | None, **options: Any) -> importing.ImportedRun:
     return import_run(path, output, **{"model": "lab/student", "score": False, "fields": FIELDS, **options})
 
