@@ -404,7 +404,7 @@ def _write(
     else:
         chosen = kind or writer.kind()
         if chosen == "none":
-            imported.notes.append("not graded: the log has no right answers")
+            imported.notes.append(f"not graded: {'the log has no right answers' if kind is None else '--kind none'}")
         writer.require_one_gold_each(log, chosen)
         spec = TaskSpec(label, PROBLEM_SET, {"label": label, "of_kind": chosen})
         made = spec.create()
