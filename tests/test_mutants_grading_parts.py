@@ -398,7 +398,7 @@ def test_the_intervals_of_a_set(text: str, intervals: list[tuple[Any, ...]]) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["x^2 > 1", "x > y", "x > i", "1 < 2", "x + y > 1", "a", "5", "(1, 2, 3)", "x > 1, y > 1"]
+    "text", ["x^2 > 1", "x > y", "x > i", "1 < 2", "x + y > 1", "a", "5", "(1, 2, 3)", "x > 1, y > 1", "1 < 2 < x"]
 )
 def test_what_is_no_set_of_reals(text: str) -> None:
     with pytest.raises(NotEvaluableError):
