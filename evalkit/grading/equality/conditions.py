@@ -204,6 +204,8 @@ def is_domain(node: Node) -> bool:
     """Whether a condition only says which values a variable may have: x > 0, c \\ne -1, "a is a positive integer"."""
     if isinstance(node, Text):
         return all(_KINDS.fullmatch(word) for word in re.findall(r"[^\s,]+", node.words))
+    if isinstance(node, Quantity):  # k integer
+        return isinstance(node.value, Sym) and all(_KINDS.fullmatch(word) for word in node.unit.split())
     return isinstance(node, Rel) and set(node.ops) <= {"<", ">", "<=", ">=", "!=", "in"}
 
 

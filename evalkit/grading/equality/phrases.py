@@ -48,7 +48,7 @@ _BRACE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|o['’]clock)?\.?", re.IGNORECASE)
+_TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?", re.IGNORECASE)
 _RELATIONS = (
     (r"parallel to", r"\\parallel"),
     (r"(?:perpendicular|orthogonal) to", r"\\perp"),
@@ -158,9 +158,9 @@ def _interval(match: re.Match[str]) -> str:
 
 
 def time_of_day(text: str) -> tuple[int, bool] | None:
-    """(seconds after midnight, whether that is certain) of `5:30 p.m.`, `17:30`, `5 pm`; None for anything else."""
+    """Seconds after midnight of `5:30 p.m.`, `17:30`, `5 o'clock`, and whether that is certain."""
     match = _TIME.fullmatch(text.replace("{:}", ":").strip())
-    if match is None or not (match[2] or match[4]):
+    if match is None or not (match[2] or match[4] or match[5]):
         return None
     hours, minutes, seconds = int(match[1]), int(match[2] or 0), int(match[3] or 0)
     if hours > 24 or minutes > 59 or seconds > 59 or (match[4] and not 1 <= hours <= 12):

@@ -93,7 +93,7 @@ _SUBJECT = re.compile(
 )
 NO_SOLUTION = re.compile(
     r"""
-    (?:there(?:is|are|exists?|exist)|ithas|theequationhas|has)?(no(real|integer)?(?:solution|root))s?
+    (?:there(?:is|are|exists?|exist)|ithas|(?:the)?equationhas|has)?(no(real|integer)?(?:solution|root))s?
     (?:exists?)?
     """,
     re.VERBOSE,

@@ -42,6 +42,9 @@ _ALIASES = {
     "arcsinh": "asinh",
     "arccosh": "acosh",
     "arctanh": "atanh",
+    "arccoth": "acoth",
+    "arcsech": "asech",
+    "arccsch": "acsch",
     "lg": "log10",
     "sgn": "sign",
     "tr": "trace",
@@ -56,6 +59,9 @@ _INVERSE = {
     "sinh": "asinh",
     "cosh": "acosh",
     "tanh": "atanh",
+    "coth": "acoth",
+    "sech": "asech",
+    "csch": "acsch",
 }
 _DELIMITED = {
     "lfloor": ("\\rfloor", "floor"),
@@ -245,8 +251,8 @@ def parse_function(cursor: Cursor, name: str, *, prefix: bool) -> Node:
         items = cursor.power_argument()
         node: Node = Call(name, items[0].items if len(items) == 1 and isinstance(items[0], Seq) else items)
         return node
-    if isinstance(power, Call) and power.name == "neg" and power.args == (Num(Fraction(1)),):
-        name, power = _INVERSE.get(name, name), None
+    if power == Call("neg", (_ONE,)) and name in _INVERSE:
+        name, power = _INVERSE[name], None
     inner = function_argument(cursor)
     node = Call("log", (inner, base)) if name == "log" and base is not None else Call(name, (inner,))
     return Call("^", (node, power)) if power is not None else node
@@ -325,7 +331,7 @@ def parse_environment(cursor: Cursor, name: str) -> Node:
     bars, cursor.bars = cursor.bars, 0
     rows: list[list[Node]] = [[]]
     while cursor.token is not None and cursor.token.kind != "end":
-        if cursor.accept("\\\\", "\\cr"):
+        if cursor.accept("\\\\"):
             if cursor.accept("["):
                 while not cursor.accept("]"):
                     cursor.advance()

@@ -7,7 +7,7 @@ from evalkit.grading.latex.nodes import Call, Node, Num, Quantity, symbols
 from evalkit.grading.latex.suffixes import script
 from evalkit.grading.latex.tokens import Token
 from evalkit.grading.latex.units import LETTERS, is_unit, measure, ratio, unit_letters
-from evalkit.grading.latex.vocabulary import CONNECTING_WORDS, CONSTANTS, CURRENCIES, FUNCTIONS, is_wrapper
+from evalkit.grading.latex.vocabulary import CONNECTING_WORDS, CONNECTORS, CONSTANTS, CURRENCIES, FUNCTIONS, is_wrapper
 
 
 def unit(cursor: Cursor, node: Node) -> str | None:
@@ -68,7 +68,7 @@ def unit_words(cursor: Cursor, node: Node) -> list[str]:
     start = cursor.at
     while (token := cursor.token) is not None:
         if token.kind == "text":
-            if token.value.strip(" ,.:").lower() in CONNECTING_WORDS or (not words and is_value(token.value)):
+            if _connects(cursor, token) or (not words and is_value(token.value)):
                 break
             words.append(token.value.strip())
             cursor.advance()
@@ -95,7 +95,7 @@ def unit_words(cursor: Cursor, node: Node) -> list[str]:
         elif words and token.value == "^":
             cursor.advance()
             power = script(cursor)
-            words.append("^" + (str(power.value) if isinstance(power, Num) else "?"))
+            words.append("^" + _exponent(power))
         elif words and token.value in ("/", "\\cdot", ".", "-") and (after := cursor.peek()) is not None:
             if after.kind not in ("text", "word") and not is_wrapper(after.value):
                 break
@@ -108,6 +108,19 @@ def unit_words(cursor: Cursor, node: Node) -> list[str]:
     if not words:
         cursor.at = start
     return words
+
+
+def _connects(cursor: Cursor, token: Token) -> bool:
+    """Whether a text joins the value to another one: " and "; " und " where a value follows."""
+    word = token.value.strip(" ,.:").lower()
+    return word in CONNECTING_WORDS or (word in CONNECTORS and cursor.can_start(cursor.peek()))
+
+
+def _exponent(power: Node | None) -> str:
+    """The power of a unit: 2, -1; "?" for what is no number."""
+    negative = isinstance(power, Call) and power.name == "neg"
+    size = power.args[0] if isinstance(power, Call) and negative else power
+    return ("-" if negative else "") + str(size.value) if isinstance(size, Num) else "?"
 
 
 def is_value(words: str) -> bool:

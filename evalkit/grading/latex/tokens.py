@@ -291,7 +291,7 @@ def tokenize(text: str) -> list[Token]:
         elif match["env"] is not None:
             kind, value = "begin" if match[0].startswith("\\b") else "end", match["name"]
         else:
-            value = match[0]
+            value = "\\\\" if match[0] == "\\cr" else match[0]
         tokens.append(Token(kind, value, spaced, gap and not depth))
         depth += (value in _DEEPER or kind == "begin") - (value in _HIGHER or kind == "end")
         spaced = gap = False

@@ -59,8 +59,8 @@ def unwrapped(text: str) -> str:
 
 FUNCTIONS = words(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech "
-    "csch arcsinh arccosh arctanh asinh acosh atanh log ln lg exp sqrt cbrt min max gcd lcm floor ceil abs det "
-    "Re Im arg cis deg sgn sign erf Gamma mod binom tr rank dim ker"
+    "csch arcsinh arccosh arctanh arccoth arcsech arccsch asinh acosh atanh acoth asech acsch log ln lg exp "
+    "sqrt cbrt min max gcd lcm floor ceil abs det Re Im arg cis deg sgn sign erf Gamma mod binom tr rank dim ker"
 )  # fmt: skip
 # functions that take one factor without brackets: \sin 2x
 PREFIX_FUNCTIONS = FUNCTIONS - {"min", "max", "gcd", "lcm", "mod", "binom"}
