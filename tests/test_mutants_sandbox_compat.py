@@ -246,7 +246,7 @@ def test_what_the_runner_takes_away_from_a_process(jail: Jail) -> None:
         "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty killpg rename renames truncate replace"
     )
     names += " unlink fchmod fchown chmod chown chroot lchflags lchmod lchown getcwd chdir"
-    assert taken == sorted(names.split())
+    assert set(taken) == set(names.split())
     assert blocked == ["ipdb", "joblib", "resource", "psutil", "tkinter"]
     assert others == [None] * 6
     assert rest == [False, 50_000, "wb"]
