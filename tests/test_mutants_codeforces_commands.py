@@ -1,9 +1,8 @@
-"""`evalkit codeforces` in this process: fetched and imported sets, lists, histograms, ratings as text, JSON and plots."""
+"""`evalkit codeforces` in this process: fetched and imported sets, lists, histograms, ratings in every form."""
 
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,10 @@ __all__ = ["server"]  # a fixture
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVALKIT_CODEFORCES", str(tmp_path / "home"))
     monkeypatch.delenv("EVALKIT_DATA", raising=False)
-    yield tmp_path / "home"
+    return tmp_path / "home"
 
 
 def run(*arguments: object) -> Result:
