@@ -654,3 +654,11 @@ def test_a_jail_that_breaks_under_one_program_is_another_s_to_use(sandbox: Sandb
     assert judging._holds(sandbox)
     rejected = judging._rejected("runtime error", "why")
     assert rejected == Judgement("runtime error", (TestResult("runtime error", -4, 0.0, 0.0, "why"),), "why")
+
+
+def test_every_case_is_read_before_the_first_is_judged(tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"id": 1, "code": "print(1)", "tests": [["", "1"]]}\n{"id": 2}\n')
+    with pytest.raises(EvalkitError, match=r"^Line 2 of "):
+        cases.judge_file(path, tmp_path / "out.jsonl", workers=1)
+    assert not (tmp_path / "out.jsonl").exists()
