@@ -59,7 +59,8 @@ def supervise(
         # compiling runs nothing of the program, but it should not take the machine either
         limits = request["limits"]
         seconds = max(_COMPILE_SECONDS, math.ceil(limits["cpu_seconds"]) + 4) + request["tests"] // 50
-        _limit({resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: max(2048, limits["memory_mb"]) * _MB})
+        compiling = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: max(2048, limits["memory_mb"]) * _MB}
+        _limit(compiling, lasting=False)
     except OSError as error:
         with contextlib.suppress(wire.Closed):
             wire.send(channel, {"status": "sandbox error", "detail": str(error)})
@@ -94,12 +95,13 @@ def _lock_in(request: dict[str, Any], uid: int, devices: tuple[str, ...]) -> Non
     kernel.install_filter(seccomp.jail_filter())
 
 
-def _limit(wanted: dict[int, int]) -> None:
+def _limit(wanted: dict[int, int], *, lasting: bool = True) -> None:
+    """Limit this process; what does not last can be raised again, by those that it forks too."""
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         # a program may ask for more stack than it has, as it may elsewhere: the address space bounds it
-        kept = hard if kind == resource.RLIMIT_STACK else value
+        kept = hard if kind == resource.RLIMIT_STACK or not lasting else value
         with contextlib.suppress(ValueError):  # some systems refuse a limit that lies below what is in use
             resource.setrlimit(kind, (value, kept))
 
@@ -269,7 +271,7 @@ class Process:
             self.poll.register(self.handle, select.POLLIN)
 
     def _become_program(self, go: int, reply: int) -> NoReturn:
-        owner = self.owner
+        owner, kept = self.owner, {"reply": reply}
         try:
             executable = owner.executable is not None or owner.request["kind"] == "command"
             kept = self._arrange(go, reply)
@@ -281,7 +283,7 @@ class Process:
                 target = argv[0] if owner.executable is None else kept["executable"]
                 os.execve(target, argv, dict(os.environ))
         except OSError as error:
-            python_programs.reply(reply, "cannot start", str(error))
+            python_programs.reply(kept["reply"], "cannot start", str(error))
             os._exit(127)
         if owner.request["mode"] != "script":
             compat.serve(owner.prepared, kept)
