@@ -203,6 +203,7 @@ DEAD = 4_194_399  # above the largest number of a process
         (here(machine="other", pid=DEAD), 0, f"process {DEAD} on {platform.node()}"),
         (here(machine="other"), 61, None),
     ],
+    ids=[f"case {i}" for i in range(18)],  # the number of this process differs between workers
 )
 def test_who_holds_a_lease(
     content: object, age: float, holder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
