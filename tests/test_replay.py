@@ -92,9 +92,10 @@ def test_a_runs_own_completions_can_be_replayed(tmp_path: Path) -> None:
     assert records(again) == records(tmp_path / "two" / "arithmetic" / "completions.jsonl")
 
 
-def test_rows_with_other_field_names_by_a_map(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["problem", "prompt"])
+def test_rows_with_other_field_names_by_a_map(tmp_path: Path, field: str) -> None:
     (tmp_path / "r.csv").write_text('q,out\n"What is $1 + 1$?",first\n"What is $1+1$?",second\n')
-    options = ReplayOptions(recorded=(str(tmp_path / "r.csv"),), map="text=out,problem=q")
+    options = ReplayOptions(recorded=(str(tmp_path / "r.csv"),), map=f"text=out,{field}=q")
     engine = ReplayEngine("model", options)
     assert ask(engine, "Think. What is 1 + 1?").text == "first"
     assert ask(engine, "Think. What is 1 + 1?").finish_reason == "unknown"
