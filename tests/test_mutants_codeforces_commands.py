@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +141,7 @@ def test_a_table_is_rated(solves: tuple[Path, Path], tmp_path: Path, home: Path)
     table, path = solves
     rows, held = read_table(table), load_set(str(path))
     assert run("rate", table, "--contests", path).stdout == describe(rate(rows, held), rows, held, None)
+    assert re.search(r"\S\n\Z", run("rate", table, "--contests", path).stdout), "the last line ends, once"
     csv = tmp_path / "users_2025.csv"
     csv.write_text("1000,50\n2000,50\n")
     options = ("--rule", "elo", "--tie-rule", "fastest", "--level", "0.8", "--seed", 3, "--histogram", csv)
