@@ -27,6 +27,7 @@ from evalkit.stats import (
     wilson,
 )
 from evalkit.stats.intervals import score_interval
+from evalkit.stats.paired import paired_difference
 from evalkit.stats.percent import mean_metric, share_metric
 from evalkit.stats.solve_rates import pass_table, pass_variance
 from evalkit.stats.voting import resampling_factor
@@ -208,6 +209,16 @@ def test_share_metric() -> None:
     assert share_metric("of one problem", [1], [2]).interval_problems is None
     with pytest.raises(ValueError, match="nothing to take a share of"):
         share_metric("of nothing", [0, 0], [0, 0])
+
+
+def test_paired_difference_is_that_of_a_comparison() -> None:
+    a, b = [[0, 1, 0], [0, 0, 0], [1, 1, 0]], [[1, 1, 1], [0, 1, 0], [1, 1, 1]]
+    found, whole = paired_difference(a, b), compare_paired(a, b)
+    assert (found.value, found.stderr) == pytest.approx((whole.difference, whole.stderr_problems))
+    assert found.interval == whole.interval_problems
+    assert found.clusters == 3
+    low, high = paired_difference([[0, 0]] * 5, [[0, 0]] * 5).interval
+    assert low < 0 < high, "five problems that neither solves do not show that nobody else would solve another one"
 
 
 def test_token_summary() -> None:

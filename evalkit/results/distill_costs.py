@@ -11,6 +11,7 @@ from evalkit.results.distill_models import TaskSide
 from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
 from evalkit.stats.intervals import Floats
 from evalkit.stats.metrics import avg_at_n
+from evalkit.stats.paired import paired_difference
 from evalkit.thinking import split_thinking
 
 BUDGET_STEPS = 17
@@ -102,12 +103,12 @@ def budget_differences(
     """The first's accuracy less the second's at each budget, paired by problem; empty where tokens were not counted."""
     found: dict[int, ClusteredMean] = {}
     for budget in grid:
-        means = []
+        cut = []
         for side, rows in (first, second):
             if side.samples.tokens is None:
                 return {}
-            means.append(np.where(side.samples.tokens[rows] <= budget, side.samples.values[rows], 0.0).mean(axis=1))
-        found[budget] = ratio_of_sums(means[0] - means[1], np.ones(len(means[0])))
+            cut.append(np.where(side.samples.tokens[rows] <= budget, side.samples.values[rows], 0.0))
+        found[budget] = paired_difference(cut[1], cut[0])
     return found
 
 
