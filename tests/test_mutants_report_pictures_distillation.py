@@ -111,9 +111,10 @@ def described(figure: Figure) -> str:
             f"text {numbers(text.get_position())} {text.get_fontsize():g}: {' '.join(text.get_text().split())}"
         )
     for legend in figure.legends:
+        shape: Any = legend
         font = legend.get_texts()[0].get_fontsize()
         shown = " | ".join(text.get_text() for text in legend.get_texts())
-        lines.append(f"legend of {legend._ncols} {font:g} {legend._outside_loc} {legend.get_frame_on()}: {shown}")
+        lines.append(f"legend of {shape._ncols} {font:g} {shape._outside_loc} {legend.get_frame_on()}: {shown}")
     for panel in figure.axes:
         lines.append(f"panel {panel.get_xscale()} {panel.get_yscale()} {numbers(panel.get_xlim(), panel.get_ylim())}")
         for where, axis in (("x", panel.xaxis), ("y", panel.yaxis)):
@@ -125,13 +126,15 @@ def described(figure: Figure) -> str:
         for side in ("center", "left"):
             if title := panel.get_title(loc=side):
                 lines.append(f" title {side} {title!r}")
-        for text in panel.texts:
-            at: Any = getattr(text, "xy", None)
+        written: Any = panel.texts
+        for text in written:
+            at = getattr(text, "xy", None)
             lines.append(
                 f" words {text.get_text()!r} {text.get_fontsize():g} {text.get_ha()} {text.get_va()} "
                 f"{text.get_color()} {numbers(text.get_position())}" + (f" of {numbers(at)}" if at is not None else "")
             )
-        for line in panel.lines:
+        drawn_lines: Any = panel.lines
+        for line in drawn_lines:
             place = list(zip(line.get_xdata(), line.get_ydata(), strict=True))
             lines.append(
                 f" line {line.get_linestyle()} {line.get_linewidth():g} {line.get_marker()} {line.get_markersize():g} "
@@ -150,15 +153,17 @@ def described(figure: Figure) -> str:
                 + numbers(*np.asarray(outline).tolist())
             )
         for image in panel.images:
-            grid = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
-            lines.append(f" image {image.get_cmap().name} {numbers(image.get_clim())}: {numbers(*grid)}")
+            cells: Any = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
+            lines.append(f" image {image.get_cmap().name} {numbers(image.get_clim())}: {numbers(*cells)}")
         if own := panel.get_legend():
             lines.append(f" legend {[text.get_text() for text in own.get_texts()]} {own.get_frame_on()}")
     return "\n".join(lines)
 
 
 def numbers(*rows: Any) -> str:
-    return ", ".join("(" + " ".join(f"{float(v):.4g}" for v in np.asarray(row).ravel()) + ")" for row in rows)
+    return ", ".join(
+        "(" + " ".join(f"{round(float(v), 9) + 0.0:.4g}" for v in np.asarray(row).ravel()) + ")" for row in rows
+    )
 
 
 def ticks(figure: Figure, which: str = "y", panel: int = 0) -> list[tuple[float, str]]:
@@ -278,6 +283,20 @@ def test_the_picture_of_costs() -> None:
     check("report/pictures/hand-made costs of many.txt", described(plots.cost_picture(many, pairs[:1])))
 
 
+def test_a_point_in_the_right_half_is_named_at_its_left() -> None:
+    axes = plots.cost_picture(TWO, [(STUDENT, TASK)]).axes[-1]
+    named: Any = axes.texts
+    assert [(t.get_text(), t.get_position(), t.get_ha(), t.xy) for t in named] == [
+        ("student", (7, -11), "left", (1.5e9, 50)),
+        ("base", (7, -11), "left", (1.6e9, 20)),
+        ("teacher", (-7, -11), "right", (32e9, 80)),
+    ]
+    assert [float(x) for x in axes.xaxis.get_majorticklocs()] == [1.5e9, 32e9], "1.6B would cover 1.5B"
+    assert axes.get_title() == "mean of 2 benchmarks; error bars: in the first picture"
+    front = axes.lines[0]
+    assert (list(front.get_xdata()), list(front.get_ydata())) == ([1.5e9, 32e9], [50, 80])  # type: ignore[arg-type]
+
+
 def titles(found: Distillation) -> list[str]:
     return [title for title, _ in plots.pictures(found)]
 
@@ -328,7 +347,7 @@ def full() -> Distillation:
         Round("math500", "MATH-500", "base", "student", 0.3, (0.2, 0.4), (0.1, 0.5), 0.0004),
         Round("math500", "MATH-500", "student", "second", -0.05, (-0.1, 0.0), (-0.15, 0.05), 0.2),
     )
-    half, less = (Estimate(v, 0.02, (v - 0.05, v + 0.05), 0.05, (v - 0.1, v + 0.1), 60, 4) for v in (0.5, 0.46))
+    half, less = (Estimate(v, 0.02, 0.05, (v - 0.05, v + 0.05), (v - 0.1, v + 0.1), 60, 4) for v in (0.5, 0.46))
     clean = CleanTask(
         5,
         {

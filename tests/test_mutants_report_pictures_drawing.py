@@ -176,7 +176,7 @@ def test_a_heading_asks_and_tells_above_the_picture() -> None:
     assert second.get_position() == pytest.approx((0.012, 1 - 1.35 * line))
     assert (second.get_fontsize(), second.get_color()) == (8, drawing.GREY)
     assert [len(row) for row in second.get_text().split("\n")] == [124, 124, 49]  # 128 letters have room
-    assert [(t.get_ha(), t.get_va()) for t in figure.texts] == [("left", "top")] * 2
+    assert [(t.get_horizontalalignment(), t.get_verticalalignment()) for t in figure.texts] == [("left", "top")] * 2
     engine: Any = figure.get_layout_engine()
     assert engine.get()["rect"] == pytest.approx((0, 0, 1, 1 - 1.5 * line - 3 * small))
 
