@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from snapshots import check
 
 from evalkit.errors import EvalkitError
@@ -142,11 +143,14 @@ def described(figure: Figure) -> str:
                 f"{line.get_solid_capstyle()} {line.get_markevery()}: {numbers(*place)}"
             )
         for patch in panel.patches:
+            if isinstance(patch, Rectangle) and patch.get_height() == 0:
+                continue
             corners: Any = patch.get_extents().transformed(panel.transData.inverted()).get_points()
             look = f"{patch.get_alpha()} {numbers(patch.get_facecolor())} {patch.get_hatch()} {patch.get_linewidth():g}"
             lines.append(f" patch {type(patch).__name__} {look}: {numbers(*corners)}")
         for one in panel.collections:
-            outline = one.get_paths()[0].vertices
+            paths = one.get_paths()
+            outline: Any = paths[0].vertices if paths else []
             drawn = f"{numbers(one.get_edgecolor())} {numbers(one.get_facecolor())} {one.get_alpha()}"
             lines.append(
                 f" {type(one).__name__} {numbers(one.get_linewidth())} {drawn} {one.zorder:g}: "
