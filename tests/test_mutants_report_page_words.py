@@ -263,7 +263,9 @@ def test_where_an_answer_is_stated_first(text: str, answer: str, end: int | None
 def test_lengths_are_compared_on_problems_that_both_solve() -> None:
     own, theirs = np.array([[10.0, 30.0], [5.0, 5.0]]), np.array([[10.0, 10.0], [7.0, 7.0]])
     right, none = np.array([[0.0, 1.0], [0.0, 0.0]]), np.zeros((2, 2))
-    assert length_ratio(own, right, theirs, np.ones((2, 2))) == (pytest.approx(3), None)
+    ratio, interval = length_ratio(own, right, theirs, np.ones((2, 2)))
+    assert ratio == pytest.approx(3)
+    assert interval is None, "of a single problem"
     assert length_ratio(own, none, theirs, np.ones((2, 2))) == (None, None)
 
 
