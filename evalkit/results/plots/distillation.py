@@ -323,7 +323,7 @@ def _size_panel(axes: "Axes", found: Distillation) -> None:
     for size, score, name in points:
         role = roles.get(name, "student")
         axes.plot(size, score, _ROLE_MARKERS[role], color=ROLE_COLOURS[role], markersize=6)
-        left = size > np.sqrt(points[0][0] * points[-1][0])
+        left = size * size > points[0][0] * points[-1][0]  # exact: the product may be beyond 64 bits
         axes.annotate(
             label(name, 22),
             (size, score),

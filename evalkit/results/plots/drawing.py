@@ -242,7 +242,7 @@ def score_limits(lows: Sequence[float], highs: Sequence[float], least: float = 1
 def short(value: float) -> str:
     """`282`, `21k`, `1.5B`."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
+        if value >= 0.9995 * size:  # three digits of a smaller unit would not hold it
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
 
