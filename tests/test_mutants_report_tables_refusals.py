@@ -187,7 +187,7 @@ def test_signs_that_a_number_says_little(tmp_path: Path) -> None:
         lines = [completion(s, text) for s, text in zip(samples, texts, strict=True)]
         own = entry(n=n)
         own["identity"]["sampling"]["temperature"] = temperature
-        content = description({"sums": own}) | {"protocol": {"name": "mine", "response_prefix": prefix}}
+        content = description({"sums": own}, protocol={"name": "mine", "response_prefix": prefix})
         if told.get("left_out"):
             own["imported"] = {"left_out": 3}
         run = made(tmp_path / name, lines, [score(s) for s in samples], content)
