@@ -153,14 +153,14 @@ def test_pieces_do_not_depend_on_how_many_processes_write_them(
         found.append(list(write_texts(folder, [(source, start, 5)], 7, processes)))
         written.append({p.name: p.read_bytes() for p in (folder / "data").iterdir()})
     assert written[0] == written[1]
-    assert [piece.number for piece in found[0]] == list(range(7, 7 + len(written[0])))
+    assert [one.number for one in found[0]] == list(range(7, 7 + len(written[0])))
     assert len(found[0]) > 10
     for one, other in zip(*found, strict=True):
         assert (one.samples, one.parts) == (other.samples, other.parts)
         assert one.grams is not None
         assert other.grams is not None
         assert (one.grams == other.grams).all()
-    assert sum(len(piece.samples) for piece in found[0]) == len(lines) - 5
+    assert sum(len(one.samples) for one in found[0]) == len(lines) - 5
     texts = [sample["text"] for one in found[0] for sample in piece(tmp_path / "1", f"p{one.number}")]
     assert any("words of the question left out" in text for text in texts)
 
