@@ -60,15 +60,18 @@ def dated(folder: Path) -> None:
         os.utime(path, (1_750_000_000, 1_750_000_000))
 
 
-@pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_family(folder: Path) -> Path:
     """A base, two checkpoints of a student and a teacher on two benchmarks, of unequal sizes and n."""
-    folder = tmp_path_factory.mktemp("family")
     for i, (name, (mean, n)) in enumerate(FAMILY.items()):
         tasks = {"aime24": solve_rates(9, n, mean - 0.1, i), "math500": solve_rates(16, n, mean, 10 + i)}
         run = folder / name / "run"
         write_run(run, f"lab_x/{name}", tasks, titles=TITLES, length=length, limit=1000, available=500)
     return folder
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_family(tmp_path_factory.mktemp("family"))
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from snapshots import check
-from synthetic_runs import solve_rates, write_run
-from test_mutants_report import FAMILY, TITLES, described, length
+from test_mutants_report import described, write_family
 
 from evalkit.results.plots.drawing import LOOKS
 from evalkit.results.plots.kinds import KINDS, Request, draw
@@ -15,13 +14,7 @@ from evalkit.results.published import load_published
 
 @pytest.fixture(scope="module")
 def drawn_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base, two checkpoints of a student and a teacher on two benchmarks, of unequal sizes and n."""
-    folder = tmp_path_factory.mktemp("family")
-    for i, (name, (mean, n)) in enumerate(FAMILY.items()):
-        tasks = {"aime24": solve_rates(9, n, mean - 0.1, i), "math500": solve_rates(16, n, mean, 10 + i)}
-        run = folder / name / "run"
-        write_run(run, f"lab_x/{name}", tasks, titles=TITLES, length=length, limit=1000, available=500)
-    return folder
+    return write_family(tmp_path_factory.mktemp("family"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
