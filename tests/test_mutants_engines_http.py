@@ -186,6 +186,62 @@ def test_the_reply_of_another_request_is_asked_for_again_and_at_last_taken() -> 
         assert within(server, four), "three with one id and text and another time: a cache"
 
 
+def test_what_a_request_meets_by_chance_is_not_taken_for_a_cache() -> None:
+    """A proxy that gives a reply to another prompt now and then: once for one request, and eight times for another."""
+    given: dict[str, dict[str, Any]] = {}
+    left = {"5": 1, "20": 8, "22": 2}
+
+    def mixes(asked: Any) -> Sent:
+        if left.get(asked.prompt):
+            left[asked.prompt] -= 1
+            return as_json(given["1"])
+        return as_json(given.setdefault(asked.prompt, {**reply(asked, f"of {asked.prompt}"), "id": f"x{asked.prompt}"}))
+
+    async def work(servers: Servers) -> tuple[list[str], bool]:
+        found = []
+        for n in range(24):
+            payload = {**PAYLOAD, "messages": [{"role": "user", "content": str(n)}]}
+            got, _ = await servers.post("/chat/completions", payload, f"unit {n}")
+            found.append(got["choices"][0]["message"]["content"])
+        return found, servers.cached
+
+    with QuirkServer(mixes) as server:
+        assert within(server, work) == ([f"of {n}" for n in range(24)], False)
+    assert len(server.posts) == 24 + 1 + 8 + 2
+
+
+def test_a_server_with_one_reply_for_all_prompts_is_taken_at_its_word() -> None:
+    async def work(servers: Servers) -> tuple[list[str], bool]:
+        payloads = [{**PAYLOAD, "messages": [{"role": "user", "content": str(n)}]} for n in range(4)]
+        found = [(await servers.post("/chat/completions", payload, str(payload)))[0]["id"] for payload in payloads]
+        return found, servers.cached
+
+    with QuirkServer(lambda asked: as_json({**reply(asked, "yes"), "id": "x", "created": 1})) as server:
+        assert within(server, work) == (["x"] * 4, True)
+    assert len(server.posts) == 1 + 4 + 1 + 1
+
+
+def test_a_cache_of_prompts_leaves_other_prompts_told_apart() -> None:
+    left = [2]
+
+    def serve(asked: Any) -> Sent:
+        if asked.prompt == "b" and left[0]:
+            left[0] -= 1
+            return as_json({**reply(asked, "of a"), "id": "a"})
+        return as_json({**reply(asked, f"of {asked.prompt}"), "id": asked.prompt})
+
+    async def work(servers: Servers) -> list[str]:
+        found = []
+        for n, prompt in enumerate("aaacdb"):
+            payload = {**PAYLOAD, "messages": [{"role": "user", "content": prompt}]}
+            found.append((await servers.post("/chat/completions", payload, str(n)))[0]["id"])
+        return found
+
+    with QuirkServer(serve) as server:
+        assert within(server, work) == list("aaacdb")
+    assert len(server.posts) == 1 + 4 + 1 + 2 + 3
+
+
 # What statuses mean
 
 

@@ -96,6 +96,20 @@ def _asked_to_wait(value: str | None) -> float | None:
     return max(seconds, 0.0) if seconds <= _MOST_TOLD_WAIT else None  # NaN and nonsense are no advice
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The request that got a reply first, and hashes of its prompt, of the reply's text and of all of the reply."""
+
+    unit: str
+    prompt: int
+    text: int
+    content: int
+
+
+def _prompt_of(payload: Mapping[str, Any]) -> int:
+    return hash(json.dumps(payload.get("messages", payload.get("prompt")), sort_keys=True))
+
+
 @dataclass(slots=True)
 class Trouble:
     """The faults of a run so far: shown while it runs, and recorded."""
@@ -159,8 +173,11 @@ class Servers:
     _given_up: int = 0
     _succeeded: bool = False
     _slowest: float = 0.0
-    _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    _seen: dict[str, "_Owner"] = field(default_factory=dict)
     _ids_tell_replies_apart: bool = True
+    _told_apart: int = 0
+    _of_others: int = 0
+    _caches_prompts: bool = False
     _same_texts: int = 0
     cached: bool = False
     """Whether a server gave one reply to several requests: it has a cache."""
@@ -281,9 +298,9 @@ class Servers:
             begun = time.monotonic()
             try:
                 reply = await self._attempt(server, path, payload)
-                if self._is_anothers(reply, unit):
+                if (owner := self._other_owner(reply, unit, payload)) is not None:
                     same += 1
-                    self._require_new(same)
+                    self._require_new(same, owner.prompt == _prompt_of(payload))
             except FaultError as fault:
                 self.trouble.add(self.redacted(str(fault)))
                 partial = max(partial, fault.partial, key=len)
@@ -437,30 +454,40 @@ class Servers:
             return _PROBE_TIMEOUT
         return max(_LEAST_TIMEOUT, 4 * self._slowest * max_tokens) if self._slowest else _FIRST_TIMEOUT
 
-    def _is_anothers(self, reply: Mapping[str, Any], unit: str) -> bool:
-        """Whether another request has got this reply: same id, same content.
+    def _other_owner(self, reply: Mapping[str, Any], unit: str, payload: Mapping[str, Any]) -> "_Owner | None":
+        """The other request that has got this reply: same id, same content.
 
         Several with the same id and text, and other content beside it (a usage, a time), come from a cache.
         """
         name = reply.get("id")
         if not isinstance(name, str) or not name or not unit or not self._ids_tell_replies_apart:
-            return False
+            return None
         text, content = hash(response_text(choice_of(dict(reply))[0], "")[0]), hash(json.dumps(reply, sort_keys=True))
-        owner, earlier_text, earlier = self._seen.setdefault(name, (unit, text, content))
-        if owner == unit:
-            return False
-        if earlier_text != text:
+        own = _Owner(unit, _prompt_of(payload), text, content)
+        owner = self._seen.setdefault(name, own)
+        self._told_apart += 1
+        if owner.unit == unit or (self._caches_prompts and owner.prompt == own.prompt):
+            return None
+        if owner.text != text:
             self._ids_tell_replies_apart = False  # one id for different replies
-        elif earlier != content:
+        elif owner.content != content:
             self._same_texts += 1
             self.cached |= self._same_texts >= _SAME_AGAIN
-        return earlier == content
+        else:
+            self._of_others += 1
+        return owner if owner.content == content else None
 
-    def _require_new(self, same: int) -> None:
-        """Raises FaultError for another request's reply, which a request has got `same` times; at last it is taken."""
-        if same <= _SAME_AGAIN:
+    def _require_new(self, same: int, of_prompt: bool) -> None:
+        """Raises FaultError for another request's reply, which a request has got `same` times.
+
+        At last it is taken: a cache gives one reply to all requests with a prompt (`of_prompt`), and a server may have
+        one for all. What a server gives to a request now and then is never taken for an answer to another prompt.
+        """
+        most = 2 * self._of_others >= self._told_apart
+        if same <= _SAME_AGAIN or not (of_prompt or most):
             raise FaultError("the reply is that of another request")
-        self._ids_tell_replies_apart = False  # one id for all, or a cache
+        self._caches_prompts |= of_prompt
+        self._ids_tell_replies_apart = of_prompt
         self.cached = True
 
     def _note_success(self, server: Server, reply: Mapping[str, Any], seconds: float) -> None:
