@@ -16,6 +16,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from evalkit.engines import open_engine
 from evalkit.engines.options import TransformersOptions
+from evalkit.engines.transformers import graphs
 from evalkit.engines.transformers.attention import use_groups
 from evalkit.engines.transformers.batch_loop import serve_refilling
 from evalkit.engines.transformers.batching import FinishedRow, RowBatch, takes_rows
@@ -149,8 +150,14 @@ def test_batched_greedy_is_unbatched_greedy_token_by_token(family: str, request:
     assert batched == tokens_of(backend, requests, rows=1)
 
 
-def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("each_shape", [True, False])
+def test_recorded_steps_are_the_steps_themselves(
+    qwen2: Path, each_shape: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a CUDA graph does, on the CPU: the same work on the same tensors, whatever Python would do by now."""
+    if each_shape:
+        monkeypatch.setattr(graphs, "_MOST_EXTRA", -1)
+        monkeypatch.setattr(graphs, "_FEWEST_COLUMNS", 64)
 
     def recorder(work: Any) -> Any:
         arguments: list[Any] = []
@@ -182,8 +189,12 @@ def test_recorded_steps_are_the_steps_themselves(qwen2: Path, monkeypatch: pytes
     assert replayed == plain
     assert batch.recorded is not None
     assert batch.recorded.works
-    assert batch.recorded.recorded == len(recorded) > 5
-    assert any(rows > live for *_, rows, _, live in recorded), "rows beyond the live ones are part of a graph"
+    assert batch.recorded.recorded == len(recorded)
+    if each_shape:
+        assert len(recorded) > 5
+        assert any(rows > live for *_, rows, _, live in recorded), "rows beyond the live ones are part of a graph"
+    else:
+        assert len(recorded) == 1, "the largest shape serves the smaller ones"
 
     def failing(work: Any) -> Any:
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing")

@@ -25,7 +25,14 @@ from evalkit.engines.transformers.batching import (
 from evalkit.engines.transformers.graphs import RecordedSteps, shape_of
 from evalkit.engines.transformers.kv_cache import RowCache
 from evalkit.engines.transformers.model_loading import bytes_per_token, free_memory, model_class
-from evalkit.engines.transformers.sampling import RowSettings, _nucleus_floor, draw, uniforms
+from evalkit.engines.transformers.sampling import (
+    RowSettings,
+    _draw_from_all,
+    _draw_from_few,
+    _nucleus_floor,
+    draw,
+    uniforms,
+)
 from evalkit.engines.transformers.static_batches import run_static
 from evalkit.engines.transformers.stopping import Decoder
 from evalkit.types import Request, SamplingParams
@@ -90,6 +97,45 @@ def test_a_nucleus_of_more_tokens_than_are_tried_first() -> None:
     at = torch.full((3,), 0.9999, dtype=torch.float64)
     tokens = draw(logits, at, torch.ones(3), torch.tensor([0.805, 0.5, 1.0]))
     assert tokens.tolist() == [80, 0, 99]  # 81 tokens of about a hundredth; one of 63%; all
+
+
+@pytest.mark.parametrize("vocabulary", [40, 64, 65, 300, 8193])
+@pytest.mark.parametrize("spread", [0.3, 3.0, 6.0])
+def test_the_most_probable_tokens_give_the_same_draw_as_all_of_them(vocabulary: int, spread: float) -> None:
+    """Rows whose kept tokens are few, more, many, tied with others, or all, with every mixture of filters."""
+    generator = torch.Generator().manual_seed(vocabulary)
+    rows = 24
+    for trial in range(6):
+        logits = torch.randn(rows, vocabulary, generator=generator) * spread
+        if trial % 2:
+            logits = (2 * logits).round() / 2
+        if trial % 3 == 0:
+            logits = logits.to(torch.bfloat16)
+        temperature = 0.1 + 1.5 * torch.rand(rows, generator=generator)
+        uniform = torch.rand(rows, generator=generator, dtype=torch.float64)
+        top_p = (1.4 * torch.rand(rows, generator=generator)).clamp(0.01, 1)
+        top_k = (vocabulary ** torch.linspace(0, 1.2, rows)).long().clamp(1, vocabulary)
+        for filters in ((top_p, None), (None, top_k), (top_p, top_k)):
+            expected = _draw_from_all(logits, uniform, temperature, *filters)
+            assert draw(logits, uniform, temperature, *filters).tolist() == expected.tolist()
+
+
+def test_the_rows_that_the_most_probable_tokens_serve() -> None:
+    """Of 5 tokens with 1/2, 1/4, 1/8, 1/16 and 1/16, the first 2 or 4 are looked at."""
+    logits = torch.log(torch.tensor([[8.0, 4.0, 2.0, 1.0, 1.0]], dtype=torch.float64))
+
+    def served(few: int, p: float | None, k: int | None = None) -> bool:
+        columns = [None if each is None else torch.tensor([each]) for each in (p, k)]
+        at, one = torch.tensor([0.5], dtype=torch.float64), torch.ones(1)
+        return bool(_draw_from_few(few, logits, at, one, *columns)[1])
+
+    assert [served(2, p) for p in (0.4, 0.6, 0.8)] == [True, False, False], "what is tied with the second is not known"
+    assert [served(3, p) for p in (0.6, 0.74, 0.76, 0.9)] == [True, True, False, False]
+    assert [served(4, p) for p in (0.86, 0.88)] == [True, False]
+    assert served(9, 0.93), "there are no others"
+    assert not served(9, 1.0), "what filters nothing is drawn from all"
+    assert [served(3, None, k) for k in (1, 2, 3, 4, 5)] == [True, True, False, False, False]
+    assert [served(3, 0.7, k) for k in (2, 3, 4, 5)] == [True, True, False, True]
 
 
 def test_less_than_top_p_in_all_tokens_is_all_tokens() -> None:
@@ -193,14 +239,14 @@ def test_buffers_grow_by_what_is_needed_and_to_the_double() -> None:
 # Recorded steps
 
 
-def steps(record: Any = None) -> tuple[RecordedSteps, list[tuple[int, int]]]:
+def steps(record: Any = None, bytes_per_token: float = 1e9) -> tuple[RecordedSteps, list[tuple[int, int]]]:
     computed: list[tuple[int, int]] = []
 
     def forward(rows: int, columns: int) -> torch.Tensor:
         computed.append((rows, columns))
         return torch.full((rows, 3), float(columns))
 
-    return RecordedSteps(forward, record or (lambda work: work)), computed
+    return RecordedSteps(forward, record or (lambda work: work), bytes_per_token), computed
 
 
 def test_a_shape_is_recorded_when_it_comes_again() -> None:
@@ -226,8 +272,28 @@ def test_a_shape_is_recorded_when_it_comes_again() -> None:
     assert recorded.works
 
 
+def test_a_recorded_step_of_a_somewhat_larger_shape_serves_one_that_has_not_come_often() -> None:
+    recorded, computed = steps(bytes_per_token=10e6)  # 300 tokens may be read for nothing
+    for columns in (128, 128, 256, 256):
+        recorded.logits(4, columns, 0)
+    count = len(computed)
+    assert recorded.logits(3, 80, 0).tolist() == [[128.0] * 3] * 3, "the smallest that covers it: 4 rows of 128"
+    assert computed[count:] == [(4, 128)]
+    assert recorded.logits(4, 192, 0).tolist() == [[256.0] * 3] * 4, "256 tokens more"
+    assert recorded.logits(3, 241, 0)[0, 0] == 241, "301 tokens more are too many"
+    assert recorded.logits(3, 242, 0)[0, 0] == 256, "298 tokens more"
+    assert recorded.logits(5, 64, 0)[0, 0] == 64, "too few rows"
+    assert recorded.logits(1, 257, 0)[0, 0] == 257, "too few columns"
+    for _ in range(46):
+        assert recorded.logits(3, 80, 0)[0, 0] == 128
+    assert recorded.recorded == 2
+    assert recorded.logits(3, 80, 0)[0, 0] == 80, "the 48th time it is recorded itself"
+    assert recorded.recorded == 3
+    assert recorded.logits(3, 80, 0)[0, 0] == 80
+
+
 def test_no_more_graphs_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (graphs._MOST_GRAPHS, graphs._SEEN_BEFORE, graphs._FEWEST_COLUMNS, graphs._TOLERANCE) == (64, 2, 64, 0.02)
+    assert (graphs._MOST_GRAPHS, graphs._SEEN_BEFORE, graphs._TOLERANCE) == (64, 2, 0.02)
     monkeypatch.setattr(graphs, "_MOST_GRAPHS", 2)
     recorded, _ = steps()
     for columns in (64, 64, 128, 128, 192, 192):
@@ -275,10 +341,10 @@ def test_a_recording_that_fails_is_told_by_its_first_line(caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("rows", "columns", "most", "shape"),
     [
-        (1, 1, 8, (1, 64)), (1, 64, 8, (1, 64)), (1, 65, 8, (1, 128)), (15, 1, 99, (15, 64)), (16, 1, 99, (16, 64)),
-        (17, 1, 99, (18, 64)), (32, 1, 99, (32, 64)), (33, 1, 99, (36, 64)), (33, 1, 34, (34, 64)),
-        (65, 1, 99, (72, 64)),
-        (1, 1024, 8, (1, 1024)), (1, 1025, 8, (1, 1152)), (1, 2049, 8, (1, 2304)), (200, 1, 256, (208, 64)),
+        (1, 1, 8, (1, 256)), (1, 256, 8, (1, 256)), (1, 257, 8, (1, 512)), (15, 1, 99, (15, 256)),
+        (16, 1, 99, (16, 256)), (17, 1, 99, (18, 256)), (32, 1, 99, (32, 256)), (33, 1, 99, (36, 256)),
+        (33, 1, 34, (34, 256)), (65, 1, 99, (72, 256)), (1, 1024, 8, (1, 1024)), (1, 2049, 8, (1, 2304)),
+        (1, 4097, 8, (1, 4608)), (1, 8193, 8, (1, 9216)), (200, 1, 256, (208, 256)),
     ],
 )  # fmt: skip
 def test_shapes_are_rounded_by_an_eighth_at_most(rows: int, columns: int, most: int, shape: tuple[int, int]) -> None:

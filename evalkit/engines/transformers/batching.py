@@ -90,7 +90,7 @@ class RowBatch:
         self._limits = np.zeros(max_rows, dtype=np.int64)
         self._seeds = np.zeros(max_rows, dtype=np.uint64)
         self._bytes_per_token = bytes_per_token(model)
-        self.recorded = RecordedSteps(self._one_group, record) if record else None
+        self.recorded = RecordedSteps(self._one_group, record, self._bytes_per_token) if record else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -265,8 +265,9 @@ class RowBatch:
     def _move(self, sources: list[int], targets: list[int]) -> None:
         """Rows `sources` take the places `targets`."""
         self._cache.copy_rows(sources, targets, int(self._lengths()[sources].max()))
+        there, here = (torch.tensor(rows, device=self.device) for rows in (targets, sources))
         for column in (self._input, self._positions, *self._settings.columns):
-            column[targets] = column[sources]
+            column[there] = column[here]
         for array in (self._prompts, self._counts, self._limits, self._seeds):
             array[targets] = array[sources]
         moved = [self.rows[source] for source in sources]

@@ -14,7 +14,9 @@ Replay = Callable[[], None]
 
 _MOST_GRAPHS = 64
 _SEEN_BEFORE = 2  # steps of one shape before it is recorded: recording takes as long as some steps
-_FEWEST_COLUMNS = 64
+_SEEN_OFTEN = 48  # the same, where a recorded step of more rows or columns does in the meantime
+_MOST_EXTRA = 3e9  # bytes of keys and values that such a step may read for nothing
+_FEWEST_COLUMNS = 256  # reading so many for nothing takes less than recording steps of more shapes
 _TOLERANCE = 0.02  # of the logits' norm: between a recorded step and the same step launched kernel by kernel
 
 
@@ -40,13 +42,17 @@ class RecordedSteps:
 
     `forward(rows, columns)` gives the logits, shape (rows, vocabulary), of the first `rows` rows, each attending to
     `columns` columns; it reads and writes tensors that stay where they are while `version` stays. Rows beyond the
-    live ones are computed and not used. The first fault, or a replay that gives other logits than the step itself,
-    ends the recording; steps are then launched kernel by kernel.
+    live ones are computed and not used, so a recorded step of a somewhat larger shape serves a shape that has not
+    come often. A row's token is `bytes_per_token` of keys and values. The first fault, or a replay that gives other
+    logits than the step itself, ends the recording; steps are then launched kernel by kernel.
     """
 
-    def __init__(self, forward: Forward, record: Callable[[Callable[[], None]], Replay]) -> None:
+    def __init__(
+        self, forward: Forward, record: Callable[[Callable[[], None]], Replay], bytes_per_token: float
+    ) -> None:
         self._forward = forward
         self._record = record
+        self._bytes_per_token = bytes_per_token
         self._version: Any = None
         self._seen: dict[tuple[int, int], int] = {}
         self._replays: dict[tuple[int, int], Replay] = {}
@@ -60,15 +66,24 @@ class RecordedSteps:
             self._version = version
             self.forget()
         shape = (rows, columns)
-        if replay := self._replays.get(shape):
+        self._seen[shape] = self._seen.get(shape, 0) + 1
+        if replay := self._replays.get(shape) or (self._larger(shape) if self._seen[shape] < _SEEN_OFTEN else None):
             replay()
             assert self._logits is not None
             return self._logits[:rows]
         logits = self._forward(rows, columns)
-        self._seen[shape] = self._seen.get(shape, 0) + 1
         if self._seen[shape] >= _SEEN_BEFORE:
             self._try_to_record(shape, logits)
         return logits
+
+    def _larger(self, shape: tuple[int, int]) -> Replay | None:
+        """The recorded step that covers `shape` with the fewest tokens, where they are few enough."""
+        covers = [each for each in self._replays if each[0] >= shape[0] and each[1] >= shape[1]]
+        smallest = min(covers, key=lambda each: each[0] * each[1], default=None)
+        if smallest is None:
+            return None
+        extra = (smallest[0] * smallest[1] - shape[0] * shape[1]) * self._bytes_per_token
+        return self._replays[smallest] if extra <= _MOST_EXTRA else None
 
     def forget(self) -> None:
         """Give back the memory of what was recorded."""

@@ -46,19 +46,21 @@ class RowCache(DynamicCache):  # type: ignore[misc]
 
     def fill(self, targets: list[int], layers: Layers, sources: list[int]) -> None:
         """Copy rows `sources` of a prefilled cache, each layer (rows, heads, tokens, width), to the rows `targets`."""
+        there, here = torch.tensor(targets), torch.tensor(sources)
         for number, (keys, values) in enumerate(layers):
             keys, values = keys.transpose(1, 2), values.transpose(1, 2)
             tokens = keys.shape[1]
             self._make_room(number, max(targets) + 1, tokens, keys, values)
-            there, here = (torch.tensor(rows, device=keys.device) for rows in (targets, sources))
+            there, here = there.to(keys.device), here.to(keys.device)  # nothing, where it is the last layer's
             for buffer, new in zip(self.buffers[number], (keys, values), strict=True):
                 buffer[there, :tokens] = new[here]
 
     def copy_rows(self, sources: list[int], targets: list[int], tokens: int) -> None:
         """Give the rows `targets` the first `tokens` columns of the rows `sources`."""
+        there, here = torch.tensor(targets), torch.tensor(sources)
         for number, (keys, values) in enumerate(self.buffers):
             self._make_room(number, max(targets) + 1, tokens, keys, values)
-            there, here = (torch.tensor(rows, device=keys.device) for rows in (targets, sources))
+            there, here = there.to(keys.device), here.to(keys.device)
             for buffer in self.buffers[number]:
                 buffer[there, :tokens] = buffer[here, :tokens]
 

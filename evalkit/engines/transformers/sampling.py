@@ -1,6 +1,7 @@
 """From logits to tokens, row by row: draws depend on a row's own seed and logits, never on the rest of the batch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from evalkit.types import SamplingParams
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_FIRST_TRY = 64  # tokens: nearly every nucleus of a trained model is smaller, and no full sort is needed
+_FEW, _MORE = 64, 1024  # tokens: nearly every nucleus of a trained model is smaller; the others are not sorted
 
 
 def uniforms(seeds: npt.NDArray[np.uint64], steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -42,33 +43,99 @@ def draw(
     token ids: rounding differences between two batches then move the bounds by as much as they move the
     probabilities, where the order by probability would swap whole tokens.
     """
+    if top_p is None and top_k is None:
+        return _draw_from_all(logits, uniform, temperature)
+    tokens = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    rest = torch.arange(len(logits), device=logits.device)
+    for few in (_FEW, _MORE) if logits.shape[-1] > 8 * _MORE else (_FEW,):
+        some, served = _draw_from_few(few, *_rows(rest, logits, uniform, temperature, top_p, top_k))
+        tokens[rest] = some
+        rest = rest[~served]
+        if not len(rest):
+            return tokens
+    tokens[rest] = _draw_from_all(*_rows(rest, logits, uniform, temperature, top_p, top_k))
+    return tokens
+
+
+def _rows(rows: torch.Tensor, *columns: torch.Tensor | None) -> tuple[Any, ...]:
+    """These rows of every column; the columns themselves where that is all of them."""
+    return tuple(each if each is None or len(each) == len(rows) else each[rows] for each in columns)
+
+
+def _draw_from_few(
+    few: int,
+    logits: torch.Tensor,
+    uniform: torch.Tensor,
+    temperature: torch.Tensor,
+    top_p: torch.Tensor | None,
+    top_k: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `draw`, from the `few` most probable tokens; and which rows that serves, those whose filters keep no other."""
+    precise, vocabulary = _precise(logits), logits.shape[-1]
+    few = min(few, vocabulary)
+    best, tokens = logits.topk(few, dim=-1)
+    divisor = temperature.to(precise)[:, None]
+    highest = best[:, :1].to(precise) / divisor
+    weights = (best.to(precise) / divisor).sub_(highest).exp_()  # relative to the most probable token's
+    kept = torch.ones_like(weights, dtype=torch.bool)
+    narrow, unfiltered = torch.zeros_like(temperature, dtype=torch.bool), torch.ones_like(temperature, dtype=torch.bool)
+    if top_k is not None:
+        narrow, unfiltered = top_k <= few, top_k >= vocabulary
+        kept = best >= best.gather(1, top_k.clamp(max=few)[:, None] - 1)
+        kept |= ~narrow[:, None]
+    total = (weights * kept).sum(dim=-1)
+    if top_k is None or not bool(narrow.all()):
+        whole = (logits.to(precise) / divisor).sub_(highest).exp_().sum(dim=-1)
+        total = torch.where(narrow, total, whole)
+    probabilities = weights.masked_fill(~kept, 0).div_(total[:, None])
+    served = narrow
+    if top_p is not None:
+        cumulated = probabilities.cumsum(dim=-1)
+        wanted = top_p.to(precise)
+        inside = kept & ((cumulated - probabilities < wanted[:, None]) | (wanted >= 1)[:, None])
+        served = narrow | (unfiltered & (cumulated[:, -1] >= wanted) & (wanted < 1))
+        kept &= best >= best.masked_fill(~inside, torch.inf).amin(dim=-1, keepdim=True)
+    if few < vocabulary:  # a token tied with the last one kept may be missing
+        served = served & ~kept[:, -1]
+    tokens, order = tokens.sort(dim=-1)
+    cumulated = probabilities.masked_fill_(~kept, 0).gather(1, order).cumsum(dim=-1)
+    place = torch.searchsorted(cumulated, _target(uniform, cumulated), right=True).clamp_(max=few - 1)
+    return tokens.gather(1, place).squeeze(1), served
+
+
+def _draw_from_all(
+    logits: torch.Tensor,
+    uniform: torch.Tensor,
+    temperature: torch.Tensor,
+    top_p: torch.Tensor | None = None,
+    top_k: torch.Tensor | None = None,
+) -> torch.Tensor:
     precise = _precise(logits)
     scaled = logits.to(precise) / temperature.to(precise)[:, None]
     if top_k is not None:
         best = scaled.topk(int(top_k.max()), dim=-1).values
         scaled = scaled.masked_fill(scaled < best.gather(1, top_k[:, None] - 1), -torch.inf)
     probabilities = scaled.softmax(dim=-1)
-    if top_p is not None:
+    if top_p is not None and bool((top_p < 1).any()):
         floor = _nucleus_floor(probabilities, top_p.to(precise))
         probabilities = probabilities.masked_fill(probabilities < floor[:, None], 0)
     cumulated = probabilities.cumsum(dim=-1)
-    target = uniform.to(precise) * cumulated[:, -1] * (1 - torch.finfo(precise).eps)
-    return torch.searchsorted(cumulated, target[:, None], right=True).squeeze(1).clamp_(max=logits.shape[-1] - 1)
+    place = torch.searchsorted(cumulated, _target(uniform, cumulated), right=True)
+    return place.squeeze(1).clamp_(max=logits.shape[-1] - 1)
 
 
-def _nucleus_floor(probabilities: torch.Tensor, top_p: torch.Tensor, tried: int = _FIRST_TRY) -> torch.Tensor:
-    """The probability of each row's least probable token inside the nucleus, shape (rows,)."""
-    tried = min(tried, probabilities.shape[-1])
-    descending = probabilities.topk(tried, dim=-1).values
+def _target(uniform: torch.Tensor, cumulated: torch.Tensor) -> torch.Tensor:
+    """Where each row's draw falls on the line of its cumulated probabilities, shape (rows, 1)."""
+    precise = cumulated.dtype
+    return uniform.to(precise)[:, None] * cumulated[:, -1:] * (1 - torch.finfo(precise).eps)
+
+
+def _nucleus_floor(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """The probability of each row's least probable token inside the nucleus, shape (rows,); 0 where `top_p` is 1."""
+    descending = probabilities.sort(dim=-1, descending=True).values
     cumulated = descending.cumsum(dim=-1)
     inside = cumulated - descending < top_p[:, None]
-    floor = descending.masked_fill(~inside, torch.inf).amin(dim=-1)
-    off = top_p >= 1
-    if tried < probabilities.shape[-1]:
-        short = (cumulated[:, -1] < top_p) & ~off
-        if bool(short.any()):
-            floor[short] = _nucleus_floor(probabilities[short], top_p[short], probabilities.shape[-1])
-    return floor.masked_fill_(off, 0)
+    return descending.masked_fill(~inside, torch.inf).amin(dim=-1).masked_fill_(top_p >= 1, 0)
 
 
 class RowSettings:
