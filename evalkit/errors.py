@@ -52,7 +52,7 @@ def place_of(error: BaseException) -> str:
     here = os.path.dirname(os.path.abspath(__file__)) + os.sep
     libraries = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<frozen"))]
-    frames = [f for f in frames if not f.filename.startswith(libraries)] or frames
+    frames = [f for f in frames if not f.filename.startswith((*libraries, "<"))] or frames  # "<string>": a dataclass
     return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
 
 

@@ -324,6 +324,15 @@ def test_an_option_of_the_task_that_the_source_did_not_use_is_named(tmp_path: Pa
     assert [reason.split(" ")[0] for reason in reasons(theirs, {})] == ["release", "window"]
 
 
+def test_a_task_of_ones_own_with_a_known_name_is_not_compared_with_its_published_figures(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 4, 0.3)})
+    entry = load_entries([tmp_path])[0][0]
+    figure = next(f for f in load_published("deepseek-r1") if f.task == "aime24" and f.model.endswith("1.5B"))
+    own = replace(entry, settings={**entry.settings, "task_file_sha256": "0" * 64})
+    assert list(differences(own, figure))[0] == "a task file's own task with the name aime24"
+    assert not any("own task" in reason for reason in differences(entry, figure))
+
+
 def test_consensus_of_fewer_samples_is_not_put_in_its_column(tmp_path: Path) -> None:
     write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 16, 0.3)})
     table = build_table(load_entries([tmp_path])[0], load_published("deepseek-r1"))

@@ -215,9 +215,10 @@ def interval_text(value: float, interval: Interval | tuple[float, float], unit: 
 
 
 def error_bars(metric: Metric) -> list[str]:
-    """The 95% half-widths of a metric: run to run, then over problems. Missing intervals are left out."""
+    """The 95% half-widths of a metric: run to run, then over problems. One that is over problems alone says so."""
     intervals = (metric.interval_run, metric.interval_problems)
-    return [interval_text(metric.value, interval, metric.unit) for interval in intervals if interval is not None]
+    bars = [interval_text(metric.value, interval, metric.unit) for interval in intervals if interval is not None]
+    return [f"{bars[0]} (over problems)"] if bars and metric.interval_run is None else bars
 
 
 def with_error_bars(metric: Metric | None) -> str:

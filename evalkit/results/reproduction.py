@@ -52,12 +52,7 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
 
     A setting that the source does not give is not counted as a difference.
     """
-    if entry.subset:
-        yield f"{entry.report.problems} of {entry.available} problems"
-    if failed := entry.report.statuses["error"]:
-        yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
-    if entry.settings.get("data_unchecked"):
-        yield "the data may have been changed (--allow-changed-data)"
+    yield from _differing_problems(entry)
     backend = {"imported": "imported", "replay": "replayed"}.get(str(entry.engine.get("backend")))
     if backend is not None and not entry.settings.get("asserted"):
         yield f"{backend}: it is not known under which protocol it was made"
@@ -87,6 +82,18 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
         if not _is_made_from(str(entry.settings.get("prompt")), preset.prompts.get(task.kind, task.prompt)):
             yield "different prompt"
+
+
+def _differing_problems(entry: Entry) -> Iterator[str]:
+    """What was measured: another task, a part of the problems, samples that were lost, other data."""
+    if entry.settings.get("task_file_sha256") and installed_task(entry.report.task) is not None:
+        yield f"a task file's own task with the name {entry.report.task}"
+    if entry.subset:
+        yield f"{entry.report.problems} of {entry.available} problems"
+    if failed := entry.report.statuses["error"]:
+        yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
+    if entry.settings.get("data_unchecked"):
+        yield "the data may have been changed (--allow-changed-data)"
 
 
 def _is_made_from(prompt: str, template: str) -> bool:

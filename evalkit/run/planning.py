@@ -150,7 +150,7 @@ def plan_task(
     if same := equal_ids(problems):
         raise EvalkitError(f"The task {task.name} has equal ids: {same}.", "give each problem a unique id.")
     if not chosen.local:
-        _require_json(task, problems)
+        require_json(task, problems)
     planned = problems[:limit] if limit is not None else problems
     if not planned:
         raise EvalkitError(f"The task {task.name} has no problems.", "download the whole data set.")
@@ -183,13 +183,13 @@ def messages_of(task: Task, problem: Problem) -> Sequence[Message]:
     return cast(Sequence[Message], found)
 
 
-def _require_json(task: Task, problems: Sequence[Problem]) -> None:
+def require_json(task: Task, problems: Sequence[Problem]) -> None:
     """Raises EvalkitError for metadata that cannot be sent to the processes that grade. Tasks of evalkit have none."""
     if type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks"):
         return
     for number, problem in enumerate(problems, start=1):
         try:
-            json.dumps(dict(problem.metadata))
+            json.dumps(dict(problem.metadata), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise EvalkitError(
                 f"The task {task.name} cannot be used: the metadata of problem {visible_line(repr(problem.id))[:80]} "

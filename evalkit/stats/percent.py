@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
+from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate
 from evalkit.stats.metrics import avg_at_n, avg_of_unequal
 from evalkit.stats.ratio import score_kept
@@ -52,15 +53,24 @@ def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str 
     """The sum of `hits` over the sum of `of`, in percent: one of each per problem, with 0 <= hits <= of.
 
     n is the sum of `of`. The interval over problems is Fieller's (`evalkit.stats.ratio`), within 0 and 100; None where
-    there are too few problems for one. Raises ValueError where `of` is 0 for every problem.
+    there are too few problems for one. Raises EvalkitError where `of` is 0 for every problem, where the two have
+    different lengths, and for hits outside 0 and `of`.
 
     Examples:
         >>> found = share_metric("instructions", [1, 2, 3, 2], [2, 2, 3, 3])
         >>> found.value, found.n
         (80.0, 10)
     """
+    if len(hits) != len(of):
+        raise EvalkitError(
+            f"{len(hits)} hits and {len(of)} counts do not belong together.", "give one of each per problem."
+        )
+    if faults := [f"{hit:g} of {count:g}" for hit, count in zip(hits, of, strict=True) if not 0 <= hit <= count < inf]:
+        raise EvalkitError(f"A share is of 0 to all, not {faults[0]}.", "let 0 <= hits <= of hold for each problem.")
     if not sum(of):
-        raise ValueError("there is nothing to take a share of")
+        raise EvalkitError(
+            "There is nothing to take a share of.", "leave the metric out where `of` is 0 for every problem."
+        )
     ratio = score_kept(np.array(hits) / max(of), np.array(of) / max(of))
     interval = None
     if ratio.interval is not None:

@@ -262,8 +262,8 @@ class TaskFiles:
                     stored.answer,
                     stored.explanation,
                     stored.extracted_by,
-                    key,
                     stored.metadata,
+                    key=key,
                 )
             except ValueError as error:
                 raise damaged(path, number, str(error)) from error
