@@ -329,7 +329,7 @@ def test_a_task_of_ones_own_with_a_known_name_is_not_compared_with_its_published
     entry = load_entries([tmp_path])[0][0]
     figure = next(f for f in load_published("deepseek-r1") if f.task == "aime24" and f.model.endswith("1.5B"))
     own = replace(entry, settings={**entry.settings, "task_file_sha256": "0" * 64})
-    assert list(differences(own, figure))[0] == "a task file's own task with the name aime24"
+    assert next(iter(differences(own, figure))) == "a task file's own task with the name aime24"
     assert not any("own task" in reason for reason in differences(entry, figure))
 
 

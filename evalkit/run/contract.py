@@ -241,16 +241,12 @@ def _by_reason(faults: Sequence[tuple[str, str]]) -> str:
     problems: dict[str, dict[str, None]] = {}
     for problem, reason in faults:
         problems.setdefault(reason, {})[visible_line(problem)] = None
-    return _some([f"{', '.join(_few(list(ids)))}: {reason}" for reason, ids in problems.items()])
+    return _some([f"{_some(list(ids), ', ')}: {reason}" for reason, ids in problems.items()])
 
 
-def _few(items: Sequence[str]) -> list[str]:
-    return [*items[:3], *([f"and {len(items) - 3} more"] if len(items) > 3 else [])]
-
-
-def _some(items: Sequence[str]) -> str:
+def _some(items: Sequence[str], between: str = "; ") -> str:
     more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return "; ".join(items[:3]) + more
+    return between.join(items[:3]) + more
 
 
 def require_passed(name: str, checks: Sequence[Check]) -> None:

@@ -149,7 +149,8 @@ def plan_task(
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
     if same := equal_ids(problems):
         raise EvalkitError(f"The task {task.name} has equal ids: {same}.", "give each problem a unique id.")
-    if not chosen.local:
+    is_ours = type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks")  # those are tested
+    if not chosen.local and not is_ours:
         require_json(task, problems)
     planned = problems[:limit] if limit is not None else problems
     if not planned:
@@ -184,9 +185,7 @@ def messages_of(task: Task, problem: Problem) -> Sequence[Message]:
 
 
 def require_json(task: Task, problems: Sequence[Problem]) -> None:
-    """Raises EvalkitError for metadata that cannot be sent to the processes that grade. Tasks of evalkit have none."""
-    if type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks"):
-        return
+    """Raises EvalkitError for metadata that cannot be sent to the processes that grade."""
     for number, problem in enumerate(problems, start=1):
         try:
             json.dumps(dict(problem.metadata), allow_nan=False)

@@ -253,8 +253,11 @@ def _read_score(found: Any) -> Score:
     except ValidationError as error:
         first = error.errors()[0]
         field, said = ".".join(map(str, first["loc"])), f"{first['msg'][:1].lower()}{first['msg'][1:]}"
-        raise WorkerCallError(f"{field} of its score is {first['input']!r:.60}: {said}") from error
-    raise WorkerCallError("what it returned is not a score")
+        told = (
+            f"{field} of its score is {first['input']!r:.60}: {said}" if field else said.removeprefix("value error, ")
+        )
+        raise WorkerCallError(told) from error
+    raise WorkerCallError("what it returned is no score")
 
 
 def _score_of(task: Task, problem: Problem, response: str) -> Score:
