@@ -1,6 +1,7 @@
 """A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -517,6 +518,51 @@ def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -
     peer_logs.write_limo(both)
     with pytest.raises(EvalkitError, match="two logs that are of"):
         imported(both, tmp_path / "c", task=str(first.path / name))
+
+
+def test_the_order_of_a_logs_rows_is_no_matter_and_other_data_are_told_in_words(tmp_path: Path) -> None:
+    rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + i % 2}.", "ans": i + 1} for i in range(6)]
+    other = [*rows[1:4], {**rows[4], "q": "What is two and three?"}, {**rows[5], "ans": 7}, {**rows[0], "i": "p9"}]
+    moved = [{**row, "i": f"x{row['i']}"} for row in rows]
+    for name, log in {"a": rows, "b": rows[::-1], "c": other, "d": moved}.items():
+        path = write_lines(tmp_path / f"{name}/small.jsonl", log)
+        fields = "text=gen,problem=q,gold=ans,problem_id=i"
+        imported(path, tmp_path / "runs" / name, fields=fields, score=True, workers=1)
+    first, second, third, fourth = (tmp_path / "runs" / name for name in "abcd")
+    assert [RunDirectory(run).task("small").record.data for run in (first, second)] == [
+        RunDirectory(first).task("small").record.data
+    ] * 2
+    assert "no problem differs, of 6." in run_evalkit("compare", first, second).stdout
+    refused = run_evalkit("compare", first, third, code=2).stderr
+    assert (
+        "The runs of small have different data: 6 problems each, 5 ids in both, 1 with another text, 1 with another "
+        "right answer or choices, 1 with the same text under another id." in refused
+    )
+    assert "-t RUN/TASK gives problems the ids of RUN's" in refused
+    assert "small: " in run_evalkit("compare", first, third, "--across-protocols").stdout.replace(" (imported)", "")
+    shown = run_evalkit("leaderboard", first, second, fourth).stdout
+    assert "different data: 6 problems each, no id in both, 6 with the same text under another id." in shown
+    assert shown.count("different data") == 1
+
+
+def test_a_set_that_an_earlier_version_recorded_by_its_order_is_the_same_set(tmp_path: Path) -> None:
+    rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + 1}.", "ans": i + 1} for i in range(3)]
+    for name, log in {"a": rows, "b": rows[::-1]}.items():
+        path = write_lines(tmp_path / f"{name}/small.jsonl", log)
+        fields = "text=gen,problem=q,gold=ans,problem_id=i"
+        imported(path, tmp_path / "runs" / name, fields=fields, score=True, workers=1)
+    first, second = tmp_path / "runs" / "a", tmp_path / "runs" / "b"
+    record = json.loads((first / "run.json").read_text())
+    lines = json.dumps(records(first / "small" / "problems.jsonl"), sort_keys=True)
+    in_order = hashlib.sha256(lines.encode()).hexdigest()
+    record["tasks"]["small"]["identity"]["data"][0]["fingerprint"] = in_order
+    (first / "run.json").write_text(json.dumps(record))
+    assert "0 of 3 verdicts changed" in run_evalkit("score", first, "--workers", 1).stderr
+    assert "no problem differs, of 3." in run_evalkit("compare", first, second).stdout
+    assert "different data" not in run_evalkit("leaderboard", first, second).stdout
+    record["tasks"]["small"]["identity"]["data"][0]["fingerprint"] = "0" * 64
+    (first / "run.json").write_text(json.dumps(record))
+    assert "has changed" in told(run_evalkit("score", first, "--workers", 1, code=2))
 
 
 def test_an_imported_run_can_be_moved_and_graded_again(tmp_path: Path) -> None:

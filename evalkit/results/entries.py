@@ -18,7 +18,7 @@ class Entry:
     """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
     `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
-    identity, such as its quantization.
+    identity, such as its quantization. `stored` is the task of the run that it was read from.
     """
 
     run: Path
@@ -27,6 +27,7 @@ class Entry:
     hub_ids: tuple[str, ...] = ()
     available: int | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
+    stored: TaskRun | None = field(default=None, repr=False, compare=False)
 
     @property
     def subset(self) -> str:
@@ -91,6 +92,7 @@ def _entry(task: TaskRun, report: Report) -> Entry:
         tuple(data.hub_id for data in task.record.data),
         problems_available(task),
         task.run.engine,
+        task,
     )
 
 

@@ -9,12 +9,13 @@ from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, natural_order, setting_differences
+from evalkit.results.entries import Entry, natural_order
 from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
 from evalkit.results.peer import log_of
+from evalkit.results.problem_sets import entry_differences, with_equal_sets
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
@@ -61,6 +62,7 @@ def draft_table(
     labels: Mapping[str, str] | None = None,
 ) -> Table:
     """The table of `build_table` before its notes are `finished`: rows and columns can still be left out."""
+    entries = with_equal_sets(entries)
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
@@ -208,7 +210,7 @@ def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> di
         for entry, key in zip(of_task, keys, strict=True):
             if key != usual[1]:
                 left_out = {"problems"} if entry.subset else set()  # has a note of its own
-                told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
+                told = "; ".join(entry_differences(entry, usual[0], left_out))
                 note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
                 if entry.is_installed != usual[0].is_installed:
                     told = f"{told}; its title is {entry.report.title}"
