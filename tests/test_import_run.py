@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import made_runs
 import peer_logs
 import pytest
 from damaged_logs import DAMAGED
@@ -276,7 +277,8 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     done = imported(path, tmp_path / "run", score=True, workers=1)
     assert done.reports[0].statuses["error"] == 1
     unfinished = run_evalkit("verify", tmp_path / "run", code=1)
-    assert told(unfinished) == f"1 of the tasks is not complete: {tmp_path}/run sums."
+    assert told(unfinished) == f"{tmp_path}/run sums is not complete."
+    assert "sums: 4 of 4 completions (1 is an error), 4 scores" in unfinished.stdout
     assert "hint: what a log of another harness lacks stays missing; `evalkit settle RUN`" in unfinished.stderr
     for command in (("score", tmp_path / "run"), ("import", path, "-o", tmp_path / "again")):
         failed = run_evalkit(*command, code=1)
@@ -284,8 +286,36 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
         assert "hint: asking again brings nothing: `evalkit settle " in failed.stderr
         assert "the same command" not in failed.stderr
     run_evalkit("settle", tmp_path / "run", "--status", "error")
-    run_evalkit("verify", tmp_path / "run")
+    closed = run_evalkit("verify", tmp_path / "run").stdout
+    assert "sums: 4 of 4 completions (1 closed as an error), 4 scores" in closed
     run_evalkit("score", tmp_path / "run")
+
+
+def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figure(tmp_path: Path) -> None:
+    log, run = peer_logs.write_evalplus(tmp_path / "log"), tmp_path / "run"
+    figure = (
+        "The harness's own figure: 75.0 +24.1 −53.2 / +25.0 −75.0, 4 samples (evalplus's base and plus of each sample)."
+    )
+    done = run_evalkit("import", log, "-o", run)
+    assert figure in done.stderr
+    again = run_evalkit("score", run)
+    assert f"not graded, it was imported without right answers. {figure}" in again.stderr
+    assert (again.stdout, "verdicts changed" in again.stderr) == ("", False)
+    (task,) = RunDirectory(run).tasks().values()
+    assert not task.files.scores_path.exists()
+    assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
+    spoilt = [
+        {"task": task.name, **made_runs.score((c.problem_id, c.sample_index), "error")}
+        for c in task.files.completions()
+    ]
+    write_lines(task.files.scores_path, spoilt)  # as an earlier version did
+    refused = run_evalkit("leaderboard", run, "-m", "peer", code=1).stderr
+    assert f"is not graded: it was imported without right answers. {figure}" in refused
+    assert "hint: import the log with -t TASK" in refused
+    assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
+    other = imported(rows_of_three(tmp_path / "x.jsonl"), tmp_path / "other", score=True, workers=1,
+                     fields="text=gen,problem=q,gold=ans").path  # fmt: skip
+    assert figure in run_evalkit("leaderboard", other, run).stderr
 
 
 def rows_of_three(path: Path, problems: int = 4) -> Path:

@@ -63,6 +63,21 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
     assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0, cut 25.0% | done"
 
 
+def test_an_error_is_counted_once_and_before_it_is_graded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = io.StringIO()
+    monkeypatch.setattr("sys.stderr", lines)
+    progress = Progress({"a": 4}, interval=3600)
+    failed = Completion("a", "p0", 0, "", "error", 1, 0, 1.0, error="the server fell over")
+    with progress:
+        progress.add_completion(failed)
+        progress._print_line()
+        assert "a 1/4, score –, cut 0.0%, 1 error |" in lines.getvalue()
+        progress.add_score(Score(0.0, "error", key=failed.key))
+        progress.add_completion(completion("p1", 5))
+        progress.add_score(Score(0.0, "error", key=SampleKey("a", "p1", 0)))
+    assert "a 2/4, score 0.0, cut 0.0%, 2 errors |" in lines.getvalue().splitlines()[-1]
+
+
 def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = io.StringIO()
     monkeypatch.setattr("sys.stderr", lines)

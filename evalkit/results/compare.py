@@ -173,9 +173,9 @@ def _compare_task(a: Entry, b: Entry, across_protocols: bool, target: float) -> 
     differences = entry_differences(b, a, {"problems"})
     if differences and not across_protocols:
         told = "; ".join(differences)
-        only_data = told.startswith("different data: ") and len(differences) == 1
+        of_data = told.startswith("different data: ")  # stands behind the settings
         raise EvalkitError(
-            f"The runs of {task} {'have' if only_data else 'use different protocols:'} {told}.",
+            f"The runs of {task} {'have' if of_data else 'use different protocols:'} {told}.",
             "pass --across-protocols to compare them anyway; the table then lists the differences"
             + ("; evalkit import LOG -t RUN/TASK gives problems the ids of RUN's." if OTHER_ID in told else "."),
         )

@@ -11,6 +11,7 @@ from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.results.entries import Entry, setting_differences
 from evalkit.results.recreate import recreate_problems
 from evalkit.types import Problem
+from evalkit.words import counted
 
 OTHER_ID = "with the same text under another id"
 
@@ -106,7 +107,7 @@ def _of_ids(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     """
     both = len(set(ours) & set(theirs))
     if both == len(ours) == len(theirs):
-        return [f"the same {both:,} id{'' if both == 1 else 's'}"]
-    many = f"{len(ours):,} problem{'' if len(ours) == 1 else 's'}"
+        return [f"the same {counted(both, 'id')}"]
+    many = counted(len(ours), "problem")
     sizes = f"{many} each" if len(ours) == len(theirs) else f"{many} instead of {len(theirs):,}"
-    return [sizes, f"{both:,} id{'s' if both > 1 else ''} in both" if both else "no id in both"]
+    return [sizes, f"{counted(both, 'id')} in both" if both else "no id in both"]

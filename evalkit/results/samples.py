@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import size_of
+from evalkit.results.ungraded import require_graded
+from evalkit.store.counting import count_samples
 from evalkit.store.plan import SamplePlan
 from evalkit.store.run import TaskRun
 from evalkit.types import Status
@@ -58,13 +60,14 @@ def load_samples(task: TaskRun) -> Samples:
 
     Raises EvalkitError for a damaged line, RunIncompleteError if a planned sample has no completion or no score.
     """
+    require_graded(task)
     plan = task.record.plan
     planned = plan.samples
     if not planned:
         raise EvalkitError(f"{task} has no problems.", "run it with a --limit of at least 1.")
     files = task.files
     if planned * _SHORTEST > size_of(files.completions_path, files.run):  # before room is made for them
-        raise _incomplete(task, sum(1 for _ in files.completion_facts()), "completions")
+        raise _incomplete(task)
     first = dict(zip(plan.counts, accumulate(plan.counts.values(), initial=0), strict=False))
     truncated = array("b", [_MISSING]) * planned
     unknown = False
@@ -77,8 +80,8 @@ def load_samples(task: TaskRun) -> Samples:
             unknown = unknown or completion["finish_reason"] == "unknown"
             counted = completion["completion_tokens"]
             tokens[at] = _MISSING if counted is None else counted
-    if missing := truncated.count(_MISSING):
-        raise _incomplete(task, planned - missing, "completions")
+    if _MISSING in truncated:
+        raise _incomplete(task)
     values = array("d", [0.0]) * planned
     statuses: list[Status | None] = [None] * planned
     answers: list[str | None] = [None] * planned
@@ -94,7 +97,7 @@ def load_samples(task: TaskRun) -> Samples:
             graded_by[at] = graders.setdefault(score["grader"], len(graders))
     given = [status for status in statuses if status is not None]
     if len(given) < planned:
-        raise _incomplete(task, len(given), "scores")
+        raise _incomplete(task, len(given))
     cut = None if unknown else np.array(truncated, dtype=bool)
     counted_tokens = None if _MISSING in tokens else np.array(tokens)
     shaped = _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
@@ -126,17 +129,19 @@ def _shaped(
     )
 
 
-def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
+def _incomplete(task: TaskRun, scores: int | None = None) -> RunIncompleteError:
+    """What is missing: completions, or of the completions' `scores` some."""
     shard = task.run.content["identity"].get("shard")
     if shard is not None:
         return RunIncompleteError(
             f"{task.directory.path} is shard {shard} of a run.",
             "unite the shards with `evalkit merge`.",
         )
+    told = count_samples(task).completions_in_words() if scores is None else f"{scores} of {task.record.samples} scores"
     hint = "run the command that started it again to finish it"
     if task.run.is_imported:
         hint = "what a log of another harness lacks stays missing: import one that has every sample"
     return RunIncompleteError(
-        f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
-        hint + (", or grade the completions with `evalkit score`." if what == "scores" else "."),
+        f"{task.directory.path} has {told} of {task.name}.",
+        hint + (", or grade the completions with `evalkit score`." if scores is not None else "."),
     )
