@@ -134,7 +134,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
-        warnings=warning_signs(run, counts, truncation_rate),
+        warnings=warning_signs(run, counts, truncation_rate, samples.empty),
         settled=_settled_errors(run),
         most_n=None if every is None else max(every.counts),
         graders=list(samples.graders),

@@ -27,7 +27,7 @@ class Samples:
     completion, whatever it scored; it is None if that is not known of every sample. `tokens` counts completion tokens;
     it is None if a sample has no count. n is the smallest number of samples of a problem; where problems have more,
     `every` has the samples of each problem one after another, and `counts` their numbers. `graders` are the names of
-    those that gave the scores.
+    those that gave the scores. `empty` counts the completions, of all, that ended without any text.
     """
 
     problem_ids: list[str]
@@ -38,6 +38,7 @@ class Samples:
     tokens: npt.NDArray[np.int64] | None
     every: "EverySample | None" = None
     graders: tuple[str, ...] = ()
+    empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def load_samples(task: TaskRun) -> Samples:
     first = dict(zip(plan.counts, accumulate(plan.counts.values(), initial=0), strict=False))
     truncated = array("b", [_MISSING]) * planned
     unknown = False
+    without_text = bytearray(planned)
     tokens = array("q", [_MISSING]) * planned
     for completion in files.completion_facts():
         sample = completion["problem_id"], completion["sample_index"]
@@ -78,6 +80,7 @@ def load_samples(task: TaskRun) -> Samples:
             at = first[sample[0]] + sample[1]
             truncated[at] = completion["finish_reason"] in ("length", "repetition")
             unknown = unknown or completion["finish_reason"] == "unknown"
+            without_text[at] = completion.get("error") is None and not completion.get("text", "x").strip()
             counted = completion["completion_tokens"]
             tokens[at] = _MISSING if counted is None else counted
     if _MISSING in truncated:
@@ -102,7 +105,7 @@ def load_samples(task: TaskRun) -> Samples:
     counted_tokens = None if _MISSING in tokens else np.array(tokens)
     shaped = _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
     names = list(graders)
-    return replace(shaped, graders=tuple(sorted(names[i] for i in set(graded_by))))
+    return replace(shaped, graders=tuple(sorted(names[i] for i in set(graded_by))), empty=sum(without_text))
 
 
 def _shaped(
