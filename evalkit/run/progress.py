@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
+from evalkit.stats.percent import in_percent
 from evalkit.types import Completion, SampleKey, Score
 from evalkit.visible import visible_line
 from evalkit.words import counted
@@ -56,7 +57,7 @@ class TaskProgress:
         It has no interval: short completions end first, so that what there is so far is not a random part of the run.
         """
         sums = list(self._sums.values())  # a copy: the live table draws from a thread of its own
-        return 100 * sum(total / count for total, count in sums) / len(sums) if sums else None
+        return in_percent(sum(total / count for total, count in sums) / len(sums)) if sums else None
 
 
 def _in_notebook_with_widgets() -> bool:

@@ -75,8 +75,8 @@ class EarlyWatch:
             )
         if self._empty > count * _MANY:
             logger.warning(
-                "%d of the first %d responses are empty and count as no_answer: see what the model gets with --dry-run, "
-                "and whether the server's parser takes the text away",
+                "%d of the first %d responses are empty and count as no_answer: see what the model gets with "
+                "--dry-run, and whether the server's parser takes the text away",
                 self._empty,
                 count,
             )
