@@ -44,7 +44,7 @@ def build_table(
     labels: Mapping[str, str] | None = None,
     verbose: bool = False,
 ) -> Table:
-    """Build the table: the paper's columns first, and each published row followed by our runs of that model.
+    """Build the table: the paper's tasks first, and each published row followed by our runs of that model.
 
     `metrics` adds columns, such as `pass@8`, for every task that has them. `labels` are names for runs or models, see
     `run_labels`.
@@ -111,7 +111,7 @@ def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) ->
 
 
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
-    """The columns that have a figure: those of the paper first."""
+    """The columns that have a figure: the paper's tasks first, and all columns of a task side by side."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in sorted(entries, key=lambda entry: entry.is_installed)}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
@@ -123,7 +123,9 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     wanted += [f.column for f in published]
     wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
     had |= {f.column for f in published}
-    return [Column(task, titles[task], metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
+    shown = [column for column in dict.fromkeys(wanted) if column in had]
+    tasks = list(dict.fromkeys(task for task, _ in shown))
+    return [Column(task, titles[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
 
 
 def _cell(
