@@ -445,7 +445,7 @@ def test_where_the_peer_and_we_differ_is_listed_with_the_reason(tmp_path: Path) 
     assert "the same text" in one.reason
     listed = run_evalkit("grade-diff", done.path).stdout
     assert "1 sample 0: evalkit 1 ('63'), qwen_math's score 0 ('63')" in listed
-    assert "1 of 4 verdicts on 4 samples differ" in listed
+    assert "1 of 4 verdicts of qwen_math differ (4 score of each sample). The log has 4 samples." in listed
 
 
 @pytest.mark.slow
