@@ -18,7 +18,9 @@ from peer_logs import PROBLEMS, WRITERS, write, write_lines
 
 from evalkit import EvalkitError, Run
 from evalkit.benchmark.matching import TextIndex
+from evalkit.results.entries import load_entries
 from evalkit.results.peer import compare_with_peer
+from evalkit.results.site.figures import leaderboard_records
 from evalkit.run.importing import ImportedRun, import_run
 from evalkit.store.run import RunDirectory
 
@@ -428,6 +430,9 @@ def test_plain_rows_are_called_so(tmp_path: Path) -> None:
     assert "(the log's ok of each sample)" in done.stderr
     shown = run_evalkit("leaderboard", tmp_path / "run", "-m", "peer").stdout
     assert "imported from plain rows: its protocol is unknown" in shown
+    entries = load_entries([tmp_path / "run"])[0]
+    page = leaderboard_records(entries, (), (), {tmp_path / "run": "x"})
+    assert [column["metric"] for column in page["columns"]] == ["pass@1", "peer"]
 
 
 @pytest.mark.slow
