@@ -98,6 +98,15 @@ def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> N
     assert [row.model for row in table.rows if row.cells[0] and row.cells[0].best] == ["b"]
 
 
+def test_all_columns_of_a_task_stand_side_by_side(tmp_path: Path) -> None:
+    tasks = {"aime24": solve_rates(30, 4, 0.3), "gpqa_diamond": solve_rates(198, 4, 0.4)}
+    write_run(tmp_path / "a" / "r", "a", tasks)
+    table = build_table(load_entries([tmp_path])[0], metrics=["pass@2"])
+    assert [(column.task, column.metric) for column in table.columns] == [
+        ("aime24", "pass@1"), ("aime24", "pass@2"), ("gpqa_diamond", "pass@1"), ("gpqa_diamond", "pass@2"),
+    ]  # fmt: skip
+
+
 def test_settings_that_differ_are_told_in_words() -> None:
     ours = {"asserted": None, "data_unchecked": True, "max_tokens": 64, "top_p": 0.9, "response_prefix": "<think>\n"}
     theirs = {"asserted": True, "data_unchecked": False, "max_tokens": None, "top_p": 0.95, "response_prefix": ""}

@@ -67,11 +67,13 @@ def command(
     evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
     """
     from evalkit.cli.summary import print_summary
+    from evalkit.results.harness_figure import harness_figure
     from evalkit.results.peer import log_of
     from evalkit.run.importing import import_run
     from evalkit.run.session import require_no_errors
     from evalkit.store.run import RunDirectory
     from evalkit.visible import visible_line
+    from evalkit.words import counted
 
     done = import_run(
         path,
@@ -92,13 +94,18 @@ def command(
         echo(f"left out: {visible_line(told)}", err=True)
     for one in done.tasks:
         of = "" if one.task == one.log_task else f" of {one.log_task}"
-        echo(f"{one.task}{visible_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
+        many = f"{counted(one.samples, 'sample')} of {counted(one.problems, 'problem')}"
+        echo(f"{one.task}{visible_line(of)}: {many}, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
             echo(f"  {visible_line(note)}", err=True)
     echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {done.path}", err=True)
+    made = RunDirectory(done.path)
+    for one in done.tasks:
+        if figure := harness_figure(made.task(one.task)):
+            echo(visible_line(f"{one.task}:{figure}"), err=True)
     if done.reports:
-        print_summary(RunDirectory(done.path), done.reports)
+        print_summary(made, done.reports)
     for one in done.tasks:
         if one.failure is not None:
             raise one.failure
-    require_no_errors(RunDirectory(done.path), done.reports)
+    require_no_errors(made, done.reports)

@@ -13,6 +13,7 @@ from evalkit.results.distill_records import (
 )
 from evalkit.stats.agreement import ErrorConsistency
 from evalkit.stats.clustered import ClusteredMean
+from evalkit.stats.percent import in_percent
 from evalkit.stats.ratio import Ratio
 
 _WIDEST = 1.0  # an interval of the gap recovered that is wider says too little to give one figure
@@ -22,7 +23,7 @@ _TELLING = 0.5  # a share whose 95% interval is wider is no finding
 
 def percent(value: float, digits: int = 0) -> str:
     """`71%` of 0.71, with a minus sign and never `−0%`."""
-    text = f"{100 * value:.{digits}f}"
+    text = f"{in_percent(value):.{digits}f}"
     return (text.replace("-", "−") if float(text) else text.lstrip("-")) + "%"
 
 

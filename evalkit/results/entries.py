@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.benchmark.registry import installed_task
 from evalkit.errors import RunIncompleteError
+from evalkit.results.harness_figure import harness_figure
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
 from evalkit.store.run import TaskRun, find_runs
@@ -18,7 +19,7 @@ class Entry:
     """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
     `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
-    identity, such as its quantization.
+    identity, such as its quantization. `stored` is the task of the run that it was read from.
     """
 
     run: Path
@@ -27,6 +28,7 @@ class Entry:
     hub_ids: tuple[str, ...] = ()
     available: int | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
+    stored: TaskRun | None = field(default=None, repr=False, compare=False)
 
     @property
     def subset(self) -> str:
@@ -58,11 +60,13 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     left_out: list[str] = []
     failure: NoReportError | None = None
     failed: dict[str, list[Path]] = {}
+    incomplete: list[RunIncompleteError] = []
     for task, report in zip(tasks, reports, strict=True):
         try:
             entries.append(_entry(task, report or load_report(task)))
         except RunIncompleteError as error:
-            left_out.append(f"not shown: {error.message}")
+            incomplete.append(error)
+            left_out.append(f"not shown: {error.message}{harness_figure(task)}")
         except NoReportError as error:
             failure = failure or error
             hint = f"{error.hint[:1].upper()}{error.hint[1:]}"
@@ -72,10 +76,19 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     if not entries:
         if failure is not None:
             raise failure
-        detail = left_out[0].removeprefix("not shown: ") if left_out else "There is no task in any run."
-        raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
+        raise _nothing_to_show(incomplete, left_out)
     told = (tell_absent_headlines(e.report.task, e.report.headlines, e.report.metrics) for e in entries)
     return entries, [*left_out, *dict.fromkeys(note for note in told if note is not None)]
+
+
+def _nothing_to_show(incomplete: list[RunIncompleteError], left_out: list[str]) -> RunIncompleteError:
+    """Of several tasks the first is named, so that nothing is said of runs that were not looked at."""
+    if not incomplete:
+        return RunIncompleteError("There is no task in any run.", "run the command that started it again to resume.")
+    detail = left_out[0].removeprefix("not shown: ")
+    if len(incomplete) > 1:
+        detail = f"None of {len(incomplete)} tasks has figures. {detail}"
+    return RunIncompleteError(detail, incomplete[0].hint)
 
 
 def _named(paths: list[Path]) -> str:
@@ -91,6 +104,7 @@ def _entry(task: TaskRun, report: Report) -> Entry:
         tuple(data.hub_id for data in task.record.data),
         problems_available(task),
         task.run.engine,
+        task,
     )
 
 

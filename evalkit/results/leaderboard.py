@@ -9,12 +9,13 @@ from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, natural_order, setting_differences
+from evalkit.results.entries import Entry, natural_order
 from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
 from evalkit.results.peer import log_of
+from evalkit.results.problem_sets import entry_differences, with_equal_sets
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
@@ -43,7 +44,7 @@ def build_table(
     labels: Mapping[str, str] | None = None,
     verbose: bool = False,
 ) -> Table:
-    """Build the table: the paper's columns first, and each published row followed by our runs of that model.
+    """Build the table: the paper's tasks first, and each published row followed by our runs of that model.
 
     `metrics` adds columns, such as `pass@8`, for every task that has them. `labels` are names for runs or models, see
     `run_labels`.
@@ -61,6 +62,7 @@ def draft_table(
     labels: Mapping[str, str] | None = None,
 ) -> Table:
     """The table of `build_table` before its notes are `finished`: rows and columns can still be left out."""
+    entries = with_equal_sets(entries)
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
@@ -109,7 +111,7 @@ def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) ->
 
 
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
-    """The columns that have a figure: those of the paper first."""
+    """The columns that have a figure: the paper's tasks first, and all columns of a task side by side."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in sorted(entries, key=lambda entry: entry.is_installed)}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
@@ -121,7 +123,9 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     wanted += [f.column for f in published]
     wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
     had |= {f.column for f in published}
-    return [Column(task, titles[task], metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
+    shown = [column for column in dict.fromkeys(wanted) if column in had]
+    tasks = list(dict.fromkeys(task for task, _ in shown))
+    return [Column(task, titles[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
 
 
 def _cell(
@@ -208,7 +212,7 @@ def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> di
         for entry, key in zip(of_task, keys, strict=True):
             if key != usual[1]:
                 left_out = {"problems"} if entry.subset else set()  # has a note of its own
-                told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
+                told = "; ".join(entry_differences(entry, usual[0], left_out))
                 note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
                 if entry.is_installed != usual[0].is_installed:
                     told = f"{told}; its title is {entry.report.title}"

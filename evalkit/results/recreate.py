@@ -47,7 +47,10 @@ def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None 
         data = _own_set(task)
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
     problems = load_problems(made or recreate_task(task), source)
-    if [d.fingerprint for d in task.record.data] != [d.fingerprint for d in source.loaded]:
+    recorded, loaded = task.record.data, source.loaded
+    if len(recorded) != len(loaded) or not all(
+        found.is_recorded_as(data.fingerprint) for data, found in zip(recorded, loaded, strict=True)
+    ):
         raise EvalkitError(
             f"The data of {task.name} has changed since {task.directory.path} was run.",
             "pass the folder with the data of the run with --data.",

@@ -22,6 +22,7 @@ from evalkit.results.peer import peer_figure
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.results.signs import warning_signs
+from evalkit.results.ungraded import is_ungraded
 from evalkit.stats import TokenSummary, token_summary
 from evalkit.stats.precision import Halves
 from evalkit.store.halves import halves_of
@@ -133,7 +134,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
-        warnings=warning_signs(run, counts, truncation_rate),
+        warnings=warning_signs(run, counts, truncation_rate, samples.empty),
         settled=_settled_errors(run),
         most_n=None if every is None else max(every.counts),
         graders=list(samples.graders),
@@ -248,6 +249,7 @@ def _fits(report: Report, task: TaskRun) -> bool:
     fits = fits and report.samples == plan.samples and report.problems == len(report.values)
     fits = fits and (report.peer_n is None or len(report.peer_n) == 2)
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
+    fits = fits and not is_ungraded(task)  # what an earlier version has made of errors without exception
     fits = fits and all(len(values) == report.n for values in report.values.values())
     return fits and tuple(report.values) == record.problem_ids and is_finite(_adapter().dump_python(report))
 

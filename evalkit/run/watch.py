@@ -13,10 +13,11 @@ _ENOUGH = 16
 _FEW = 4
 _SECONDS = 45.0  # after the first response, a few are enough
 _LENGTH = 2000  # characters of a response
+_MANY = 0.1  # of the responses
 
 
 class EarlyWatch:
-    """Warns once of each kind: responses without thinking, all of them cut, none with an answer, unknown tags.
+    """Warns once of each kind: responses without thinking, empty ones, all cut, none with an answer, unknown tags.
 
     `prefix` is the protocol's response prefix: where it opens thinking, responses are expected to think.
     """
@@ -26,7 +27,7 @@ class EarlyWatch:
         self._clock = clock
         self._begun: float | None = None
         self._responses: list[str] | None = []
-        self._cut = 0
+        self._cut = self._empty = 0
         self._statuses: list[str] | None = []
 
     def add_completion(self, completion: Completion) -> None:
@@ -34,6 +35,7 @@ class EarlyWatch:
             return
         self._responses.append((completion.prefix + completion.text)[:_LENGTH])
         self._cut += completion.truncated
+        self._empty += not completion.text.strip()
         if self._is_enough(len(self._responses)):
             self._look_at_responses()
 
@@ -69,6 +71,13 @@ class EarlyWatch:
             logger.warning(
                 "none of the first %d responses thinks, under a protocol for models that do: see what the model gets "
                 "with --dry-run; --chat-template-arg sets what its template asks for",
+                count,
+            )
+        if self._empty > count * _MANY:
+            logger.warning(
+                "%d of the first %d responses are empty and count as no_answer: see what the model gets with "
+                "--dry-run, and whether the server's parser takes the text away",
+                self._empty,
                 count,
             )
         if self._cut == count:

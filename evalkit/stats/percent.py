@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, isfinite
+from math import inf, isclose, isfinite
 
 import numpy as np
 
@@ -13,6 +13,18 @@ from evalkit.stats.ratio import score_kept
 from evalkit.types import Interval, Metric
 
 
+def in_percent(share: float) -> float:
+    """A share in percent. A short decimal number is that number, so that the same result is printed alike everywhere.
+
+    Examples:
+        >>> 100 * (51 / 80), in_percent(51 / 80), in_percent(2 / 3)
+        (63.74999999999999, 63.75, 66.66666666666667)
+    """
+    value = 100 * share
+    short = round(value, 8)
+    return short if isclose(value, short, rel_tol=1e-14) else value
+
+
 def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
     """An estimate in [0, 1] as a metric in percent. One problem has no standard error over problems."""
 
@@ -21,7 +33,7 @@ def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
 
     return Metric(
         name,
-        100 * estimate.value,
+        in_percent(estimate.value),
         estimate.problems * estimate.samples,
         "%",
         stderr_run=100 * estimate.stderr_run,
@@ -76,4 +88,4 @@ def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str 
     if ratio.interval is not None:
         low, high = (100 * min(max(end, 0.0), 1.0) for end in ratio.interval)
         interval = Interval(low, high)
-    return Metric(name, 100 * sum(hits) / sum(of), sum(of), "%", interval_problems=interval, note=note)
+    return Metric(name, in_percent(sum(hits) / sum(of)), sum(of), "%", interval_problems=interval, note=note)

@@ -316,6 +316,7 @@ class CompletionFacts(TypedDict):
     finish_reason: FinishReason
     completion_tokens: TokenCount | None
     error: NotRequired[str | None]
+    text: NotRequired[str]
 
 
 class ScoreFacts(TypedDict):
