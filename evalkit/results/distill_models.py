@@ -189,27 +189,40 @@ def _settings(task: TaskRun) -> dict[str, object]:
 class Size:
     """What a checkpoint takes: None where it is not known.
 
-    `bytes` is that of its weight files; `tokens_per_second` what its run generated on the machine `device`.
+    `bytes` is that of its weight files; `tokens_per_second` what its run generated on the machine `device`. `no_speed`
+    says why there is none where nothing was generated: `replayed` or `imported`.
     """
 
     parameters: int | None
     bytes: int | None
     tokens_per_second: float | None
     device: str | None
+    no_speed: str | None = None
+
+
+_NOT_GENERATED = {"replay": "replayed", "imported": "imported"}  # by the engine's backend
 
 
 def measure_size(side: ModelSide) -> Size:
-    """Parameters and bytes from the checkpoint's folder, where it is a local one; speed from its run."""
+    """Parameters and bytes from the checkpoint's folder, where it is a local one; speed from its run.
+
+    Of a run that reads recorded completions there is no speed: that of reading a file is not the model's.
+    """
     parameters, size = _weights(Path(side.model))
     speed = device = None
+    engines = {t.run.directory.path: t.run.run.engine for t in side.tasks.values() if t.run is not None}
+    unmeasured = {path: _NOT_GENERATED.get(str(engine.get("backend"))) for path, engine in engines.items()}
     for path in side.runs:
+        if unmeasured.get(path):
+            continue
         for _, line in read_checked(path / "throughput.jsonl", path):
             speed = _speed(line) or speed
     for task in side.tasks.values():
         if task.run is not None:
             engine = task.run.run.environment.get("engine") or {}
             device = str(engine.get("device")) if engine.get("device") else device
-    return Size(parameters, size, speed, device)
+    why = next((word for word in unmeasured.values() if word), None) if speed is None else None
+    return Size(parameters, size, speed, device, why)
 
 
 def _speed(line: bytes) -> float | None:
