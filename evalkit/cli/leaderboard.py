@@ -141,9 +141,10 @@ def command(
         echo(note, err=True)
     if without_contaminated is not None:
         from evalkit.contamination.report import load_contamination
-        from evalkit.results.clean import NOTE, with_clean_scores
+        from evalkit.results.clean import clean_note, with_clean_scores
 
-        entries, notes = with_clean_scores(entries, load_contamination(without_contaminated)), [*notes, NOTE]
+        entries = with_clean_scores(entries, load_contamination(without_contaminated))
+        notes = [*notes, clean_note(entries)]
     form = form or _default_format(output)
     if form == "model-card":
         from evalkit.results.formats.model_card import model_card

@@ -18,7 +18,7 @@ class Entry:
     """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
     `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
-    identity, such as its quantization.
+    identity, such as its quantization. `clean_problems` were not found in a training set, None where no file tells.
     """
 
     run: Path
@@ -27,6 +27,7 @@ class Entry:
     hub_ids: tuple[str, ...] = ()
     available: int | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
+    clean_problems: int | None = None
 
     @property
     def subset(self) -> str:

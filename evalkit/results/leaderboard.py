@@ -9,6 +9,7 @@ from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
+from evalkit.results.clean import CLEAN
 from evalkit.results.entries import Entry, natural_order, setting_differences
 from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
@@ -140,7 +141,7 @@ def _cell(
         metric,
         n=least,
         most_n=most,
-        problems=report.problems,
+        problems=report.problems if metric.name != CLEAN else entry.clean_problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
         settled=report.settled,
