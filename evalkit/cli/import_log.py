@@ -1,5 +1,6 @@
 """`evalkit import`: another harness's log as a run."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -95,7 +96,7 @@ def command(
         echo(f"{one.task}{visible_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
             echo(f"  {visible_line(note)}", err=True)
-    echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {done.path}", err=True)
+    echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {shlex.quote(str(done.path))}", err=True)
     if done.reports:
         print_summary(RunDirectory(done.path), done.reports)
     for one in done.tasks:

@@ -54,7 +54,8 @@ def groups(_context: click.Context, _parameter: click.Parameter, value: tuple[st
     "--published",
     multiple=True,
     metavar="NAME",
-    help="Add a published table, such as deepseek-r1, or a CSV file; NAME:PATTERN picks models. Repeatable.",
+    help="Add a published table, such as deepseek-r1 (docs/tables.md lists them), or a CSV file; NAME:PATTERN picks "
+    "models. Repeatable.",
 )
 @click.option("--models", multiple=True, callback=names, metavar="A,B", help="Rows: models, run folders or patterns.")
 @click.option(
