@@ -56,11 +56,13 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     entries: list[Entry] = []
     left_out = [damage_note(path, error) for path, error in broken]
     failure: EvalkitError | None = broken[0][1] if broken else None
+    incomplete: RunIncompleteError | None = None
     failed: dict[str, list[Path]] = {}
     for task, report in zip(tasks, reports, strict=True):
         try:
             entries.append(_entry(task, report or load_report(task)))
         except RunIncompleteError as error:
+            incomplete = incomplete or error
             left_out.append(f"not shown: {error.message}")
         except DamagedError as error:
             failure = failure or error
@@ -74,7 +76,8 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
         if failure is not None:
             raise failure
         detail = left_out[0].removeprefix("not shown: ") if left_out else "There is no task in any run."
-        raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
+        hint = "run the command that started it again to resume." if incomplete is None else incomplete.hint
+        raise RunIncompleteError(f"No run is complete. {detail}", hint)
     told = (tell_absent_headlines(e.report.task, e.report.headlines, e.report.metrics) for e in entries)
     return entries, [*left_out, *dict.fromkeys(note for note in told if note is not None)]
 
