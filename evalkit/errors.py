@@ -38,6 +38,10 @@ class RunIncompleteError(EvalkitError):
     exit_code = 1
 
 
+class DamagedError(EvalkitError):
+    """A file of a run that is damaged or cannot be read. Other runs of the same folder can be shown without it."""
+
+
 def first_line(error: BaseException) -> str:
     """What an exception says in one line, and where it was raised: `ValueError: too long (engine.py, line 12)`."""
     said = str(error).strip().partition("\n")[0].rstrip(".")

@@ -15,8 +15,9 @@ from damaged_logs import DAMAGED
 from helpers import REPOSITORY, records, told
 from helpers import evalkit as run_evalkit
 from peer_logs import PROBLEMS, WRITERS, write, write_lines
+from test_livecodebench import make_data, make_row
 
-from evalkit import EvalkitError, Run
+from evalkit import EvalkitError, Run, RunIncompleteError
 from evalkit.benchmark.matching import TextIndex
 from evalkit.results.entries import load_entries
 from evalkit.results.peer import compare_with_peer
@@ -645,6 +646,49 @@ def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Pa
     other = imported(path, tmp_path / "c", fields=fields).tasks[0]
     assert other.task == "arithmetic_imported"
     assert "not taken for arithmetic" in other.notes[0]
+
+
+def test_a_set_of_its_own_says_which_task_its_name_has(tmp_path: Path) -> None:
+    fields = "text=out,problem=q,gold=gold"
+    path = write_lines(tmp_path / "Model-7B__aime_2024_run1.jsonl", arithmetic_rows())
+    (note,) = [n for n in imported(path, tmp_path / "a", fields=fields).tasks[0].notes if "of its own" in n]
+    assert "import with -t aime24" in note
+    assert not any("of its own" in n for n in imported(path, tmp_path / "b", fields=fields, kind="math").tasks[0].notes)
+    plain = write_lines(tmp_path / "outputs.jsonl", arithmetic_rows())
+    assert not any("of its own" in n for n in imported(plain, tmp_path / "c", fields=fields).tasks[0].notes)
+
+
+def test_a_task_has_its_options_at_an_import_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    old = " ".join(f"old{i}" for i in range(80))
+    new = " ".join(f"new{i}" for i in range(80))
+    make_data(data, make_row("old", "2023-06-01T00:00:00", question_content=old), make_row("new", question_content=new))
+    rows = [{"q": text, "out": "```python\nprint(1)\n```"} for text in (old, new)]
+    path = write_lines(tmp_path / "x.jsonl", rows)
+    release = "release=release_v1"
+
+    def done(name: str, *options: str) -> ImportedRun:
+        fields, task = "text=out,problem=q", "livecodebench"
+        return imported(path, tmp_path / name, fields=fields, task=task, data=data, task_options=(release, *options))
+
+    with pytest.raises(EvalkitError, match=r"1 of 2 problems .* are not in livecodebench \(release=release_v1, window="
+                                           r"2024-08-01:2025-01-31\)") as caught:  # fmt: skip
+        done("a")
+    assert "which -T sets" in caught.value.hint
+    run = RunDirectory(done("b", "livecodebench.window=all").path)
+    assert run.task("livecodebench").record.spec["options"] == {"release": "release_v1", "window": "all"}
+    with pytest.raises(EvalkitError, match="No task of this run has the option 'windo=all'"):
+        done("c", "windo=all")
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_ungraded_import_is_not_to_be_resumed(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [{"q": "Why?", "out": "So."}])
+    imported(path, tmp_path / "runs" / "r", fields="text=out,problem=q")
+    with pytest.raises(RunIncompleteError, match="was imported without grading x") as caught:
+        load_entries([tmp_path / "runs"])
+    assert "import the log again with -t TASK" in caught.value.hint
 
 
 COMMAND_ROWS = re.compile(r"^\| ([^|]+?) \| `evalkit import (\S+)([^`]*)` \|", re.MULTILINE)

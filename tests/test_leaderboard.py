@@ -21,6 +21,7 @@ from evalkit.results.formats.model_card import model_card
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import PublishedScore, load_published, published_names
 from evalkit.results.reproduction import differences, reproduced
+from evalkit.results.table_options import TableOptions, build
 from evalkit.stats import avg_at_n
 from evalkit.types import Metric
 
@@ -299,6 +300,17 @@ def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
     assert found.keys() == {"same", "again", "subset", "warm", "short", "asked", "quantized"}
     sober = verdicts(tmp_path, "sober-reasoning")["same"]
     assert sober[:2] == ("other settings", "temperature 0.6 instead of 0.8; top-p 0.95 instead of 0.9")
+
+
+def test_a_run_of_an_unknown_protocol_has_no_other_settings(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "m" / "read", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 4, 0.3)})
+    description = json.loads(run.description_path.read_text())
+    description["identity"]["engine"]["backend"] = "replay"
+    run.rewrite(description)
+    assert verdicts(tmp_path, "deepseek-r1")["read"][0] == "settings unknown"
+    write_run(tmp_path / "m" / "r1", "org/DeepSeek-R1", {"aime24": solve_rates(30, 4, 0.3)})
+    notes = build(TableOptions(published=("deepseek-r1",)), load_entries([tmp_path])[0]).notes
+    assert any("org/DeepSeek-R1 (--published deepseek-r1-other-models has it)" in note for note in notes)
 
 
 def test_a_subset_is_marked_without_a_published_table_too(tmp_path: Path) -> None:

@@ -264,8 +264,8 @@ def _agreement_sentence(who: str, task: TaskDistillation, found: Agreement) -> s
         beside = f"; the base does in {mean_text(base)}" if base is not None and _telling(base.interval) else ""
         many = f"{found.wrong:,} sample{'' if found.wrong == 1 else 's'}"
         told.append(
-            f"Where the teacher is wrong on {task.title} ({many}), {_within(who)} gives the same wrong answer in "
-            f"{mean_text(found.where_wrong)}{beside}."
+            f"Where the teacher answers wrongly on {task.title} ({many}), {_within(who)} gives the same wrong answer "
+            f"in {mean_text(found.where_wrong)}{beside}."
         )
     kappa = found.consistency
     if kappa.kappa is not None and kappa.interval is not None and _telling(kappa.interval):

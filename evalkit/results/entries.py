@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.benchmark.registry import installed_task
-from evalkit.errors import RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.results.harness_figure import harness_figure
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
-from evalkit.store.run import TaskRun, find_runs
+from evalkit.store.run import RunDirectory, TaskRun, find_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Entry:
     """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
     `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
-    identity, such as its quantization. `stored` is the task of the run that it was read from.
+    identity, such as its quantization. `stored` is the task of the run that it was read from. `clean_problems` were not
+    found in a training set, None where no file tells.
     """
 
     run: Path
@@ -29,6 +30,7 @@ class Entry:
     available: int | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
     stored: TaskRun | None = field(default=None, repr=False, compare=False)
+    clean_problems: int | None = None
 
     @property
     def subset(self) -> str:
@@ -46,19 +48,17 @@ class Entry:
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """Every complete task below `paths`, and a message for each one that is left out.
 
-    Left out are tasks that are incomplete, and those whose report cannot be computed, as where their code fails.
+    Left out are tasks that are incomplete or damaged, and those whose report cannot be computed, as where their code
+    fails.
 
-    Raises EvalkitError if there is no run, if a run is damaged, or if nothing is left.
+    Raises EvalkitError if there is no run, or if nothing is left.
     """
-    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
-    tasks = [
-        task for run in sorted(runs, key=lambda run: natural_order(str(run.path))) for task in run.tasks().values()
-    ]
-    reports = [stored_report(task) for task in tasks]
+    tasks, broken = readable_tasks(dict.fromkeys(run for path in paths for run in find_runs(path)))
+    reports = [_report_as_stored(task) for task in tasks]
     refresh_reports([task for task, report in zip(tasks, reports, strict=True) if report is None])
     entries: list[Entry] = []
-    left_out: list[str] = []
-    failure: NoReportError | None = None
+    left_out = [damage_note(path, error) for path, error in broken]
+    failure: EvalkitError | None = broken[0][1] if broken else None
     failed: dict[str, list[Path]] = {}
     incomplete: list[RunIncompleteError] = []
     for task, report in zip(tasks, reports, strict=True):
@@ -67,10 +67,12 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
         except RunIncompleteError as error:
             incomplete.append(error)
             left_out.append(f"not shown: {error.message}{harness_figure(task)}")
+        except DamagedError as error:
+            failure = failure or error
+            left_out.append(damage_note(task.directory.path, error))
         except NoReportError as error:
             failure = failure or error
-            hint = f"{error.hint[:1].upper()}{error.hint[1:]}"
-            reason = f"{error.message} {hint}".replace(f"{task.directory.path} ", "")
+            reason = f"{error.message} {_sentence(error.hint)}".replace(f"{task.directory.path} ", "")
             failed.setdefault(reason, []).append(task.directory.path)
     left_out += [f"not shown: {_named(paths)}: {reason}" for reason, paths in failed.items()]
     if not entries:
@@ -89,6 +91,35 @@ def _nothing_to_show(incomplete: list[RunIncompleteError], left_out: list[str]) 
     if len(incomplete) > 1:
         detail = f"None of {len(incomplete)} tasks has figures. {detail}"
     return RunIncompleteError(detail, incomplete[0].hint)
+
+
+def readable_tasks(runs: Iterable[RunDirectory]) -> tuple[list[TaskRun], list[tuple[Path, DamagedError]]]:
+    """The tasks of the runs in the order of their names, and the runs whose run.json cannot be read."""
+    tasks: list[TaskRun] = []
+    broken: list[tuple[Path, DamagedError]] = []
+    for run in sorted(runs, key=lambda run: natural_order(str(run.path))):
+        try:
+            tasks += run.tasks().values()
+        except DamagedError as error:
+            broken.append((run.path, error))
+    return tasks, broken
+
+
+def damage_note(run: Path, error: DamagedError) -> str:
+    """`not shown: …` of a damaged run, with its path and what mends it."""
+    where = "" if str(run) in error.message else f"{run}: "
+    return f"not shown: {where}{error.message} {_sentence(error.hint)}"
+
+
+def _report_as_stored(task: TaskRun) -> Report | None:
+    try:
+        return stored_report(task)
+    except DamagedError:  # `load_report` raises it again, where it is told
+        return None
+
+
+def _sentence(hint: str) -> str:
+    return f"{hint[:1].upper()}{hint[1:]}"
 
 
 def _named(paths: list[Path]) -> str:

@@ -3,12 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
+from evalkit.results.clean import CLEAN
 from evalkit.results.entries import Entry, natural_order
 from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
@@ -33,6 +34,7 @@ INTERVAL_NOTE = (
 )
 BOUND_NOTE = "n=1: one sample per problem gives no estimate of the run-to-run error; its upper bound is shown instead."
 PUBLISHED = " (published)"  # behind the name of a published row that stands beside ours
+_LONGEST_SOURCE = 40  # characters behind a model's name; the notes have the whole of it
 _LEVEL = 0.05
 
 
@@ -144,7 +146,7 @@ def _cell(
         metric,
         n=least,
         most_n=most,
-        problems=report.problems,
+        problems=report.problems if metric.name != CLEAN else entry.clean_problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
         settled=report.settled,
@@ -293,19 +295,41 @@ def _test(a: Entry, b: Entry, column: Column) -> tuple[float, float]:
 
 
 def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column], beside: bool) -> list[Row]:
-    """One row for each model and source, in the order of the published table; named so if they stand `beside` ours."""
+    """One row for each model and source, in the order of the published table; named so if they stand `beside` ours.
+
+    A model that several sources tell of has the source behind its name.
+    """
     groups: dict[tuple[str, str], dict[tuple[str, str], PublishedScore]] = {}
     for figure in published:
         groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
+    told = _source_names(groups)
     rows = []
-    for (model, _), figures in groups.items():
+    for (model, source), figures in groups.items():
         cells: list[Cell | None] = []
         for column in columns:
             found = figures.get((column.task, column.metric))
             cells.append(None if found is None else _published_cell(found))
-        label = model + PUBLISHED if beside else model
+        which = told.get((model, source))
+        label = f"{model} ({which})" if which and not beside else model
+        label += "" if not beside else f"{PUBLISHED[:-1]}, {which})" if which else PUBLISHED
         rows.append(Row(model, label, cells, published=True))
     return rows
+
+
+def _source_names(rows: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What tells the rows of one model apart, by (model, source): `Table 4` of two tables of one paper."""
+    sources: dict[str, list[str]] = {}
+    for model, source in rows:
+        sources.setdefault(model_key(model), []).append(source)
+    names = {}
+    for model, source in rows:
+        if len(several := sources[model_key(model)]) > 1:
+            alike = [len(set(words)) == 1 for words in zip(*(s.split(" ") for s in several), strict=False)]
+            shared = [*alike, False].index(False)
+            shared -= shared > 0 and source.split(" ")[shared - 1] == "Table"
+            name = " ".join(source.split(" ")[shared:]) or source
+            names[model, source] = name if len(name) <= _LONGEST_SOURCE else f"{name[: _LONGEST_SOURCE - 1].rstrip()}…"
+    return names
 
 
 def _published_cell(figure: PublishedScore) -> Cell:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import standard_metrics
@@ -211,7 +211,7 @@ def load_report(task: TaskRun, keep: bool = True) -> Report:
         return stored
     try:
         report = rebuild_report(task)
-    except RunIncompleteError:
+    except (RunIncompleteError, DamagedError):
         raise
     except EvalkitError:  # its task or its data is not at hand: the figures of an older evalkit are better than none
         if (older := _older_report(task)) is None:
@@ -302,7 +302,7 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
     A report that cannot be computed is skipped; `load_report` raises the error.
     """
     workers = min(os.cpu_count() or 1, len(stale))
-    if workers < 2 or sum(sum(_sizes(task.files)) for task in stale) < _WORTH_WORKERS:
+    if workers < 2 or sum(map(_bytes_to_read, stale)) < _WORTH_WORKERS:
         return
     pool = WorkerPool("evalkit.results.report:refresh_in_worker", workers=workers)
 
@@ -312,6 +312,12 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
 
     with closing(pool), ThreadPoolExecutor(workers) as threads:
         list(threads.map(refresh, stale))
+
+
+def _bytes_to_read(task: TaskRun) -> int:
+    with suppress(DamagedError):  # `load_report` raises it
+        return sum(_sizes(task.files))
+    return 0
 
 
 def refresh_in_worker(task: list[str]) -> None:

@@ -36,14 +36,19 @@ class Verdict:
     seen: float | None = None
 
 
+_UNKNOWN = "it is not known under which protocol it was made"
+
+
 def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
     """Whether `metric` of `entry` agrees with the published figure.
 
     They are not compared if something that affects the figure is known to differ. The word is then `subset of k
-    problems` or `other settings`. Otherwise it is one of the words of `reproduced`.
+    problems`, `other settings`, or `settings unknown` where that is the only reason. Otherwise it is one of the words
+    of `reproduced`.
     """
     if reasons := tuple(differences(entry, figure)):
-        return Verdict(None, entry.subset or "other settings", reasons)
+        unknown = all(reason.endswith(_UNKNOWN) for reason in reasons)
+        return Verdict(None, entry.subset or ("settings unknown" if unknown else "other settings"), reasons)
     return reproduced(metric, entry.report.n, figure)
 
 
@@ -55,7 +60,7 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
     yield from _differing_problems(entry)
     backend = {"imported": "imported", "replay": "replayed"}.get(str(entry.engine.get("backend")))
     if backend is not None and not entry.settings.get("asserted"):
-        yield f"{backend}: it is not known under which protocol it was made"
+        yield f"{backend}: {_UNKNOWN}"
     for kind in ("quantization", "lora"):
         if entry.engine.get(kind):
             yield f"{kind} {entry.engine[kind]}"

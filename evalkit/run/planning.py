@@ -71,9 +71,14 @@ def choose_tasks(
         else:
             found = _of_class(one, task_file, options, protocol_options or {}, used)
         chosen.setdefault(found.task.name, found)
+    require_used(options, used)
+    return list(chosen.values())
+
+
+def require_used(options: Sequence[str], used: set[str]) -> None:
+    """Raises EvalkitError if one of `options` is of no task."""
     if unused := [option for option in options if option not in used]:
         raise EvalkitError(f"No task of this run has the option {unused[0]!r}.", "see `evalkit tasks show NAME`.")
-    return list(chosen.values())
 
 
 def _of_class(
@@ -89,7 +94,14 @@ def _of_class(
     else:
         require_name(name)
         task_class, file = name, _where(name)
-    values = dict(protocol_options.get(task_class.name, {}))
+    values = {**protocol_options.get(task_class.name, {}), **options_of(task_class, options, used)}
+    spec = TaskSpec(task_class.name, file, values)
+    return ChosenTask(spec.create_from(task_class), spec, local=_is_local(task_class))
+
+
+def options_of(task_class: type[Task], options: Sequence[str], used: set[str]) -> dict[str, str]:
+    """Those of `options` (`NAME=VALUE` or `TASK.NAME=VALUE`) that are the task's, which are added to `used`."""
+    values = {}
     for option in options:
         target, equals, value = option.partition("=")
         if not equals:
@@ -98,8 +110,7 @@ def _of_class(
         if (dot and _names(task_name, task_class)) or (not dot and key in option_fields(task_class)):
             values[key] = value
             used.add(option)
-    spec = TaskSpec(task_class.name, file, values)
-    return ChosenTask(spec.create_from(task_class), spec, local=_is_local(task_class))
+    return values
 
 
 def _names(name: str, task_class: type[Task]) -> bool:

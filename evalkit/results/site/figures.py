@@ -14,7 +14,7 @@ from evalkit.results.entries import Entry
 from evalkit.results.formats.notes import Note, notes_of, with_marks
 from evalkit.results.formats.table import Cell, Table
 from evalkit.results.leaderboard import draft_table
-from evalkit.results.metrics import error_bars, figure_text
+from evalkit.results.metrics import error_bars, metric_text
 from evalkit.results.published import load_published, model_key
 from evalkit.results.table_options import TableOptions, choose_published
 from evalkit.store.lines import read_checked
@@ -102,7 +102,7 @@ def metric_record(metric: Metric) -> dict[str, Any]:
     return {
         "name": metric.name,
         "value": metric.value,
-        "text": metric.text or figure_text(metric.value, metric.unit),
+        "text": metric_text(metric),
         "unit": metric.unit,
         "bars": error_bars(metric),
         "run": metric.interval_run,
