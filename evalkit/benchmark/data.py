@@ -21,8 +21,7 @@ _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\..+)")
 class LoadedData:
     """A data set that was loaded, as recorded in run.json.
 
-    `fingerprint` is the sha256 of the content. `rows` is None if files were loaded instead of rows. `in_order` is the
-    fingerprint as earlier versions recorded it, where it depended on the order of the rows and now does not.
+    `fingerprint` is the sha256 of the content. `rows` is None if files were loaded instead of rows.
     """
 
     hub_id: str
@@ -30,11 +29,6 @@ class LoadedData:
     revision: str | None
     rows: int | None
     fingerprint: str
-    in_order: str | None = None
-
-    def is_recorded_as(self, fingerprint: str | None) -> bool:
-        """Whether `fingerprint` is that of this content, by this version or an earlier one."""
-        return fingerprint in (self.fingerprint, self.in_order or self.fingerprint)
 
 
 @dataclass(slots=True)
@@ -43,7 +37,8 @@ class DataSource:
 
     `root` holds the data sets in folders of their names; it may also be the folder of the one data set that is wanted,
     or its file. `loaded` lists the data sets that were loaded. `allow_changed` disables the check of row counts and
-    right answers. `beside` is the folder of the task that loads: there its own file is looked for first.
+    right answers. `beside` is the folder of the task that loads: there its own file is looked for first. `in_order` has
+    the fingerprint that earlier versions gave to a set without an order, by its present one.
 
     Examples:
         >>> source = DataSource()
@@ -57,6 +52,7 @@ class DataSource:
     allow_changed: bool = False
     loaded: list[LoadedData] = field(default_factory=list)
     beside: Path | None = None
+    in_order: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_option(cls, folder: str | None, allow_changed: bool = False) -> "DataSource":
@@ -104,11 +100,18 @@ class DataSource:
                 f"{spec.hub_id} has {len(rows)} rows at {source}, but the benchmark has {spec.rows}.",
                 "download the whole data set, or pass --allow-changed-data to use your own.",
             )
-        found_as, in_order = _fingerprint(rows), None
+        fingerprint = _fingerprint(rows if spec.ordered else sorted(rows, key=_line))
         if not spec.ordered:
-            found_as, in_order = _fingerprint(sorted(rows, key=_line)), found_as
-        self.loaded.append(LoadedData(spec.hub_id, source, revision, len(rows), found_as, in_order))
+            self.in_order[fingerprint] = _fingerprint(rows)
+        self.loaded.append(LoadedData(spec.hub_id, source, revision, len(rows), fingerprint))
         return rows
+
+    def has_loaded(self, fingerprints: Sequence[str | None]) -> bool:
+        """Whether the sets with these recorded fingerprints, of this version or an earlier one, are what was loaded."""
+        known = [(data.fingerprint, self.in_order.get(data.fingerprint)) for data in self.loaded]
+        return len(known) == len(fingerprints) and all(
+            one is not None and one in of_set for one, of_set in zip(fingerprints, known, strict=True)
+        )
 
     def files(self, spec: DatasetSpec) -> list[Path]:
         """The paths of `spec.files`, for data sets that are too large to hold in memory as rows.

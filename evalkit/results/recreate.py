@@ -47,10 +47,7 @@ def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None 
         data = _own_set(task)
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
     problems = load_problems(made or recreate_task(task), source)
-    recorded, loaded = task.record.data, source.loaded
-    if len(recorded) != len(loaded) or not all(
-        found.is_recorded_as(data.fingerprint) for data, found in zip(recorded, loaded, strict=True)
-    ):
+    if not source.has_loaded([data.fingerprint for data in task.record.data]):
         raise EvalkitError(
             f"The data of {task.name} has changed since {task.directory.path} was run.",
             "pass the folder with the data of the run with --data.",
