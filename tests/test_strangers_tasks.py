@@ -109,7 +109,10 @@ def test_metrics_with_the_numbers_of_numpy_are_stored_as_plain_ones() -> None:
     ("returned", "sentence"),
     [
         ('[("mine", 3.0)]', "extra_metrics() of the task own returned a list with a tuple, not a Metric."),
-        ('[Metric("mine", scores["x"], 1, "%")]', "extra_metrics() of the task own failed: KeyError: 'x' (own.py, line 15)."),
+        (
+            '[Metric("mine", scores["x"], 1, "%")]',
+            "extra_metrics() of the task own failed: KeyError: 'x' (own.py, line 15).",
+        ),
         (
             '[Metric("mine", 50.0, 8, "%", interval_run=(60.0, 70.0))]',
             "extra_metrics() of the task own returned the metric 'mine', whose interval_run is from 60 to 70: "
