@@ -40,7 +40,9 @@ def write_task(folder: Path, of: str, answers: dict[str, str], more: str = "", *
     (folder / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = folder / "sums.py"
     path.write_text(
-        TASK.replace("SPEC", f"DatasetSpec.from_rows({rows!r})" if of == "rows" else "DatasetSpec.from_file('sums.jsonl')")
+        TASK.replace(
+            "SPEC", f"DatasetSpec.from_rows({rows!r})" if of == "rows" else "DatasetSpec.from_file('sums.jsonl')"
+        )
         + more
     )
     trust_task_file(str(path))

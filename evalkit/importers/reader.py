@@ -5,18 +5,19 @@ import logging
 import shlex
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, package_of, plugins
 from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
-from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
+from evalkit.importers.record import ImportedSample, LogFacts, facts_fault, sample_fault
 from evalkit.store.marks import SampleMarks
+from evalkit.visible import visible_line
 
 GROUP = "evalkit.importers"
 logger = logging.getLogger(__name__)
@@ -63,7 +64,10 @@ class Log:
     def facts(self) -> LogFacts:
         """What the log tells of the run as a whole."""
         with _reader_faults(self.reader, self.where):
-            return self.reader.facts(self)
+            found: object = self.reader.facts(self)
+        if fault := facts_fault(found):
+            raise EvalkitError(f"facts() of the importer {self.reader.name} gives {fault}.", _REPAIR)
+        return cast(LogFacts, found)
 
     def samples(self) -> Iterator[ImportedSample]:
         """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
@@ -78,7 +82,12 @@ class Log:
                 break
             found = True
             if fault := sample_fault(sample):
-                raise EvalkitError(f"The importer {self.reader.name} gives for {self.where} {fault}.", _REPAIR)
+                which = (
+                    f" (problem {visible_line(repr(sample.problem_id))[:60]})"
+                    if isinstance(sample, ImportedSample)
+                    else ""
+                )
+                raise EvalkitError(f"The importer {self.reader.name} gives for {self.where}{which} {fault}.", _REPAIR)
             if not 0 <= sample.sample_index < _MOST_SAMPLES:
                 raise EvalkitError(
                     f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
@@ -193,7 +202,24 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
 
 def _parts(reader: Reader, file: LogFile) -> Sequence[LogPart]:
     with _reader_faults(reader, file.where):
-        return reader.parts(file)
+        given: object = reader.parts(file)
+        found = list(given) if isinstance(given, Iterable) else [given]
+    for part in found:
+        if fault := _part_fault(part):
+            raise EvalkitError(f"recognise() of the importer {reader.name} gives {fault} for {file.where}.", _REPAIR)
+    return cast(list[LogPart], found)
+
+
+def _part_fault(part: object) -> str:
+    """What is wrong with what a reader made of a file; "" where it is sound."""
+    if not isinstance(part, LogPart):
+        return f"{visible_line(repr(part))[:60]}, not a LogPart or None"
+    texts = [name for name in ("task", "group", "run", "refusal") if not isinstance(getattr(part, name), str)]
+    if texts:
+        return f"a LogPart whose {texts[0]} is {visible_line(repr(getattr(part, texts[0])))[:60]}, not a text"
+    if not isinstance(part.file, LogFile):
+        return f"a LogPart whose file is {visible_line(repr(part.file))[:60]}, not a LogFile"
+    return "" if isinstance(part.order, int) else f"a LogPart whose order is {part.order!r:.60}, not a whole number"
 
 
 def _reader_faults(reader: Reader, where: str) -> AbstractContextManager[None]:
