@@ -142,3 +142,36 @@ def test_samples_of_one_problem_with_several_texts_are_refused(tmp_path: Path, m
     other = tmp_path / "other"
     other.mkdir()
     assert len(bring_in(other, monkeypatch, spaced).reports) == 1, "white space is no other text"
+
+
+@pytest.mark.parametrize("empty", [[0], [2], [3], [1, 3]])
+def test_rows_that_give_no_sample_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: list[int]
+) -> None:
+    rows = [{**row, "answers": [] if number in empty else row["answers"]} for number, row in enumerate(ROWS)]
+    done = bring_in(tmp_path, monkeypatch, Mine(), rows)
+    assert done.tasks[0].notes == [f"{len(empty)} of 4 rows gave no sample"]
+    mapped = import_run(
+        tmp_path / "log.jsonl",
+        tmp_path / "mapped",
+        fields="text=answers,problem=question,gold=gold",
+        model="m",
+        workers=1,
+    )
+    assert mapped.tasks[0].notes == [f"{len(empty)} of 4 rows gave no sample"]
+
+
+def test_rows_that_are_read_before_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Twice(Mine):
+        def samples(self, log: Log) -> Iterator[ImportedSample]:
+            known = len(list(log.files[0].rows()))
+            assert known == len(ROWS)
+            yield from super().samples(log)
+
+    class Ahead(Mine):
+        def samples(self, log: Log) -> Iterator[ImportedSample]:
+            yield from list(super().samples(log))
+
+    for folder, mine in ((tmp_path / "1", Twice()), (tmp_path / "2", Ahead())):
+        folder.mkdir()
+        assert bring_in(folder, monkeypatch, mine).tasks[0].notes == []

@@ -327,7 +327,7 @@ class Given(Reader):
 
 
 def log_of(*samples: ImportedSample, facts: LogFacts | None = None) -> Log:
-    file: Any = SimpleNamespace(where="x.jsonl", name="x.jsonl", size=1)
+    file: Any = SimpleNamespace(where="x.jsonl", name="x.jsonl", size=1, passes=[])
     return Log(Given(samples, facts or LogFacts()), "log", (LogPart(file, "log"),))
 
 

@@ -73,6 +73,7 @@ class Log:
         """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
         seen = SampleMarks()
         found = False
+        rows = _RowsUsed(self)
         with _reader_faults(self.reader, self.where):
             given = iter(self.reader.samples(self))
         while True:
@@ -99,19 +100,53 @@ class Log:
                     "two runs may lie in one file: take them apart and import one.",
                 )
             seen.set(sample.problem_id, sample.sample_index, 1)
+            rows.gave_a_sample()
             yield sample
+        self.partial.empty_rows = rows.told()
         if not found:
             raise EvalkitError(f"{self.where} holds no sample.", "nothing was generated in this run.")
+
+
+class _RowsUsed:
+    """How many rows of a log's file gave samples, where a reader takes one row after another.
+
+    It is not counted for evalkit's own readers: some formats have rows beside those of the samples.
+    """
+
+    def __init__(self, log: Log) -> None:
+        is_own = type(log.reader).__module__.partition(".")[0] == "evalkit" and not log.reader.one_row_a_problem
+        self._file = log.files[0] if len(log.parts) == 1 and not is_own else None
+        self._at = (0, 0)  # the pass over the file, and its row
+        self._used = 0
+        if self._file is not None:
+            self._file.passes.clear()
+
+    def gave_a_sample(self) -> None:
+        if self._file is None or not self._file.passes:
+            return
+        at = len(self._file.passes), self._file.passes[-1][0]
+        if at != self._at:
+            self._used = self._used + 1 if at[0] == self._at[0] else 1
+            self._at = at
+
+    def told(self) -> str:
+        """`1 of 8 rows gave no sample`; "" where each gave one, or where the rows were all read before."""
+        if self._file is None or self._used < 2:
+            return ""
+        rows = self._file.passes[-1][0]
+        return f"{rows - self._used} of {rows} rows gave no sample" if rows > self._used else ""
 
 
 class Reader(ABC):
     """Reads one harness's logs. To add one: a subclass, named in the entry-point group `evalkit.importers`.
 
-    `name` is what `--format` takes, `title` the harness as its authors write it.
+    `name` is what `--format` takes, `title` the harness as its authors write it. `one_row_a_problem`: each row of the
+    file has samples, so that one without is told; of readers of other packages it always is.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    one_row_a_problem: ClassVar[bool] = False
 
     @abstractmethod
     def recognise(self, file: LogFile) -> LogPart | None:

@@ -393,6 +393,7 @@ def _write(
             writer.add(sample)
     writer.require_one_text_each(log, kind)
     writer.finish(imported, log)
+    imported.notes += [log.partial.empty_rows] if log.partial.empty_rows else []
     imported.notes += [f"unfinished log: without {what}" for what in log.partial.left_out]
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
