@@ -271,12 +271,13 @@ def _score_panel(
 def _bases(told: Sequence[Entry], published: Sequence[PublishedScore]) -> str:
     """`ours: 60 of 500 problems, n = 4` and `published: n = 64`; without `ours` where nothing published is drawn."""
     if not published:
-        return basis(told) if told else ""
+        return basis(told).replace("; ", ";\n") if told else ""
     ns = sorted({f.n for f in published if f.n is not None})
     theirs = ["n unknown" + (" of some" if ns else "")] if any(f.n is None for f in published) else []
     theirs = ([f"n = {ns[0]}" if len(ns) == 1 else f"n = {ns[0]} to {ns[-1]}"] if ns else []) + theirs
     words = f"published: {', '.join(theirs)}"
-    return f"ours: {basis(told)}\n{words}" if told else words
+    ours = basis(told).replace("; ", ";\n") if told else ""
+    return f"ours: {ours}\n{words}" if told else words
 
 
 def _missing(panel: "Axes", rows: Sequence[Row], column: int, look: Look) -> None:
