@@ -98,6 +98,15 @@ def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> N
     assert [row.model for row in table.rows if row.cells[0] and row.cells[0].best] == ["b"]
 
 
+def test_columns_of_equal_titles_name_their_tasks(tmp_path: Path) -> None:
+    rows = [[True, False], [False, False]]
+    alike = {"math500": "In main", "gsm8k": "In main", "aime24": "Other"}
+    write_run(tmp_path / "run", "org/a", dict.fromkeys(alike, rows), titles=alike)
+    table = build_table(load_entries([tmp_path])[0])
+    assert [column.title for column in table.columns] == ["Other", "In main (math500)", "In main (gsm8k)"]
+    assert "In main (gsm8k) pass@1" in renderer("md")(table)
+
+
 def test_settings_that_differ_are_told_in_words() -> None:
     ours = {"asserted": None, "data_unchecked": True, "max_tokens": 64, "top_p": 0.9, "response_prefix": "<think>\n"}
     theirs = {"asserted": True, "data_unchecked": False, "max_tokens": None, "top_p": 0.95, "response_prefix": ""}

@@ -121,7 +121,10 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     wanted += [f.column for f in published]
     wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
     had |= {f.column for f in published}
-    return [Column(task, titles[task], metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
+    shown = [(task, metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
+    alike = Counter(titles[task] for task in dict.fromkeys(task for task, _ in shown))
+    named = {task: f"{titles[task]} ({task})" if alike[titles[task]] > 1 else titles[task] for task, _ in shown}
+    return [Column(task, named[task], metric) for task, metric in shown]
 
 
 def _cell(
