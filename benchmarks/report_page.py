@@ -108,7 +108,7 @@ def write_results(folder: Path, samples: int, characters: int) -> None:
                     done = Completion(TASK, problem, i, text, "stop", 90, len(text) // 4, 20.0, "<think>\n")
                     completions.write(encode_line(completion_record(done)))
                     status: Status = "correct" if right else "wrong"
-                    score = Score(float(right), status, problem[1:], "", "box", SampleKey(TASK, problem, i))
+                    score = Score(float(right), status, problem[1:], "", "box", key=SampleKey(TASK, problem, i))
                     scores.write(encode_line(score_record(score, f"{TASK}@1")))
 
 

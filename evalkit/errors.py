@@ -38,6 +38,10 @@ class RunIncompleteError(EvalkitError):
     exit_code = 1
 
 
+class DamagedError(EvalkitError):
+    """A file of a run that is damaged or cannot be read. Other runs of the same folder can be shown without it."""
+
+
 def first_line(error: BaseException) -> str:
     """What an exception says in one line, and where it was raised: `ValueError: too long (engine.py, line 12)`."""
     said = str(error).strip().partition("\n")[0].rstrip(".")
@@ -52,7 +56,7 @@ def place_of(error: BaseException) -> str:
     here = os.path.dirname(os.path.abspath(__file__)) + os.sep
     libraries = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<frozen"))]
-    frames = [f for f in frames if not f.filename.startswith(libraries)] or frames
+    frames = [f for f in frames if not f.filename.startswith((*libraries, "<"))] or frames  # "<string>": a dataclass
     return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
 
 

@@ -190,8 +190,8 @@ class Score:
     answer: str | None = None
     explanation: str = ""
     extracted_by: str = ""
-    key: SampleKey | None = None
     metadata: Mapping[str, Fact] = field(default_factory=dict)
+    key: SampleKey | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:

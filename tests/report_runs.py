@@ -139,7 +139,7 @@ def append_samples(run: RunDirectory, task: TaskData, start: int, stop: int | No
             completions.write(encode_line(completion_record(completion)))
             score = Score(
                 float(one.status == "correct"), one.status, one.answer, one.why, "box" if one.answer else "",
-                SampleKey(task.name, problem.id, i), one.facts,
+                one.facts, key=SampleKey(task.name, problem.id, i),
             )  # fmt: skip
             scores.write(encode_line(score_record(score, f"{task.name}@1")))
 

@@ -12,7 +12,7 @@ import evalkit
 
 ROOT = Path(evalkit.__file__).parent
 LAYERS = [
-    {"errors", "files", "visible"},
+    {"errors", "files", "visible", "words"},
     {"types", "workers", "thinking", "hub"},
     {"sandbox", "stats"},
     {"grading", "benchmark", "store"},

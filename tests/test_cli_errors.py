@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import evalkit, told, write_recorded
+from helpers import EVALKIT, evalkit, told, write_recorded
 from synthetic import aime_rows, write_all, write_jsonl
 
 CHECKPOINT = "examples/tiny_distill/student-distilled"
@@ -23,6 +23,10 @@ def data(tmp_path: Path) -> Path:
     [
         (["run", CHECKPOINT, "-t", "amie24"], "There is no task 'amie24'. Did you mean aime24?"),
         (["run", CHECKPOINT, "-t", ","], "No task was named."),
+        (
+            ["run", "m", "-t", "arithmetic", "--engine", "openai", "--base-url", "ftp://x/y"],
+            "ftp://x/y is no http or https URL.",
+        ),
         (["run", "./nowhere", "-t", "arithmetic"], "The checkpoint ./nowhere does not exist."),
         (["run", "nowhere", "-t", "arithmetic"], "The checkpoint nowhere does not exist."),
         (["run", "tests", "-t", "arithmetic"], "The folder tests holds no config.json, so it is no checkpoint."),
@@ -79,6 +83,15 @@ def test_one_sentence_and_a_hint(arguments: list[str], sentence: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_pipe_that_is_closed_is_not_an_incomplete_run() -> None:
+    """Exit code 1 says that a run is not complete; behind `| head` it is what a shell gives for other commands."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([EVALKIT, "protocols"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_missing_data(tmp_path: Path) -> None:
     done = evalkit("run", CHECKPOINT, "-t", "math500", "--data", tmp_path, code=2)
     assert told(done).endswith("has no MATH-500/test.jsonl, which HuggingFaceH4/MATH-500 needs.")

@@ -308,6 +308,12 @@ def test_clean_scores_stand_beside_the_whole(contaminated: Path) -> None:
     assert f"{100 * np.mean(clean):.1f}" in cells
     assert "pass@1 clean" in table.output
     assert "clean − all" in table.output
+    assert "28 of 30" in table.output
+    signed = r"[−+]?\d+\.\d \\\[[−+]?\d+\.\d, [−+]?\d+\.\d\\\]"  # a sign and both ends, over problems
+    assert re.search(rf"\| {signed} \|", table.output), table.output
+    told_json = json.loads(CliRunner().invoke(cli, [*arguments, "-f", "json"]).stdout)
+    problems = {cell["metric"]: cell["problems"] for cell in told_json["cells"]}
+    assert problems == {"pass@1": 30, "pass@1 clean": 28, "clean − all": 30}
     page = distillation(
         contaminated / "student", teacher=contaminated / "teacher", base=contaminated / "base",
         without_contaminated=contaminated / "found.json",

@@ -20,6 +20,8 @@ from evalkit.results.distill_models import load_side, measure_size
 from evalkit.results.distillation import DistillationPage, distillation
 from evalkit.results.formats.distillation import FORMATS, render
 from evalkit.results.plots.distillation import pictures
+from evalkit.store.lines import encode_line
+from evalkit.store.run import RunDirectory
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny_distill"
 
@@ -349,3 +351,19 @@ def test_recorded_runs_beside_published_figures(data_dir: Path, tmp_path: Path) 
     assert found.verdict[0].startswith("The student recovers")
     twins = distillation(tmp_path, teacher="deepseek-r1:QwQ-32B-Preview", base="deepseek-r1:o1-mini")
     assert "cannot be told apart (base 90.0%, teacher 90.6%" in twins.verdict[0]
+
+
+@pytest.mark.parametrize(("backend", "word"), [("replay", "replayed"), ("imported", "imported"), ("vllm", "1,951")])
+def test_the_speed_of_reading_a_file_is_no_speed_of_a_model(runs: Path, backend: str, word: str) -> None:
+    run = RunDirectory(runs / "student" / "run")
+    content: Any = dict(run.record().content)
+    content["identity"] = {**content["identity"], "engine": {"backend": backend}}
+    run.rewrite(content)
+    (run.path / "throughput.jsonl").write_bytes(encode_line({"generated_tokens_per_second": 1951.2}))
+    (runs / "teacher" / "run" / "throughput.jsonl").write_bytes(encode_line({"generated_tokens_per_second": 10.0}))
+    size = measure_size(load_side(runs / "student")[0])
+    assert size.tokens_per_second == (1951.2 if backend == "vllm" else None)
+    row = next(
+        line for line in render(page(runs), "md").split("What was compressed")[1].splitlines() if "student" in line
+    )
+    assert row.split("|")[4].strip().startswith(word)

@@ -1,22 +1,27 @@
 """A log becomes an ordinary run: graded, compared, and nothing in it that the log did not say."""
 
 import csv
+import hashlib
 import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import made_runs
 import peer_logs
 import pytest
 from damaged_logs import DAMAGED
 from helpers import REPOSITORY, records, told
 from helpers import evalkit as run_evalkit
 from peer_logs import PROBLEMS, WRITERS, write, write_lines
+from test_livecodebench import make_data, make_row
 
-from evalkit import EvalkitError, Run
+from evalkit import EvalkitError, Run, RunIncompleteError
 from evalkit.benchmark.matching import TextIndex
+from evalkit.results.entries import load_entries
 from evalkit.results.peer import compare_with_peer
+from evalkit.results.site.figures import leaderboard_records
 from evalkit.run.importing import ImportedRun, import_run
 from evalkit.store.run import RunDirectory
 
@@ -275,7 +280,8 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     done = imported(path, tmp_path / "run", score=True, workers=1)
     assert done.reports[0].statuses["error"] == 1
     unfinished = run_evalkit("verify", tmp_path / "run", code=1)
-    assert told(unfinished) == f"1 of the tasks is not complete: {tmp_path}/run sums."
+    assert told(unfinished) == f"{tmp_path}/run sums is not complete."
+    assert "sums: 4 of 4 completions (1 is an error), 4 scores" in unfinished.stdout
     assert "hint: what a log of another harness lacks stays missing; `evalkit settle RUN`" in unfinished.stderr
     for command in (("score", tmp_path / "run"), ("import", path, "-o", tmp_path / "again")):
         failed = run_evalkit(*command, code=1)
@@ -283,8 +289,36 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
         assert "hint: asking again brings nothing: `evalkit settle " in failed.stderr
         assert "the same command" not in failed.stderr
     run_evalkit("settle", tmp_path / "run", "--status", "error")
-    run_evalkit("verify", tmp_path / "run")
+    closed = run_evalkit("verify", tmp_path / "run").stdout
+    assert "sums: 4 of 4 completions (1 closed as an error), 4 scores" in closed
     run_evalkit("score", tmp_path / "run")
+
+
+def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figure(tmp_path: Path) -> None:
+    log, run = peer_logs.write_evalplus(tmp_path / "log"), tmp_path / "run"
+    figure = (
+        "The harness's own figure: 75.0 +24.1 −53.2 / +25.0 −75.0, 4 samples (evalplus's base and plus of each sample)."
+    )
+    done = run_evalkit("import", log, "-o", run)
+    assert figure in done.stderr
+    again = run_evalkit("score", run)
+    assert f"not graded, it was imported without right answers. {figure}" in again.stderr
+    assert (again.stdout, "verdicts changed" in again.stderr) == ("", False)
+    (task,) = RunDirectory(run).tasks().values()
+    assert not task.files.scores_path.exists()
+    assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
+    spoilt = [
+        {"task": task.name, **made_runs.score((c.problem_id, c.sample_index), "error")}
+        for c in task.files.completions()
+    ]
+    write_lines(task.files.scores_path, spoilt)  # as an earlier version did
+    refused = run_evalkit("leaderboard", run, "-m", "peer", code=1).stderr
+    assert f"is not graded: it was imported without right answers. {figure}" in refused
+    assert "hint: import the log with -t TASK" in refused
+    assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
+    other = imported(rows_of_three(tmp_path / "x.jsonl"), tmp_path / "other", score=True, workers=1,
+                     fields="text=gen,problem=q,gold=ans").path  # fmt: skip
+    assert figure in run_evalkit("leaderboard", other, run).stderr
 
 
 def rows_of_three(path: Path, problems: int = 4) -> Path:
@@ -397,6 +431,9 @@ def test_plain_rows_are_called_so(tmp_path: Path) -> None:
     assert "(the log's ok of each sample)" in done.stderr
     shown = run_evalkit("leaderboard", tmp_path / "run", "-m", "peer").stdout
     assert "imported from plain rows: its protocol is unknown" in shown
+    entries = load_entries([tmp_path / "run"])[0]
+    page = leaderboard_records(entries, (), (), {tmp_path / "run": "x"})
+    assert [column["metric"] for column in page["columns"]] == ["pass@1", "peer"]
 
 
 @pytest.mark.slow
@@ -414,7 +451,7 @@ def test_where_the_peer_and_we_differ_is_listed_with_the_reason(tmp_path: Path) 
     assert "the same text" in one.reason
     listed = run_evalkit("grade-diff", done.path).stdout
     assert "1 sample 0: evalkit 1 ('63'), qwen_math's score 0 ('63')" in listed
-    assert "1 of 4 verdicts on 4 samples differ" in listed
+    assert "1 of 4 verdicts of qwen_math differ (4 score of each sample). The log has 4 samples." in listed
 
 
 @pytest.mark.slow
@@ -519,6 +556,51 @@ def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -
         imported(both, tmp_path / "c", task=str(first.path / name))
 
 
+def test_the_order_of_a_logs_rows_is_no_matter_and_other_data_are_told_in_words(tmp_path: Path) -> None:
+    rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + i % 2}.", "ans": i + 1} for i in range(6)]
+    other = [*rows[1:4], {**rows[4], "q": "What is two and three?"}, {**rows[5], "ans": 7}, {**rows[0], "i": "p9"}]
+    moved = [{**row, "i": f"x{row['i']}"} for row in rows]
+    for name, log in {"a": rows, "b": rows[::-1], "c": other, "d": moved}.items():
+        path = write_lines(tmp_path / f"{name}/small.jsonl", log)
+        fields = "text=gen,problem=q,gold=ans,problem_id=i"
+        imported(path, tmp_path / "runs" / name, fields=fields, score=True, workers=1)
+    first, second, third, fourth = (tmp_path / "runs" / name for name in "abcd")
+    assert [RunDirectory(run).task("small").record.data for run in (first, second)] == [
+        RunDirectory(first).task("small").record.data
+    ] * 2
+    assert "no problem differs, of 6." in run_evalkit("compare", first, second).stdout
+    refused = run_evalkit("compare", first, third, code=2).stderr
+    assert (
+        "The runs of small have different data: 6 problems each, 5 ids in both, 1 with another text, 1 with another "
+        "right answer or choices, 1 with the same text under another id." in refused
+    )
+    assert "-t RUN/TASK gives problems the ids of RUN's" in refused
+    assert "small: " in run_evalkit("compare", first, third, "--across-protocols").stdout.replace(" (imported)", "")
+    shown = run_evalkit("leaderboard", first, second, fourth).stdout
+    assert "different data: 6 problems each, no id in both, 6 with the same text under another id." in shown
+    assert shown.count("different data") == 1
+
+
+def test_a_set_that_an_earlier_version_recorded_by_its_order_is_the_same_set(tmp_path: Path) -> None:
+    rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + 1}.", "ans": i + 1} for i in range(3)]
+    for name, log in {"a": rows, "b": rows[::-1]}.items():
+        path = write_lines(tmp_path / f"{name}/small.jsonl", log)
+        fields = "text=gen,problem=q,gold=ans,problem_id=i"
+        imported(path, tmp_path / "runs" / name, fields=fields, score=True, workers=1)
+    first, second = tmp_path / "runs" / "a", tmp_path / "runs" / "b"
+    record = json.loads((first / "run.json").read_text())
+    lines = json.dumps(records(first / "small" / "problems.jsonl"), sort_keys=True)
+    in_order = hashlib.sha256(lines.encode()).hexdigest()
+    record["tasks"]["small"]["identity"]["data"][0]["fingerprint"] = in_order
+    (first / "run.json").write_text(json.dumps(record))
+    assert "0 of 3 verdicts changed" in run_evalkit("score", first, "--workers", 1).stderr
+    assert "no problem differs, of 3." in run_evalkit("compare", first, second).stdout
+    assert "different data" not in run_evalkit("leaderboard", first, second).stdout
+    record["tasks"]["small"]["identity"]["data"][0]["fingerprint"] = "0" * 64
+    (first / "run.json").write_text(json.dumps(record))
+    assert "has changed" in told(run_evalkit("score", first, "--workers", 1, code=2))
+
+
 def test_an_imported_run_can_be_moved_and_graded_again(tmp_path: Path) -> None:
     done = imported(peer_logs.write_limo(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
     moved = tmp_path / "elsewhere" / "run"
@@ -564,6 +646,49 @@ def test_a_log_named_like_a_task_is_matched_unless_the_kind_is_said(tmp_path: Pa
     other = imported(path, tmp_path / "c", fields=fields).tasks[0]
     assert other.task == "arithmetic_imported"
     assert "not taken for arithmetic" in other.notes[0]
+
+
+def test_a_set_of_its_own_says_which_task_its_name_has(tmp_path: Path) -> None:
+    fields = "text=out,problem=q,gold=gold"
+    path = write_lines(tmp_path / "Model-7B__aime_2024_run1.jsonl", arithmetic_rows())
+    (note,) = [n for n in imported(path, tmp_path / "a", fields=fields).tasks[0].notes if "of its own" in n]
+    assert "import with -t aime24" in note
+    assert not any("of its own" in n for n in imported(path, tmp_path / "b", fields=fields, kind="math").tasks[0].notes)
+    plain = write_lines(tmp_path / "outputs.jsonl", arithmetic_rows())
+    assert not any("of its own" in n for n in imported(plain, tmp_path / "c", fields=fields).tasks[0].notes)
+
+
+def test_a_task_has_its_options_at_an_import_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    old = " ".join(f"old{i}" for i in range(80))
+    new = " ".join(f"new{i}" for i in range(80))
+    make_data(data, make_row("old", "2023-06-01T00:00:00", question_content=old), make_row("new", question_content=new))
+    rows = [{"q": text, "out": "```python\nprint(1)\n```"} for text in (old, new)]
+    path = write_lines(tmp_path / "x.jsonl", rows)
+    release = "release=release_v1"
+
+    def done(name: str, *options: str) -> ImportedRun:
+        fields, task = "text=out,problem=q", "livecodebench"
+        return imported(path, tmp_path / name, fields=fields, task=task, data=data, task_options=(release, *options))
+
+    with pytest.raises(EvalkitError, match=r"1 of 2 problems .* are not in livecodebench \(release=release_v1, window="
+                                           r"2024-08-01:2025-01-31\)") as caught:  # fmt: skip
+        done("a")
+    assert "which -T sets" in caught.value.hint
+    run = RunDirectory(done("b", "livecodebench.window=all").path)
+    assert run.task("livecodebench").record.spec["options"] == {"release": "release_v1", "window": "all"}
+    with pytest.raises(EvalkitError, match="No task of this run has the option 'windo=all'"):
+        done("c", "windo=all")
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_ungraded_import_is_not_to_be_resumed(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [{"q": "Why?", "out": "So."}])
+    imported(path, tmp_path / "runs" / "r", fields="text=out,problem=q")
+    with pytest.raises(RunIncompleteError, match="was imported without grading x") as caught:
+        load_entries([tmp_path / "runs"])
+    assert "import the log again with -t TASK" in caught.value.hint
 
 
 COMMAND_ROWS = re.compile(r"^\| ([^|]+?) \| `evalkit import (\S+)([^`]*)` \|", re.MULTILINE)

@@ -296,6 +296,16 @@ def test_a_rollout_of_verifiers_without_a_completion_is_an_error(tmp_path: Path)
         list(only_log(path).samples())
 
 
+def test_a_report_of_simple_evals_beside_its_results_names_them(tmp_path: Path) -> None:
+    write(tmp_path / "math_m_allresults.json", peer_logs.simple_evals_content())
+    report = tmp_path / "math_m.html"
+    report.write_text("<!DOCTYPE html><h3>Prompt conversation</h3><p>Correct Answer: 1</p></html>")
+    with pytest.raises(EvalkitError, match=r"its samples are in math_m_allresults\.json beside it: give that file"):
+        find_logs(str(report))
+    found = find_logs(str(tmp_path))
+    assert ([log.where for log in found.logs], found.refused) == ([str(tmp_path / "math_m_allresults.json")], [])
+
+
 def test_simple_evals_questions_of_the_same_words(tmp_path: Path) -> None:
     """MMLU has them; they differ in their choices alone."""
     content = peer_logs.simple_evals_content()

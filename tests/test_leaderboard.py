@@ -21,6 +21,7 @@ from evalkit.results.formats.model_card import model_card
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import PublishedScore, load_published, published_names
 from evalkit.results.reproduction import differences, reproduced
+from evalkit.results.table_options import TableOptions, build
 from evalkit.stats import avg_at_n
 from evalkit.types import Metric
 
@@ -105,6 +106,15 @@ def test_columns_of_equal_titles_name_their_tasks(tmp_path: Path) -> None:
     table = build_table(load_entries([tmp_path])[0])
     assert [column.title for column in table.columns] == ["Other", "In main (math500)", "In main (gsm8k)"]
     assert "In main (gsm8k) pass@1" in renderer("md")(table)
+
+
+def test_all_columns_of_a_task_stand_side_by_side(tmp_path: Path) -> None:
+    tasks = {"aime24": solve_rates(30, 4, 0.3), "gpqa_diamond": solve_rates(198, 4, 0.4)}
+    write_run(tmp_path / "a" / "r", "a", tasks)
+    table = build_table(load_entries([tmp_path])[0], metrics=["pass@2"])
+    assert [(column.task, column.metric) for column in table.columns] == [
+        ("aime24", "pass@1"), ("aime24", "pass@2"), ("gpqa_diamond", "pass@1"), ("gpqa_diamond", "pass@2"),
+    ]  # fmt: skip
 
 
 def test_settings_that_differ_are_told_in_words() -> None:
@@ -301,6 +311,17 @@ def test_a_run_of_other_problems_or_settings_gets_no_z(tmp_path: Path) -> None:
     assert sober[:2] == ("other settings", "temperature 0.6 instead of 0.8; top-p 0.95 instead of 0.9")
 
 
+def test_a_run_of_an_unknown_protocol_has_no_other_settings(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "m" / "read", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 4, 0.3)})
+    description = json.loads(run.description_path.read_text())
+    description["identity"]["engine"]["backend"] = "replay"
+    run.rewrite(description)
+    assert verdicts(tmp_path, "deepseek-r1")["read"][0] == "settings unknown"
+    write_run(tmp_path / "m" / "r1", "org/DeepSeek-R1", {"aime24": solve_rates(30, 4, 0.3)})
+    notes = build(TableOptions(published=("deepseek-r1",)), load_entries([tmp_path])[0]).notes
+    assert any("org/DeepSeek-R1 (--published deepseek-r1-other-models has it)" in note for note in notes)
+
+
 def test_a_subset_is_marked_without_a_published_table_too(tmp_path: Path) -> None:
     write_run(tmp_path / "r", "m", {"aime24": solve_rates(5, 4, 0.3)}, available=30)
     table = build_table(load_entries([tmp_path])[0])
@@ -331,6 +352,15 @@ def test_an_option_of_the_task_that_the_source_did_not_use_is_named(tmp_path: Pa
         "window all instead of 2024-08-01:2025-01-31",
     ]
     assert [reason.split(" ")[0] for reason in reasons(theirs, {})] == ["release", "window"]
+
+
+def test_a_task_of_ones_own_with_a_known_name_is_not_compared_with_its_published_figures(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"aime24": solve_rates(30, 4, 0.3)})
+    entry = load_entries([tmp_path])[0][0]
+    figure = next(f for f in load_published("deepseek-r1") if f.task == "aime24" and f.model.endswith("1.5B"))
+    own = replace(entry, settings={**entry.settings, "task_file_sha256": "0" * 64})
+    assert next(iter(differences(own, figure))) == "a task file's own task with the name aime24"
+    assert not any("own task" in reason for reason in differences(entry, figure))
 
 
 def test_consensus_of_fewer_samples_is_not_put_in_its_column(tmp_path: Path) -> None:

@@ -1,17 +1,27 @@
 """Engines as plug-ins, in this process: the suite's whole result, what is believed of an engine, names and options."""
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
+from evalkit.benchmark.protocols import find_protocol
 from evalkit.engines import Engine, open_engine, option
 from evalkit.engines import registry as found_by_name
-from evalkit.engines.answers import answers, repair_hint, require_completion, sample_name, with_reason
+from evalkit.engines.answers import (
+    answers,
+    context_of,
+    described,
+    repair_hint,
+    require_completion,
+    sample_name,
+    with_reason,
+)
 from evalkit.engines.contract import (
     GREEDY,
     LIMITED,
@@ -44,6 +54,7 @@ from evalkit.engines.registry import (
 )
 from evalkit.engines.threads import iterate, iterate_async, run_async
 from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.run.session import engine_environment, run_identity
 from evalkit.types import Completion, Request, SampleKey, SamplingParams
 
 # The suite
@@ -272,10 +283,12 @@ def test_answers_that_are_not_those_of_the_requests_are_named() -> None:
 
 
 def test_values_that_an_option_is_tried_with() -> None:
-    def values(kind: Any, default: Any = None) -> list[object]:
-        return _other_values(OptionField("x", kind, default, ""))
+    def values(kind: Any, current: Any = None, default: Any = None) -> list[object]:
+        return _other_values(OptionField("x", kind, current if default is None else default, ""), current)
 
     assert values(bool, False) == [True]
+    assert values(bool, True) == values(bool, True, default=False)[:1] == [False], "the value it has is not another one"
+    assert values(int, 4, default=9) == [5, 3, 8, 2.0, 0, 1, 2, 1000, 9]
     assert values(int, 4) == [5, 3, 8, 2.0, 0, 1, 2, 1000]
     assert values(Count | None) == [1, -1, 0, 0.0, 0, 1, 2, 1000]
     assert values(str, "a") == ["aother", "1"]
@@ -380,6 +393,53 @@ def test_a_completion_is_taken_as_its_fields_say() -> None:
     engine = answering(lambda requests: None)
     odd: Any = done(Asked("a").left[0], seconds=3)
     assert require_completion(engine, odd) == replace(odd, seconds=3.0)
+    with pytest.raises(RunIncompleteError, match="gave a Completion whose text is wrong: it is bytes"):
+        require_completion(engine, replace(odd, text=b"x"))
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "is None, not a dict."),
+        ([], "is a list, not a dict."),
+        ({"a": {1}}, "cannot be written as JSON: Object of type set is not JSON serializable."),
+        ({"a": math.nan}, "cannot be written as JSON: Out of range float values are not JSON compliant"),
+    ],
+)
+def test_what_an_engine_says_of_itself_is_a_dict_for_run_json(found: Any, message: str) -> None:
+    class Odd(Letters):
+        def environment(self) -> dict[str, Any]:
+            return cast(dict[str, Any], found)
+
+        def identity(self) -> dict[str, Any]:
+            return cast(dict[str, Any], found)
+
+    letters, odd = Letters("m", Settings()), Odd("m", Settings())
+    assert described(letters, "environment()", {"a": 1}) == {"a": 1}
+    calls: dict[str, Callable[[], object]] = {
+        "environment()": lambda: engine_environment(odd),
+        "identity()": lambda: run_identity(odd, find_protocol("deepseek-r1"), 0),
+    }
+    for member, call in calls.items():
+        with pytest.raises(EvalkitError) as caught:
+            call()
+        assert caught.value.message.startswith(f"The {member} of the engine letters {message}")
+    checks, _ = checked(Odd)
+    broken = {check.rule for check in checks if check.passed is False}
+    assert {"identity is JSON and the same each time", "environment is JSON"} <= broken
+
+
+@pytest.mark.parametrize(("length", "sound"), [(None, True), (1, True), (0, False), ("4096", False), (True, False)])
+def test_a_context_is_a_number_of_tokens(length: Any, sound: bool) -> None:
+    class Odd(Letters):
+        def context_length(self) -> int | None:
+            return cast("int | None", length)
+
+    if sound:
+        assert context_of(Odd("m", Settings())) == length
+    else:
+        with pytest.raises(EvalkitError, match=re.escape(f"is {length!r}, not a number of tokens or None.")):
+            context_of(Odd("m", Settings()))
 
 
 # Names and options

@@ -366,4 +366,4 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvalkitError) as refused:
         parse_completion(b"{nonsense", tmp_path / "completions.jsonl", 12)
     assert refused.value.message.startswith(f"Line 12 of {tmp_path / 'completions.jsonl'} is damaged: ")
-    assert refused.value.hint == "`evalkit run` with the same options generates it again once the line is deleted."
+    assert "it generates only that sample. If that command is not run, the sample is lost." in refused.value.hint

@@ -173,8 +173,9 @@ def test_agreement_in_words(interval: Any, word: str) -> None:
     kappa = ErrorConsistency(0.7, (0.6, 0.8), 0.5, 0.1, interval)
     ends = f"[{interval[0]:.2f}, {interval[1]:.2f}]".replace("-", "−")
     assert said("coincide", agreement=replace(AGREEMENT, consistency=kappa, wrong=1)) == [
-        "Where the teacher is wrong on MATH-500 (1 sample), the student gives the same wrong answer in 30% [20, 45]; "
-        f"the base does in 10% [0, 20]. Right and wrong coincide {word} chance (error consistency 0.10 {ends})."
+        "Where the teacher answers wrongly on MATH-500 (1 sample), the student gives the same wrong answer in 30% "
+        f"[20, 45]; the base does in 10% [0, 20]. Right and wrong coincide {word} chance (error "
+        f"consistency 0.10 {ends})."
     ]
     alone = replace(AGREEMENT, consistency=kappa, where_wrong=None)
     assert said("coincide", agreement=alone) == [

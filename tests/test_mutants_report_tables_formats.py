@@ -332,7 +332,7 @@ def test_a_run_in_a_notebook() -> None:
         "AIME &amp; co", "rating", "<b>1500</b>", interval_svg(1500.0, None, None, 0, 1500.0), "", "5 × 4", samples
     )
     third = row("AIME &amp; co", "rating", "<b>above &lt;1&gt;</b>",
-                interval_svg(1500.0, None, (1400.0, 1700.0), 0, 1700.0), "+200 −100", "5 of 30 × 4",
+                interval_svg(1500.0, None, (1400.0, 1700.0), 0, 1700.0), "+200 −100 (over problems)", "5 of 30 × 4",
                 samples)  # fmt: skip
     entries = [
         Entry(Path("a"), report(), {}, available=5),

@@ -63,6 +63,12 @@ def test_every_verdict_that_is_not_ours_is_a_record_with_the_reason(tmp_path: Pa
     ]
     # left out: a's majority, of which two answers have one vote each; the best of two of b; both of c, not scored
     assert (found.compared, found.left_out, found.samples) == (5, 4, 5)
+    assert found.in_words("x") == (
+        "4 of 5 verdicts of x differ (2 score of each sample, 1 first of the first sample of each problem, 1 mean of "
+        "each problem, 1 maj@2 of the majority of each problem); 4 have no counterpart among ours (1 maj@2 of the "
+        "majority of each problem, 1 pass@2 of each problem, 1 score of each sample, 1 mean of each problem). The log "
+        "has 5 samples."
+    )
 
 
 def test_a_majority_is_that_of_right_answers_or_of_one_wrong_one(tmp_path: Path) -> None:

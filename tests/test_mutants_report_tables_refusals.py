@@ -192,7 +192,7 @@ def test_signs_that_a_number_says_little(tmp_path: Path) -> None:
             own["imported"] = {"left_out": 3}
         run = made(tmp_path / name, lines, [score(s) for s in samples], content)
         given = told.get("counts", {"correct": 4})
-        return warning_signs(RunDirectory(run.path).task("sums"), given, told.get("cut", 0.5))
+        return warning_signs(RunDirectory(run.path).task("sums"), given, told.get("cut", 0.5), told.get("empty", 0))
 
     plain = ["1", "2", "3", "4"]
     assert signs("plain", plain) == []
@@ -203,6 +203,13 @@ def test_signs_that_a_number_says_little(tmp_path: Path) -> None:
     assert signs("warm", ["1", "1", "2", "2"]) == []
     assert signs("other", ["1", "1", "2", "3"], 0) == []
     assert signs("single", ["1", "1"], 0, n=1) == []
+    # what has no text, or thinking alone
+    some = {**counts, "correct": 3, "no_answer": 1}
+    assert signs("empty", ["1", "", "2", "3"], counts=some, empty=1) == ["1 of 4 completions empty"]
+    assert signs("seldom", plain, counts={"correct": 101}, empty=1) == []
+    alone = ["1", "<think>\nIt is 2.", "2", "3"]
+    assert signs("alone", alone, counts=some) == ["thinking alone in 1 of the first 4"]
+    assert signs("right", alone, counts={**counts, "correct": 4, "no_answer": 0}) == []
     # a server that leaves out the prefix, and a model that answers at once
     assert signs("silent", plain, prefix="<think>\n") == ["no thinking"]
     assert signs("once", [*plain[:3], "x</think>4"], prefix="<think>\n") == []

@@ -406,10 +406,11 @@ def test_a_score_that_contradicts_itself_is_an_error(given: Score, kept: bool) -
 def test_what_a_process_may_reply() -> None:
     assert scoring._read_score({"value": 1, "status": "correct"}) == Score(1.0, "correct")
     for reply, told in (
-        (None, "its score is none"),
-        ({"value": 1, "status": "correct", "more": 1}, "its score is none"),
-        ({"value": 2, "status": "correct"}, "its score is none: "),
-        ({"value": 1, "status": "odd"}, "its score is none: status: "),
+        (None, "what it returned is no score"),
+        ({"value": 1, "status": "correct", "more": 1}, "what it returned is no score"),
+        ({"value": 2, "status": "correct"}, "a score's value has to lie in [0, 1], not 2.0"),
+        ({"value": 1, "status": "odd"}, "status of its score is 'odd': input should be 'correct', "),
+        ({"value": 1, "status": "correct", "metadata": {"x": [1]}}, "metadata.x."),
     ):
         with pytest.raises(WorkerCallError) as caught:
             scoring._read_score(reply)

@@ -22,7 +22,7 @@ from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.importers.reader import Log, LogPart, Reader
 from evalkit.importers.record import ImportedSample, LogFacts, PeerVerdict
 from evalkit.results.recreate import recreate_problems
-from evalkit.run import importing
+from evalkit.run import import_tasks, importing
 from evalkit.run.importing import ImportedTask, import_run, match_problems
 from evalkit.store.run import RunDirectory, TaskFiles
 
@@ -280,9 +280,9 @@ def test_a_log_named_like_a_task_that_it_does_not_fit_is_a_set_of_its_own(tmp_pa
 
 
 def test_names_of_tasks() -> None:
-    assert importing._named_like_a_task("AIME-2024") == "aime24"
-    assert importing._named_like_a_task("math500") == "math500"
-    assert importing._named_like_a_task("math5000") is None
+    assert import_tasks.named_like_a_task("AIME-2024") == "aime24"
+    assert import_tasks.named_like_a_task("math500") == "math500"
+    assert import_tasks.named_like_a_task("math5000") is None
 
 
 def test_the_problems_of_an_earlier_log_are_a_task_for_a_later_one(tmp_path: Path) -> None:

@@ -204,13 +204,13 @@ def test_the_line_of_progress(capsys: pytest.CaptureFixture[str], monkeypatch: p
     progress.add_score(Score(0.0, "error", key=SampleKey("sums", "p", 0)))
     progress.add_finished("sums", completed("q"))
     trouble[0] = "2 replicas have died"
-    line = "sums 2/3, score 0.0, cut 50.0%, 1 errors | b\\x1b 0/2, score –, cut – | 1,234 tokens/s, ETA 0:01:00"
+    line = "sums 2/3, score 0.0, cut 50.0%, 1 error | b\\x1b 0/2, score –, cut – | 1,234 tokens/s, ETA 0:01:00"
     assert shown(progress, capsys) == line + " | 2 replicas have died\n"
     progress.extend({"sums": 2, "b\x1b": 0})
     trouble[0] = ""
     assert shown(progress, capsys).endswith(" | 1 left to grade\n")
     progress.add_score(Score(1.0, "correct", key=SampleKey("sums", "q", 0)))
-    assert shown(progress, capsys) == "sums 2/2, score 50.0, cut 50.0%, 1 errors | b\\x1b 0/0, score –, cut – | done\n"
+    assert shown(progress, capsys) == "sums 2/2, score 50.0, cut 50.0%, 1 error | b\\x1b 0/0, score –, cut – | done\n"
 
 
 def test_progress_that_is_not_quiet_ends_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:

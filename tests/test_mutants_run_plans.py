@@ -665,8 +665,7 @@ def test_right_answers_have_to_be_right_and_hostile_ones_not() -> None:
     ]
     first, hostile, errors = graded(sums(), *(Problem(f"p{i}", "", "2") for i in range(5)))
     assert (first.rule, first.passed) == ("the right answer is graded correct (5 problems)", False)
-    one = "p{}: wrong with the value 0 (compared)"
-    assert first.detail == f"{'; '.join(one.format(i) for i in range(3))} and 2 more"
+    assert first.detail == "p0, p1, p2 and 2 more: wrong with the value 0 (compared)"
     generous = sums(score=lambda self, problem, response: Score(0.5, "wrong"))
     first, hostile, errors = graded(generous, ONE)
     assert not first.passed
@@ -752,7 +751,7 @@ def test_what_the_problems_of_a_task_have_to_be() -> None:
             for one in contract._check_problems(sums(**attributes), problems, source or DataSource())
         ]
 
-    fine = [(True, "")] * 4
+    fine = [(True, "")] * 6
     assert found(good, n=1) == [(None, "2 problems, none declared"), (None, f"sha256 {fingerprint}"), *fine]
     declared: dict[str, Any] = {"rows": 2, "targets_sha256": fingerprint}
     assert found(good, **declared) == [(True, "2 problems, 2 declared"), (True, fingerprint), *fine]
@@ -766,7 +765,17 @@ def test_what_the_problems_of_a_task_have_to_be() -> None:
     twice = found([good[0], good[0]], n=1)[3]
     assert twice[0] is False
     assert "a" in twice[1]
-    assert found([replace(good[0], metadata={"x": {1}})], n=1)[5] == (False, "")
+    held, why = found([replace(good[0], metadata={"x": {1}})], n=1)[5]
+    assert not held
+    assert why.startswith(
+        "The task sums cannot be used: the metadata of problem 'a' (number 1) cannot be written as JSON"
+    )
+    assert len(found(good, n=1, kind="other")) == 8
+    for kind in ("math", "choice"):
+        answers = [*good, *(Problem(f"n{i}", "x", " ") for i in range(4))]
+        told = (False, "4 of 6 have none: n0; n1; n2 and 1 more")
+        assert found(answers, n=1, kind=kind)[8] == told
+        assert found(good, n=1, kind=kind)[8] == (True, "")
 
 
 def test_the_metrics_of_a_task() -> None:
@@ -812,7 +821,7 @@ def test_the_rules_of_a_task_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     assert len(checked(n=0)) == 5
-    assert len(checked(load=lambda self, source: [])) == 11
+    assert len(checked(load=lambda self, source: [])) == 13
     asked: list[str] = []
 
     def refuse(self: Task) -> None:

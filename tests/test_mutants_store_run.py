@@ -216,7 +216,7 @@ def test_the_last_score_of_a_sample_counts(tmp_path: Path) -> None:
     files = made(tmp_path, scores=lines).files("sums")
     found = list(files.scores())
     assert [grader for _, grader in found] == ["g1", "sums@1+grader1", "sums@1+grader1"]
-    assert found[2][0] == Score(1.0, "correct", "x", "", "", SampleKey("sums", "a", 0), {"x": 1})
+    assert found[2][0] == Score(1.0, "correct", "x", "", "", {"x": 1}, key=SampleKey("sums", "a", 0))
     assert [score_record(one, grader) for one, grader in found] == lines
     assert {key[1:]: one.status for key, one in files.latest_scores().items()} == {
         ("a", 0): "correct",
@@ -388,8 +388,8 @@ def test_opinions_and_decisions(tmp_path: Path) -> None:
     write_lines(files.folder / "adjudications.jsonl", map(record, decisions))
     assert adjudications(files) == {SampleKey("sums", one.problem_id, 0): one for one in decisions}
     right, wrong = (one.score() for one in decisions)
-    assert right == Score(1.0, "correct", "4", "adjudicated by me: it is equal", "human", SampleKey("sums", "a", 0))
-    assert wrong == Score(0.0, "wrong", None, "adjudicated by you", "human", SampleKey("sums", "b", 0))
+    assert right == Score(1.0, "correct", "4", "adjudicated by me: it is equal", "human", key=SampleKey("sums", "a", 0))
+    assert wrong == Score(0.0, "wrong", None, "adjudicated by you", "human", key=SampleKey("sums", "b", 0))
     assert [one.grader for one in decisions] == ["human:me", "human:you"]
     write_lines(files.folder / "adjudications.jsonl", [{**record(decisions[0]), "verdict": "maybe"}])
     with pytest.raises(EvalkitError, match=r"Line 1 of .*adjudications\.jsonl is damaged: verdict"):

@@ -180,7 +180,7 @@ def test_what_has_no_answer_has_no_vote(
 def test_a_mean_is_printed_with_its_decimals_and_its_n(results: Path) -> None:
     assert [figure_text(v, "count") for v in (3, 1.25, -0.0)] == ["3", "1.25", "0"]
     assert with_error_bars(Metric("words", 2, 4, "mean", interval_run=Interval(1.7, 2.3))) == "2.00 ±0.30"
-    assert _told(Metric("words", 1.25, 4, "mean", note="of each")) == "words: 1.25, n = 4 (of each)"
+    assert _told(Metric("words", 1.25, 4, "mean", note="of each")) == "words: 1.25, 4 samples (of each)"
     reports = {entry.report.task: entry.report for entry in load_entries([results])[0]}
     assert reports["livecodebench"].metric("cons@2") is reports["codeforces"].metric("cons@2") is None
 

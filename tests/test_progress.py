@@ -14,8 +14,11 @@ from test_schedule import load_benchmark
 
 from evalkit.benchmark.protocols import Protocol
 from evalkit.benchmark.registry import TaskSpec
+from evalkit.results.compare_words import points
+from evalkit.results.metrics import with_error_bars
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
+from evalkit.stats.percent import mean_metric
 from evalkit.types import Completion, Problem, SampleKey, SamplingParams, Score
 
 
@@ -64,6 +67,32 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         progress.add_score(score("p2", 1.0))
         progress.add_score(score("p3", 1.0))
     assert lines.getvalue().splitlines()[-1] == "a 4/4, score 75.0, cut 25.0% | done"
+
+
+def test_an_error_is_counted_once_and_before_it_is_graded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = io.StringIO()
+    monkeypatch.setattr("sys.stderr", lines)
+    progress = Progress({"a": 4}, interval=3600)
+    failed = Completion("a", "p0", 0, "", "error", 1, 0, 1.0, error="the server fell over")
+    with progress:
+        progress.add_completion(failed)
+        progress._print_line()
+        assert "a 1/4, score –, cut 0.0%, 1 error |" in lines.getvalue()
+        progress.add_score(Score(0.0, "error", key=failed.key))
+        progress.add_completion(completion("p1", 5))
+        progress.add_score(Score(0.0, "error", key=SampleKey("a", "p1", 0)))
+    assert "a 2/4, score 0.0, cut 0.0%, 2 errors |" in lines.getvalue().splitlines()[-1]
+
+
+def test_the_progress_and_the_table_print_one_figure() -> None:
+    """51 of 80 is 63.75, and 100 * (51 / 80) is 63.74999999999999."""
+    progress = Progress({"a": 80}, quiet=True)
+    for i in range(80):
+        progress.add_score(score(f"p{i}", float(i < 51)))
+    found = mean_metric("pass@1", [[float(i < 51)] for i in range(80)])
+    assert (progress.tasks["a"].score(), found.value) == (63.75, 63.75)
+    assert progress._cells("a")[1] == with_error_bars(found).split()[0] == points(51 / 80, signed=False) == "63.8"
+    assert mean_metric("pass@1", [[1.0, 0.0, 1.0]]).value == 100 * (2 / 3)
 
 
 def test_a_line_comes_though_nothing_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from helpers import EVALKIT, REPOSITORY, evalkit, records, told
-from quirk_server import SCENARIOS, Quirk, QuirkServer
+from quirk_server import SCENARIOS, Asked, Quirk, QuirkServer, Sent, chunk, completions, events, whole
 
 from evalkit import Task, evaluate
 from evalkit.engines.openai.addresses import api_root, key_headers
@@ -109,6 +109,36 @@ def test_a_quirk_ends_right_or_with_one_sentence(name: str, tmp_path: Path, capl
     for text in (caplog.text, written(tmp_path), str(failed)):
         assert KEY not in text
     assert "\x1b" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("how", "signs", "said"),
+    [
+        ("whole", ["3 of 6 completions empty"], "3 of the first 6 responses are empty"),
+        ("stream", ["3 of 6 completions empty"], "3 of the first 6 responses are empty"),
+        ("thinking", ["thinking alone in 3 of the first 6"], ""),
+    ],
+)
+def test_a_server_that_drops_texts_is_told_beside_the_score(
+    how: str, signs: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = [0]
+
+    def every_other(asked: Asked) -> Sent:
+        served[0] += 1
+        if served[0] % 2:
+            return whole(asked)
+        if how == "stream":
+            return events([chunk(asked, {"role": "assistant"}), chunk(asked, {}, "stop")])
+        return whole(asked, "", reasoning_content="I add them." if how == "thinking" else "")
+
+    with QuirkServer(completions(every_other)) as server:
+        run = run_on(server, tmp_path / "run")
+    report = run.report("sums")
+    assert report.warnings == (signs if how == "thinking" else [*signs, "no thinking"])
+    assert (report.statuses["correct"], report.statuses["no_answer"]) == (3, 3)
+    assert ("responses are empty" in caplog.text) == bool(said)
+    assert said in caplog.text
 
 
 def _hold_failure(quirk: Quirk, failed: EvalkitError | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
-from helpers import evalkit, told, write_recorded
+from helpers import evalkit, package, told, write_recorded
 
 from evalkit import EvalkitError
 from evalkit.benchmark.protocols import available_protocols, find_protocol
@@ -130,6 +130,17 @@ def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (info / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path
+
+
+def test_a_suite_with_the_name_of_a_task_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clashing.py").write_text('S = ("gsm8k", "math500")\n')
+    plugins = {"arithmetic": "clashing:S", "fine": "clashing:S"}
+    monkeypatch.setenv("PYTHONPATH", package(tmp_path, "clashing", "evalkit.suites", **plugins))
+    refusal = "The suite arithmetic of clashing has the name of the task arithmetic of evalkit."
+    assert told(evalkit("run", "m", "-t", "arithmetic", "--dry-run", code=2)) == refusal
+    listed = evalkit("tasks")
+    assert listed.stderr.count(f"{refusal} It is skipped.") == 1
+    assert "suite: gsm8k, math500" in listed.stdout
 
 
 @pytest.mark.slow

@@ -143,6 +143,21 @@ def test_a_fault_of_the_engine_is_an_error_and_is_made_again(folder: Path) -> No
     assert "failed on some samples" in told(run(folder, code=1))
     assert statuses(folder)["error"] == 2
     assert "2 of sums" in told(run(folder, code=1))
+    assert "sums: 10 of 10 completions (2 are errors), 10 scores" in evalkit("verify", folder / "run", code=1).stdout
+    path = folder / "run/sums/completions.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b'"problem_id":"4"' not in line))
+    counted = "8 of 10 completions (2 are errors)"
+    shown = evalkit("verify", folder / "run", code=1)
+    assert f"sums: {counted}, 8 scores" in shown.stdout
+    assert told(shown) == f"{folder}/run sums is not complete."
+    whole = folder / "whole"
+    write_recorded(folder / "all.jsonl", texts(), prefix="<think>\n")
+    common = ("run", "org/model", "-t", "sums", "--task-file", folder / "sums.py", "--backend", "replay")
+    evalkit(*common, "--recorded", folder / "all.jsonl", "-o", whole)
+    for command in (("compare", whole, folder / "run"), ("leaderboard", folder / "run")):
+        refused = evalkit(*command, code=1)
+        assert told(refused) == f"{folder}/run has {counted} of sums.", "and nothing of the other run, which is whole"
 
 
 @pytest.mark.slow

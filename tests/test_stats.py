@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from evalkit.errors import EvalkitError
+from evalkit.results.metrics import error_bars
 from evalkit.stats import (
     avg_at_n,
     compare_paired,
@@ -207,8 +208,22 @@ def test_share_metric() -> None:
     assert every.interval_problems is not None
     assert every.interval_problems[0] < every.interval_problems[1] == every.value == 100
     assert share_metric("of one problem", [1], [2]).interval_problems is None
-    with pytest.raises(ValueError, match="nothing to take a share of"):
-        share_metric("of nothing", [0, 0], [0, 0])
+    for hits, of, message in (
+        ([0, 0], [0, 0], "There is nothing to take a share of"),
+        ([2], [1], "not 2 of 1"),
+        ([-1], [2], "not -1 of 2"),
+        ([math.nan], [2], "not nan of 2"),
+        ([1, 1], [2], "2 hits and 1 counts do not belong together"),
+    ):
+        with pytest.raises(EvalkitError, match=message):
+            share_metric("no share", hits, of)
+
+
+def test_an_interval_over_problems_alone_is_called_so() -> None:
+    share = share_metric("all", [2, 2, 2], [2, 2, 2])
+    mean = mean_metric("mean", [[1.0, 0.0], [1.0, 1.0]])
+    assert [bar.endswith(" (over problems)") for bar in error_bars(share)] == [True]
+    assert [bar.endswith(" (over problems)") for bar in error_bars(mean)] == [False, False]
 
 
 def test_paired_difference_is_that_of_a_comparison() -> None:

@@ -172,7 +172,7 @@ def test_same_answers_are_counted_pair_by_pair() -> None:
     assert right is not None
     assert wrong is not None
     assert right.value == pytest.approx(2 / 4)
-    assert wrong.value == pytest.approx((1 / 4 + 0 + 0) / 3)
+    assert wrong.value == pytest.approx((1 / 4 + 0) / 2), "the sample without an answer gives no wrong one"
     assert same_answer_shares(mine, theirs, [[True, True], [True, True]])[1] is None
 
 

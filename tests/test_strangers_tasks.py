@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from helpers import REPOSITORY, evalkit, records, told, write_recorded
 
-from evalkit import DatasetSpec, DataSource, Metric, Problem, Score, Task
+from evalkit import DatasetSpec, DataSource, Metric, Problem, SampleKey, Score, Task
 from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.errors import EvalkitError
+from evalkit.grading import grade_choice, grade_math
 from evalkit.results.own_metrics import NoReportError, own_metrics
 from evalkit.run.contract import check_task
 
@@ -24,6 +25,7 @@ class Own(Task):
     version = 1
     title = "Own"
     kind = "math"
+    n = 1
     def load(self, source):
         return [Problem("1", "1 + 1?", "2"), Problem("2", "2 + 2?", "4")]
     def score(self, problem, response):
@@ -200,6 +202,47 @@ def test_a_headline_that_no_metric_has_is_told(tmp_path: Path) -> None:
             "return Score(0.0, 'correct' if response.startswith('So') else 'wrong')",
             'score() of own returned Score(0, "correct"), which contradicts itself',
         ),
+        (
+            "return grade_math(response, problem.target)",
+            "raise SystemExit(3)",
+            "no answer causes a grader error: 1, 2: the grader failed: SystemExit: 3 (own.py, line 14)",
+        ),
+        (
+            "return grade_math(response, problem.target)",
+            "return Score(7.0, 'correct')",
+            "1, 2: the grader failed: ValueError: a score's value has to lie in [0, 1], not 7.0 (own.py, line 14)",
+        ),
+        (
+            "return grade_math(response, problem.target)",
+            "return Score(0.0, 'wrong', 5)",
+            "1, 2: the grader failed: answer of its score is 5: input should be a valid string",
+        ),
+        (
+            "    n = 1\n",
+            "    n = 1\n    def messages(self, problem): return 'hello'\n",
+            "gives 'hello', not a list of messages",
+        ),
+        (
+            "    n = 1\n",
+            "    n = 1\n    def messages(self, problem): return [{'role': 'user'}]\n",
+            "for problem '1' gives {'role': 'user'}, which is no message.",
+        ),
+        (
+            "    n = 1\n",
+            "    n = 1\n    def gold_response(self, problem): return {}['gold']\n",
+            "gold_response() of the task own for problem '1' fails: KeyError: 'gold' (own.py, line 11)",
+        ),
+        (
+            "    n = 1\n",
+            "    n = 1\n    def gold_response(self, problem): return 4\n",
+            "gold_response() gives a text or None: gold_response() of the task own for problem '1' gives 4, which",
+        ),
+        ('"4")]', '" ")]', "every problem has a right answer: 1 of 2 have none: 2"),
+        (
+            '"4")]',
+            '"4", {"x": float("nan")})]',
+            "the metadata of problem '2' (number 2) cannot be written as JSON: Out of",
+        ),
     ],
 )
 def test_check_says_what_is_broken(tmp_path: Path, old: str, new: str, detail: str) -> None:
@@ -315,6 +358,29 @@ def test_the_tasks_of_the_page_pass_and_their_metrics_have_error_bars(tmp_path: 
         problems = load_problems(task, DataSource())
         (found,) = own_metrics(task, problems, {"1": [Score(1.0, "correct", metadata={"unit": True})] * 2})
         assert (found.value, found.interval_run is not None) == (100.0, True)
+
+
+def test_metadata_is_the_sixth_of_a_score_and_a_key_is_named() -> None:
+    score = Score(1.0, "correct", "4", "why", "rule", {"seen": True})
+    assert (score.metadata, score.key) == ({"seen": True}, None)
+    with pytest.raises(TypeError):
+        Score(1.0, "correct", "4", "why", "rule", {}, SampleKey("t", "1", 0))  # type: ignore[call-arg]
+
+
+def test_a_problem_without_a_right_answer_is_an_error_and_not_a_wrong_answer(tmp_path: Path) -> None:
+    for gold in ("", " "):
+        graded = [grade_math("The answer is \\boxed{4}.", gold), grade_choice("Answer: B", gold, ["x", "y"])]
+        assert [(each.status, each.value) for each in graded] == [("error", 0.0)] * 2
+        assert {each.explanation for each in graded} == {"the problem has no right answer to compare with"}
+    task_file(tmp_path, "gap", '"4")]', '"")]')
+    _, said = run(tmp_path, "gap", code=1)
+    assert "the problem has no right answer to compare with" in said
+
+
+def test_a_suite_is_no_task_to_check() -> None:
+    done = evalkit("tasks", "check", "r1", code=2)
+    assert told(done) == "r1 is a suite."
+    assert "name one of its tasks: aime24, math500, gpqa_diamond, livecodebench, codeforces" in done.stderr
 
 
 def test_a_grader_that_raises_is_told_with_its_file_and_line(tmp_path: Path) -> None:

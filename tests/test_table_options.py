@@ -136,6 +136,20 @@ def test_published_rows_are_those_asked_for_or_of_our_models_or_the_six_students
     assert [row.published for row in table(tmp_path, published=("deepseek-r1",), rows="ours").rows] == [False]
 
 
+def test_a_model_of_two_sources_is_told_apart_by_them(results: Path) -> None:
+    name = "deepseek-r1-other-models"
+    alone = [row.label for row in build_table([], load_published(name)).rows]
+    assert [label for label in alone if "o1-mini" in label] == ["o1-mini (Table 4)", "o1-mini (Table 2)"]
+    assert len(set(alone)) == len(alone)
+    beside = [row.label for row in table(results, published=(f"{name}:o1-*",)).rows if row.published]
+    assert "o1-mini (published, Table 2)" in beside
+    assert "o1-1217 (published)" in beside
+    grouped = table(results, published=(f"{name}:o1-*",), groups={"published": ("o1-*",)})
+    assert "o1-mini (Table 2)" in [row.label for row in grouped.rows]
+    long = [row.label for row in build_table([], load_published("reproductions")).rows]
+    assert max(map(len, long)) < 80
+
+
 def best(folder: Path) -> list[str]:
     return [row.model for row in build_table(load_entries([folder])[0]).rows if row.cells[0] and row.cells[0].best]
 

@@ -21,7 +21,8 @@ _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\..+)")
 class LoadedData:
     """A data set that was loaded, as recorded in run.json.
 
-    `fingerprint` is the sha256 of the content. `rows` is None if files were loaded instead of rows.
+    `fingerprint` is the sha256 of the content. `rows` is None if files were loaded instead of rows. `in_order` is the
+    fingerprint as earlier versions recorded it, where it depended on the order of the rows and now does not.
     """
 
     hub_id: str
@@ -29,6 +30,11 @@ class LoadedData:
     revision: str | None
     rows: int | None
     fingerprint: str
+    in_order: str | None = None
+
+    def is_recorded_as(self, fingerprint: str | None) -> bool:
+        """Whether `fingerprint` is that of this content, by this version or an earlier one."""
+        return fingerprint in (self.fingerprint, self.in_order or self.fingerprint)
 
 
 @dataclass(slots=True)
@@ -98,7 +104,10 @@ class DataSource:
                 f"{spec.hub_id} has {len(rows)} rows at {source}, but the benchmark has {spec.rows}.",
                 "download the whole data set, or pass --allow-changed-data to use your own.",
             )
-        self._note(spec, source, revision, len(rows), _fingerprint(rows))
+        found_as, in_order = _fingerprint(rows), None
+        if not spec.ordered:
+            found_as, in_order = _fingerprint(sorted(rows, key=_line)), found_as
+        self.loaded.append(LoadedData(spec.hub_id, source, revision, len(rows), found_as, in_order))
         return rows
 
     def files(self, spec: DatasetSpec) -> list[Path]:
@@ -117,11 +126,8 @@ class DataSource:
         for path in paths:
             digest.update(bytes.fromhex(kept_for_file(path, "sha256", _sha256)))
         source = f"hub:{spec.hub_id}" if self.root is None else ", ".join(map(str, paths))
-        self._note(spec, source, commit, None, digest.hexdigest())
+        self.loaded.append(LoadedData(spec.hub_id, source, commit, None, digest.hexdigest()))
         return paths
-
-    def _note(self, spec: DatasetSpec, source: str, revision: str | None, rows: int | None, fingerprint: str) -> None:
-        self.loaded.append(LoadedData(spec.hub_id, source, revision, rows, fingerprint))
 
     def _candidates(self, spec: DatasetSpec) -> Iterator[Path]:
         assert self.root is not None
@@ -245,9 +251,13 @@ def _fingerprint(rows: Sequence[Row]) -> str:
     """The sha256 of the rows as one JSON array."""
     digest = hashlib.sha256(b"[")
     for number, row in enumerate(rows):
-        digest.update((", " if number else "").encode() + json.dumps(row, sort_keys=True, default=str).encode())
+        digest.update((", " if number else "").encode() + _line(row).encode())
     digest.update(b"]")
     return digest.hexdigest()
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, sort_keys=True, default=str)
 
 
 def _sha256(path: Path) -> str:

@@ -155,8 +155,14 @@ def load_plugins(group: str, load: Callable[[EntryPoint], Any]) -> dict[str, Any
         try:
             loaded[name] = load(entry)
         except EvalkitError as error:
-            logger.warning("%s It is skipped.", error.message)
+            _tell_skipped(error.message)
     return loaded
+
+
+@functools.cache
+def _tell_skipped(why: str) -> None:
+    """Tell once that a plug-in is skipped: a command looks through a group several times."""
+    logger.warning("%s It is skipped.", why)
 
 
 def _load_task(entry: EntryPoint) -> type[Task]:

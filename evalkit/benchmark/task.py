@@ -25,7 +25,8 @@ class DatasetSpec:
     `hub_id`, `revision`, `config` and `split` name the data set on the hub. In a local data folder, `files` are tried
     in this order. A file in a zip archive is written `archive.zip::file.csv`; it is read in memory with `zip_password`
     and never unpacked to disk. Every row has to have the `columns`. `rows` is the exact number of rows, None if it
-    varies. For problems that are not on the hub, use `from_file` or `from_rows`.
+    varies. `ordered` is false of a set whose order says nothing: its fingerprint is that of its rows in any order. For
+    problems that are not on the hub, use `from_file` or `from_rows`.
 
     Examples:
         >>> DatasetSpec("org/sums", "0123abc", "test", columns=("question", "answer"), files=("sums.jsonl",)).gated
@@ -43,6 +44,7 @@ class DatasetSpec:
     zip_password: str | None = None
     path: str | None = None
     own_rows: tuple[Mapping[str, Any], ...] | None = None
+    ordered: bool = True
 
     @classmethod
     def from_file(cls, path: "str | Path", columns: Sequence[str] = (), rows: int | None = None) -> "DatasetSpec":

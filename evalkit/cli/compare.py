@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="The error that a gate counts: new samples of the same problems, or other problems.",
 )
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the gates as JUnit XML too.")
-@click.option("--across-protocols", is_flag=True, help="Allow runs of different protocols; the table names them.")
+@click.option("--across-protocols", is_flag=True, help="Allow runs of other protocols or data; the table names them.")
 @click.option(
     "--points",
     type=float,

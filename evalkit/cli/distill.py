@@ -48,6 +48,8 @@ def command(
     found = distillation(
         students, teacher=teacher, base=base or None, rounds=rounds, without_contaminated=without_contaminated
     )
+    for note in found.notes:
+        echo(note, err=True)
     if output is None:
         echo(found.text("md"), nl=False)
     else:

@@ -34,7 +34,7 @@ def command(ctx: click.Context) -> None:
         try:
             engine = engine_class(name)
         except EvalkitError as error:  # of another package: the list is of use without it
-            echo(f"{name:<16}cannot be imported")
+            echo(f"{name:<16}cannot be used")
             echo(f"  {error.message}", err=True)
             continue
         missing = missing_packages(engine)
@@ -51,7 +51,7 @@ def show(name: str | None, engine_file: Path | None) -> None:
     from evalkit.engines.registry import missing_packages, option_fields
 
     engine = _named_engine(name, engine_file)
-    echo(f"{engine.name}: {inspect.getdoc(engine) or ''}")
+    echo(f"{engine.name}: {inspect.cleandoc(engine.__dict__.get('__doc__') or 'its class has no docstring.')}")
     if missing := missing_packages(engine):
         echo(f"not installed: it needs {', '.join(missing)}; {engine.install}")
     for field in option_fields(engine.options_class).values():

@@ -73,7 +73,7 @@ def _against_peer(run: Path, tasks: "list[TaskRun]") -> None:
     if not imported:
         raise EvalkitError(f"{run} was not imported: it has no verdicts of another harness.", "`evalkit import`.")
     for task in imported:
-        peer = task.run.engine.get("peer") or "the log"
+        peer = str(task.run.engine.get("peer") or "the log")
         found = compare_with_peer(task)
         for one in found.differences:
             scope = "" if one.scope == "sample" else f" ({one.scope})"
@@ -82,6 +82,4 @@ def _against_peer(run: Path, tasks: "list[TaskRun]") -> None:
                 f"{peer}'s {one.name}{scope} {one.theirs:g} ({one.their_answer!r})"
             )
             echo(f"    {visible_line(one.reason)}")
-        left_out = f"; {found.left_out} more have no counterpart among ours" if found.left_out else ""
-        of_them = f"of {found.compared} verdicts on {found.samples} samples"
-        echo(f"{task.name}: {len(found.differences)} {of_them} differ from {peer}'s{left_out}")
+        echo(visible_line(f"{task.name}: {found.in_words(peer)}"))

@@ -1,5 +1,6 @@
 """`evalkit import`: another harness's log as a run."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ def _list_formats(ctx: click.Context) -> None:
     metavar="TASK",
     help="evalkit's task for the problems, or RUN/TASK of a run imported before; or LOG=TASK,LOG=TASK.",
 )
+@click.option("-T", "task_options", multiple=True, metavar="[TASK.]NAME=VALUE", help="Set a task's option. Repeatable.")
 @click.option("--kind", type=click.Choice(["math", "choice", "none"]), help="How a set without a task is graded.")
 @click.option("--map", "fields", metavar="FIELDS", help="Plain rows: text=generation,gold=expected_answer,…")
 @click.option("--format", "format_name", metavar="NAME", help="The harness, where two formats fit.")
@@ -56,6 +58,7 @@ def command(
     results: str,
     no_score: bool,
     workers: int | None,
+    task_options: tuple[str, ...],
 ) -> None:
     """Import the log at PATH: a file or a folder of lm_eval, lighteval, inspect, evalscope, OpenCompass, NeMo-Skills,
     SkyThought, Qwen2.5-Math, LIMO, QwQ, verifiers, evalplus, simple-evals, MathArena, LiveCodeBench, HELM, evalchemy,
@@ -67,11 +70,13 @@ def command(
     evalkit import generations.jsonl --map text=generation,problem=question,gold=answer --model student
     """
     from evalkit.cli.summary import print_summary
+    from evalkit.results.harness_figure import harness_figure
     from evalkit.results.peer import log_of
     from evalkit.run.importing import import_run
     from evalkit.run.session import require_no_errors
     from evalkit.store.run import RunDirectory
     from evalkit.visible import visible_line
+    from evalkit.words import counted
 
     done = import_run(
         path,
@@ -87,18 +92,24 @@ def command(
         results=results,
         score=not no_score,
         workers=workers,
+        task_options=task_options,
     )
     for told in done.refused:
         echo(f"left out: {visible_line(told)}", err=True)
     for one in done.tasks:
         of = "" if one.task == one.log_task else f" of {one.log_task}"
-        echo(f"{one.task}{visible_line(of)}: {one.samples} samples of {one.problems} problems, n = {one.n}", err=True)
+        many = f"{counted(one.samples, 'sample')} of {counted(one.problems, 'problem')}"
+        echo(f"{one.task}{visible_line(of)}: {many}, n = {one.n}", err=True)
         for note in (*one.notes, *(f"right answers differ: {text}" for text in one.gold_differences)):
             echo(f"  {visible_line(note)}", err=True)
-    echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {done.path}", err=True)
+    echo(f"{visible_line(done.model)}, from {log_of(done.peer)}: {shlex.quote(str(done.path))}", err=True)
+    made = RunDirectory(done.path)
+    for one in done.tasks:
+        if figure := harness_figure(made.task(one.task)):
+            echo(visible_line(f"{one.task}:{figure}"), err=True)
     if done.reports:
-        print_summary(RunDirectory(done.path), done.reports)
+        print_summary(made, done.reports)
     for one in done.tasks:
         if one.failure is not None:
             raise one.failure
-    require_no_errors(RunDirectory(done.path), done.reports)
+    require_no_errors(made, done.reports)

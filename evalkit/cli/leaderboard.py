@@ -54,7 +54,8 @@ def groups(_context: click.Context, _parameter: click.Parameter, value: tuple[st
     "--published",
     multiple=True,
     metavar="NAME",
-    help="Add a published table, such as deepseek-r1, or a CSV file; NAME:PATTERN picks models. Repeatable.",
+    help="Add a published table, such as deepseek-r1 (docs/tables.md lists them), or a CSV file; NAME:PATTERN picks "
+    "models. Repeatable.",
 )
 @click.option("--models", multiple=True, callback=names, metavar="A,B", help="Rows: models, run folders or patterns.")
 @click.option(
@@ -141,9 +142,10 @@ def command(
         echo(note, err=True)
     if without_contaminated is not None:
         from evalkit.contamination.report import load_contamination
-        from evalkit.results.clean import NOTE, with_clean_scores
+        from evalkit.results.clean import clean_note, with_clean_scores
 
-        entries, notes = with_clean_scores(entries, load_contamination(without_contaminated)), [*notes, NOTE]
+        entries = with_clean_scores(entries, load_contamination(without_contaminated))
+        notes = [*notes, clean_note(entries)]
     form = form or _default_format(output)
     if form == "model-card":
         from evalkit.results.formats.model_card import model_card

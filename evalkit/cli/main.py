@@ -161,10 +161,14 @@ def _print_every_character() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
+_CLOSED_PIPE = 141  # as a shell tells of other commands that such a pipe ends: it says nothing of the run
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 success, 1 the run could not finish, 2 wrong usage or input.
 
-    After Ctrl-C it is 130. What keeps a command from going on is told in one sentence and a hint.
+    After Ctrl-C it is 130, and 141 where what reads the output has closed it, as `head` does. What keeps a command from
+    going on is told in one sentence and a hint.
     """
     try:
         cli.main(arguments, standalone_mode=False)
@@ -183,7 +187,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
-        return 1
+        return _CLOSED_PIPE
     except MemoryError:
         return fail(EvalkitError("There is not enough memory.", "raise `ulimit -v`, or take smaller files."))
     except OSError as error:

@@ -1,5 +1,6 @@
 """`evalkit run`: evaluate a checkpoint."""
 
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,10 @@ def command(
             return
         run, throughput = execute_plan(plan, output or plan.default_path(results), workers, price, not quiet, judge_on)
         if plan.shard is not None:
-            echo(f"shard {plan.shard} is finished: {run.path}; unite the shards with `evalkit merge`", err=True)
+            echo(
+                f"shard {plan.shard} is finished: {shlex.quote(str(run.path))}; unite the shards with `evalkit merge`",
+                err=True,
+            )
             return
     elif not quiet:
         echo("everything is on disk already", err=True)
@@ -152,13 +156,14 @@ def command(
 def _print_results(run: "Run", names: Iterable[str], throughput: "Throughput | None", log_to: str | None) -> None:
     from evalkit.cli.summary import print_summary, throughput_line
     from evalkit.results.trackers import log_run
+    from evalkit.run.printed import run_line
     from evalkit.run.session import require_no_errors
 
     reports = [run.report(name) for name in names]
     print_summary(run.directory, reports)
     if throughput is not None:
         echo(throughput_line(throughput), err=True)
-    echo(f"run directory: {run.path}", err=True)
+    echo(run_line(run.path), err=True)
     if log_to is not None:
         echo(log_run(run.path, log_to), err=True)
     require_no_errors(run.directory, reports)

@@ -85,6 +85,8 @@ def command(
         echo(f"{run.path}", err=True)
         try:
             reports = _grade(run, task_names, folders, workers, task_file, judge_on)
+            if not reports:
+                continue
             if second_opinion is not None:
                 names = [report.task for report in reports]
                 ask_second_opinion(run, names, second_opinion, judge_url, judge_model, folders)
@@ -125,6 +127,8 @@ def _grade(
     for one in changed:
         told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
         echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
+    if not reports:
+        return reports
     graded = ", ".join(report.title for report in reports)
     samples = sum(report.samples for report in reports)
     told = f"{len(changed):,} of {samples:,} verdicts changed"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.terminal import echo
+from evalkit.words import counted
 
 
 @click.command(name="settle", short_help="Close samples that can never succeed, so that a run is complete.")
@@ -30,6 +31,6 @@ def command(run: Path, status: str, task_names: str | None, undo: bool) -> None:
     directory = one_run(run)
     names = [task.name for task in tasks_of_run(directory, task_names)]
     counts = reopen(directory, names) if undo else settle(directory, names)
-    what = "opened again" if undo else "closed as errors"
     for name, count in counts.items():
-        echo(f"{name}: {count} samples {what}", err=True)
+        what = "opened again" if undo else "closed as an error" if count == 1 else "closed as errors"
+        echo(f"{name}: {counted(count, 'sample')} {what}", err=True)

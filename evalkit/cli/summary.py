@@ -13,6 +13,7 @@ from evalkit.run.throughput import Throughput
 from evalkit.store.run import RunDirectory
 from evalkit.types import Metric
 from evalkit.visible import visible_line
+from evalkit.words import counted
 
 _LEGEND = (
     "percent; ±: 95%, run to run / over problems; cut: stopped at the token limit or for repetition, whatever it "
@@ -37,8 +38,8 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
         echo(_LEGEND, err=True)  # what can be piped is the table alone
     for report in reports:
         if report.settled:
-            closed = f"{report.settled} of its errors were closed by `evalkit settle`; they count as 0"
-            echo(f"{report.title}: {closed}", err=True)
+            closed = f"{counted(report.settled, 'error')} closed by `evalkit settle`"
+            echo(f"{report.title}: {closed}; {'it counts' if report.settled == 1 else 'they count'} as 0", err=True)
         if report.disputes is not None and str(report.disputes):
             echo(visible_line(f"{report.title}: {report.disputes}"), err=True)
         if own := [metric for metric in report.metrics if kind_of(metric.name).compute is None]:
@@ -48,10 +49,10 @@ def print_summary(run: RunDirectory, reports: Sequence[Report]) -> None:
 
 
 def _told(metric: Metric) -> str:
-    """A metric of a task's own: its name, its value with error bars and unit, its n, its note."""
+    """A metric of a task's own: its name, its value with error bars and unit, how many samples it is of, its note."""
     bare = metric.unit in ("count", "mean") or metric.text or metric.name == UNIT_NAMES[metric.unit]
     value = with_error_bars(metric) + ("" if bare else f" {UNIT_NAMES[metric.unit]}")
-    return f"{metric.name}: {value}, n = {metric.n}" + (f" ({metric.note})" if metric.note else "")
+    return f"{metric.name}: {value}, {counted(metric.n, 'sample')}" + (f" ({metric.note})" if metric.note else "")
 
 
 def _row(report: Report, available: int | None) -> tuple[str, ...]:
@@ -93,14 +94,15 @@ def _uncounted(done: Throughput) -> str:
     """Which counts of tokens the engine has not given."""
     prompts, generated = done.prompts_uncounted, done.generated_uncounted
     if prompts is None or generated is None or prompts == generated == done.uncounted:
-        return f"{done.uncounted} completions without token counts"
+        return f"{counted(done.uncounted, 'completion')} without token counts"
     told = {"prompt": prompts, "generated": generated}
-    return ", ".join(f"{n} completions without a count of {kind} tokens" for kind, n in told.items() if n)
+    return ", ".join(f"{counted(n, 'completion')} without a count of {kind} tokens" for kind, n in told.items() if n)
 
 
 def throughput_line(done: Throughput) -> str:
     """One line with the throughput and cost of this execution."""
-    parts = [f"{done.completions} completions in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading"]
+    made = counted(done.completions, "completion")
+    parts = [f"{made} in {done.seconds:.0f} s after {done.load_seconds:.0f} s of loading"]
     if round(done.mean_running) > 0:  # recorded completions are replayed at once
         parts += [
             _tokens_per_second(done),

@@ -74,7 +74,9 @@ def command(ctx: click.Context) -> None:
 
 def _find(name: str, task_file: str | None) -> Any:
     from evalkit.benchmark.registry import resolve_task
+    from evalkit.benchmark.suites import require_no_suite
 
+    require_no_suite(name)
     return resolve_task(name, Path(task_file) if task_file else None)
 
 

@@ -15,32 +15,32 @@ _IMPORTED = "what a log of another harness lacks stays missing; `evalkit settle 
 def command(runs: tuple[Path, ...]) -> None:
     """Check the checksum and schema of every line of RUNS, and compare the counts with the plan.
 
-    The exit code is 2 if a line is damaged or duplicated, and 1 if completions or scores are missing.
+    The exit code is 2 if a line is damaged or duplicated, and 1 if completions or scores are missing. A completion
+    that ended in an error of the engine is counted, and is not the end of its sample: the same command asks again.
 
     \b
     evalkit verify results/
     """
     from evalkit.errors import RunIncompleteError
+    from evalkit.results.ungraded import is_ungraded
+    from evalkit.store.counting import count_samples
     from evalkit.store.run import find_runs
-    from evalkit.store.settled import settled
     from evalkit.visible import visible_line
 
     incomplete, hints = [], set()
     for run in [found for path in runs for found in find_runs(path)]:
         is_imported = run.record().is_imported
         for task in run.tasks().values():
-            planned = task.record.plan
-            closed = {(key.problem_id, key.sample_index) for key in settled(task.files)}
-            finished = {sample for sample in task.files.finished() | closed if sample in planned}
-            scored = {(key.problem_id, key.sample_index) for key in task.files.latest_scores()} & finished
-            echo(visible_line(f"{task}: {len(finished)} of {planned.samples} completions, {len(scored)} scores"))
-            if len(scored) < planned.samples:
+            graded = not is_ungraded(task)
+            counts = count_samples(task, graded)
+            echo(visible_line(f"{task}: {counts.in_words(graded)}"))
+            if not counts.whole:
                 incomplete.append(f"{task}")
                 hints.add(_IMPORTED if is_imported else _RESUME)
     if incomplete:
         more = f" and {len(incomplete) - 3} more" if len(incomplete) > 3 else ""
-        are = "is" if len(incomplete) == 1 else "are"
+        several = f"{len(incomplete)} tasks are not complete: {', '.join(incomplete[:3])}{more}."
         raise RunIncompleteError(
-            f"{len(incomplete)} of the tasks {are} not complete: {', '.join(incomplete[:3])}{more}.",
+            f"{incomplete[0]} is not complete." if len(incomplete) == 1 else several,
             "; ".join(sorted(hints, reverse=True)) + ".",
         )

@@ -1,13 +1,14 @@
 """What an engine gives, looked at before anything is made of it: only sound completions of requests that are open."""
 
 import functools
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol
 
 from evalkit.engines.base import Engine
-from evalkit.errors import RunIncompleteError, plugin_faults
+from evalkit.errors import EvalkitError, RunIncompleteError, plugin_faults
 from evalkit.types import Completion, Request, SampleKey
 
 _END = object()
@@ -48,6 +49,35 @@ def engine_faults(engine: Engine, member: str) -> AbstractContextManager[None]:
     return plugin_faults(engine, f"The engine {engine.name} failed in {member}", repair_hint(engine))
 
 
+def described(engine: Engine, member: str, found: object) -> dict[str, Any]:
+    """What `identity()` or `environment()` returned. Raises EvalkitError where it is no dict that run.json can hold."""
+    if not isinstance(found, dict):
+        told = "None" if found is None else f"a {type(found).__name__}"
+        raise EvalkitError(f"The {member} of the engine {engine.name} is {told}, not a dict.", repair_hint(engine))
+    try:
+        json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EvalkitError(
+            f"The {member} of the engine {engine.name} cannot be written as JSON: {error}.", repair_hint(engine)
+        ) from error
+    return found
+
+
+def context_of(engine: Engine) -> int | None:
+    """The longest prompt and completion together in tokens, None where the engine does not know.
+
+    Raises EvalkitError where `context_length()` raises, or returns neither.
+    """
+    with engine_faults(engine, "context_length()"):
+        found: object = engine.context_length()
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found > 0):
+        return found
+    raise EvalkitError(
+        f"The context_length() of the engine {engine.name} is {found!r:.60}, not a number of tokens or None.",
+        repair_hint(engine),
+    )
+
+
 @functools.cache
 def _validate() -> Callable[[Any], Completion]:
     from pydantic import TypeAdapter
@@ -64,8 +94,13 @@ def require_completion(engine: Engine, given: object) -> Completion:
             f"The engine {engine.name} gave a value of type {type(given).__name__}, not a Completion.",
             repair_hint(engine),
         )
+    fields = {name: getattr(given, name) for name in Completion.__dataclass_fields__}
+    if isinstance(given.text, bytes):  # pydantic takes bytes for text
+        raise RunIncompleteError(
+            f"The engine {engine.name} gave a Completion whose text is wrong: it is bytes.", repair_hint(engine)
+        )
     try:
-        return _validate()({name: getattr(given, name) for name in Completion.__dataclass_fields__})
+        return _validate()(fields)
     except ValidationError as error:
         first = error.errors()[0]
         raise RunIncompleteError(

@@ -110,7 +110,8 @@ def _is_told_apart(
 ) -> bool | None:
     """Whether some other value changes the identity; None where the engine takes none of those that are tried."""
     apart: bool | None = None
-    for value in _other_values(field):
+    current = getattr(getattr(engine, "options", None), field.name, field.default)
+    for value in _other_values(field, current):
         try:
             other = make_with({field.name: value})
             apart = not _same_json(engine.identity, other.identity)
@@ -122,8 +123,8 @@ def _is_told_apart(
     return apart
 
 
-def _other_values(field: OptionField) -> list[object]:
-    """Values of an option's type that differ from its default."""
+def _other_values(field: OptionField, current: object) -> list[object]:
+    """Values of an option's type that differ from the one it has, which need not be its default."""
     kinds = [field.kind]
     found: list[object] = []
     while kinds:
@@ -137,11 +138,11 @@ def _other_values(field: OptionField) -> list[object]:
         elif kind is bool:
             found += [True, False]
         elif kind in (int, float):
-            near = field.default if isinstance(field.default, int | float) else 0
+            near = current if isinstance(current, int | float) else 0
             found += [near + 1, near - 1, near * 2, near / 2, 0, 1, 2, 1000]
         elif kind is str:
-            found += [f"{field.default or ''}other", "1"]
-    return [value for value in found if value != field.default]
+            found += [f"{current or ''}other", "1"]
+    return [value for value in [*found, field.default] if value != current]
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
@@ -170,9 +171,15 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _recorded(described: Any) -> str:
+    return json.dumps(described, sort_keys=True, allow_nan=False)
+
+
 def _same_json(first: Callable[[], Any], second: Callable[[], Any]) -> bool:
+    """Whether both give the same dict, which can be recorded."""
     try:
-        return json.dumps(first(), sort_keys=True) == json.dumps(second(), sort_keys=True)
+        one, other = first(), second()
+        return isinstance(one, dict) and _recorded(one) == _recorded(other)
     except (TypeError, ValueError):
         return False
 

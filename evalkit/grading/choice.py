@@ -123,13 +123,15 @@ def grade_choice(response: str, gold: str, choices: Sequence[str]) -> Score:
     """Grade a multiple-choice response: value 1 where the letter it settles on is `gold` ("A" for the first choice).
 
     `choices` are the options' texts in the order shown; empty texts (or the bare letters) mean that only letters are
-    read. `answer` is the letter; status "no_answer" where none, or more than one, is given.
+    read. `answer` is the letter; status "no_answer" where none, or more than one, is given, "error" if `gold` is empty.
 
     Examples:
         >>> score = grade_choice("Answer: B", "B", ["Mars", "Venus", "Earth", "Jupiter"])
         >>> score.status, score.answer
         ('correct', 'B')
     """
+    if not gold.strip():
+        return Score(0.0, "error", None, "the problem has no right answer to compare with")
     text = split_thinking(response).response
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")

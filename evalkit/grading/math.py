@@ -56,7 +56,8 @@ def grade_math(response: str, gold: str) -> Score:
     r"""Find the answer in a response (thinking split off) and compare it with `gold`.
 
     `value` 1 where they mean the same. Status "no_answer" where the response states none, "error" where the comparison
-    ran past its time limit or its worker died, never "wrong" for that. `extracted_by` names the rule that found it.
+    ran past its time limit, its worker died or `gold` is empty, never "wrong" for that. `extracted_by` names the rule
+    that found it.
 
     Examples:
         >>> score = grade_math(r"<think>2 + 2</think>The sum is \boxed{4}.", "4")
@@ -65,6 +66,8 @@ def grade_math(response: str, gold: str) -> Score:
         >>> grade_math("I do not know.", "4").status
         'no_answer'
     """
+    if not gold.strip():
+        return Score(0.0, "error", None, "the problem has no right answer to compare with")
     text = split_thinking(response).response
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from evalkit.errors import EvalkitError
 
 _LARGEST = 1 << 53  # of a count or a number of seconds
-_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+_COUNT = "a count from 0 to 2**53"
 
 
 def unreadable(where: str, reason: str) -> EvalkitError:
@@ -20,6 +21,11 @@ def unreadable(where: str, reason: str) -> EvalkitError:
 
 
 def described(value: Any) -> str:
+    """A value in an error: a number as itself, so that NaN is not called a number, any other by its kind."""
+    if type(value) is float:
+        return f"the number {value!r}" if math.isfinite(value) else "NaN" if math.isnan(value) else "an infinite number"
+    if type(value) is int:
+        return f"the number {value}" if abs(value) < 1 << 64 else "a number of more than 64 bits"
     return "nothing" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
@@ -73,7 +79,7 @@ class Node:
             return str(self.value)
         if isinstance(self.value, float) and math.isfinite(self.value):
             return str(int(self.value)) if self.value.is_integer() else repr(self.value)
-        return self.text()
+        return str(self._of(str, "text or a number"))
 
     def plain(self) -> str | None:
         """Text or a number as text, None where it is anything else: what a harness took for an answer."""
@@ -87,7 +93,8 @@ class Node:
         if isinstance(self.value, float) and self.value.is_integer() and abs(self.value) < 2**53:
             return int(self.value)
         if isinstance(self.value, bool) or not isinstance(self.value, int) or abs(self.value) >= 2**63:
-            self.fail("a whole number")
+            whole = type(self.value) is int or (type(self.value) is float and self.value.is_integer())
+            self.fail("one that is stored exactly" if whole else "a whole number")
         return self.value
 
     def count(self) -> int | None:
@@ -96,12 +103,12 @@ class Node:
             return None
         number = self.integer()
         if not 0 <= number <= _LARGEST:
-            self.fail("a count")
+            self.fail(_COUNT)
         return number
 
     def number(self) -> float:
         if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) <= _LARGEST:
-            self.fail("a finite number")
+            self.fail("a number up to 2**53")
         return float(self.value)
 
     def maybe_number(self) -> float | None:

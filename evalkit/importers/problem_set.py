@@ -46,6 +46,7 @@ class ProblemSet(Task):
             split="problems",
             columns=("id", "prompt", "target"),
             files=("problems.jsonl",),
+            ordered=False,  # it lies in the order of the log
         )
 
     def load(self, source: DataSource) -> Sequence[Problem]:

@@ -289,7 +289,7 @@ def _fields_told(file: LogFile) -> str:
 
 def _nothing(path: str, told: str, refused: Sequence[str]) -> EvalkitError:
     if refused:
-        return EvalkitError(refused[0], "a log with the text of every completion is needed.")
+        return EvalkitError(refused[0], "the completions' texts are needed: give the file or the folder that has them.")
     return EvalkitError(
         f"{path} holds no log of a harness that evalkit knows{told}.",
         "--map text=FIELD,gold=FIELD,… reads plain JSON lines, CSV and parquet; docs/importing.md lists the harnesses.",

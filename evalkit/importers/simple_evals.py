@@ -44,8 +44,9 @@ class SimpleEvals(Reader):
     def recognise(self, file: LogFile) -> LogPart | None:
         start = file.text_start or ""
         is_report = start.lstrip()[:9].lower() == "<!doctype" and _SECTION in start and "<p>Correct Answer: " in start
-        if is_report and file.beside(file.stem.removesuffix(".html") + "_allresults.json") is not None:
-            return None
+        whole = file.stem.removesuffix(".html") + "_allresults.json"
+        if is_report and file.beside(whole) is not None:
+            return LogPart(file, "", refusal=f"its samples are in {whole} beside it: give that file", companion=True)
         if not is_report and not (file.first.has("score", "metrics", "htmls") and not file.is_lines):
             return None
         named = _NAME.fullmatch(file.stem)

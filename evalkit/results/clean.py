@@ -14,10 +14,20 @@ from evalkit.stats.percent import percent_metric
 from evalkit.types import Interval, Metric
 
 CLEAN, DIFFERENCE = "pass@1 clean", "clean − all"
-NOTE = (
-    f"{CLEAN}: on the problems that were not found in the training sets; {DIFFERENCE}: what that changes, with 95% "
-    "half-widths. Paraphrases and translations are not found, and problems that were found may be the easier ones."
+_NOTE = (
+    f"{CLEAN}: on the problems that were not found in the training sets ({{}}); {DIFFERENCE}: what that changes, in "
+    "brackets with 95% over problems. Paraphrases and translations are not found, and problems that were found may be "
+    "the easier ones."
 )
+
+
+def clean_note(entries: Sequence[Entry]) -> str:
+    """What the columns of `with_clean_scores` are, with the number of clean problems of each task."""
+    told: dict[str, None] = {}
+    for entry in entries:
+        if entry.clean_problems is not None:
+            told[f"{entry.report.title}: {entry.clean_problems:,} of {entry.report.problems:,}"] = None
+    return _NOTE.format("; ".join(told))
 
 
 def read_contamination(source: str | Path | Contamination | None) -> Contamination | None:
@@ -58,7 +68,8 @@ def with_clean_scores(entries: Sequence[Entry], found: Contamination) -> list[En
         told = True
         metrics = [*report.metrics, *_metrics(scores)]
         headlines = [*report.headlines, *(m.name for m in metrics[len(report.metrics) :])]
-        made.append(replace(entry, report=replace(report, metrics=metrics, headlines=headlines)))
+        changed = replace(report, metrics=metrics, headlines=headlines)
+        made.append(replace(entry, report=changed, clean_problems=report.problems - scores.contaminated))
     if not told:
         named = ", ".join(found.tasks) or "no task"
         raise EvalkitError(f"The contamination file tells of {named}, which no run has.", "scan for the runs' tasks.")

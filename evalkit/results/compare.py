@@ -8,7 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, setting_differences
+from evalkit.results.entries import Entry
+from evalkit.results.problem_sets import OTHER_ID, entry_differences, with_equal_sets
 from evalkit.stats import Comparison, compare_paired, compare_unpaired, holm, samples_to_find
 from evalkit.stats.solved import discoveries, more_often
 
@@ -168,14 +169,15 @@ def _by_task(side: Side) -> dict[str, Entry]:
 
 def _compare_task(a: Entry, b: Entry, across_protocols: bool, target: float) -> TaskComparison:
     task = a.report.task
-    differences = setting_differences(
-        {k: v for k, v in b.settings.items() if k != "problems"},
-        {k: v for k, v in a.settings.items() if k != "problems"},
-    )
+    a, b = with_equal_sets([a, b])
+    differences = entry_differences(b, a, {"problems"})
     if differences and not across_protocols:
+        told = "; ".join(differences)
+        of_data = told.startswith("different data: ")  # stands behind the settings
         raise EvalkitError(
-            f"The runs of {task} use different protocols: {'; '.join(differences)}.",
-            "pass --across-protocols to compare them anyway; the table then lists the differences.",
+            f"The runs of {task} {'have' if of_data else 'use different protocols:'} {told}.",
+            "pass --across-protocols to compare them anyway; the table then lists the differences"
+            + ("; evalkit import LOG -t RUN/TASK gives problems the ids of RUN's." if OTHER_ID in told else "."),
         )
     available = a.available, b.available
     first, second = a.report.values, b.report.values

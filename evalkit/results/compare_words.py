@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from evalkit.results.compare import RunComparison, TaskComparison
 from evalkit.results.gates import GateResult
+from evalkit.stats.percent import in_percent
 
 _CLOSE = 0.05  # the half-width, over problems, up to which equal results say that there is no large difference
 
 
 def points(value: float, signed: bool = True) -> str:
     """A difference given as a fraction, in points: `+2.1`, `−0.4`, and `0.0` without a sign."""
-    text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+    text = f"{in_percent(value):+.1f}" if signed else f"{in_percent(value):.1f}"
     return (text if float(text) else text.lstrip("+-")).replace("-", "−")
 
 

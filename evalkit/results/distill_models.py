@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.files import open_file, parse_json
-from evalkit.results.entries import problems_available, setting_differences
+from evalkit.results.entries import damage_note, problems_available, setting_differences
 from evalkit.results.published import PublishedScore, load_published, model_key, published_names
 from evalkit.results.recreate import recreate_task
 from evalkit.results.runs import Run, run_paths
@@ -65,36 +65,72 @@ class ModelSide:
 def load_side(source: str | Path | Run | Sequence[str | Path | Run]) -> list[ModelSide]:
     """The models behind `source`: run directories or folders of runs, or `TABLE:MODEL` for published figures.
 
-    Raises EvalkitError where there is no such folder and no such table or model.
+    Of a folder of runs those that are damaged are left out with a note; the first model has it.
+
+    Raises EvalkitError where there is no such folder and no such table or model, and where the run that was named is
+    damaged.
     """
-    sides: dict[str, dict[str, TaskSide]] = {}
-    runs: dict[str, list[Path]] = {}
-    notes: dict[str, list[str]] = {}
+    found = _Found()
     for one in run_paths(source, "distillation"):
         if not one.exists() and ":" in str(one):
             published = _published_side(str(one))
-            sides.setdefault(published.model, {}).update(published.tasks)
+            found.sides.setdefault(published.model, {}).update(published.tasks)
             continue
         for run in find_runs(one):
-            for name, task in run.tasks().items():
-                model = task.run.model
-                own = sides.setdefault(model, {})
-                if name in own:
-                    raise EvalkitError(
-                        f"{model} has two runs of {name}.", "give one run directory, such as results/<model>/<run-id>."
-                    )
-                side = TaskSide(model, name, task.record.title, task)
-                try:
-                    _ = side.samples
-                except RunIncompleteError as error:
-                    notes.setdefault(model, []).append(f"left out: {error.message}")
-                    continue
-                own[name] = side
-                runs.setdefault(model, []).append(run.path)
-    return [
-        ModelSide(m, short_name(m), t, tuple(dict.fromkeys(runs.get(m, ()))), tuple(notes.get(m, ())))
-        for m, t in sides.items()
-    ]
+            try:
+                tasks = list(run.tasks().values())
+            except DamagedError as error:
+                found.leave_out(error, run.path, one)
+                continue
+            for task in tasks:
+                found.add(task, one)
+    return found.models()
+
+
+@dataclass(slots=True)
+class _Found:
+    """The models of one side while their runs are read."""
+
+    sides: dict[str, dict[str, TaskSide]] = field(default_factory=dict)
+    runs: dict[str, list[Path]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    damaged: list[tuple[DamagedError, str]] = field(default_factory=list)
+
+    def add(self, task: TaskRun, named: Path) -> None:
+        """Add a run of a task, which is at or below the path that was `named`."""
+        model = task.run.model
+        if task.name in self.sides.get(model, {}):
+            raise EvalkitError(
+                f"{model} has two runs of {task.name}.", "give one run directory, such as results/<model>/<run-id>."
+            )
+        side = TaskSide(model, task.name, task.record.title, task)
+        try:
+            _ = side.samples
+        except RunIncompleteError as error:
+            self.sides.setdefault(model, {})
+            self.notes.setdefault(model, []).append(f"left out: {error.message}")
+        except DamagedError as error:
+            self.leave_out(error, task.directory.path, named)
+        else:
+            self.sides.setdefault(model, {})[task.name] = side
+            self.runs.setdefault(model, []).append(task.directory.path)
+
+    def leave_out(self, error: DamagedError, run: Path, named: Path) -> None:
+        """Note a damaged run. Raises its error where it is the one that was named."""
+        if run == named:
+            raise error
+        self.damaged.append((error, damage_note(run, error).replace("not shown", "left out", 1)))
+
+    def models(self) -> list[ModelSide]:
+        """The models that were found. Raises DamagedError where there would be one if it were not for the damage."""
+        if self.damaged and not self.sides:
+            raise self.damaged[0][0]
+        for model in list(self.sides)[:1]:
+            self.notes.setdefault(model, []).extend(note for _, note in self.damaged)
+        return [
+            ModelSide(m, short_name(m), t, tuple(dict.fromkeys(self.runs.get(m, ()))), tuple(self.notes.get(m, ())))
+            for m, t in self.sides.items()
+        ]
 
 
 def one_side(source: str | Path | Run | Sequence[str | Path | Run], role: str) -> ModelSide:
@@ -153,27 +189,40 @@ def _settings(task: TaskRun) -> dict[str, object]:
 class Size:
     """What a checkpoint takes: None where it is not known.
 
-    `bytes` is that of its weight files; `tokens_per_second` what its run generated on the machine `device`.
+    `bytes` is that of its weight files; `tokens_per_second` what its run generated on the machine `device`. `no_speed`
+    says why there is none where nothing was generated: `replayed` or `imported`.
     """
 
     parameters: int | None
     bytes: int | None
     tokens_per_second: float | None
     device: str | None
+    no_speed: str | None = None
+
+
+_NOT_GENERATED = {"replay": "replayed", "imported": "imported"}  # by the engine's backend
 
 
 def measure_size(side: ModelSide) -> Size:
-    """Parameters and bytes from the checkpoint's folder, where it is a local one; speed from its run."""
+    """Parameters and bytes from the checkpoint's folder, where it is a local one; speed from its run.
+
+    Of a run that reads recorded completions there is no speed: that of reading a file is not the model's.
+    """
     parameters, size = _weights(Path(side.model))
     speed = device = None
+    engines = {t.run.directory.path: t.run.run.engine for t in side.tasks.values() if t.run is not None}
+    unmeasured = {path: _NOT_GENERATED.get(str(engine.get("backend"))) for path, engine in engines.items()}
     for path in side.runs:
+        if unmeasured.get(path):
+            continue
         for _, line in read_checked(path / "throughput.jsonl", path):
             speed = _speed(line) or speed
     for task in side.tasks.values():
         if task.run is not None:
             engine = task.run.run.environment.get("engine") or {}
             device = str(engine.get("device")) if engine.get("device") else device
-    return Size(parameters, size, speed, device)
+    why = next((word for word in unmeasured.values() if word), None) if speed is None else None
+    return Size(parameters, size, speed, device, why)
 
 
 def _speed(line: bytes) -> float | None:

@@ -124,7 +124,8 @@ class Tries:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How often the student gives the teacher's answer, where the teacher is right and where it is wrong; the base's
-    figures beside them. `consistency` is Geirhos et al.'s; the teacher has `right` and `wrong` samples."""
+    figures beside them. `consistency` is Geirhos et al.'s; the teacher has `right` samples, and `wrong` ones that give
+    an answer."""
 
     where_right: ClusteredMean | None
     where_wrong: ClusteredMean | None

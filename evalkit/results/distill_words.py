@@ -13,6 +13,7 @@ from evalkit.results.distill_records import (
 )
 from evalkit.stats.agreement import ErrorConsistency
 from evalkit.stats.clustered import ClusteredMean
+from evalkit.stats.percent import in_percent
 from evalkit.stats.ratio import Ratio
 
 _WIDEST = 1.0  # an interval of the gap recovered that is wider says too little to give one figure
@@ -22,7 +23,7 @@ _TELLING = 0.5  # a share whose 95% interval is wider is no finding
 
 def percent(value: float, digits: int = 0) -> str:
     """`71%` of 0.71, with a minus sign and never `−0%`."""
-    text = f"{100 * value:.{digits}f}"
+    text = f"{in_percent(value):.{digits}f}"
     return (text.replace("-", "−") if float(text) else text.lstrip("-")) + "%"
 
 
@@ -263,8 +264,8 @@ def _agreement_sentence(who: str, task: TaskDistillation, found: Agreement) -> s
         beside = f"; the base does in {mean_text(base)}" if base is not None and _telling(base.interval) else ""
         many = f"{found.wrong:,} sample{'' if found.wrong == 1 else 's'}"
         told.append(
-            f"Where the teacher is wrong on {task.title} ({many}), {_within(who)} gives the same wrong answer in "
-            f"{mean_text(found.where_wrong)}{beside}."
+            f"Where the teacher answers wrongly on {task.title} ({many}), {_within(who)} gives the same wrong answer "
+            f"in {mean_text(found.where_wrong)}{beside}."
         )
     kappa = found.consistency
     if kappa.kappa is not None and kappa.interval is not None and _telling(kappa.interval):

@@ -391,14 +391,16 @@ def _agreement(student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows
     theirs = (
         _same_answers(base, teacher, rows["base"], rows["teacher"]) if base is not None and of_base else (None,) * 2
     )
-    marks = [status == "correct" for row in rows["teacher"] for status in teacher.samples.statuses[row]]
+    samples = teacher.samples
+    marks = [status == "correct" for row in rows["teacher"] for status in samples.statuses[row]]
+    answered = [answer is not None for row in rows["teacher"] for answer in samples.answers[row]]
     return Agreement(
         *own,
         *theirs,
         error_consistency(rates(student, "student"), rates(teacher, "teacher")),
         error_consistency(rates(base, "base"), rates(teacher, "teacher")) if base is not None and of_base else None,
         sum(marks),
-        len(marks) - sum(marks),
+        sum(told and not right for told, right in zip(answered, marks, strict=True)),
     )
 
 

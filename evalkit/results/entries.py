@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.benchmark.registry import installed_task
-from evalkit.errors import RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
+from evalkit.results.harness_figure import harness_figure
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
-from evalkit.store.run import TaskRun, find_runs
+from evalkit.store.run import RunDirectory, TaskRun, find_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Entry:
     """One task of one run: its report, the settings that affect its numbers, and the names of its data sets.
 
     `available` is the number of problems of the benchmark, None if it was not recorded. `engine` is the engine's
-    identity, such as its quantization.
+    identity, such as its quantization. `stored` is the task of the run that it was read from. `clean_problems` were not
+    found in a training set, None where no file tells.
     """
 
     run: Path
@@ -27,6 +29,8 @@ class Entry:
     hub_ids: tuple[str, ...] = ()
     available: int | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
+    stored: TaskRun | None = field(default=None, repr=False, compare=False)
+    clean_problems: int | None = None
 
     @property
     def subset(self) -> str:
@@ -44,38 +48,78 @@ class Entry:
 def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """Every complete task below `paths`, and a message for each one that is left out.
 
-    Left out are tasks that are incomplete, and those whose report cannot be computed, as where their code fails.
+    Left out are tasks that are incomplete or damaged, and those whose report cannot be computed, as where their code
+    fails.
 
-    Raises EvalkitError if there is no run, if a run is damaged, or if nothing is left.
+    Raises EvalkitError if there is no run, or if nothing is left.
     """
-    runs = dict.fromkeys(run for path in paths for run in find_runs(path))
-    tasks = [
-        task for run in sorted(runs, key=lambda run: natural_order(str(run.path))) for task in run.tasks().values()
-    ]
-    reports = [stored_report(task) for task in tasks]
+    tasks, broken = readable_tasks(dict.fromkeys(run for path in paths for run in find_runs(path)))
+    reports = [_report_as_stored(task) for task in tasks]
     refresh_reports([task for task, report in zip(tasks, reports, strict=True) if report is None])
     entries: list[Entry] = []
-    left_out: list[str] = []
-    failure: NoReportError | None = None
+    left_out = [damage_note(path, error) for path, error in broken]
+    failure: EvalkitError | None = broken[0][1] if broken else None
     failed: dict[str, list[Path]] = {}
+    incomplete: list[RunIncompleteError] = []
     for task, report in zip(tasks, reports, strict=True):
         try:
             entries.append(_entry(task, report or load_report(task)))
         except RunIncompleteError as error:
-            left_out.append(f"not shown: {error.message}")
+            incomplete.append(error)
+            left_out.append(f"not shown: {error.message}{harness_figure(task)}")
+        except DamagedError as error:
+            failure = failure or error
+            left_out.append(damage_note(task.directory.path, error))
         except NoReportError as error:
             failure = failure or error
-            hint = f"{error.hint[:1].upper()}{error.hint[1:]}"
-            reason = f"{error.message} {hint}".replace(f"{task.directory.path} ", "")
+            reason = f"{error.message} {_sentence(error.hint)}".replace(f"{task.directory.path} ", "")
             failed.setdefault(reason, []).append(task.directory.path)
     left_out += [f"not shown: {_named(paths)}: {reason}" for reason, paths in failed.items()]
     if not entries:
         if failure is not None:
             raise failure
-        detail = left_out[0].removeprefix("not shown: ") if left_out else "There is no task in any run."
-        raise RunIncompleteError(f"No run is complete. {detail}", "run the command that started it again to resume.")
+        raise _nothing_to_show(incomplete, left_out)
     told = (tell_absent_headlines(e.report.task, e.report.headlines, e.report.metrics) for e in entries)
     return entries, [*left_out, *dict.fromkeys(note for note in told if note is not None)]
+
+
+def _nothing_to_show(incomplete: list[RunIncompleteError], left_out: list[str]) -> RunIncompleteError:
+    """Of several tasks the first is named, so that nothing is said of runs that were not looked at."""
+    if not incomplete:
+        return RunIncompleteError("There is no task in any run.", "run the command that started it again to resume.")
+    detail = left_out[0].removeprefix("not shown: ")
+    if len(incomplete) > 1:
+        detail = f"None of {len(incomplete)} tasks has figures. {detail}"
+    return RunIncompleteError(detail, incomplete[0].hint)
+
+
+def readable_tasks(runs: Iterable[RunDirectory]) -> tuple[list[TaskRun], list[tuple[Path, DamagedError]]]:
+    """The tasks of the runs in the order of their names, and the runs whose run.json cannot be read."""
+    tasks: list[TaskRun] = []
+    broken: list[tuple[Path, DamagedError]] = []
+    for run in sorted(runs, key=lambda run: natural_order(str(run.path))):
+        try:
+            tasks += run.tasks().values()
+        except DamagedError as error:
+            broken.append((run.path, error))
+    return tasks, broken
+
+
+def damage_note(run: Path, error: DamagedError) -> str:
+    """`not shown: …` of a damaged run, with its path and what mends it."""
+    where = "" if str(run) in error.message else f"{run}: "
+    return f"not shown: {where}{error.message} {_sentence(error.hint)}"
+
+
+def _report_as_stored(task: TaskRun) -> Report | None:
+    try:
+        return stored_report(task)
+    except DamagedError:  # `load_report` raises it again, where it is told
+        return None
+
+
+def _sentence(hint: str) -> str:
+    return f"{hint[:1].upper()}{hint[1:]}"
 
 
 def _named(paths: list[Path]) -> str:
@@ -91,6 +135,7 @@ def _entry(task: TaskRun, report: Report) -> Entry:
         tuple(data.hub_id for data in task.record.data),
         problems_available(task),
         task.run.engine,
+        task,
     )
 
 

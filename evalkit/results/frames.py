@@ -1,5 +1,6 @@
 """Runs and tables as pandas data frames."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+logger = logging.getLogger(__name__)
+
+
 def leaderboard(dirs: str | Path | Run | Sequence[str | Path | Run]) -> "pd.DataFrame":
     """The leaderboard of runs as a DataFrame: one row per figure, with the columns of the CSV format.
 
     Values are in the unit given by the column `unit`. `run_low` to `run_high` and `problems_low` to `problems_high` are
     95% intervals.
 
-    Raises EvalkitError if there is no run or if one is damaged, RunIncompleteError if no run is complete.
+    What is incomplete or damaged is left out with a warning. Raises EvalkitError if there is no run or nothing is left.
     """
     import pandas as pd
 
     entries, notes = load_entries(run_paths(dirs, "leaderboard"))
+    for note in notes:
+        logger.warning("%s", note)
     return pd.DataFrame(list(build_table(entries, notes=notes).records()))
 
 

@@ -3,18 +3,20 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry, natural_order, setting_differences
+from evalkit.results.clean import CLEAN
+from evalkit.results.entries import Entry, natural_order
 from evalkit.results.formats.notes import finished
 from evalkit.results.formats.table import Cell, Column, Row, Table, joined_marks, mark
 from evalkit.results.labels import run_labels
 from evalkit.results.metrics import kind_of
 from evalkit.results.peer import log_of
+from evalkit.results.problem_sets import entry_differences, with_equal_sets
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
@@ -32,6 +34,7 @@ INTERVAL_NOTE = (
 )
 BOUND_NOTE = "n=1: one sample per problem gives no estimate of the run-to-run error; its upper bound is shown instead."
 PUBLISHED = " (published)"  # behind the name of a published row that stands beside ours
+_LONGEST_SOURCE = 40  # characters behind a model's name; the notes have the whole of it
 _LEVEL = 0.05
 
 
@@ -43,7 +46,7 @@ def build_table(
     labels: Mapping[str, str] | None = None,
     verbose: bool = False,
 ) -> Table:
-    """Build the table: the paper's columns first, and each published row followed by our runs of that model.
+    """Build the table: the paper's tasks first, and each published row followed by our runs of that model.
 
     `metrics` adds columns, such as `pass@8`, for every task that has them. `labels` are names for runs or models, see
     `run_labels`.
@@ -61,6 +64,7 @@ def draft_table(
     labels: Mapping[str, str] | None = None,
 ) -> Table:
     """The table of `build_table` before its notes are `finished`: rows and columns can still be left out."""
+    entries = with_equal_sets(entries)
     columns = _columns(entries, published, metrics)
     runs: dict[Path, list[Entry]] = {}
     for entry in entries:
@@ -109,7 +113,7 @@ def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) ->
 
 
 def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metrics: Sequence[str]) -> list[Column]:
-    """The columns that have a figure: those of the paper first."""
+    """The columns that have a figure: the paper's tasks first, and all columns of a task side by side."""
     titles = {f.column[0]: f.benchmark for f in load_published(PAPER)} | {f.column[0]: f.benchmark for f in published}
     titles |= {e.report.task: e.report.title for e in sorted(entries, key=lambda entry: entry.is_installed)}
     had = {(e.report.task, m.name) for e in entries for m in e.report.metrics}
@@ -121,10 +125,11 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     wanted += [f.column for f in published]
     wanted += [(e.report.task, name) for e in entries for name in (*e.report.headlines, *metrics)]
     had |= {f.column for f in published}
-    shown = [(task, metric) for task, metric in dict.fromkeys(wanted) if (task, metric) in had]
-    alike = Counter(titles[task] for task in dict.fromkeys(task for task, _ in shown))
-    named = {task: f"{titles[task]} ({task})" if alike[titles[task]] > 1 else titles[task] for task, _ in shown}
-    return [Column(task, named[task], metric) for task, metric in shown]
+    shown = [column for column in dict.fromkeys(wanted) if column in had]
+    tasks = list(dict.fromkeys(task for task, _ in shown))
+    alike = Counter(titles[task] for task in tasks)
+    named = {task: f"{titles[task]} ({task})" if alike[titles[task]] > 1 else titles[task] for task in tasks}
+    return [Column(task, named[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
 
 
 def _cell(
@@ -143,7 +148,7 @@ def _cell(
         metric,
         n=least,
         most_n=most,
-        problems=report.problems,
+        problems=report.problems if metric.name != CLEAN else entry.clean_problems,
         truncated=report.truncation_rate,
         errors=report.statuses["error"],
         settled=report.settled,
@@ -211,7 +216,7 @@ def _unusual_settings(entries: Sequence[Entry], columns: Sequence[Column]) -> di
         for entry, key in zip(of_task, keys, strict=True):
             if key != usual[1]:
                 left_out = {"problems"} if entry.subset else set()  # has a note of its own
-                told = "; ".join(setting_differences(entry.settings, usual[0].settings, left_out))
+                told = "; ".join(entry_differences(entry, usual[0], left_out))
                 note = f"protocol {entry.report.protocol}, not {usual[0].report.protocol}"
                 if entry.is_installed != usual[0].is_installed:
                     told = f"{told}; its title is {entry.report.title}"
@@ -292,19 +297,41 @@ def _test(a: Entry, b: Entry, column: Column) -> tuple[float, float]:
 
 
 def _published_rows(published: Sequence[PublishedScore], columns: Sequence[Column], beside: bool) -> list[Row]:
-    """One row for each model and source, in the order of the published table; named so if they stand `beside` ours."""
+    """One row for each model and source, in the order of the published table; named so if they stand `beside` ours.
+
+    A model that several sources tell of has the source behind its name.
+    """
     groups: dict[tuple[str, str], dict[tuple[str, str], PublishedScore]] = {}
     for figure in published:
         groups.setdefault((figure.model, figure.source), {}).setdefault(figure.column, figure)
+    told = _source_names(groups)
     rows = []
-    for (model, _), figures in groups.items():
+    for (model, source), figures in groups.items():
         cells: list[Cell | None] = []
         for column in columns:
             found = figures.get((column.task, column.metric))
             cells.append(None if found is None else _published_cell(found))
-        label = model + PUBLISHED if beside else model
+        which = told.get((model, source))
+        label = f"{model} ({which})" if which and not beside else model
+        label += "" if not beside else f"{PUBLISHED[:-1]}, {which})" if which else PUBLISHED
         rows.append(Row(model, label, cells, published=True))
     return rows
+
+
+def _source_names(rows: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What tells the rows of one model apart, by (model, source): `Table 4` of two tables of one paper."""
+    sources: dict[str, list[str]] = {}
+    for model, source in rows:
+        sources.setdefault(model_key(model), []).append(source)
+    names = {}
+    for model, source in rows:
+        if len(several := sources[model_key(model)]) > 1:
+            alike = [len(set(words)) == 1 for words in zip(*(s.split(" ") for s in several), strict=False)]
+            shared = [*alike, False].index(False)
+            shared -= shared > 0 and source.split(" ")[shared - 1] == "Table"
+            name = " ".join(source.split(" ")[shared:]) or source
+            names[model, source] = name if len(name) <= _LONGEST_SOURCE else f"{name[: _LONGEST_SOURCE - 1].rstrip()}…"
+    return names
 
 
 def _published_cell(figure: PublishedScore) -> Cell:

@@ -124,8 +124,8 @@ class MetricKind:
     """The properties of all metrics whose whole name matches `pattern`.
 
     `comparable`: a published figure of that name measures the same. `curve`: one point of a curve over k. `ranked`:
-    higher is better, so a column has a best figure. `compute` makes the metrics from a run's samples; it is None for
-    metrics that only a task computes.
+    higher is better, so a column has a best figure. `difference`: of two figures, told with its sign and the ends of
+    its intervals. `compute` makes the metrics from a run's samples; it is None for metrics that only a task computes.
     """
 
     pattern: str
@@ -133,6 +133,7 @@ class MetricKind:
     comparable: bool = False
     curve: bool = False
     ranked: bool = False
+    difference: bool = False
     compute: Callable[[GradedSamples], Iterable[Metric]] | None = None
 
 
@@ -142,7 +143,8 @@ KINDS = (
     MetricKind(r"finished", "%", compute=_finished),
     MetricKind(r"pass@\d+", "%", comparable=True, curve=True, ranked=True, compute=_pass_at_k),
     MetricKind(r"cons@\d+", "%", comparable=True, curve=True, ranked=True, compute=_cons_at_k),
-    MetricKind(r"pass@1 clean|clean − all", "%"),  # with --without-contaminated
+    MetricKind(r"pass@1 clean", "%"),  # with --without-contaminated
+    MetricKind(r"clean − all", "%", difference=True),
     MetricKind(r"peer", "%"),  # of an imported log: what its harness said
     MetricKind(r"rating", "rating", comparable=True, ranked=True),
     MetricKind(r"percentile", "%", comparable=True, ranked=True),
@@ -248,9 +250,34 @@ def interval_fault(metric: Metric) -> str | None:
 
 
 def error_bars(metric: Metric) -> list[str]:
-    """The 95% half-widths of a metric: run to run, then over problems. Missing intervals are left out."""
-    intervals = (metric.interval_run, metric.interval_problems)
-    return [interval_text(metric.value, interval, metric.unit) for interval in intervals if interval is not None]
+    """The 95% half-widths of a metric: run to run, then over problems. One that is over problems alone says so.
+
+    Of a difference they are the ends: `[−2.0, +0.4]`.
+    """
+    intervals = [i for i in (metric.interval_run, metric.interval_problems) if i is not None]
+    if kind_of(metric.name).difference:
+        bars = [f"[{signed_text(i.low, metric.unit)}, {signed_text(i.high, metric.unit)}]" for i in intervals]
+    else:
+        bars = [interval_text(metric.value, interval, metric.unit) for interval in intervals]
+    return [f"{bars[0]} (over problems)"] if bars and metric.interval_run is None else bars
+
+
+def metric_text(metric: Metric) -> str:
+    """The value of a metric as it is printed, or the bound that stands for it."""
+    if kind_of(metric.name).difference:
+        return signed_text(metric.value, metric.unit)
+    return metric.text or figure_text(metric.value, metric.unit)
+
+
+def signed_text(value: float, unit: Unit) -> str:
+    """As `figure_text`, with a plus before what is above 0.
+
+    Examples:
+        >>> signed_text(0.84, "%"), signed_text(-1.2, "%"), signed_text(0.01, "%")
+        ('+0.8', '−1.2', '0.0')
+    """
+    text = figure_text(value, unit)
+    return f"+{text}" if value > 0 and float(text) else text
 
 
 def with_error_bars(metric: Metric | None) -> str:
@@ -258,4 +285,4 @@ def with_error_bars(metric: Metric | None) -> str:
     if metric is None:
         return "–"
     bars = error_bars(metric)
-    return (metric.text or figure_text(metric.value, metric.unit)) + (f" {' / '.join(bars)}" if bars else "")
+    return metric_text(metric) + (f" {' / '.join(bars)}" if bars else "")

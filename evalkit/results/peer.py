@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +18,7 @@ from evalkit.stats.percent import percent_metric
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskFiles, TaskRun, validated
 from evalkit.types import Metric, SampleIndex, SampleKey, Status
+from evalkit.words import counted
 
 _K = re.compile(r"\bk=(\d+)|(?:pass|cov)@(\d+)")
 _SAME = 1e-6
@@ -66,13 +67,26 @@ _OF_WHAT: dict[Scope, str] = {
 class PeerComparison:
     """`compared` verdicts of a task with ours; `left_out` counts those that have no counterpart among ours.
 
-    `samples` of the log have a verdict.
+    `samples` of the log have a verdict. `kinds` and `left_out_kinds` say of what the two are: `acc of each sample`.
     """
 
     differences: list[PeerDifference]
     compared: int
     left_out: int
     samples: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    left_out_kinds: Mapping[str, int] = field(default_factory=dict)
+
+    def in_words(self, peer: str) -> str:
+        """`1 of 6 verdicts of x differ (4 acc of each sample, 2 …); 2 have no counterpart among ours (2 …). …`."""
+        told = f"{len(self.differences)} of {counted(self.compared, 'verdict')} of {peer} differ{_listed(self.kinds)}"
+        if self.left_out:
+            told += f"; {self.left_out:,} have no counterpart among ours{_listed(self.left_out_kinds)}"
+        return f"{told}. The log has {counted(self.samples, 'sample')}."
+
+
+def _listed(kinds: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())})" if kinds else ""
 
 
 def peer_scores(files: TaskFiles) -> Iterator[PeerScore]:
@@ -102,7 +116,9 @@ def compare_with_peer(task: TaskRun) -> PeerComparison:
     """Every verdict that came with the log beside our score of the same. Raises EvalkitError on damaged lines."""
     ours = _own_scores(task.files)
     found: list[tuple[SampleKey, PeerDifference]] = []
-    compared = left_out = samples = 0
+    kinds: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    samples = 0
     told: set[tuple[str, str]] = set()
     for line in peer_scores(task.files):
         key = SampleKey(task.name, line["problem_id"], line["sample_index"])
@@ -114,13 +130,15 @@ def compare_with_peer(task: TaskRun) -> PeerComparison:
                     continue
                 told.add((key.problem_id, verdict["name"]))
             own = _ours(key, verdict, of_problem)
+            kind = f"{verdict['name']} {_OF_WHAT[verdict['scope']]}"
             if own is None:
-                left_out += 1
+                left_out[kind] += 1
                 continue
-            compared += 1
+            kinds[kind] += 1
             if abs(own[0] - verdict["value"]) > _SAME:
                 found.append((key, _difference(key, verdict, *own)))
-    return PeerComparison(_with_reasons(task, found), compared, left_out, samples)
+    told_of = _with_reasons(task, found)
+    return PeerComparison(told_of, kinds.total(), left_out.total(), samples, kinds, left_out)
 
 
 def _own_scores(files: TaskFiles) -> dict[str, dict[int, _Own]]:

@@ -62,7 +62,10 @@ def load_again(task: TaskRun, made: Task, data: str | None = None) -> tuple[list
 
 def is_data_of(task: TaskRun, source: DataSource) -> bool:
     """Whether what was loaded from `source` is the data of the run."""
-    return [d.fingerprint for d in task.record.data] == [d.fingerprint for d in source.loaded]
+    recorded, loaded = task.record.data, source.loaded
+    return len(recorded) == len(loaded) and all(
+        found.is_recorded_as(data.fingerprint) for data, found in zip(recorded, loaded, strict=True)
+    )
 
 
 def changed_data(task: TaskRun, problems: Sequence[Problem]) -> EvalkitError:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from evalkit.benchmark.registry import installed_task
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
 from evalkit.results.metrics import interval_fault, standard_metrics
@@ -22,6 +22,7 @@ from evalkit.results.peer import peer_figure
 from evalkit.results.recreate import planned_problems, recreate_task
 from evalkit.results.samples import load_samples
 from evalkit.results.signs import warning_signs
+from evalkit.results.ungraded import is_ungraded
 from evalkit.stats import TokenSummary, token_summary
 from evalkit.stats.precision import Halves
 from evalkit.store.halves import halves_of
@@ -133,7 +134,7 @@ def build_report(run: TaskRun, task: Task, problems: Sequence[Problem] | None) -
         headlines=list(task.headlines),
         disputes=summarise_disputes(run),
         opinion_bytes=_opinion_bytes(run.files),
-        warnings=warning_signs(run, counts, truncation_rate),
+        warnings=warning_signs(run, counts, truncation_rate, samples.empty),
         settled=_settled_errors(run),
         most_n=None if every is None else max(every.counts),
         graders=list(samples.graders),
@@ -210,7 +211,7 @@ def load_report(task: TaskRun, keep: bool = True) -> Report:
         return stored
     try:
         report = rebuild_report(task)
-    except RunIncompleteError:
+    except (RunIncompleteError, DamagedError):
         raise
     except EvalkitError:  # its task or its data is not at hand: the figures of an older evalkit are better than none
         if (older := _older_report(task)) is None:
@@ -248,6 +249,7 @@ def _fits(report: Report, task: TaskRun) -> bool:
     fits = fits and report.samples == plan.samples and report.problems == len(report.values)
     fits = fits and (report.peer_n is None or len(report.peer_n) == 2)
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
+    fits = fits and not is_ungraded(task)  # what an earlier version has made of errors without exception
     fits = fits and all(len(values) == report.n for values in report.values.values())
     fits = fits and all(interval_fault(metric) is None for metric in report.metrics)
     return fits and tuple(report.values) == record.problem_ids and is_finite(_adapter().dump_python(report))
@@ -301,7 +303,7 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
     A report that cannot be computed is skipped; `load_report` raises the error.
     """
     workers = min(os.cpu_count() or 1, len(stale))
-    if workers < 2 or sum(sum(_sizes(task.files)) for task in stale) < _WORTH_WORKERS:
+    if workers < 2 or sum(map(_bytes_to_read, stale)) < _WORTH_WORKERS:
         return
     pool = WorkerPool("evalkit.results.report:refresh_in_worker", workers=workers)
 
@@ -311,6 +313,12 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
 
     with closing(pool), ThreadPoolExecutor(workers) as threads:
         list(threads.map(refresh, stale))
+
+
+def _bytes_to_read(task: TaskRun) -> int:
+    with suppress(DamagedError):  # `load_report` raises it
+        return sum(_sizes(task.files))
+    return 0
 
 
 def refresh_in_worker(task: list[str]) -> None:

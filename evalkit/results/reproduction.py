@@ -36,14 +36,19 @@ class Verdict:
     seen: float | None = None
 
 
+_UNKNOWN = "it is not known under which protocol it was made"
+
+
 def verdict(entry: Entry, metric: Metric, figure: PublishedScore) -> Verdict:
     """Whether `metric` of `entry` agrees with the published figure.
 
     They are not compared if something that affects the figure is known to differ. The word is then `subset of k
-    problems` or `other settings`. Otherwise it is one of the words of `reproduced`.
+    problems`, `other settings`, or `settings unknown` where that is the only reason. Otherwise it is one of the words
+    of `reproduced`.
     """
     if reasons := tuple(differences(entry, figure)):
-        return Verdict(None, entry.subset or "other settings", reasons)
+        unknown = all(reason.endswith(_UNKNOWN) for reason in reasons)
+        return Verdict(None, entry.subset or ("settings unknown" if unknown else "other settings"), reasons)
     return reproduced(metric, entry.report.n, figure)
 
 
@@ -52,15 +57,10 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
 
     A setting that the source does not give is not counted as a difference.
     """
-    if entry.subset:
-        yield f"{entry.report.problems} of {entry.available} problems"
-    if failed := entry.report.statuses["error"]:
-        yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
-    if entry.settings.get("data_unchecked"):
-        yield "the data may have been changed (--allow-changed-data)"
+    yield from _differing_problems(entry)
     backend = {"imported": "imported", "replay": "replayed"}.get(str(entry.engine.get("backend")))
     if backend is not None and not entry.settings.get("asserted"):
-        yield f"{backend}: it is not known under which protocol it was made"
+        yield f"{backend}: {_UNKNOWN}"
     for kind in ("quantization", "lora"):
         if entry.engine.get(kind):
             yield f"{kind} {entry.engine[kind]}"
@@ -87,6 +87,18 @@ def differences(entry: Entry, figure: PublishedScore) -> Iterator[str]:
         task = TaskSpec(task_class.name, options=entry.settings.get("options") or {}).create()
         if not _is_made_from(str(entry.settings.get("prompt")), preset.prompts.get(task.kind, task.prompt)):
             yield "different prompt"
+
+
+def _differing_problems(entry: Entry) -> Iterator[str]:
+    """What was measured: another task, a part of the problems, samples that were lost, other data."""
+    if entry.settings.get("task_file_sha256") and installed_task(entry.report.task) is not None:
+        yield f"a task file's own task with the name {entry.report.task}"
+    if entry.subset:
+        yield f"{entry.report.problems} of {entry.available} problems"
+    if failed := entry.report.statuses["error"]:
+        yield f"{failed} sample{'s' if failed > 1 else ''} with status error"
+    if entry.settings.get("data_unchecked"):
+        yield "the data may have been changed (--allow-changed-data)"
 
 
 def _is_made_from(prompt: str, template: str) -> bool:

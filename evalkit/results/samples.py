@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import size_of
+from evalkit.results.ungraded import require_graded
+from evalkit.store.counting import count_samples
 from evalkit.store.plan import SamplePlan
 from evalkit.store.run import TaskRun
 from evalkit.types import Status
@@ -25,7 +27,7 @@ class Samples:
     completion, whatever it scored; it is None if that is not known of every sample. `tokens` counts completion tokens;
     it is None if a sample has no count. n is the smallest number of samples of a problem; where problems have more,
     `every` has the samples of each problem one after another, and `counts` their numbers. `graders` are the names of
-    those that gave the scores.
+    those that gave the scores. `empty` counts the completions, of all, that ended without any text.
     """
 
     problem_ids: list[str]
@@ -36,6 +38,7 @@ class Samples:
     tokens: npt.NDArray[np.int64] | None
     every: "EverySample | None" = None
     graders: tuple[str, ...] = ()
+    empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,18 @@ def load_samples(task: TaskRun) -> Samples:
 
     Raises EvalkitError for a damaged line, RunIncompleteError if a planned sample has no completion or no score.
     """
+    require_graded(task)
     plan = task.record.plan
     planned = plan.samples
     if not planned:
         raise EvalkitError(f"{task} has no problems.", "run it with a --limit of at least 1.")
     files = task.files
     if planned * _SHORTEST > size_of(files.completions_path, files.run):  # before room is made for them
-        raise _incomplete(task, sum(1 for _ in files.completion_facts()), "completions")
+        raise _incomplete(task)
     first = dict(zip(plan.counts, accumulate(plan.counts.values(), initial=0), strict=False))
     truncated = array("b", [_MISSING]) * planned
     unknown = False
+    without_text = bytearray(planned)
     tokens = array("q", [_MISSING]) * planned
     for completion in files.completion_facts():
         sample = completion["problem_id"], completion["sample_index"]
@@ -75,10 +80,11 @@ def load_samples(task: TaskRun) -> Samples:
             at = first[sample[0]] + sample[1]
             truncated[at] = completion["finish_reason"] in ("length", "repetition")
             unknown = unknown or completion["finish_reason"] == "unknown"
+            without_text[at] = completion.get("error") is None and not completion.get("text", "x").strip()
             counted = completion["completion_tokens"]
             tokens[at] = _MISSING if counted is None else counted
-    if missing := truncated.count(_MISSING):
-        raise _incomplete(task, planned - missing, "completions")
+    if _MISSING in truncated:
+        raise _incomplete(task)
     values = array("d", [0.0]) * planned
     statuses: list[Status | None] = [None] * planned
     answers: list[str | None] = [None] * planned
@@ -94,12 +100,12 @@ def load_samples(task: TaskRun) -> Samples:
             graded_by[at] = graders.setdefault(score["grader"], len(graders))
     given = [status for status in statuses if status is not None]
     if len(given) < planned:
-        raise _incomplete(task, len(given), "scores")
+        raise _incomplete(task, len(given))
     cut = None if unknown else np.array(truncated, dtype=bool)
     counted_tokens = None if _MISSING in tokens else np.array(tokens)
     shaped = _shaped(plan, np.array(values), given, answers, cut, counted_tokens)
     names = list(graders)
-    return replace(shaped, graders=tuple(sorted(names[i] for i in set(graded_by))))
+    return replace(shaped, graders=tuple(sorted(names[i] for i in set(graded_by))), empty=sum(without_text))
 
 
 def _shaped(
@@ -126,17 +132,24 @@ def _shaped(
     )
 
 
-def _incomplete(task: TaskRun, present: int, what: str) -> RunIncompleteError:
+def _incomplete(task: TaskRun, scores: int | None = None) -> RunIncompleteError:
+    """What is missing: completions, or of the completions' `scores` some."""
     shard = task.run.content["identity"].get("shard")
     if shard is not None:
         return RunIncompleteError(
             f"{task.directory.path} is shard {shard} of a run.",
             "unite the shards with `evalkit merge`.",
         )
+    told = count_samples(task).completions_in_words() if scores is None else f"{scores} of {task.record.samples} scores"
     hint = "run the command that started it again to finish it"
     if task.run.is_imported:
         hint = "what a log of another harness lacks stays missing: import one that has every sample"
+        if scores is not None and task.record.spec.get("options", {}).get("of_kind") == "none":
+            return RunIncompleteError(
+                f"{task.directory.path} was imported without grading {task.name}.",
+                "import the log again with -t TASK, or with --kind math or choice.",
+            )
     return RunIncompleteError(
-        f"{task.directory.path} has {present} of {task.record.samples} {what} of {task.name}.",
-        hint + (", or grade the completions with `evalkit score`." if what == "scores" else "."),
+        f"{task.directory.path} has {told} of {task.name}.",
+        hint + (", or grade the completions with `evalkit score`." if scores is not None else "."),
     )

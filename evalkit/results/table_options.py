@@ -266,7 +266,9 @@ def _grouped(rows: list[Row], groups: Mapping[str, tuple[str, ...]]) -> list[Row
 def _plainly_named(rows: list[Row]) -> list[Row]:
     """The rows without `(published)` behind their names where their group's name says so already."""
     return [
-        replace(row, label=row.label.removesuffix(PUBLISHED)) if row.group.lower() == PUBLISHED.strip(" ()") else row
+        replace(row, label=row.label.removesuffix(PUBLISHED).replace(f"{PUBLISHED[:-1]}, ", " ("))
+        if row.group.lower() == PUBLISHED.strip(" ()")
+        else row
         for row in rows
     ]
 

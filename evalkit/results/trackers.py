@@ -1,5 +1,6 @@
 """A run's figures in an experiment tracker: Weights & Biases, MLflow or trackio."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from evalkit.results.runs import Run, run_path
 from evalkit.store.run import RunDirectory
 
 DEFAULT_PROJECT = "evalkit"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def _not_installed(name: str) -> EvalkitError:
 def _tracked(path: Path, project: str) -> TrackedRun:
     run = RunDirectory(path)
     record = run.record()
-    entries, _ = load_entries([path])
+    entries, notes = load_entries([path])
+    for note in notes:
+        logger.warning("%s", note)
     settings: dict[str, str | int] = {"model": record.model, "protocol": record.protocol_name}
     figures: dict[str, float] = {}
     for entry in entries:

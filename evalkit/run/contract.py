@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -12,8 +12,9 @@ from evalkit.benchmark.declared import declared_faults, unknown_fields
 from evalkit.benchmark.loading import equal_ids, load_problems
 from evalkit.benchmark.registry import TaskSpec
 from evalkit.benchmark.task import Task, TaskKind, fingerprint_targets
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.results.own_metrics import NoReportError, absent_headlines, has_own_metrics, own_metrics
+from evalkit.run.planning import messages_of, require_json
 from evalkit.run.scoring import Scorer
 from evalkit.types import Completion, Metric, Problem, Score
 from evalkit.visible import visible_line
@@ -97,14 +98,33 @@ def _check_problems(task: Task, problems: Sequence[Problem], source: DataSource)
     yield Check("ids are unique and not empty", not same, same)
     empty = [p.id for p in problems if not p.prompt.strip()]
     yield Check("no problem is empty", not empty, _some(empty))
-    yield Check("problems can be written as JSON", _is_json([asdict(p) for p in problems]))
+    yield _held("problems can be written as JSON", lambda: require_json(task, problems))
+    yield _held("messages() gives a list of messages", lambda: [messages_of(task, problem) for problem in problems])
+    yield _held("gold_response() gives a text or None", lambda: [_gold(task, problem) for problem in problems])
+    if task.kind in ("math", "choice"):
+        without = [visible_line(p.id) for p in problems if not p.target.strip()]
+        told = f"{len(without)} of {len(problems)} have none: {_some(without)}" if without else ""
+        yield Check("every problem has a right answer", not without, told)
 
 
-def _is_json(value: Any) -> bool:
+def _held(rule: str, work: Callable[[], object]) -> Check:
+    """Whether `work` raises no EvalkitError, and what it says."""
     try:
-        return bool(json.loads(json.dumps(value)) is not None)
-    except (TypeError, ValueError):
-        return False
+        work()
+    except EvalkitError as error:
+        return Check(rule, False, error.message)
+    return Check(rule, True)
+
+
+def _gold(task: Task, problem: Problem) -> str | None:
+    """The correct response of a problem. Raises EvalkitError, naming task and problem, where it is neither."""
+    which = f"gold_response() of the task {task.name} for problem {visible_line(repr(problem.id))[:80]}"
+    hint = "let it return a text, or None where there is no correct response."
+    with plugin_faults(task, f"{which} fails", hint):
+        found: object = task.gold_response(problem)
+    if found is not None and not isinstance(found, str):
+        raise EvalkitError(f"{which} gives {visible_line(repr(found))[:80]}, which is no text.", hint)
+    return found
 
 
 def _check_rendering(spec: TaskSpec, task: Task, problems: Sequence[Problem], source: DataSource) -> Iterator[Check]:
@@ -123,7 +143,7 @@ def _check_rendering(spec: TaskSpec, task: Task, problems: Sequence[Problem], so
 
 def digest_of_messages(task: Task, problems: Sequence[Problem]) -> str:
     """The sha256 of the ids, targets and messages of all problems."""
-    content = [[p.id, p.target, task.messages(p)] for p in problems]
+    content = [[p.id, p.target, messages_of(task, p)] for p in problems]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -138,18 +158,18 @@ def _score_golds(task: Task, problems: Sequence[Problem], scorer: Scorer) -> lis
     """The scores of the right answers, as far as the task has any."""
     own_gold = type(task).gold_response is not Task.gold_response
     with_gold = [p for p in problems if p.target or own_gold]
-    golds = [(p, response) for p in with_gold if (response := task.gold_response(p)) is not None]
+    golds = [(p, response) for p in with_gold if (response := _gold(task, p)) is not None]
     return _score_all(task, scorer, golds)
 
 
 def _check_grading(task: Task, problems: Sequence[Problem], golds: Sequence[Score], scorer: Scorer) -> Iterator[Check]:
     if golds:
         failed = [
-            f"{s.key.problem_id}: {s.status} with the value {s.value:g} ({visible_line(s.explanation)})"
+            (s.key.problem_id, f"{s.status} with the value {s.value:g} ({visible_line(s.explanation)})")
             for s in golds
             if s.key and (s.status != "correct" or s.value == 0)
         ]
-        yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _some(failed))
+        yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _by_reason(failed))
     else:
         yield Check("the right answer is graded correct", None, "the task has no right answers")
     sampled = problems[:: max(1, len(problems) // 8)]
@@ -199,8 +219,8 @@ def _check_metrics(
 
 
 def _check_no_errors(scores: Sequence[Score]) -> Check:
-    failed = [f"{s.key.problem_id}: {visible_line(s.explanation)}" for s in scores if s.key and s.status == "error"]
-    return Check("no answer causes a grader error", not failed, _some(failed))
+    failed = [(s.key.problem_id, visible_line(s.explanation)) for s in scores if s.key and s.status == "error"]
+    return Check("no answer causes a grader error", not failed, _by_reason(failed))
 
 
 def _check_instructions(tried: Sequence[tuple[Problem, str]], scores: Sequence[Score]) -> Iterator[Check]:
@@ -216,9 +236,17 @@ def _score_all(task: Task, scorer: Scorer, responses: Sequence[tuple[Problem, st
     return sorted(scorer.results(wait=True), key=lambda s: s.key.sample_index if s.key else 0)
 
 
-def _some(items: Sequence[str]) -> str:
+def _by_reason(faults: Sequence[tuple[str, str]]) -> str:
+    """Problems and what is wrong with each, those of one reason together: `p1, p2: wrong with the value 0`."""
+    problems: dict[str, dict[str, None]] = {}
+    for problem, reason in faults:
+        problems.setdefault(reason, {})[visible_line(problem)] = None
+    return _some([f"{_some(list(ids), ', ')}: {reason}" for reason, ids in problems.items()])
+
+
+def _some(items: Sequence[str], between: str = "; ") -> str:
     more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return "; ".join(items[:3]) + more
+    return between.join(items[:3]) + more
 
 
 def require_passed(name: str, checks: Sequence[Check]) -> None:

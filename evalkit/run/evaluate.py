@@ -16,7 +16,7 @@ from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protoco
 from evalkit.benchmark.registry import did_you_mean, trust_task_file
 from evalkit.benchmark.task import Task
 from evalkit.engines import open_engine
-from evalkit.engines.answers import engine_faults
+from evalkit.engines.answers import context_of, engine_faults
 from evalkit.engines.base import Engine, LoadedModel
 from evalkit.engines.endings import require_end
 from evalkit.engines.options import OWN_OPTIONS
@@ -32,7 +32,6 @@ from evalkit.run.precision import Precision, precision_of
 from evalkit.run.preflight import (
     TaskCheck,
     check_task_prompts,
-    context_of,
     describe_plan,
     doubts,
     endings_of,

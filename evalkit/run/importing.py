@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from evalkit.benchmark.declared import require_declared
 from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.matching import TextIndex
 from evalkit.benchmark.protocols import Protocol, find_protocol
-from evalkit.benchmark.registry import TaskSpec, installed_tasks, resolve_task
+from evalkit.benchmark.registry import TaskSpec, resolve_task
 from evalkit.benchmark.task import Task, choice_letters
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, is_running
@@ -28,6 +28,7 @@ from evalkit.importers.problem_set import PROBLEM_SET, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
 from evalkit.importers.record import ImportedSample, LogFacts
 from evalkit.results.report import Report
+from evalkit.run.import_tasks import likely_task, named_like_a_task, named_tasks, options_by_task, told_options
 from evalkit.run.rescore import rescore_run
 from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, TaskFiles, completion_record
@@ -104,6 +105,7 @@ def import_run(
     results: str | Path = "results",
     score: bool = True,
     workers: int | None = None,
+    task_options: Sequence[str] = (),
 ) -> ImportedRun:
     """Turn the log of another harness at `path` into a run directory and grade it.
 
@@ -113,7 +115,8 @@ def import_run(
     problems are found there, and any other set becomes a task of its own. With `kind` every set does, graded like that.
     `fields` reads plain rows (`text=generation,gold=answer`), `format_name` names the harness where two formats fit.
     `protocol` asserts under which protocol the samples were drawn. `partial` takes an unfinished log as far as it goes.
-    `data` is the folder with the tasks' data sets.
+    `data` is the folder with the tasks' data sets. `task_options` are options of the tasks, `NAME=VALUE` or
+    `TASK.NAME=VALUE`.
 
     Nothing is written unless the whole log could be read. Raises EvalkitError that says what cannot be imported.
 
@@ -132,13 +135,21 @@ def import_run(
     name = model or _only_model(str(path), facts.values())
     asserted = find_protocol(protocol) if isinstance(protocol, str) else protocol
     mapped = sorted((parse_map(fields) if isinstance(fields, str) else fields or {}).items())
-    read_as = {"map": mapped, "task": task, "kind": kind, "protocol": asserted.name if asserted else None}
+    read_as: dict[str, Any] = {
+        "map": mapped,
+        "task": task,
+        "kind": kind,
+        "protocol": asserted.name if asserted else None,
+    }
+    read_as["options"] = list(task_options)
     target = Path(output) if output is not None else Path(results) / _folder(name) / _run_id(found.logs, read_as)
     if target.exists():
         why = "the log was imported before with this map, task, kind and protocol"
         hint = "give another folder with -o, or remove it" + (f": {why}." if output is None else ".")
         raise EvalkitError(f"{target} exists already.", hint)
     wanted = _wanted_tasks(task, found.logs)
+    named = named_tasks(found.logs, wanted, kind)
+    options = options_by_task(named.values(), task_options)
     source = DataSource.from_option(str(data) if data else None, allow_changed=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.import")
     _remove_leftovers(target)
@@ -147,8 +158,7 @@ def import_run(
         entries: dict[str, Any] = {}
         for log in found.logs:
             label = _label(log.task, entries)
-            named = wanted.get(log.task) or (_named_like_a_task(log.task) if kind is None else None)
-            aim = _known_target(log, named, log.task in wanted, source)
+            aim = _known_target(log, named[log.task], log.task in wanted, source, options)
             if isinstance(aim, _Target) and aim.task.name in entries:
                 raise EvalkitError(f"{path} has two logs that are of {aim.task.name}.", "import one of them at a time.")
             imported, entry = _write(log, facts[log.task], temporary, label, aim, kind, asserted)
@@ -226,28 +236,22 @@ def _wanted_tasks(option: str | None, logs: list[Log]) -> dict[str, str]:
     return wanted
 
 
-def _named_like_a_task(label: str) -> str | None:
-    """The installed task whose name or alias is the log's, None where there is none."""
-    plain = re.sub(r"[^a-z0-9]", "", label.lower())
-    for name, task_class in installed_tasks().items():
-        if plain in {re.sub(r"[^a-z0-9]", "", s.lower()) for s in (name, *task_class.aliases)}:
-            return name
-    return None
-
-
-def _known_target(log: Log, name: str | None, wanted: bool, source: DataSource) -> "_Target | str":
+def _known_target(
+    log: Log, name: str | None, wanted: bool, source: DataSource, options: Mapping[str, Mapping[str, str]]
+) -> "_Target | str":
     """The task of ours that the log's problems are found in, or why they become a task of their own.
 
     Raises EvalkitError where the task was asked for (`wanted`) and the log does not fit it.
     """
     if name is None:
         return ""
+    chosen = dict(options.get(name, {}))
     try:
         if (Path(name) / _PROBLEMS).is_file():
             spec = _set_of_a_run(Path(name))
             root: Path | None = Path(name).parent
         else:
-            spec, root = TaskSpec(resolve_task(name).name), source.root
+            spec, root = TaskSpec(resolve_task(name).name, None, chosen), source.root
         made = spec.create()
         require_declared(made)
         loaded = DataSource(root=root, allow_changed=True)
@@ -302,9 +306,11 @@ def match_problems(log: Log, task: Task, problems: list[Problem]) -> dict[str, s
     if len(lost) == len(logged) and not any(one.text for one in logged.values()):
         ids, lost = _by_position(logged, problems, task)
     if lost:
+        told = told_options(task)
+        others = f"`evalkit tasks show {task.name}` explains its options, which -T sets; or " if told else ""
         raise EvalkitError(
-            f"{len(lost)} of {len(logged)} problems of {log.where} are not in {task.name}, such as {lost[0]}.",
-            "leave -t out to make the log's problems a task of their own.",
+            f"{len(lost)} of {len(logged)} problems of {log.where} are not in {task.name}{told}, such as {lost[0]}.",
+            f"{others}leave -t out to make the log's problems a task of their own.",
         )
     _refuse_twins(log, ids)
     _refuse_permuted(log, ids, {p.id: p for p in problems})
@@ -380,11 +386,16 @@ def _write(
 ) -> tuple[ImportedTask, dict[str, Any]]:
     """Write one log's samples; return what became of it and its entry in run.json."""
     known = aim if isinstance(aim, _Target) else None
-    if known is None and _named_like_a_task(label) is not None:
+    if known is None and named_like_a_task(label) is not None:
         label += "_imported"  # another set than the task of that name
     name = known.task.name if known is not None else label
     imported = ImportedTask(log.task, name)
     imported.notes += [aim] if isinstance(aim, str) and aim else []
+    if aim == "" and kind is None and (likely := likely_task(log)) is not None:
+        imported.notes.append(
+            f"a task of its own, which is compared with no other: if these are {likely}'s problems, import with "
+            f"-t {likely} (and --data DIR)"
+        )
     imported.notes += facts.notes
     with ExitStack() as stack:
         files = TaskFiles(folder / name)

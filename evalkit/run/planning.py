@@ -73,9 +73,14 @@ def choose_tasks(
         else:
             found = _of_class(one, task_file, options, protocol_options or {}, used)
         chosen.setdefault(found.task.name, found)
+    require_used(options, used)
+    return list(chosen.values())
+
+
+def require_used(options: Sequence[str], used: set[str]) -> None:
+    """Raises EvalkitError if one of `options` is of no task."""
     if unused := [option for option in options if option not in used]:
         raise EvalkitError(f"No task of this run has the option {unused[0]!r}.", "see `evalkit tasks show NAME`.")
-    return list(chosen.values())
 
 
 def _of_class(
@@ -91,7 +96,14 @@ def _of_class(
     else:
         require_name(name)
         task_class, file = name, _where(name)
-    values = dict(protocol_options.get(task_class.name, {}))
+    values = {**protocol_options.get(task_class.name, {}), **options_of(task_class, options, used)}
+    spec = TaskSpec(task_class.name, file, values)
+    return ChosenTask(spec.create_from(task_class), spec, local=_is_local(task_class))
+
+
+def options_of(task_class: type[Task], options: Sequence[str], used: set[str]) -> dict[str, str]:
+    """Those of `options` (`NAME=VALUE` or `TASK.NAME=VALUE`) that are the task's, which are added to `used`."""
+    values = {}
     for option in options:
         target, equals, value = option.partition("=")
         if not equals:
@@ -100,8 +112,7 @@ def _of_class(
         if (dot and _names(task_name, task_class)) or (not dot and key in option_fields(task_class)):
             values[key] = value
             used.add(option)
-    spec = TaskSpec(task_class.name, file, values)
-    return ChosenTask(spec.create_from(task_class), spec, local=_is_local(task_class))
+    return values
 
 
 def _names(name: str, task_class: type[Task]) -> bool:
@@ -151,8 +162,9 @@ def plan_task(
         _check_problems(task.name, problems, task.rows, task.targets_sha256)
     if same := equal_ids(problems):
         raise EvalkitError(f"The task {task.name} has equal ids: {same}.", "give each problem a unique id.")
-    if not chosen.local:
-        _require_json(task, problems)
+    is_ours = type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks")  # those are tested
+    if not chosen.local and not is_ours:
+        require_json(task, problems)
     planned = problems[:limit] if limit is not None else problems
     if not planned:
         options = ", ".join(f"{key}={value}" for key, value in chosen.spec.options.items())
@@ -187,13 +199,11 @@ def messages_of(task: Task, problem: Problem) -> Sequence[Message]:
     return cast(Sequence[Message], found)
 
 
-def _require_json(task: Task, problems: Sequence[Problem]) -> None:
-    """Raises EvalkitError for metadata that cannot be sent to the processes that grade. Tasks of evalkit have none."""
-    if type(task).__module__.partition(".")[0] in ("evalkit", "evalkit_tasks"):
-        return
+def require_json(task: Task, problems: Sequence[Problem]) -> None:
+    """Raises EvalkitError for metadata that cannot be sent to the processes that grade."""
     for number, problem in enumerate(problems, start=1):
         try:
-            json.dumps(dict(problem.metadata))
+            json.dumps(dict(problem.metadata), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise EvalkitError(
                 f"The task {task.name} cannot be used: the metadata of problem {visible_line(repr(problem.id))[:80]} "

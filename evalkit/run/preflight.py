@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.benchmark.protocols import Protocol
-from evalkit.engines.answers import engine_faults
+from evalkit.engines.answers import context_of, engine_faults
 from evalkit.engines.base import Engine
 from evalkit.engines.endings import Endings
 from evalkit.engines.prompts import Opening, Prompt, bos_count
@@ -43,12 +43,6 @@ def check_task_prompts(plan: TaskPlan, protocol: Protocol, engine: Engine) -> Ta
 def endings_of(engine: Engine) -> Endings | None:
     """Which tokens end a response, None where the engine does not tell."""
     return getattr(engine, "endings", None)
-
-
-def context_of(engine: Engine) -> int | None:
-    """The longest prompt and completion together in tokens, None where the engine does not know."""
-    with engine_faults(engine, "context_length()"):
-        return engine.context_length()
 
 
 def require_room(checks: Sequence[TaskCheck], context_length: int | None, caps: bool = False) -> None:

@@ -11,8 +11,10 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
-from evalkit.types import Completion, Score
+from evalkit.stats.percent import in_percent
+from evalkit.types import Completion, SampleKey, Score
 from evalkit.visible import visible_line
+from evalkit.words import counted
 
 PIPE_INTERVAL = 30.0
 _TOO_EARLY = 10.0  # seconds of generating, before which nothing is said of how long it takes
@@ -27,7 +29,7 @@ class TaskProgress:
     done: int = 0
     graded: int = 0
     truncated: int = 0
-    errors: int = 0
+    _failed: set[SampleKey] = field(default_factory=set)
     _sums: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
 
     def add_score(self, score: Score) -> None:
@@ -36,7 +38,19 @@ class TaskProgress:
         sums[0] += score.value
         sums[1] += 1
         self.graded += 1
-        self.errors += score.status == "error"
+        if score.status == "error":
+            self._failed.add(score.key)
+
+    def add_completion(self, completion: Completion) -> None:
+        self.done += 1
+        self.truncated += completion.truncated
+        if completion.error is not None:  # before it is graded, which the end of a run may prevent
+            self._failed.add(completion.key)
+
+    @property
+    def errors(self) -> int:
+        """The samples on which the engine or the grader failed."""
+        return len(self._failed)
 
     def score(self) -> float | None:
         """The mean over problems of their mean score so far, in percent. None before any score.
@@ -44,7 +58,7 @@ class TaskProgress:
         It has no interval: short completions end first, so that what there is so far is not a random part of the run.
         """
         sums = list(self._sums.values())  # a copy: the live table draws from a thread of its own
-        return 100 * sum(total / count for total, count in sums) / len(sums) if sums else None
+        return in_percent(sum(total / count for total, count in sums) / len(sums)) if sums else None
 
 
 def _in_notebook_with_widgets() -> bool:
@@ -114,8 +128,7 @@ class Progress:
 
     def add_finished(self, task: str, completion: Completion) -> None:
         """Count a completion that is already on disk."""
-        self.tasks[task].done += 1
-        self.tasks[task].truncated += completion.truncated
+        self.tasks[task].add_completion(completion)
 
     def add_completion(self, completion: Completion) -> None:
         self.add_finished(completion.task, completion)
@@ -166,7 +179,7 @@ class Progress:
         parts = []
         for name in self.tasks:
             done, score, cut, errors = self._cells(name)
-            failed = f", {errors} errors" if errors != "0" else ""
+            failed = f", {counted(int(errors), 'error')}" if errors != "0" else ""
             parts.append(f"{name} {done}, score {score}, cut {cut}{failed}")
         print(visible_line(" | ".join([*parts, self._state(), *self._faults()])), file=sys.stderr, flush=True)
 

@@ -1,5 +1,6 @@
 """Grades a run again. The new scores replace the old ones when all are graded."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from evalkit.benchmark.registry import TaskSpec, code_digest
 from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import rename
+from evalkit.results.harness_figure import harness_figure
 from evalkit.results.recreate import is_data_of, load_again, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run, run_path
+from evalkit.results.ungraded import is_ungraded
 from evalkit.run.corrections import corrected_entry, set_opinions_aside
 from evalkit.run.judges import open_judges
 from evalkit.run.scoring import Judges, Scorer, grader_name
@@ -23,6 +26,8 @@ from evalkit.store.marks import SampleStatuses
 from evalkit.store.opinions import adjudications
 from evalkit.store.run import RunDirectory, TaskFiles, TaskRun, score_record
 from evalkit.types import Completion, Problem, SampleKey, Score
+
+logger = logging.getLogger(__name__)
 
 _MOST_UNSCORED = 2000
 _MOST_UNSCORED_TEXT = 16_000_000  # characters; one completion is let through whatever its length
@@ -56,7 +61,7 @@ def rescore(
     programs are judged, as for `evaluate`. The old scores are kept until all completions are graded.
 
     Raises EvalkitError if this is not a run or if its data is not available, RunIncompleteError if completions are
-    missing.
+    missing. Imported tasks without right answers are left ungraded.
     """
     directory = RunDirectory(run_path(run, "rescore"))
     names = list(tasks) if tasks is not None else list(directory.tasks())
@@ -73,6 +78,7 @@ def rescore_run(
 ) -> tuple[list[ChangedVerdict], list[Report]]:
     """Grade the tasks `names` of a run again and return the verdicts that changed and the new reports.
 
+    An imported task without right answers is left as it is, which is told.
     Raises EvalkitError if a task's data is not available, RunIncompleteError if completions are missing.
     """
     changed: list[ChangedVerdict] = []
@@ -80,6 +86,11 @@ def rescore_run(
     with run.locked():
         for name in names:
             recorded = run.task(name)
+            if is_ungraded(recorded):
+                logger.warning(
+                    "%s: not graded, it was imported without right answers.%s", name, harness_figure(recorded)
+                )
+                continue
             spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
             task = spec.create()
             require_declared(task)

@@ -253,15 +253,19 @@ def _read_score(found: Any) -> Score:
             return score
     except ValidationError as error:
         first = error.errors()[0]
-        raise WorkerCallError(f"its score is none: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    raise WorkerCallError("its score is none")
+        field, said = ".".join(map(str, first["loc"])), f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+        told = (
+            f"{field} of its score is {first['input']!r:.60}: {said}" if field else said.removeprefix("value error, ")
+        )
+        raise WorkerCallError(told) from error
+    raise WorkerCallError("what it returned is no score")
 
 
 def _score_of(task: Task, problem: Problem, response: str) -> Score:
     """What a task's `score` returns: an error that says where it raised, or what to return if that is no Score."""
     try:
         found: object = task.score(problem, response)
-    except Exception as error:  # a third party's grader may raise anything
+    except (Exception, SystemExit) as error:  # a third party's grader may raise anything
         told = f"{type(error).__name__}: {error}"[:2000].removesuffix(": ")
         return Score(0.0, "error", explanation=f"{GRADER_FAILED}{told}{place_of(error)}")
     if isinstance(found, Score):

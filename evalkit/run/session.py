@@ -17,7 +17,7 @@ import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.protocols import AUTO_PREFIX, Protocol
 from evalkit.benchmark.task import choice_letters
-from evalkit.engines.answers import answers, engine_faults, repair_hint
+from evalkit.engines.answers import answers, described, engine_faults, repair_hint
 from evalkit.engines.base import REFUSED, Engine
 from evalkit.engines.prompts import Opening
 from evalkit.engines.registry import unnamed_options
@@ -64,15 +64,7 @@ def run_identity(
     """
     with engine_faults(engine, "identity()"):
         identity, fixed = engine.identity(), protocol.fixed_settings()
-    if not isinstance(identity, dict):
-        told = type(identity).__name__
-        raise EvalkitError(f"The identity() of the engine {engine.name} is a {told}, not a dict.", repair_hint(engine))
-    try:
-        json.dumps(identity)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EvalkitError(
-            f"The identity() of the engine {engine.name} cannot be written as JSON: {error}.", repair_hint(engine)
-        ) from error
+    identity = described(engine, "identity()", identity)
     unnamed = unnamed_options(options, identity)
     left_open = opening is not None and not opening.prefix and opening.thinking in ("unopened", "unknown")
     if left_open and protocol.response_prefix == AUTO_PREFIX:
@@ -120,14 +112,20 @@ def environment(engine: Engine) -> dict[str, Any]:
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             packages[name] = version(name)
-    with engine_faults(engine, "environment()"):
-        own = engine.environment()
+    own = engine_environment(engine)
     return {
         "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "engine": own,
     }
+
+
+def engine_environment(engine: Engine) -> dict[str, Any]:
+    """What the engine says of its surroundings. Raises EvalkitError, naming it, where that cannot be recorded."""
+    with engine_faults(engine, "environment()"):
+        found = engine.environment()
+    return described(engine, "environment()", found)
 
 
 def engine_line(name: str, identity: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
@@ -319,7 +317,7 @@ class RunSession:
         except EvalkitError as error:
             error.hint = f"the run is {self.run.path}, of the model {self.run.record().model}: {error.hint}"
             raise
-        return {**recorded, "engine": self.engine.environment()}
+        return {**recorded, "engine": engine_environment(self.engine)}
 
     def _described(self, plan: TaskPlan, source: DataSource) -> dict[str, Any]:
         found, room = task_description(plan, source), self.rooms.get(plan.task.name)
@@ -424,7 +422,7 @@ class RunSession:
             repair_hint(self.engine),
             RunIncompleteError,
         ):
-            self.run.record_engine(self.engine.environment())
+            self.run.record_engine(engine_environment(self.engine))
             self._meter.gpus = self.engine.gpus  # on a cluster it is known now
             self.engine.close()
         self.throughput = self._meter.result(self._first_queue.first_draw)

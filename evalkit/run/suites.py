@@ -7,7 +7,6 @@ skipped, one that was interrupted resumes at a completion, and GPUs are divided 
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protoco
 from evalkit.benchmark.registry import did_you_mean
 from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.errors import EvalkitError
+from evalkit.run.printed import printed_run
 from evalkit.store.lines import write_atomically
 from evalkit.workers import ending_with_this_process
 
@@ -35,7 +35,6 @@ _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "system_prompt", "r
 _POLL = 0.2
 _SHARE = 0.75  # of a GPU's memory that weights may take, so that the cache has room
 _LAST_BYTES = 4096
-_RUN_DIRECTORY = re.compile(r"^run directory: (.+)$", re.MULTILINE)
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -242,8 +241,7 @@ class SuiteRun:
             if code is not None:
                 state.code = code
                 state.said = _last_line(state.log) if code else "finished"
-                found = _RUN_DIRECTORY.findall(_read(state.log))
-                state.run = Path(found[-1]) if found else None
+                state.run = printed_run(_read(state.log))
                 yield state
 
     def _started(self, folder: Path) -> Iterator[JobState]:

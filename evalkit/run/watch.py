@@ -13,10 +13,11 @@ _ENOUGH = 16
 _FEW = 4
 _SECONDS = 45.0  # after the first response, a few are enough
 _LENGTH = 2000  # characters of a response
+_MANY = 0.1  # of the responses
 
 
 class EarlyWatch:
-    """Warns once of each kind: responses without thinking, all of them cut, none with an answer, unknown tags.
+    """Warns once of each kind: responses without thinking, empty ones, all cut, none with an answer, unknown tags.
 
     `prefix` is the protocol's response prefix: where it opens thinking, responses are expected to think.
     """
@@ -27,7 +28,7 @@ class EarlyWatch:
         self._clock = clock
         self._begun: float | None = None
         self._responses: list[str] | None = []
-        self._cut = 0
+        self._cut = self._empty = 0
         self._statuses: list[str] | None = []
 
     def add_completion(self, completion: Completion) -> None:
@@ -35,6 +36,7 @@ class EarlyWatch:
             return
         self._responses.append((completion.prefix + completion.text)[:_LENGTH])
         self._cut += completion.truncated
+        self._empty += not completion.text.strip()
         if self._is_enough(len(self._responses)):
             self._look_at_responses()
 
@@ -73,6 +75,13 @@ class EarlyWatch:
                 "--response-prefix none is for models that do not think",
                 count,
                 self._prefix,
+            )
+        if self._empty > count * _MANY:
+            logger.warning(
+                "%d of the first %d responses are empty and count as no_answer: see what the model gets with "
+                "--dry-run, and whether the server's parser takes the text away",
+                self._empty,
+                count,
             )
         if self._cut == count:
             logger.warning("all of the first %d responses were cut at max_tokens or the end of the context", count)

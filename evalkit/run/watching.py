@@ -23,6 +23,7 @@ from typing import Any
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import natural_order
 from evalkit.results.report import load_report
+from evalkit.run.printed import printed_run
 from evalkit.store.lines import write_atomically
 from evalkit.store.run import RunDirectory
 from evalkit.workers import ending_with_this_process
@@ -33,7 +34,6 @@ CURVE = ("step", "checkpoint", "task", "metric", "value", "unit", "run_low", "ru
 _WEIGHTS = (".safetensors", ".bin")
 _TEMPORARY = (".tmp", ".incomplete", ".lock", ".part")
 _MOST_HEADER = 100_000_000
-_RUN_DIRECTORY = re.compile(r"^run directory: (.+)$", re.MULTILINE)
 _MOST_TRIES = 3
 
 
@@ -136,14 +136,14 @@ class Watch:
             errors="replace",
             env=ending_with_this_process(os.environ),
         )
-        found = _RUN_DIRECTORY.findall(done.stderr)
-        if done.returncode or not found:
+        found = printed_run(done.stderr)
+        if done.returncode or found is None:
             self.failed[checkpoint] = self.failed.get(checkpoint, 0) + 1
             said = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("error:")), "no error")
             logger.warning("%s: exit code %d, %s", checkpoint, done.returncode, said)
             return False
         self.done.add(checkpoint)
-        self.extend_curve(checkpoint, RunDirectory(Path(found[-1])))
+        self.extend_curve(checkpoint, RunDirectory(found))
         return True
 
     def extend_curve(self, checkpoint: Path, run: RunDirectory) -> Path:

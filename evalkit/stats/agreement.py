@@ -52,19 +52,20 @@ def same_answer_shares(
     second: Sequence[Sequence[Hashable | None]],
     second_right: Sequence[Sequence[bool]],
 ) -> tuple[ClusteredMean | None, ClusteredMean | None]:
-    """How often a sample of the first gives the second's answer: where the second is right, and where it is wrong.
+    """How often a sample of the first gives the second's answer: where that is right, and where it is wrong.
 
     Answers by problem and sample as equivalence classes shared by both models; None is no answer and agrees with
-    nothing. Every sample of the one meets every sample of the other; a problem weighs as its second's right (wrong)
-    samples do. None where the second has no such sample.
+    nothing. Every sample of the first meets every one of the second that gives an answer; a problem weighs as its
+    second's right (wrong) answers do. None where the second has no such answer.
     """
     shares: list[ClusteredMean | None] = []
     for wanted in (True, False):
         hits, tries = [], []
         for mine, theirs, right in zip(first, second, second_right, strict=True):
-            chosen = [answer for answer, mark in zip(theirs, right, strict=True) if mark is wanted]
+            marked = zip(theirs, right, strict=True)
+            chosen = [answer for answer, mark in marked if mark is wanted and answer is not None]
             counts = Counter(mine)
-            hits.append(sum(counts[answer] for answer in chosen if answer is not None) / len(mine))
+            hits.append(sum(counts[answer] for answer in chosen) / len(mine))
             tries.append(float(len(chosen)))
         total = np.array(tries)
         shares.append(_share(np.array(hits)[total > 0], total[total > 0]) if total.sum() else None)

@@ -2,14 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite
+from math import inf, isclose, isfinite
 
 import numpy as np
 
+from evalkit.errors import EvalkitError
 from evalkit.stats.intervals import Estimate
 from evalkit.stats.metrics import avg_at_n, avg_of_unequal
 from evalkit.stats.ratio import score_kept
 from evalkit.types import Interval, Metric
+
+
+def in_percent(share: float) -> float:
+    """A share in percent. A short decimal number is that number, so that the same result is printed alike everywhere.
+
+    Examples:
+        >>> 100 * (51 / 80), in_percent(51 / 80), in_percent(2 / 3)
+        (63.74999999999999, 63.75, 66.66666666666667)
+    """
+    value = 100 * share
+    short = round(value, 8)
+    return short if isclose(value, short, rel_tol=1e-14) else value
 
 
 def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
@@ -20,7 +33,7 @@ def percent_metric(name: str, estimate: Estimate, note: str = "") -> Metric:
 
     return Metric(
         name,
-        100 * estimate.value,
+        in_percent(estimate.value),
         estimate.problems * estimate.samples,
         "%",
         stderr_run=100 * estimate.stderr_run,
@@ -52,18 +65,27 @@ def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str 
     """The sum of `hits` over the sum of `of`, in percent: one of each per problem, with 0 <= hits <= of.
 
     n is the sum of `of`. The interval over problems is Fieller's (`evalkit.stats.ratio`), within 0 and 100; None where
-    there are too few problems for one. Raises ValueError where `of` is 0 for every problem.
+    there are too few problems for one. Raises EvalkitError where `of` is 0 for every problem, where the two have
+    different lengths, and for hits outside 0 and `of`.
 
     Examples:
         >>> found = share_metric("instructions", [1, 2, 3, 2], [2, 2, 3, 3])
         >>> found.value, found.n
         (80.0, 10)
     """
+    if len(hits) != len(of):
+        raise EvalkitError(
+            f"{len(hits)} hits and {len(of)} counts do not belong together.", "give one of each per problem."
+        )
+    if faults := [f"{hit:g} of {count:g}" for hit, count in zip(hits, of, strict=True) if not 0 <= hit <= count < inf]:
+        raise EvalkitError(f"A share is of 0 to all, not {faults[0]}.", "let 0 <= hits <= of hold for each problem.")
     if not sum(of):
-        raise ValueError("there is nothing to take a share of")
+        raise EvalkitError(
+            "There is nothing to take a share of.", "leave the metric out where `of` is 0 for every problem."
+        )
     ratio = score_kept(np.array(hits) / max(of), np.array(of) / max(of))
     interval = None
     if ratio.interval is not None:
         low, high = (100 * min(max(end, 0.0), 1.0) for end in ratio.interval)
         interval = Interval(low, high)
-    return Metric(name, 100 * sum(hits) / sum(of), sum(of), "%", interval_problems=interval, note=note)
+    return Metric(name, in_percent(sum(hits) / sum(of)), sum(of), "%", interval_problems=interval, note=note)

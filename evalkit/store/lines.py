@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
-from evalkit.errors import EvalkitError, RunIncompleteError
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.files import make_folders, open_descriptor, open_file, replace_file
+from evalkit.store.repair import repair_hint
 from evalkit.visible import visible_line
 
 _TAIL = len(',"crc":"00000000"}')
@@ -48,7 +49,7 @@ class LinePart(NamedTuple):
 def read_checked(path: Path, below: Path | None = None, part: LinePart | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line) for every complete line. A last line without its newline is skipped.
 
-    Below the folder `below` no link is followed. With `part`, only its lines are read. Raises EvalkitError, naming the
+    Below the folder `below` no link is followed. With `part`, only its lines are read. Raises DamagedError, naming the
     line, if a checksum is wrong, and if the file cannot be read.
     """
     try:
@@ -101,15 +102,13 @@ def _complete_lines(stream: IO[bytes], path: Path, number: int) -> Iterator[byte
         raise damaged(path, number + 1, f"it is longer than {_LONGEST >> 20} MiB")
 
 
-def unreadable(path: Path, error: OSError) -> EvalkitError:
-    return EvalkitError(f"{path} cannot be read: {error.strerror}.", "restore the file from where it came.")
+def unreadable(path: Path, error: OSError) -> DamagedError:
+    return DamagedError(f"{path} cannot be read: {error.strerror}.", "restore the file from where it came.")
 
 
-def damaged(path: Path, number: int, reason: str) -> EvalkitError:
-    return EvalkitError(
-        f"Line {number} of {path} is damaged: {visible_line(reason)[:300]}.",
-        "delete that line and run the same command again: only that sample is generated again.",
-    )
+def damaged(path: Path, number: int, reason: str, hint: str | None = None) -> DamagedError:
+    """The error of a damaged line. Without `hint` it names the command that makes again what the line held."""
+    return DamagedError(f"Line {number} of {path} is damaged: {visible_line(reason)[:300]}.", hint or repair_hint(path))
 
 
 class LineWriter:

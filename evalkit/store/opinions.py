@@ -53,7 +53,7 @@ class Adjudication:
         """The score that takes the place of every grader's."""
         right = self.verdict == "correct"
         told = f"adjudicated by {self.who}" + (f": {self.why}" if self.why else "")
-        return Score(float(right), self.verdict, self.answer, told, "human", self.key)
+        return Score(float(right), self.verdict, self.answer, told, "human", key=self.key)
 
     @property
     def grader(self) -> str:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, NotRequired, cast
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import DamagedError, EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
 from evalkit.store.answers import data_digest, is_corrected, told_correction, with_corrections
 from evalkit.store.identity import (
@@ -154,7 +154,7 @@ def _run_record(content: Mapping[str, Any]) -> RunRecord:
     identity = content["identity"]
     for name in content["tasks"]:
         if not is_single_name(name):
-            raise EvalkitError(
+            raise DamagedError(
                 f"run.json names {name!r}, which is not a task name.",
                 "a name is a folder of the run; restore the file.",
             )
@@ -268,8 +268,8 @@ class TaskFiles:
                     stored.answer,
                     stored.explanation,
                     stored.extracted_by,
-                    key,
                     stored.metadata,
+                    key=key,
                 )
             except ValueError as error:
                 raise damaged(path, number, str(error)) from error
@@ -322,6 +322,7 @@ class CompletionFacts(TypedDict):
     finish_reason: FinishReason
     completion_tokens: TokenCount | None
     error: NotRequired[str | None]
+    text: NotRequired[str]
 
 
 class ScoreFacts(TypedDict):
@@ -411,8 +412,11 @@ class _Description(TypedDict):
     tasks: dict[str, _DescribedTask]
 
 
+_TWICE = "delete that line: the earlier one of the sample stands, and nothing is generated again."
+
+
 def _there_twice(path: Path, number: int, problem_id: str, sample_index: int) -> EvalkitError:
-    return damaged(path, number, f"sample {sample_index} of problem {problem_id} is duplicated")
+    return damaged(path, number, f"sample {sample_index} of problem {problem_id} is duplicated", _TWICE)
 
 
 def completion_record(completion: Completion) -> dict[str, Any]:
@@ -487,7 +491,7 @@ class RunDirectory:
                 "pass a folder such as results/<model>/<run-id>.",
             ) from None
         except (OSError, ValueError) as error:
-            raise EvalkitError(
+            raise DamagedError(
                 f"{self.description_path} cannot be read: {error}.",
                 "restore it, or choose another run directory with -o.",
             ) from error
@@ -496,7 +500,7 @@ class RunDirectory:
             or content.get("schema") != SCHEMA
             or not isinstance(content.get("tasks"), dict)
         ):
-            raise EvalkitError(
+            raise DamagedError(
                 f"{self.description_path} does not have schema {SCHEMA}, which this version of evalkit reads.",
                 "use the version of evalkit that wrote it.",
             )
@@ -504,7 +508,7 @@ class RunDirectory:
             _validator(_Description).validate_python(content, strict=True)
         except ValidationError as error:
             first = error.errors()[0]
-            raise EvalkitError(
+            raise DamagedError(
                 f"{self.description_path} is damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}.",
                 "restore it, or choose another run directory with -o.",
             ) from error

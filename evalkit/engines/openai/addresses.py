@@ -28,9 +28,9 @@ def api_root(url: str) -> str:
         parts = urlsplit(url.strip())
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number, an address in wrong brackets
-        raise EvalkitError("The base URL is no URL.", hint) from None
+        raise EvalkitError("The base URL has a host or a port that cannot be read.", hint) from None
     if not known or any(c.isspace() or not c.isprintable() for c in url.strip()):
-        raise EvalkitError(f"{displayed(url) or 'The base URL'} is no URL.", hint)
+        raise EvalkitError(f"{displayed(url) or 'The base URL'} is no http or https URL.", hint)
     path = parts.path.rstrip("/")
     for endpoint in _ENDPOINTS:
         path = path.removesuffix(endpoint)

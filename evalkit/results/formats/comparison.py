@@ -13,6 +13,7 @@ from evalkit.results.formats.terminal import TextCell, TextTable, cut_middle, dr
 from evalkit.results.gates import GateResult
 from evalkit.stats import Estimate
 from evalkit.visible import json_text
+from evalkit.words import counted
 
 LEGEND = "percent, differences in points; in brackets 95%, over problems; established: p < 0.05 after Holm"
 DETAILS = (
@@ -65,11 +66,14 @@ def _remarks(run: RunComparison) -> list[str]:
     told = []
     for task in run.tasks:
         if task.differences:
-            told.append(f"{task.title}: the protocols of A and B differ: {'; '.join(task.differences)}.")
+            of_data = task.differences[0].startswith("different data: ")
+            how = "A and B have" if of_data else "the protocols of A and B differ:"
+            told.append(f"{task.title}: {how} {'; '.join(task.differences)}.")
         if task.subset:
             told.append(f"{task.title}: subset of {task.subset}: another benchmark.")
         if task.left_out:
-            told.append(f"{task.title}: {task.left_out} problems that only one of the runs has are left out.")
+            many, are = counted(task.left_out, "problem"), "is" if task.left_out == 1 else "are"
+            told.append(f"{task.title}: {many} that only one of the runs has {are} left out.")
         if task.result.a.samples != task.result.b.samples and task.result.paired:
             fewer = min(task.result.a.samples, task.result.b.samples)
             told.append(f"{task.title}: for p the run with more samples is thinned to n = {fewer}.")

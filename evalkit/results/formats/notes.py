@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.results.formats.table import Cell, Row, Table, is_mark, joined_marks, mark, split_marks
+from evalkit.results.published import load_published, model_key, published_names
 
 _MOST_REMARKS = 20
 _MOST_NAMED = 4
@@ -108,4 +109,12 @@ def _unnamed(rows: Sequence[Row]) -> list[str]:
     if not models:
         return []
     more = f" and {len(models) - _MOST_NAMED} more" if len(models) > _MOST_NAMED else ""
-    return [f"not compared, as no published figure has the model's name: {', '.join(models[:_MOST_NAMED])}{more}."]
+    named = ", ".join(f"{model}{_elsewhere(model)}" for model in models[:_MOST_NAMED])
+    return [f"not compared, as no published figure has the model's name: {named}{more}."]
+
+
+def _elsewhere(model: str) -> str:
+    """Which published table has a figure of the model, where one has."""
+    key = model_key(model)
+    tables = [name for name in published_names() if any(model_key(f.model) == key for f in load_published(name))]
+    return f" (--published {tables[0]} has it)" if tables else ""

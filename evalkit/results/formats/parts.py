@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.metrics import error_bars, figure_text
+from evalkit.stats.percent import in_percent
 from evalkit.types import STATUSES
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def comparison_html(a: str, b: str, compared: Sequence["TaskComparison"]) -> str
             lost = [f.problem_id for f in one.flips if f.after < f.before]
             yield (
                 _text(one.title),
-                f"{100 * found.a.value:.1f}",
-                f"{100 * found.b.value:.1f}",
-                _strong(f"{100 * found.difference:+.1f}".replace("-", "−"), one.adjusted_p < 0.05),
+                f"{in_percent(found.a.value):.1f}",
+                f"{in_percent(found.b.value):.1f}",
+                _strong(f"{in_percent(found.difference):+.1f}".replace("-", "−"), one.adjusted_p < 0.05),
                 interval_svg(found.difference, found.interval_run, found.interval_problems, -most, most),
                 "&lt; 0.0001" if one.adjusted_p < 0.0001 else f"{one.adjusted_p:.4f}",
                 _listed(gained),

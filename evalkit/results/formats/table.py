@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from evalkit.results.metrics import UNIT_NAMES, error_bars, figure_text, n_text
+from evalkit.results.metrics import UNIT_NAMES, error_bars, figure_text, kind_of, metric_text, n_text
 from evalkit.types import Metric
 
 _MARKS = "†‡§¶‖#"
@@ -99,11 +99,16 @@ class Cell:
         return self.metric.value
 
     def figure(self) -> str:
-        return self.metric.text or figure_text(self.metric.value, self.metric.unit)
+        return metric_text(self.metric)
 
     def bars(self) -> list[str]:
         """The 95% half-widths, run to run and over problems: `±1.2`, or `+0.4 −1.9` where the sides differ."""
         return error_bars(self.metric)
+
+    def bar(self) -> list[str]:
+        """The interval that is shown where one is: run to run, and of a difference over problems."""
+        bars = self.bars()
+        return bars[-1:] if kind_of(self.metric.name).difference else bars[:1]
 
     def samples(self) -> str:
         """`n=64`, or `n unknown` of a published figure; empty where n is no matter."""
@@ -134,9 +139,9 @@ class Cell:
     def lines(self, verbose: bool = False) -> list[str]:
         """The figure with its mark, its interval, and if `verbose` the second interval, n, the share cut and the z."""
         told = [self.figure() + self.mark]
-        bars = self.bars()
         if not verbose:
-            return told + bars[:1]
+            return told + self.bar()
+        bars = self.bars()
         told += [" / ".join(bars)] if bars else []
         told += [", ".join(basis)] if (basis := self.basis()) else []
         return told + ([comparison] if (comparison := self.comparison()) else [])

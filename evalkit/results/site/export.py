@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.errors import EvalkitError, RunIncompleteError
-from evalkit.results.entries import Entry, load_entries, natural_order
+from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
+from evalkit.results.entries import Entry, damage_note, load_entries, natural_order
 from evalkit.results.labels import named_runs
+from evalkit.results.site.damage import LeftOut
 from evalkit.results.site.feed import FLAGS, Feed
 from evalkit.results.site.figures import comparison_records, finite, leaderboard_records, report_record, run_record
 from evalkit.results.site.options import SiteOptions
@@ -23,7 +24,7 @@ from evalkit.results.site.pieces import BUCKETS, encoded, write_file, write_gram
 from evalkit.results.site.problems import ProblemSets, prompt_messages
 from evalkit.results.site.tables import dispute_records, distillation_page, fidelity_pages
 from evalkit.results.site.texts import write_texts
-from evalkit.store.run import RunDirectory, RunRecord, find_runs
+from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs
 from evalkit.types import STATUSES
 
 SITE_SCHEMA = 1
@@ -47,6 +48,7 @@ class Site:
     grams: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     runs: list[RunDirectory] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
     _drawn: dict[str, tuple[Any, list[dict[str, Any]]]] = field(default_factory=dict)
     _described: tuple[Any, ...] = ()
 
@@ -56,18 +58,36 @@ class Site:
     def refresh(self, told: Callable[[str], None] = lambda text: None) -> bool:
         """Read what has been added to the runs and write the site's data. Returns whether anything had changed.
 
-        Raises EvalkitError where there is no run or where one is damaged.
+        What is damaged is left out and told. Raises EvalkitError where there is no run or nothing is left.
         """
         found = _runs_of(self.options)
         described = tuple((run.path, run.description_path.stat().st_mtime_ns) for run in found)
-        if described == self._described and not any(feed.changed() for feed in self.feeds):
+        mended = self.left_out.forget_mended()
+        if described == self._described and not mended and not any(feed.changed() for feed in self.feeds):
             return False
         self._described = described
-        self._find_feeds(found)
-        self._read(told)
-        self.version += 1
-        self._write()
+        try:
+            self._find_feeds(found)
+            self._read(told)
+            self.version += 1
+            self._write()
+        except DamagedError:
+            known = set(self.left_out.tasks)
+            if not self.left_out.add_damaged([feed.task for feed in self.feeds]):
+                raise
+            for key in self.left_out.tasks.keys() - known if self.live else ():  # else they are among the notices
+                told(self.left_out.tasks[key][0])
+            self._begin_again()
+            return self.refresh(told)
         return True
+
+    def _begin_again(self) -> None:
+        """Forget everything that was read, since the numbers of pieces and feeds follow from all of it."""
+        self.problems = ProblemSets(self.options)
+        self.grams.clear()
+        self.feeds.clear()
+        self._drawn.clear()
+        self._described = ()
 
     def _read(self, told: Callable[[str], None]) -> None:
         """Write the texts of what has been added."""
@@ -87,10 +107,10 @@ class Site:
         return len(self.grams)
 
     def _find_feeds(self, found: list[RunDirectory]) -> None:
-        self.runs = found
+        self.runs, tasks = self._readable(found)
         known = {(feed.task.directory.path, feed.task.name): feed for feed in self.feeds}
-        for run in found:
-            for task in run.tasks().values():
+        for run in self.runs:
+            for task in tasks[run.path]:
                 before = known.get((run.path, task.name))
                 if before is not None:
                     before.task = task  # n and the problems may have grown
@@ -98,6 +118,24 @@ class Site:
                 else:
                     number = self.problems.of(task)
                     self.feeds.append(Feed(len(self.feeds), task, self.problems.sets[number], self.options))
+
+    def _readable(self, found: list[RunDirectory]) -> tuple[list[RunDirectory], dict[Path, list[TaskRun]]]:
+        """The runs that can be shown and, by path, their tasks. Raises DamagedError where none can."""
+        self.left_out.runs.clear()
+        tasks: dict[Path, list[TaskRun]] = {}
+        failure = None
+        for run in found:
+            try:
+                named = list(run.tasks().values())
+            except DamagedError as error:
+                failure = failure or error
+                self.left_out.runs[run.path] = damage_note(run.path, error)
+                continue
+            if (kept := [task for task in named if not self.left_out.has(task)]) or not named:
+                tasks[run.path] = kept
+        if failure is not None and not tasks:
+            raise failure
+        return [run for run in found if run.path in tasks], tasks
 
     def _write(self) -> None:
         entries, notes = self._entries()
@@ -137,10 +175,13 @@ class Site:
         return self.pieces
 
     def _entries(self) -> tuple[list[Entry], list[str]]:
+        told = self.left_out.notes()
         try:
-            return load_entries([run.path for run in self.runs])
+            entries, notes = load_entries([run.path for run in self.runs])
+            shown = [e for e in entries if (e.run, e.report.task) not in self.left_out.tasks]
+            return shown, [*told, *(note for note in notes if note not in told)]
         except RunIncompleteError as error:
-            return [], [f"{error.message} The figures appear when a run is complete."]
+            return [], [*told, f"{error.message} The figures appear when a run is complete."]
 
     def _run(self, number: int, record: RunRecord, label: str) -> dict[str, Any]:
         run = self.runs[number]
@@ -199,7 +240,7 @@ class Site:
 
     def notices(self) -> list[str]:
         """What is not in the site, in sentences for its readers."""
-        options, told = self.options, []
+        options, told = self.options, self.left_out.notes()
         if options.max_samples is not None:
             told.append(
                 f"The texts of at most {options.max_samples} completions of each task of each run are here; figures "
@@ -237,7 +278,7 @@ def copy_front_end(folder: Path) -> None:
 def write_site(folder: Path, options: SiteOptions, told: Callable[[str], None] = lambda text: None) -> Site:
     """Write the site of the runs into `folder`, which is replaced as a whole when the new one is complete.
 
-    Raises EvalkitError where there is no run, where one is damaged, or where `folder` holds something else.
+    Raises EvalkitError where there is no run, where all are damaged, or where `folder` holds something else.
     """
     if folder.exists() and not (folder / _MARKER).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise EvalkitError(f"{folder} is not empty and is not a report page.", "give a new or empty folder with -o.")

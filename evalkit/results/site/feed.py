@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit.results.disputes import disputes
+from evalkit.results.site.damage import state_of
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.pieces import batches, encoded, write_piece
 from evalkit.results.site.problems import ProblemSet
 from evalkit.results.site.texts import FINISHES, ReadSample, Source
 from evalkit.store.lines import LinePart
-from evalkit.store.opinions import adjudications, adjudications_path, opinions, opinions_path
+from evalkit.store.opinions import adjudications, opinions
 from evalkit.store.run import TaskRun
 from evalkit.types import STATUSES, SampleKey, Score
 
@@ -47,20 +48,11 @@ class Feed:
 
     def changed(self) -> bool:
         """Whether a file of the task is not as it was when it was last read."""
-        return self._state != self._files_state()
-
-    def _files_state(self) -> tuple[int, ...]:
-        files = self.task.files
-        paths = (files.completions_path, files.scores_path, opinions_path(files), adjudications_path(files))
-        found: list[int] = []
-        for path in paths:
-            status = path.stat() if path.exists() else None
-            found += [status.st_size, status.st_mtime_ns] if status else [0, 0]
-        return tuple(found)
+        return self._state != state_of(self.task.files)
 
     def source(self) -> tuple[Source, int, int]:
         """What is to be read, and the bytes and lines of it that were. A file that has shrunk is read anew."""
-        self._state = self._files_state()
+        self._state = state_of(self.task.files)
         if self._state[0] < self._read:
             self.samples.clear()
             self._read = self._lines = 0

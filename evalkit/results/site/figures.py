@@ -14,7 +14,7 @@ from evalkit.results.entries import Entry
 from evalkit.results.formats.notes import Note, notes_of, with_marks
 from evalkit.results.formats.table import Cell, Table
 from evalkit.results.leaderboard import draft_table
-from evalkit.results.metrics import error_bars, figure_text
+from evalkit.results.metrics import error_bars, metric_text
 from evalkit.results.published import load_published, model_key
 from evalkit.results.table_options import TableOptions, choose_published
 from evalkit.store.lines import read_checked
@@ -43,7 +43,7 @@ def leaderboard_records(
 
     `runs` has the name of each run. Each note comes with what it tells of (`Note`), so that the page can leave it out.
     The published rows are those that `evalkit leaderboard --published` shows. `more` is true of the others of the same
-    tables, which the page shows if it is asked to.
+    tables, which the page shows if it is asked to. Of imported runs the harness's own figure is a column.
     """
     figures = choose_published(TableOptions(published=tuple(published)), entries)
     first = {(figure.model, figure.source) for figure in figures}
@@ -51,7 +51,8 @@ def leaderboard_records(
     figures += [f for f in others if (f.model, f.source) not in first]
     if not entries and not figures:
         return {"columns": [], "rows": [], "caption": "", "notes": [asdict(Note(note)) for note in notes]}
-    table = with_marks(replace(draft_table(entries, figures, (), notes), verbose=True))
+    peer = ("peer",) if any(entry.report.metric("peer") for entry in entries) else ()
+    table = with_marks(replace(draft_table(entries, figures, peer, notes), verbose=True))
     titles = table.titles()
     return {
         "columns": [{**asdict(column), "short": titles[column.title]} for column in table.columns],
@@ -101,7 +102,7 @@ def metric_record(metric: Metric) -> dict[str, Any]:
     return {
         "name": metric.name,
         "value": metric.value,
-        "text": metric.text or figure_text(metric.value, metric.unit),
+        "text": metric_text(metric),
         "unit": metric.unit,
         "bars": error_bars(metric),
         "run": metric.interval_run,

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from evalkit.errors import EvalkitError
 from evalkit.results.site.marks import Marks, mark
 from evalkit.results.site.pieces import encoded, grams_of, write_piece
 from evalkit.results.site.redaction import Redaction
-from evalkit.store.lines import LinePart, line_parts, read_checked
+from evalkit.store.lines import LinePart, damaged, line_parts, read_checked
 from evalkit.types import Completion, SampleKey
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
@@ -246,14 +245,11 @@ def _record(completion: Completion, source: Source, text: str, found: Marks) -> 
 
 
 def parse_completion(line: bytes, path: Path, number: int) -> Completion:
-    """One line of completions.jsonl. Raises EvalkitError where it is damaged."""
+    """One line of completions.jsonl. Raises DamagedError where it is damaged."""
     try:
         try:
             return _COMPLETION.validate_json(line)
         except ValidationError:
             return _COMPLETION.validate_python(json.loads(line))  # reads lone surrogates
     except (ValidationError, ValueError) as error:
-        raise EvalkitError(
-            f"Line {number} of {path} is damaged: {str(error).splitlines()[0]}.",
-            "`evalkit run` with the same options generates it again once the line is deleted.",
-        ) from error
+        raise damaged(path, number, str(error).splitlines()[0]) from error

@@ -221,8 +221,8 @@ def _agreement_table(found: Distillation) -> PageTable:
             ))  # fmt: skip
     return PageTable(
         "Agreement with the teacher beyond accuracy",
-        "How often a sample gives the teacher's answer, where that is right and where it is wrong; n: so many samples "
-        "of the teacher. Both right or both "
+        "How often a sample gives the teacher's answer, where that is right and where it is wrong; n: so many answers "
+        "of the teacher, whose samples without an answer do not count. Both right or both "
         "wrong: as observed, and as the accuracies alone would give; error consistency is 0 at chance and 1 at "
         "the most.",
         ("", "same, teacher right", "same, teacher wrong", "right or wrong alike", "by chance", "error consistency"),
@@ -321,7 +321,7 @@ def _size_table(found: Distillation) -> PageTable:
     return PageTable(
         "What was compressed",
         "Of local checkpoints; the factor is against the teacher. Tokens per second as the runs measured them: they "
-        "compare only where device and load were the same.",
+        "compare only where device and load were the same; a replayed or imported run generated nothing.",
         ("", "parameters", "weights on disk", "tokens/s", "device"),
         rows,
     )
@@ -336,7 +336,7 @@ def _size_cells(size: Size, teacher: Size) -> tuple[str, ...]:
         f"{size.bytes / 1e6:,.1f} MB{factor(size.bytes, teacher.bytes)}" if size.bytes else "–",
         f"{size.tokens_per_second:,.0f}{factor(size.tokens_per_second, teacher.tokens_per_second)}"
         if size.tokens_per_second
-        else "–",
+        else size.no_speed or "–",
         size.device or "–",
     )
 

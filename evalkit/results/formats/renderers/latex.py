@@ -91,7 +91,7 @@ def _below(table: Table, row: Row, columns: Sequence[int]) -> list[list[str]]:
 def _lines(table: Table, cell: Cell, column: int) -> list[str]:
     """What stands below a figure; n only where the column's head does not tell it for all its figures."""
     if not table.verbose:
-        return cell.bars()[:1]
+        return cell.bar()
     in_head = bool(cell.samples()) and table.has_one_n(column)
     return cell.bars() + cell.basis()[1 if in_head else 0 :]
 

@@ -1,0 +1,11 @@
+"""Numbers with their nouns."""
+
+
+def counted(number: int, noun: str, many: str | None = None) -> str:
+    """`1 sample`, `1,200 samples`. `many` is the plural where it is not the noun with an s.
+
+    Examples:
+        >>> counted(1, "sample"), counted(0, "sample"), counted(1200, "entry", "entries")
+        ('1 sample', '0 samples', '1,200 entries')
+    """
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
