@@ -131,6 +131,20 @@ def test_any_number_of_runs_against_a_reference_and_all_pairs(tmp_path: Path) ->
     assert plus[3].strip(" |*\\") == minus[1].strip(" |*\\").replace("+", "−")
 
 
+def test_what_is_not_compared_is_told(tmp_path: Path) -> None:
+    low, high = shifted(8, 4, 0.3, 0.7)
+    a, b = write(tmp_path / "a", math500=low), write(tmp_path / "b", math500=high)
+    assert load_sides([a, b])[1] == []
+    for folder in (a, b):
+        path = folder / "run/math500/report.json"
+        report = json.loads(path.read_text())
+        report["metrics"].append({"name": "even answers", "value": 3, "n": 8, "unit": "count"})
+        report["headlines"] = ["pass@1", "pass@4", "even answers", "absent"]
+        path.write_text(json.dumps(report))
+    told = "compared is pass@1 only, not even answers of math500: `evalkit leaderboard` shows them side by side"
+    assert told in load_sides([a, b])[1]
+
+
 def test_other_problems_are_compared_unpaired(tmp_path: Path) -> None:
     low, high = shifted(80, 4, 0.3, 0.7)
     a, b = write(tmp_path / "a", math500=low), write(tmp_path / "b", math500=high)

@@ -156,7 +156,7 @@ def test_a_field_that_is_not_filled_in_is_told_by_run_and_check(tmp_path: Path) 
         ([Metric("pass@1", 99.0, 2, "%")], "'pass@1', which evalkit computes itself"),
         ([Metric("cons@7", 99.0, 2, "%")], "'cons@7', which evalkit computes itself"),
         ([Metric("peer", 99.0, 2, "%")], "'peer', which evalkit computes itself"),
-        ([Metric("k", 2.6, 2, "count"), Metric("k", 3, 2, "%")], "two metrics named 'k'"),
+        ([Metric("k", 2, 2, "count"), Metric("k", 3, 2, "%")], "two metrics named 'k'"),
         ([Metric("big", 250.0, 2, "%")], "'big', which is 250 %: a share is from 0 to 100"),
         ([Metric("small", -1.0, 2, "%")], "'small', which is -1 %"),
         ([Metric(" ", 3.0, 2, "%")], "a Metric without a name"),

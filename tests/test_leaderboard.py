@@ -99,6 +99,15 @@ def test_another_protocol_gets_a_mark_and_is_never_the_best(tmp_path: Path) -> N
     assert [row.model for row in table.rows if row.cells[0] and row.cells[0].best] == ["b"]
 
 
+def test_columns_of_equal_titles_name_their_tasks(tmp_path: Path) -> None:
+    rows = [[True, False], [False, False]]
+    alike = {"math500": "In main", "gsm8k": "In main", "aime24": "Other"}
+    write_run(tmp_path / "run", "org/a", dict.fromkeys(alike, rows), titles=alike)
+    table = build_table(load_entries([tmp_path])[0])
+    assert [column.title for column in table.columns] == ["Other", "In main (math500)", "In main (gsm8k)"]
+    assert "In main (gsm8k) pass@1" in renderer("md")(table)
+
+
 def test_all_columns_of_a_task_stand_side_by_side(tmp_path: Path) -> None:
     tasks = {"aime24": solve_rates(30, 4, 0.3), "gpqa_diamond": solve_rates(198, 4, 0.4)}
     write_run(tmp_path / "a" / "r", "a", tasks)

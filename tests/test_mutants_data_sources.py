@@ -157,6 +157,8 @@ def test_own_files_stand_beside_the_task_or_here(tmp_path: Path, monkeypatch: py
         f"There is no file {beside / 'own.jsonl'} or {here / 'own.jsonl'}.", hint,
     )  # fmt: skip
     assert said(DataSource().rows, spec) == (f"There is no file {here / 'own.jsonl'}.", hint)
+    assert said(DataSource(beside=here).rows, spec) == (f"There is no file {here / 'own.jsonl'}.", hint)
+    assert said(DataSource(beside=Path()).rows, spec) == (f"There is no file {here / 'own.jsonl'}.", hint)
     absolute = DatasetSpec.from_file(here / "other.jsonl")
     assert said(DataSource(beside=beside).rows, absolute) == (f"There is no file {here / 'other.jsonl'}.", hint)
 

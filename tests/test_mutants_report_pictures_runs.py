@@ -1,5 +1,6 @@
 """The pictures of a few small runs, whole: every place, word, tick and limit, and what cannot be drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_the_last_budget_is_the_whole_run(entries: list[Entry]) -> None:
 
 def test_what_a_picture_is_of_is_told(entries: list[Entry]) -> None:
     assert figures.basis(entries) == "6 of 30 problems, n = 4"
+    others = {"options": {"level": "easy"}, "temperature": 9.0, "problems": "other", "version": 99}
+    for names, told in (
+        (["options"], "options of the task"), (["problems"], ""), (["options", "temperature"], "options of the task, "
+        "temperature"), (["options", "temperature", "version"], "options of the task, temperature and 1 more"),
+    ):  # fmt: skip
+        changed = replace(entries[1], settings={**entries[1].settings, **{name: others[name] for name in names}})
+        assert figures.basis([entries[0], changed]) == "6 of 30 problems, n = 4" + (told and f"; different {told}")
     assert figures.names(entries) == ["base", "run-step_100", "run-step_300", "teacher"]
     assert [figures.training_step(e) for e in entries] == [None, 100, 300, None]
     assert figures.training_run(entries[1]) == figures.training_run(entries[2]) == "org/run-"

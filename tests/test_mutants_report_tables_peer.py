@@ -174,6 +174,7 @@ class Plain(Own):
     extra_metrics = Task.extra_metrics
 
 
+RAISED = f" (test_mutants_report_tables_peer.py, line {Own.extra_metrics.__code__.co_firstlineno + 2})"
 KEPT = "the completions and scores are kept; when it is repaired, run the same command again."
 RETURN = f'let it return a list of evalkit.Metric, such as [Metric("mine", 50.0, n=100, unit="%")]; {KEPT}'
 OWN_NAME, REPAIR, OTHER_NAME = (
@@ -197,10 +198,10 @@ def mine(value: Any = 50.0, name: Any = "mine", unit: Any = "%", **fields: Any) 
         ([mine(), mine(name="x"), mine()], "returned two metrics named 'mine'.", OWN_NAME),
         ([mine(name="pass@16")], "returned a metric named 'pass@16', which evalkit computes itself.", OTHER_NAME),
         ([mine(name="peer")], "returned a metric named 'peer', which evalkit computes itself.", OTHER_NAME),
-        (KeyError("unit"), "failed: KeyError: 'unit'.", REPAIR),
-        (ValueError(), "failed: ValueError.", REPAIR),
-        (ValueError("x" * 300 + "."), f"failed: ValueError: {'x' * 200}.", REPAIR),
-        (SystemExit(3), "failed: SystemExit: 3.", REPAIR),
+        (KeyError("unit"), f"failed: KeyError: 'unit'{RAISED}.", REPAIR),
+        (ValueError(), f"failed: ValueError{RAISED}.", REPAIR),
+        (ValueError("x" * 300 + "."), f"failed: ValueError: {'x' * 200}{RAISED}.", REPAIR),
+        (SystemExit(3), f"failed: SystemExit: 3{RAISED}.", REPAIR),
         (
             [mine("x")],
             "returned a Metric whose value is 'x': input should be a valid number, unable to parse string as a number.",
@@ -212,6 +213,28 @@ def mine(value: Any = 50.0, name: Any = "mine", unit: Any = "%", **fields: Any) 
         ),
         ([mine(101.0)], "returned the metric 'mine', which is 101 %: a share is from 0 to 100.", None),
         ([mine(-0.1)], "returned the metric 'mine', which is -0.1 %: a share is from 0 to 100.", None),
+        (
+            [mine(2.5, unit="count")], "returned the metric 'mine', which is 2.5: a count is a whole number.",
+            f'give it the unit "mean", or "%" for a share; {KEPT}',
+        ),
+        (
+            [Metric("mine", 50.0, 0, "%")],
+            "returned the metric 'mine', whose n is 0: n is the number of completions that it is computed from, "
+            "1 at least.",
+            REPAIR,
+        ),
+        (
+            [mine(stderr_problems=-1.0)],
+            "returned the metric 'mine', whose stderr_problems is -1: a standard error is not below 0.", REPAIR,
+        ),
+        (
+            [mine(interval_run=(60, 70))],
+            "returned the metric 'mine', whose interval_run is from 60 to 70: the value, 50, is not in it.", REPAIR,
+        ),
+        (
+            [mine(interval_problems=(60, 40))],
+            "returned the metric 'mine', whose interval_problems is from 60 to 40: the lower end comes first.", REPAIR,
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_metric_is_refused_with_what_to_do(returned: Any, message: str, hint: str | None) -> None:
@@ -226,10 +249,10 @@ def test_own_metrics_are_kept_as_plain_numbers() -> None:
     with pytest.raises(NoReportError) as raised:
         own_metrics(Own(error), [], {})
     assert (raised.value.message, raised.value.hint) == ("It has no data.", "fetch it.")
-    given = [mine(100.0000005), mine(0, "b", interval_run=(1, 2)), mine(-3, "c", "count"), mine(150, "d", "mean")]
+    given = [mine(100.0000005), mine(0, "b", interval_run=(0, 2)), mine(-3, "c", "count"), mine(150, "d", "mean")]
     found = own_metrics(Own(iter(given)), [], {})
     assert found == [
-        mine(100.0000005), mine(0.0, "b", interval_run=Interval(1.0, 2.0)), mine(-3.0, "c", "count"),
+        mine(100.0000005), mine(0.0, "b", interval_run=Interval(0.0, 2.0)), mine(-3.0, "c", "count"),
         mine(150.0, "d", "mean"),
     ]  # fmt: skip
     assert type(found[1].value) is float

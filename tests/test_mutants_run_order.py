@@ -279,7 +279,7 @@ def test_sixteen_responses_are_enough_or_four_at_the_end(caplog: pytest.LogCaptu
     assert told(caplog) == []
     fed(watch, 1)
     (line,) = told(caplog)
-    assert line.startswith("none of the first 16 responses thinks, under a protocol for models that do")
+    assert line.startswith("none of the first 16 responses thinks, and the response prefix ('")
     fed(watch, 40)
     watch.finish()
     assert told(caplog) == [], "once"

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -628,7 +629,9 @@ def test_the_files_that_a_plan_depends_on(tmp_path: Path) -> None:
     own = [weights, tmp_path, tmp_path / "beside.txt", tmp_path / "data.jsonl", tmp_path / "my.py"]
     assert files(spec=TaskSpec("sums", str(tmp_path / "my.py"))) == own
     assert files(spec=installed, data=loaded("org/x", "hub:org/x")) == [weights]
-    assert files(spec=installed, data=loaded("rows in Python", "rows in Python")) == [weights]
+    module_of_the_task = Path(str(sys.modules[type(only.task).__module__].__file__))
+    own_rows = loaded("rows in Python", "rows in Python")
+    assert files(spec=installed, data=own_rows) == [weights, module_of_the_task], "an answer may be corrected there"
     two = f"{tmp_path}/my.py, {tmp_path}/data.jsonl"
     assert files(spec=installed, data=loaded("org/x", two)) == [weights, tmp_path / "my.py", tmp_path / "data.jsonl"]
     assert files(spec=installed, data=loaded("org/x", f"{tmp_path}/gone")) is None
@@ -909,3 +912,13 @@ def test_precision_grows_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     messages = [r.getMessage() for r in caplog.records if "precision" in r.name]
     assert messages[0] == f"sums: a pilot of {pilot} completions of each problem"
     assert messages[-1] == f"sums: {counts['p1']} to {counts['p0']} completions of a problem"
+
+
+def test_options_that_leave_out_every_problem_are_named() -> None:
+    empty = chosen(sums(count=0))
+    with pytest.raises(EvalkitError) as caught:
+        plan_task(empty, PROTOCOL, DataSource(), 0, None, None)
+    assert caught.value.hint == "let its load() return them, or download the whole data set."
+    with pytest.raises(EvalkitError) as caught:
+        plan_task(replace(empty, spec=TaskSpec("sums", None, {"level": "nope"})), PROTOCOL, DataSource(), 0, None, None)
+    assert caught.value.hint == "its options may leave all of them out: level=nope."

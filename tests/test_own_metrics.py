@@ -102,7 +102,8 @@ def test_own_metrics_are_in_the_report_in_known_units(results: Path) -> None:
 
 def test_a_metric_of_ones_own_is_a_column_where_it_is_named(results: Path) -> None:
     table = build_table(load_entries([results])[0], metrics=["pass@1 hard"])
-    assert [(c.task, c.metric) for c in table.columns][-1] == ("livecodebench", "pass@1 hard")
+    shown = [(c.task, c.metric) for c in table.columns if c.task == "livecodebench"]
+    assert shown[-1] == ("livecodebench", "pass@1 hard")
 
 
 def test_a_rating_is_compared_with_the_published_one(results: Path) -> None:

@@ -58,6 +58,9 @@ def test_the_line_of_a_pipe_says_what_goes_on(monkeypatch: pytest.MonkeyPatch) -
         assert shown().endswith("tokens/s, ETA 0:00:01")
         left[0] = 0.9  # the rest takes longer than what has ended did
         assert shown().endswith("tokens/s, longer than expected")
+        begun, first[0] = first[0], time.monotonic() - 2
+        assert shown().endswith(" tokens/s"), "too early to say"
+        first[0] = begun
         progress.add_completion(completion("p2", 1))
         progress.add_completion(completion("p3", 1))
         assert shown().endswith("2 left to grade")

@@ -111,7 +111,15 @@ def test_metrics_with_the_numbers_of_numpy_are_stored_as_plain_ones() -> None:
     ("returned", "sentence"),
     [
         ('[("mine", 3.0)]', "extra_metrics() of the task own returned a list with a tuple, not a Metric."),
-        ('[Metric("mine", scores["x"], 1, "%")]', "extra_metrics() of the task own failed: KeyError: 'x'."),
+        (
+            '[Metric("mine", scores["x"], 1, "%")]',
+            "extra_metrics() of the task own failed: KeyError: 'x' (own.py, line 15).",
+        ),
+        (
+            '[Metric("mine", 50.0, 8, "%", interval_run=(60.0, 70.0))]',
+            "extra_metrics() of the task own returned the metric 'mine', whose interval_run is from 60 to 70: "
+            "the value, 50, is not in it.",
+        ),
     ],
 )
 def test_a_run_whose_metrics_fail_is_left_out_and_kept(tmp_path: Path, returned: str, sentence: str) -> None:
@@ -121,6 +129,9 @@ def test_a_run_whose_metrics_fail_is_left_out_and_kept(tmp_path: Path, returned:
     assert len(records(tmp_path / "results/own/own/completions.jsonl")) == 2
     assert len(records(tmp_path / "results/own/own/scores.jsonl")) == 2
     assert sentence in told(evalkit("score", tmp_path / "results/own", code=2))
+    both = evalkit("score", tmp_path / "results/own", tmp_path / "results/own", code=2).stderr
+    assert "2 of 2 runs are not graded" in both
+    assert "hint: what each needs is told above" in both
     assert sentence in told(evalkit("leaderboard", tmp_path / "results", code=2)), "nothing is left to show"
     task_file(tmp_path, "good")
     run(tmp_path, "good")
@@ -134,7 +145,13 @@ def test_a_run_whose_metrics_fail_is_left_out_and_kept(tmp_path: Path, returned:
     assert "graded Own in " in graded.stderr, "the other run"
     task_file(tmp_path, more=METRICS + '[Metric("mine", 3.0, 1, "%")]\n')
     run(tmp_path, "own")  # the same command goes on when the task is repaired
-    assert "mine" in (tmp_path / "results/own/own/report.json").read_text()
+    report = tmp_path / "results/own/own/report.json"
+    written = json.loads(report.read_text())
+    assert written["metrics"][-1]["name"] == "mine"
+    written["metrics"][-1] |= {"value": 50.0, "interval_run": [60.0, 70.0]}  # as an earlier version has left it
+    report.write_text(json.dumps(written))
+    assert "+" not in evalkit("leaderboard", tmp_path / "results", "-m", "mine").stdout.partition("mine")[2]
+    assert json.loads(report.read_text())["metrics"][-1]["value"] == 3.0
     assert len(records(tmp_path / "results/own/own/completions.jsonl")) == 2
 
 

@@ -273,7 +273,7 @@ def _own_file(name: str, beside: Path | None) -> Path:
     tried = [Path(name)] if beside is None or Path(name).is_absolute() else [beside / name, Path(name)]
     if found := next((path for path in tried if path.is_file()), None):
         return found
-    where = " or ".join(str(path.absolute()) for path in dict.fromkeys(tried))
+    where = " or ".join(dict.fromkeys(str(path.absolute()) for path in tried))
     raise EvalkitError(
         f"There is no file {where}.",
         "pass the path of a jsonl, json, csv or parquet file; a package has to list it as package data.",

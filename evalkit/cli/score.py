@@ -104,7 +104,8 @@ def command(
         raise kind(
             f"{len(failed)} of {len(found)} runs are not graded as a whole: "
             f"{', '.join(str(path) for path, _ in failed)}.",
-            "the others are; what each needs is told above, then run the same command again.",
+            f"{'the others are; ' if len(failed) < len(found) else ''}what each needs is told above, then run the same "
+            "command again.",
         )
 
 

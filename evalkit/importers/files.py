@@ -75,10 +75,14 @@ def _unpacked(stream: BinaryIO, size: int, where: str) -> BinaryIO:
 
 @dataclass(eq=False, slots=True)
 class Partial:
-    """Whether an unfinished log is taken as far as it goes: true where it is. `left_out` tells what it lacks."""
+    """Whether an unfinished log is taken as far as it goes: true where it is. `left_out` tells what it lacks.
+
+    `empty_rows` tells of rows that gave no sample; "" where each gave one, or where it is not known.
+    """
 
     wanted: bool = False
     left_out: dict[str, None] = field(default_factory=dict)
+    empty_rows: str = ""
 
     def __bool__(self) -> bool:
         return self.wanted
@@ -91,7 +95,8 @@ class Partial:
 class LogFile:
     """One file of a log. `name` is its path below what was given, with slashes; `size` in bytes as it lies there.
 
-    `path` has the folders above what was given as well, where they are known; `where` is what errors call it.
+    `path` has the folders above what was given as well, where they are known; `where` is what errors call it. `passes`
+    has the number of rows that each call of `rows` has given so far.
     """
 
     name: str
@@ -101,6 +106,7 @@ class LogFile:
     path: PurePosixPath
     find: Callable[[str], "LogFile | None"] = field(repr=False, default=lambda _name: None)
     names_in: Callable[[str], Iterable[str]] = field(repr=False, default=lambda _folder: ())
+    passes: list[list[int]] = field(repr=False, default_factory=list)
 
     def beside(self, name: str) -> "LogFile | None":
         """The file of that name, seen from this one's folder (`../reviews/x.jsonl`); None where there is none."""
@@ -207,6 +213,13 @@ class LogFile:
 
     def rows(self, partial: Partial | bool | None = None) -> Iterator[Node]:
         """The objects of JSON lines, or of one JSON list; a document that is one object is a single row."""
+        count = [0]
+        self.passes.append(count)
+        for row in self._objects(partial):
+            count[0] += 1
+            yield row
+
+    def _objects(self, partial: Partial | bool | None) -> Iterator[Node]:
         if self.is_lines:
             yield from self.lines(partial)
             return

@@ -23,6 +23,7 @@ class Mapped(Reader):
     """Reads rows by a map from evalkit's field names (`FIELDS`) to the file's, dotted where they are nested."""
 
     name = "map"
+    one_row_a_problem = True
     title = "plain rows"
 
     def __init__(self, fields: Mapping[str, str]) -> None:

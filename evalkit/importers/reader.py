@@ -5,18 +5,19 @@ import logging
 import shlex
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from evalkit.benchmark.registry import did_you_mean, load_plugin, load_plugins, package_of, plugins
 from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.importers.files import LogFile, Partial, log_files
 from evalkit.importers.json_stream import parse
-from evalkit.importers.record import ImportedSample, LogFacts, sample_fault
+from evalkit.importers.record import ImportedSample, LogFacts, facts_fault, sample_fault
 from evalkit.store.marks import SampleMarks
+from evalkit.visible import visible_line
 
 GROUP = "evalkit.importers"
 logger = logging.getLogger(__name__)
@@ -63,12 +64,16 @@ class Log:
     def facts(self) -> LogFacts:
         """What the log tells of the run as a whole."""
         with _reader_faults(self.reader, self.where):
-            return self.reader.facts(self)
+            found: object = self.reader.facts(self)
+        if fault := facts_fault(found):
+            raise EvalkitError(f"facts() of the importer {self.reader.name} gives {fault}.", _REPAIR)
+        return cast(LogFacts, found)
 
     def samples(self) -> Iterator[ImportedSample]:
         """Every sample, in the order of the log. Raises EvalkitError: damaged, unfinished, a sample there twice."""
         seen = SampleMarks()
         found = False
+        rows = _RowsUsed(self)
         with _reader_faults(self.reader, self.where):
             given = iter(self.reader.samples(self))
         while True:
@@ -78,7 +83,12 @@ class Log:
                 break
             found = True
             if fault := sample_fault(sample):
-                raise EvalkitError(f"The importer {self.reader.name} gives for {self.where} {fault}.", _REPAIR)
+                which = (
+                    f" (problem {visible_line(repr(sample.problem_id))[:60]})"
+                    if isinstance(sample, ImportedSample)
+                    else ""
+                )
+                raise EvalkitError(f"The importer {self.reader.name} gives for {self.where}{which} {fault}.", _REPAIR)
             if not 0 <= sample.sample_index < _MOST_SAMPLES:
                 raise EvalkitError(
                     f"{self.where} has a sample {sample.sample_index} of problem {sample.problem_id}.",
@@ -90,19 +100,53 @@ class Log:
                     "two runs may lie in one file: take them apart and import one.",
                 )
             seen.set(sample.problem_id, sample.sample_index, 1)
+            rows.gave_a_sample()
             yield sample
+        self.partial.empty_rows = rows.told()
         if not found:
             raise EvalkitError(f"{self.where} holds no sample.", "nothing was generated in this run.")
+
+
+class _RowsUsed:
+    """How many rows of a log's file gave samples, where a reader takes one row after another.
+
+    It is not counted for evalkit's own readers: some formats have rows beside those of the samples.
+    """
+
+    def __init__(self, log: Log) -> None:
+        is_own = type(log.reader).__module__.partition(".")[0] == "evalkit" and not log.reader.one_row_a_problem
+        self._file = log.files[0] if len(log.parts) == 1 and not is_own else None
+        self._at = (0, 0)  # the pass over the file, and its row
+        self._used = 0
+        if self._file is not None:
+            self._file.passes.clear()
+
+    def gave_a_sample(self) -> None:
+        if self._file is None or not self._file.passes:
+            return
+        at = len(self._file.passes), self._file.passes[-1][0]
+        if at != self._at:
+            self._used = self._used + 1 if at[0] == self._at[0] else 1
+            self._at = at
+
+    def told(self) -> str:
+        """`1 of 8 rows gave no sample`; "" where each gave one, or where the rows were all read before."""
+        if self._file is None or self._used < 2:
+            return ""
+        rows = self._file.passes[-1][0]
+        return f"{rows - self._used} of {rows} rows gave no sample" if rows > self._used else ""
 
 
 class Reader(ABC):
     """Reads one harness's logs. To add one: a subclass, named in the entry-point group `evalkit.importers`.
 
-    `name` is what `--format` takes, `title` the harness as its authors write it.
+    `name` is what `--format` takes, `title` the harness as its authors write it. `one_row_a_problem`: each row of the
+    file has samples, so that one without is told; of readers of other packages it always is.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    one_row_a_problem: ClassVar[bool] = False
 
     @abstractmethod
     def recognise(self, file: LogFile) -> LogPart | None:
@@ -193,7 +237,24 @@ def find_logs(path: str, format_name: str | None = None, partial: bool = False) 
 
 def _parts(reader: Reader, file: LogFile) -> Sequence[LogPart]:
     with _reader_faults(reader, file.where):
-        return reader.parts(file)
+        given: object = reader.parts(file)
+        found = list(given) if isinstance(given, Iterable) else [given]
+    for part in found:
+        if fault := _part_fault(part):
+            raise EvalkitError(f"recognise() of the importer {reader.name} gives {fault} for {file.where}.", _REPAIR)
+    return cast(list[LogPart], found)
+
+
+def _part_fault(part: object) -> str:
+    """What is wrong with what a reader made of a file; "" where it is sound."""
+    if not isinstance(part, LogPart):
+        return f"{visible_line(repr(part))[:60]}, not a LogPart or None"
+    texts = [name for name in ("task", "group", "run", "refusal") if not isinstance(getattr(part, name), str)]
+    if texts:
+        return f"a LogPart whose {texts[0]} is {visible_line(repr(getattr(part, texts[0])))[:60]}, not a text"
+    if not isinstance(part.file, LogFile):
+        return f"a LogPart whose file is {visible_line(repr(part.file))[:60]}, not a LogFile"
+    return "" if isinstance(part.order, int) else f"a LogPart whose order is {part.order!r:.60}, not a whole number"
 
 
 def _reader_faults(reader: Reader, where: str) -> AbstractContextManager[None]:

@@ -1,5 +1,6 @@
 """What every reader makes of a log: one neutral record a sample, in which what the log does not tell stays unknown."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -99,6 +100,7 @@ class LogFacts:
 _TEXTS = ("problem_id", "text", "note")
 _TEXTS_OR_NONE = ("reasoning", "problem", "prompt", "gold", "peer_finish_reason", "answer", "error")
 _COUNTS_OR_NONE = ("position", "prompt_tokens", "completion_tokens")
+_LARGEST = 1e12
 
 
 def sample_fault(sample: object) -> str:
@@ -116,7 +118,51 @@ def sample_fault(sample: object) -> str:
         return f"a {wrong[0]} of type {type(getattr(sample, wrong[0])).__name__}: {getattr(sample, wrong[0])!r:.80}"
     if sample.finish_reason not in (None, *get_args(FinishReason)):
         return f"the finish reason {sample.finish_reason!r:.80}"
-    return "" if sample.text_form in get_args(TextForm) else f"the text form {sample.text_form!r:.80}"
+    if sample.text_form not in get_args(TextForm):
+        return f"the text form {sample.text_form!r:.80}"
+    return _fault_of_numbers(sample) or next(filter(None, map(_fault_of_verdict, sample.verdicts)), "")
+
+
+def _fault_of_numbers(sample: ImportedSample) -> str:
+    """What a run's files could not hold: counts below 0, and seconds that are not finite."""
+    for name in _COUNTS_OR_NONE:
+        value = getattr(sample, name)
+        if value is not None and not 0 <= value <= _LARGEST:
+            return f"the {name} {value!r:.80}, which is not a number from 0 on"
+    if sample.seconds is not None and not abs(sample.seconds) <= _LARGEST:
+        return f"the seconds {sample.seconds!r:.80}, which are not finite"
+    return ""
+
+
+def _fault_of_verdict(verdict: PeerVerdict) -> str:
+    if not isinstance(verdict.name, str):
+        return f"a verdict whose name is {verdict.name!r:.80}, not a text"
+    named = f"the verdict {verdict.name!r:.80}"
+    is_number = isinstance(verdict.value, int | float) and math.isfinite(verdict.value)
+    if not is_number or not 0 <= verdict.value <= 1:
+        return f"{named} with the value {verdict.value!r:.80}, which is not a number from 0 to 1"
+    if verdict.scope not in get_args(Scope):
+        return f"{named} with the scope {verdict.scope!r:.80}"
+    if not isinstance(verdict.answer, str | None):
+        return f"{named} with an answer of type {type(verdict.answer).__name__}: {verdict.answer!r:.80}"
+    return ""
+
+
+def facts_fault(facts: object) -> str:
+    """What is wrong with what a reader's `facts` returned; "" where it is sound.
+
+    Examples:
+        >>> facts_fault(None), facts_fault(LogFacts("org/model"))
+        ('None, not LogFacts', '')
+    """
+    if not isinstance(facts, LogFacts):
+        return "None, not LogFacts" if facts is None else f"a value of type {type(facts).__name__}, not LogFacts"
+    for name, kinds in (("model", (str, type(None))), ("version", (str,)), ("sampling", (Mapping,))):
+        if not isinstance(value := getattr(facts, name), kinds):
+            return f"LogFacts with a {name} of type {type(value).__name__}: {value!r:.80}"
+    return (
+        "" if _is_tuple_of(str, facts.notes) else f"LogFacts with notes that are no tuple of texts: {facts.notes!r:.80}"
+    )
 
 
 def _is_whole(value: object) -> bool:

@@ -127,7 +127,9 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     had |= {f.column for f in published}
     shown = [column for column in dict.fromkeys(wanted) if column in had]
     tasks = list(dict.fromkeys(task for task, _ in shown))
-    return [Column(task, titles[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
+    alike = Counter(titles[task] for task in tasks)
+    named = {task: f"{titles[task]} ({task})" if alike[titles[task]] > 1 else titles[task] for task in tasks}
+    return [Column(task, named[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
 
 
 def _cell(

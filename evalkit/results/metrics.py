@@ -152,6 +152,8 @@ KINDS = (
 )
 RESERVED = ("pass@1 clean|clean − all", "peer", *(kind.pattern for kind in KINDS if kind.compute is not None))
 """The names that a task's own metrics cannot have, as patterns."""
+ROUNDING = 1e-6
+"""How far a figure may be beyond an end for the rounding of sums."""
 DECIMALS: dict[Unit, int] = {"%": 1, "rating": 0, "count": 0, "mean": 2, "tokens": 0, "seconds": 1}
 UNIT_NAMES: dict[Unit, str] = {
     "%": "percent", "rating": "rating", "count": "count", "mean": "mean", "tokens": "tokens", "seconds": "s",
@@ -208,12 +210,43 @@ def figure_text(value: float, unit: Unit) -> str:
 
 
 def interval_text(value: float, interval: Interval | tuple[float, float], unit: Unit) -> str:
-    """The half-widths of a 95% interval around `value`: `±1.6`, or `+0.4 −1.9` if the sides differ."""
+    """The half-widths of a 95% interval around `value`: `±1.6`, or `+0.4 −1.9` if the sides differ.
+
+    An interval that does not hold the value has no half-widths: its ends stand in their place.
+
+    Examples:
+        >>> interval_text(50.0, (48.0, 52.0), "%"), interval_text(50.0, (60.0, 70.0), "%")
+        ('±2.0', '[60.0, 70.0]')
+    """
     up, down = (figure_text(side, unit) for side in (interval[1] - value, value - interval[0]))
+    if "−" in up + down:
+        return f"[{figure_text(interval[0], unit)}, {figure_text(interval[1], unit)}]"
     wide = max(float(up), float(down))
     alike = wide - min(float(up), float(down)) <= 0.2 * wide
     inside = unit != "%" or (value + wide <= 100 and value - wide >= 0)
     return f"±{figure_text(wide, unit)}" if alike and inside else f"+{up} −{down}"
+
+
+def interval_fault(metric: Metric) -> str | None:
+    """What is wrong with a metric's intervals, None where each holds the value.
+
+    Examples:
+        >>> interval_fault(Metric("mine", 50.0, 8, "%", interval_run=Interval(60.0, 70.0)))
+        'whose interval_run is from 60 to 70: the value, 50, is not in it'
+        >>> interval_fault(Metric("mine", 50.0, 8, "%", interval_problems=Interval(60.0, 40.0)))
+        'whose interval_problems is from 60 to 40: the lower end comes first'
+    """
+    slack = ROUNDING * max(1.0, abs(metric.value))
+    for name in ("interval_run", "interval_problems"):
+        ends: Interval | None = getattr(metric, name)
+        if ends is None:
+            continue
+        said = f"whose {name} is from {ends.low:g} to {ends.high:g}"
+        if ends.low - ends.high > slack:
+            return f"{said}: the lower end comes first"
+        if not ends.low - slack <= metric.value <= ends.high + slack:
+            return f"{said}: the value, {metric.value:g}, is not in it"
+    return None
 
 
 def error_bars(metric: Metric) -> list[str]:

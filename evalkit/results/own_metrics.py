@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any, cast
 
 from evalkit.benchmark.task import Task
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, place_of
 from evalkit.files import is_finite
-from evalkit.results.metrics import KINDS, RESERVED
+from evalkit.results.metrics import KINDS, RESERVED, ROUNDING, interval_fault
 from evalkit.types import Metric, Problem, Score
 from evalkit.visible import visible_line
 
 _RETURN = 'let it return a list of evalkit.Metric, such as [Metric("mine", 50.0, n=100, unit="%")]'
-
-_ROUNDING = 1e-6
 
 
 class NoReportError(EvalkitError):
@@ -44,7 +42,7 @@ def own_metrics(task: Task, problems: Sequence[Problem], scores: Mapping[str, Se
         raise NoReportError(error.message, error.hint) from error
     except (Exception, SystemExit) as error:  # a stranger's code raises what it likes, also when a generator is read
         told = f"{type(error).__name__}: {visible_line(str(error))[:200]}".removesuffix(": ").rstrip(".")
-        raise NoReportError(f"{what} failed: {told}.", f"repair it; {kept}.") from error
+        raise NoReportError(f"{what} failed: {told}{place_of(error)}.", f"repair it; {kept}.") from error
     if not is_list:
         raise NoReportError(f"{what} returned {_kind(returned)}, not a list of Metric.", f"{_RETURN}; {kept}.")
     metrics = []
@@ -75,8 +73,9 @@ def _checked(metric: Metric, what: str, kept: str) -> Metric:
     """The metric with plain numbers. Raises NoReportError for fields that are none, or no number in a table."""
     from pydantic import ValidationError
 
+    given = {field.name: getattr(metric, field.name) for field in fields(Metric)}
     try:
-        found = cast(Metric, _schema().validate_python(asdict(metric)))
+        found = cast(Metric, _schema().validate_python(given))
     except ValidationError as error:
         first = error.errors()[0]
         field, said = ".".join(map(str, first["loc"])), f"{first['msg'][:1].lower()}{first['msg'][1:]}"
@@ -90,13 +89,31 @@ def _checked(metric: Metric, what: str, kept: str) -> Metric:
             f"or above 1e15: its value is {found.value}.",
             f"repair it; {kept}.",
         )
-    if found.unit == "%" and not -_ROUNDING <= found.value <= 100 + _ROUNDING:
+    named = f"{what} returned the metric {visible_line(found.name)[:60]!r}"
+    if found.unit == "%" and not -ROUNDING <= found.value <= 100 + ROUNDING:
         raise NoReportError(
-            f"{what} returned the metric {visible_line(found.name)[:60]!r}, which is {found.value:g} %: "
-            "a share is from 0 to 100.",
+            f"{named}, which is {found.value:g} %: a share is from 0 to 100.",
             f"repair it, or give it another unit; {kept}.",
         )
+    if found.unit == "count" and abs(found.value - round(found.value)) > ROUNDING:
+        raise NoReportError(
+            f"{named}, which is {found.value:g}: a count is a whole number.",
+            f'give it the unit "mean", or "%" for a share; {kept}.',
+        )
+    if fault := _fault(found):
+        raise NoReportError(f"{named}, {fault}.", f"repair it; {kept}.")
     return found
+
+
+def _fault(metric: Metric) -> str | None:
+    """What is wrong with what stands beside a metric's value, None where nothing is."""
+    if metric.n < 1:
+        return f"whose n is {metric.n}: n is the number of completions that it is computed from, 1 at least"
+    for name in ("stderr_run", "stderr_problems"):
+        error = getattr(metric, name)
+        if error is not None and error < 0:
+            return f"whose {name} is {error:g}: a standard error is not below 0"
+    return interval_fault(metric)
 
 
 @cache

@@ -1,5 +1,7 @@
 """Creates the task and loads the problems of a run on disk, from what run.json records."""
 
+from collections.abc import Sequence
+
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.loading import load_problems
 from evalkit.benchmark.registry import TaskSpec, installed_task, require_trusted, trust_task_file
@@ -8,6 +10,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import size_of
 from evalkit.importers.problem_file import PROBLEM_FILE
 from evalkit.importers.problem_set import PROBLEM_SET
+from evalkit.store.answers import is_own_data, right_answers, told_correction
 from evalkit.store.lines import unreadable
 from evalkit.store.run import TaskRun
 from evalkit.types import Problem
@@ -43,16 +46,34 @@ def recreate_problems(task: TaskRun, made: Task | None = None, data: str | None 
 
     Raises EvalkitError if the data is missing or is not the data of the run.
     """
+    problems, source = load_again(task, made or recreate_task(task), data)
+    if not is_data_of(task, source):
+        raise changed_data(task, problems)
+    return problems
+
+
+def load_again(task: TaskRun, made: Task, data: str | None = None) -> tuple[list[Problem], DataSource]:
+    """The problems as the task's data set has them now, and where they came from. Raises EvalkitError if it lacks."""
     if task.record.spec.get("file") == PROBLEM_SET:
         data = _own_set(task)
     source = DataSource.from_option(data or task.record.data_folder, allow_changed=True)
-    problems = load_problems(made or recreate_task(task), source)
-    if not source.has_loaded([data.fingerprint for data in task.record.data]):
-        raise EvalkitError(
-            f"The data of {task.name} has changed since {task.directory.path} was run.",
-            "pass the folder with the data of the run with --data.",
-        )
-    return problems
+    return load_problems(made, source), source
+
+
+def is_data_of(task: TaskRun, source: DataSource) -> bool:
+    """Whether what was loaded from `source` is the data of the run."""
+    return source.has_loaded([data.fingerprint for data in task.record.data])
+
+
+def changed_data(task: TaskRun, problems: Sequence[Problem]) -> EvalkitError:
+    """The error for a run whose data is not what it was."""
+    told = f"The data of {task.name} has changed since {task.directory.path} was run"
+    if not is_own_data(data.hub_id for data in task.record.data):
+        return EvalkitError(f"{told}.", "pass the folder with the data of the run with --data.")
+    return EvalkitError(
+        f"{told}: {told_correction(task.record.content, right_answers(problems))}.",
+        f"`evalkit score {task.directory.path}` grades it again with the data as it is now; or restore the data.",
+    )
 
 
 def _own_set(task: TaskRun) -> str:

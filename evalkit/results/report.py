@@ -16,7 +16,7 @@ from evalkit.benchmark.task import Task
 from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, parse_json, read_file, size_of
 from evalkit.results.disputes import DisputeSummary, summarise_disputes
-from evalkit.results.metrics import standard_metrics
+from evalkit.results.metrics import interval_fault, standard_metrics
 from evalkit.results.own_metrics import NoReportError, has_own_metrics, own_metrics
 from evalkit.results.peer import peer_figure
 from evalkit.results.recreate import planned_problems, recreate_task
@@ -251,6 +251,7 @@ def _fits(report: Report, task: TaskRun) -> bool:
     fits = fits and set(report.statuses) == set(STATUSES) and all(0 <= c <= 1e15 for c in report.statuses.values())
     fits = fits and not is_ungraded(task)  # what an earlier version has made of errors without exception
     fits = fits and all(len(values) == report.n for values in report.values.values())
+    fits = fits and all(interval_fault(metric) is None for metric in report.metrics)
     return fits and tuple(report.values) == record.problem_ids and is_finite(_adapter().dump_python(report))
 
 

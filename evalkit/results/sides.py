@@ -1,5 +1,6 @@
 """The runs that `evalkit compare` was given, each with a name that tells it from the others."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from evalkit.errors import EvalkitError
 from evalkit.results.compare import Side
 from evalkit.results.entries import load_entries
 from evalkit.results.labels import run_labels
+from evalkit.results.metrics import kind_of
+from evalkit.visible import visible_line
 
 
 def load_sides(paths: Sequence[Path], labels: Mapping[str, str] | None = None) -> tuple[list[Side], list[str]]:
@@ -31,4 +34,21 @@ def load_sides(paths: Sequence[Path], labels: Mapping[str, str] | None = None) -
         sides.append(Side(label, str(path), tuple(entries)))
     if len({side.label for side in sides}) < len(sides):
         sides = [Side(side.where, "", side.entries) for side in sides]
-    return sides, notes
+    return sides, [*notes, *_not_compared(sides)]
+
+
+def _not_compared(sides: Sequence[Side]) -> list[str]:
+    """A sentence about the metrics of the tasks' own that two sides have in their tables: pass@1 alone is compared."""
+    have: Counter[str] = Counter()
+    for side in sides:
+        found = {
+            f"{name} of {entry.report.task}": None
+            for entry in side.entries
+            for name in entry.report.headlines
+            if kind_of(name).compute is None and entry.report.metric(name) is not None
+        }
+        have.update(found.keys())
+    names = [visible_line(name) for name, count in have.items() if count > 1]
+    if not names:
+        return []
+    return [f"compared is pass@1 only, not {', '.join(names)}: `evalkit leaderboard` shows them side by side"]

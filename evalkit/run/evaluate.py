@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -403,6 +404,9 @@ def _files(plan: RunPlan) -> list[Path] | None:
             folder = Path(one.spec.file).resolve().parent  # it may read files of its own beside it
             files += [folder, *(path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file())]
         for data in one.data:
+            if data.source == data.hub_id:  # rows in Python: those of the module that defines the task
+                own = getattr(sys.modules.get(type(one.task).__module__), "__file__", None)
+                files += [Path(own)] if own else []
             if not data.source.startswith("hub:") and data.source != data.hub_id:
                 paths = [Path(part) for part in data.source.split(", ")]
                 if not all(path.exists() for path in paths):

@@ -402,7 +402,9 @@ def _write(
         writer = _SampleWriter(stack, files, name, known)
         for sample in log.samples():
             writer.add(sample)
+    writer.require_one_text_each(log, kind)
     writer.finish(imported, log)
+    imported.notes += [log.partial.empty_rows] if log.partial.empty_rows else []
     imported.notes += [f"unfinished log: without {what}" for what in log.partial.left_out]
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
@@ -415,7 +417,7 @@ def _write(
     else:
         chosen = kind or writer.kind()
         if chosen == "none":
-            imported.notes.append(f"not graded: {'the log has no right answers' if kind is None else '--kind none'}")
+            imported.notes.append(f"not graded: {writer.lack_of_golds() if kind is None else '--kind none'}")
         writer.require_one_gold_each(log, chosen)
         spec = TaskSpec(label, PROBLEM_SET, {"label": label, "of_kind": chosen})
         made = spec.create()
@@ -507,6 +509,8 @@ class _SampleWriter:
         self._golds: dict[str, str | None] = {}
         self._choices: dict[str, bytes] = {}
         self._permuted: str | None = None
+        self._texts: dict[str, bytes] = {}
+        self._other_text: str | None = None
         self._forms: Counter[str] = Counter()
         self._differences: dict[str, str] = {}
 
@@ -518,6 +522,8 @@ class _SampleWriter:
         self._highest = max(self._highest, sample.sample_index)
         if self._golds[ours] != _gold(sample) or self._choices[ours] != _shown(sample):
             self._permuted = self._permuted or ours
+        if sample.problem is not None and self._texts.setdefault(ours, _text_key(sample)) != _text_key(sample):
+            self._other_text = self._other_text or ours
         self._forms[sample.response_form] += 1
         reason = "error" if sample.error is not None else sample.finish_reason or "unknown"
         error = sample.error or ("the log does not say what went wrong" if reason == "error" else None)
@@ -560,10 +566,27 @@ class _SampleWriter:
             return "none"
         return "choice" if all(_LETTER.fullmatch((gold or "").strip()) for gold in golds) else "math"
 
+    def lack_of_golds(self) -> str:
+        """Which problems have no right answer, in words."""
+        without = [visible_line(key)[:60] for key, gold in self._golds.items() if gold is None]
+        if len(without) == len(self._golds):
+            return "the log has no right answers"
+        named = ", ".join(without[:4]) + (f" and {len(without) - 4} more" if len(without) > 4 else "")
+        have = "has" if len(without) == 1 else "have"
+        return f"{len(without)} of {len(self._golds)} problems {have} no right answer in the log: {named}"
+
+    def require_one_text_each(self, log: Log, kind: Kind | None) -> None:
+        """Raises EvalkitError where samples of one problem answer different texts, unless none is graded."""
+        if self._other_text is not None and kind != "none":
+            raise EvalkitError(
+                f"{log.where} has several texts of problem {visible_line(self._other_text)[:60]}.",
+                "give each problem an id of its own; --kind none imports them with the harness's verdicts alone.",
+            )
+
     def require_one_gold_each(self, log: Log, kind: Kind) -> None:
         if kind != "none" and any(gold is None for gold in self._golds.values()):
             raise EvalkitError(
-                f"{log.where} has no right answers to some of its problems.",
+                f"{log.where} cannot be graded: {self.lack_of_golds()}.",
                 "name the task that they are of with -t, or pass --kind none to import them without grading.",
             )
         if self._permuted is not None and kind != "none":
@@ -588,6 +611,12 @@ class _SampleWriter:
 def _gold(sample: ImportedSample) -> str | None:
     """The right answer; a blank one is none."""
     return sample.gold if sample.gold is not None and sample.gold.strip() else None
+
+
+def _text_key(sample: ImportedSample) -> bytes:
+    """A key of the problem's words."""
+    words = " ".join((sample.problem or "").split())
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest()
 
 
 def _shown(sample: ImportedSample) -> bytes:

@@ -90,6 +90,8 @@ def _united_entry(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     plan = SamplePlan.of_entry(more).united(SamplePlan.of_entry(less))
     digests = {**(prompt_digests(less) or {}), **(prompt_digests(more) or {})}
     entry = {**more, "problem_ids": list(plan.counts), "sampling": {**more["sampling"], **plan.sampling()}}
+    if answers := {**(less.get("right_answers") or {}), **(more.get("right_answers") or {})}:
+        entry["right_answers"] = answers
     entry.pop("problem_prompts", None)
     if all(key in digests for key in plan.counts):
         entry["problem_prompts"] = [digests[key] for key in plan.counts]

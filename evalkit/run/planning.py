@@ -31,6 +31,8 @@ from evalkit.visible import visible_line
 
 logger = logging.getLogger(__name__)
 
+_NO_PROBLEMS = "let its load() return them, or download the whole data set."
+
 Tasks = str | type[Task] | Task | Sequence[str | type[Task] | Task]
 
 
@@ -165,7 +167,9 @@ def plan_task(
         require_json(task, problems)
     planned = problems[:limit] if limit is not None else problems
     if not planned:
-        raise EvalkitError(f"The task {task.name} has no problems.", "download the whole data set.")
+        options = ", ".join(f"{key}={value}" for key, value in chosen.spec.options.items())
+        hint = f"its options may leave all of them out: {visible_line(options)}." if options else _NO_PROBLEMS
+        raise EvalkitError(f"The task {task.name} has no problems.", hint)
     return TaskPlan(
         task,
         planned,

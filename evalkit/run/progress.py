@@ -17,6 +17,7 @@ from evalkit.visible import visible_line
 from evalkit.words import counted
 
 PIPE_INTERVAL = 30.0
+_TOO_EARLY = 10.0  # seconds of generating, before which nothing is said of how long it takes
 _SPEED_WINDOW = 60.0
 
 
@@ -163,13 +164,15 @@ class Progress:
         done = sum(task.done for task in self.tasks.values())
         ungraded = done - sum(task.graded for task in self.tasks.values())
         if done < sum(task.total for task in self.tasks.values()):
-            if self._seconds_left is None or self._first_draw() is None:
+            if self._seconds_left is None or (begun := self._first_draw()) is None:
                 return "the engine is loading"
             speed, left = self.speed(), self._seconds_left()
             if speed is None or left is None:
                 return "no completion has finished yet"
-            eta = f"ETA {timedelta(seconds=round(left))}" if left >= 1 else "longer than expected"
-            return f"{speed:,.0f} tokens/s, {eta}"
+            if left >= 1:
+                return f"{speed:,.0f} tokens/s, ETA {timedelta(seconds=round(left))}"
+            late = ", longer than expected" if time.monotonic() - begun >= _TOO_EARLY else ""
+            return f"{speed:,.0f} tokens/s{late}"
         return f"{ungraded} left to grade" if ungraded else "done"
 
     def _print_line(self) -> None:

@@ -13,12 +13,14 @@ from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import rename
 from evalkit.results.harness_figure import harness_figure
-from evalkit.results.recreate import recreate_problems, recreate_spec
+from evalkit.results.recreate import is_data_of, load_again, recreate_spec
 from evalkit.results.report import Report, build_report, write_report
 from evalkit.results.runs import Run, run_path
 from evalkit.results.ungraded import is_ungraded
+from evalkit.run.corrections import corrected_entry, set_opinions_aside
 from evalkit.run.judges import open_judges
 from evalkit.run.scoring import Judges, Scorer, grader_name
+from evalkit.store.answers import data_digest
 from evalkit.store.lines import LineWriter
 from evalkit.store.marks import SampleStatuses
 from evalkit.store.opinions import adjudications
@@ -92,16 +94,20 @@ def rescore_run(
             spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
             task = spec.create()
             require_declared(task)
-            problems = recreate_problems(recorded, task, data_folder_of(task, data))
+            problems, source = load_again(recorded, task, data_folder_of(task, data))
+            entry = None if is_data_of(recorded, source) else corrected_entry(recorded, task, problems, source)
             if not set(recorded.record.problem_ids) & {p.id for p in problems}:
                 raise EvalkitError(
                     f"The data of {name} has none of the problems of {recorded.directory.path}; its scores are kept.",
                     "pass the folder with the data of the run with --data.",
                 )
+            grader = grader_name(task, spec, data_digest(recorded.record.content if entry is None else entry))
             with open_judges([(spec, task)], judge_on) as judges:
-                changed += _rescore_task(recorded, spec, task, problems, workers, judges)
+                changed += _rescore_task(recorded, spec, task, problems, workers, judges, grader)
             file = spec.file if spec.file is not None and spec.file.endswith(".py") else None
-            run.adopt_grader(name, task.version, code_digest(task, spec) if file else None, spec.file)
+            run.adopt_grader(name, task.version, code_digest(task, spec) if file else None, spec.file, entry)
+            if entry is not None:
+                set_opinions_aside(recorded)
             planned = set(recorded.record.problem_ids)
             report = build_report(run.task(name), task, [p for p in problems if p.id in planned])
             write_report(run, report)
@@ -110,11 +116,16 @@ def rescore_run(
 
 
 def _rescore_task(
-    run: TaskRun, spec: TaskSpec, task: Task, problems: Sequence[Problem], workers: int | None, judges: Judges | None
+    run: TaskRun,
+    spec: TaskSpec,
+    task: Task,
+    problems: Sequence[Problem],
+    workers: int | None,
+    judges: Judges | None,
+    grader: str,
 ) -> list[ChangedVerdict]:
     files = run.files
     by_id = {p.id: p for p in problems}
-    grader = grader_name(task, spec)
     verdicts = _Verdicts(files, grader)
     scorer = Scorer([(spec, task)], workers, judges=judges)
     with LineWriter(files.rescoring_path, files.run) as writer, closing(scorer):

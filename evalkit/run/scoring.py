@@ -23,12 +23,13 @@ GRADER_FAILED = "the grader failed: "  # how the explanation of such an error be
 _STARTED_BEFORE = 2  # workers, of which one alone keeps up with most engines
 
 
-def grader_name(task: Task, spec: TaskSpec | None = None) -> str:
+def grader_name(task: Task, spec: TaskSpec | None = None, data: str | None = None) -> str:
     """The grader's name in scores.jsonl. Scores with different names are not comparable.
 
-    The content of a task file is part of it, so that scores are made again when the file has changed.
+    The content of a task file is part of it, so that scores are made again when the file has changed. So is `data`, a
+    digest of the task's data where it was corrected since the completions were made.
     """
-    return name_of_grader(task.name, task.version, code_digest(task, spec) if spec is not None else None)
+    return name_of_grader(task.name, task.version, code_digest(task, spec) if spec is not None else None, data)
 
 
 class Judges(Protocol):

@@ -24,12 +24,14 @@ from evalkit.engines.registry import unnamed_options
 from evalkit.errors import EvalkitError, RunIncompleteError, plugin_faults
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, build_report, write_report
+from evalkit.run.corrections import may_be_corrected, set_opinions_aside
 from evalkit.run.progress import Progress
 from evalkit.run.queue import RequestQueue, TaskPlan
 from evalkit.run.scoring import GRADER_FAILED, Judges, Scorer, grader_name
 from evalkit.run.shards import Shard
 from evalkit.run.throughput import Meter, Throughput
 from evalkit.run.watch import EarlyWatch
+from evalkit.store.answers import right_answers
 from evalkit.store.identity import content_of, identity_of, model_label, run_differences
 from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
@@ -99,6 +101,7 @@ def task_description(plan: TaskPlan, source: DataSource) -> dict[str, Any]:
         "data_folder": str(source.root.resolve()) if source.root else None,
         "problem_ids": list(samples.counts),
         **({"problem_prompts": [plan.prompts[key] for key in samples.counts]} if plan.prompts else {}),
+        **({"right_answers": right_answers(plan.problems)} if may_be_corrected(plan) else {}),
         "problems_available": plan.available,
     }
 
@@ -236,7 +239,7 @@ class RunSession:
             if self.opening is not None:
                 logger.info("response prefix: %s", self.opening)
             recorded = self._resumed_by(recorded)
-            self.run.begin(
+            corrected = self.run.begin(
                 {
                     "evalkit": evalkit.__version__,
                     "model": self.model,
@@ -247,6 +250,7 @@ class RunSession:
                     "tasks": {name: self._described(plan, source) for name, plan in self.plans.items()},
                 }
             )
+            self._take_over_corrections(corrected)
             self._recorded_plans = {name: self.run.task(name).record.plan for name in self.plans}
             self._completions = {name: self._writer(stack, name, "completions") for name in self.plans}
             self._scores = {name: self._writer(stack, name, "scores") for name in self.plans}
@@ -271,6 +275,14 @@ class RunSession:
             reports = self._reports()
             self.errors = {report.task: report.statuses["error"] for report in reports}
             return reports
+
+    def _take_over_corrections(self, corrected: Mapping[str, str]) -> None:
+        """Grade with the names of graders that the tasks' data has now, and tell what was corrected in it."""
+        for name, plan in self.plans.items():
+            self.graders[name] = grader_name(plan.task, plan.spec, self.run.task(name).record.corrected_data)
+        for name, told in corrected.items():
+            set_opinions_aside(self.run.task(name))
+            logger.warning("%s: %s; its completions are graded again", name, told)
 
     def _complete(self) -> None:
         """Generate and grade what is missing, and again for each phase that `grow` adds."""
@@ -328,9 +340,10 @@ class RunSession:
         lengths: list[Completion] = []
         for name, plan in self.plans.items():
             files = self.run.files(name)
+            latest = {score.key: (score, grader) for score, grader in files.scores()}  # the last one counts
             scored = {
-                score.key: score
-                for score, grader in files.scores()
+                key: score
+                for key, (score, grader) in latest.items()
                 if (grader == self.graders[name] or grader.startswith(HUMAN)) and score.status != "error"
             }
             closed = self._settled(name)

@@ -23,6 +23,7 @@ class EarlyWatch:
     """
 
     def __init__(self, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._prefix = prefix
         self._expects_thinking = prefix == "auto" or opens_thinking(prefix)
         self._clock = clock
         self._begun: float | None = None
@@ -69,9 +70,11 @@ class EarlyWatch:
             )
         elif self._expects_thinking and not any(map(has_thinking, responses)):
             logger.warning(
-                "none of the first %d responses thinks, under a protocol for models that do: see what the model gets "
-                "with --dry-run; --chat-template-arg sets what its template asks for",
+                "none of the first %d responses thinks, and the response prefix (%r) is for models that do: see what "
+                "the model gets with --dry-run; --chat-template-arg sets what a chat template asks for, and "
+                "--response-prefix none is for models that do not think",
                 count,
+                self._prefix,
             )
         if self._empty > count * _MANY:
             logger.warning(

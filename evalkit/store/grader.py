@@ -5,18 +5,21 @@ import re
 GRADER_VERSION = 5
 """Raised whenever a change to a grader, or to what it reads of a response, can change a verdict."""
 
-_NAME = re.compile(r".*@[0-9]+\+grader([0-9]{1,9})(?:\+file[0-9a-f]+)?", re.DOTALL)
+_NAME = re.compile(r".*@[0-9]+\+grader([0-9]{1,9})(?:\+file[0-9a-f]+)?(?:\+data[0-9a-f]+)?", re.DOTALL)
 
 
-def name_of_grader(task: str, task_version: int, file_digest: str | None) -> str:
+def name_of_grader(task: str, task_version: int, file_digest: str | None, data_digest: str | None = None) -> str:
     """The grader's name in scores.jsonl: the task with its version, the graders' version, the hash of a task's file.
+
+    `data_digest` is of the task's data where it was corrected since the completions were made.
 
     Examples:
         >>> name_of_grader("math500", 2, None).startswith("math500@2+grader")
         True
     """
     file = f"+file{file_digest[:8]}" if file_digest else ""
-    return f"{task}@{task_version}+grader{GRADER_VERSION}{file}"
+    data = f"+data{data_digest}" if data_digest else ""
+    return f"{task}@{task_version}+grader{GRADER_VERSION}{file}{data}"
 
 
 def is_earlier(name: str) -> bool:

@@ -7,11 +7,12 @@ show the content of its model: there the name is part of the identity, that of t
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.visible import visible_line
 
 _CONTENT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ADDED = {"code", "tokenizer"}
@@ -58,8 +59,10 @@ def run_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
     return [*_differences("engine", old_engine, new_engine), *_differences("", old, new)]
 
 
-def task_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Difference]:
-    """As `run_differences`, for the entries of one task.
+def task_differences(
+    present: Mapping[str, Any], wanted: Mapping[str, Any], left_out: Collection[str] = ()
+) -> list[Difference]:
+    """As `run_differences`, for the entries of one task, without the fields `left_out` of their identities.
 
     A task file may change as long as the messages of the problems that both have are the same. Where an entry of an
     earlier version does not record them, the file has to be unchanged.
@@ -70,9 +73,9 @@ def task_differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> l
         changed = [key for key, digest in now.items() if known.get(key, digest) != digest]
         if changed:
             return [(f"the prompt of problem {changed[0]}", known[changed[0]], now[changed[0]])]
-    left_out = _GRADING if known is not None or old.get("task_file_sha256") is None else {"version"}
+    only_grade = _GRADING if known is not None or old.get("task_file_sha256") is None else {"version"}
     for side in (old, new):
-        for name in left_out:
+        for name in {*only_grade, *left_out}:
             side.pop(name, None)
     return list(_differences("", old, new))
 
@@ -109,15 +112,33 @@ def prompt_digests(entry: Mapping[str, Any]) -> dict[str, str] | None:
 def refuse_differences(path: Path, where: str, differences: list[Difference]) -> None:
     """Raises EvalkitError, naming the first four, if there are differences."""
     if differences:
-        changes = "; ".join(f"{where}{name} was {old!r} and is now {new!r}" for name, old, new in differences[:4])
+        changes = "; ".join(f"{where}{_told(*difference)}" for difference in differences[:4])
         hint = "use the same options to resume it, or choose another folder with -o for a new run."
         changed = {name: old for name, old, _ in differences}
+        if changed.keys() == {"data"}:
+            hint = (
+                f"use the same data to resume it; `evalkit score {path}` grades what it has again where only right "
+                "answers of your own data were corrected; or choose another folder with -o for a new run."
+            )
         if changed.keys() - {"engine.response_prefix"} == {"engine.fingerprint"}:  # the prefix follows the template
             hint = (
                 f"the checkpoint itself has changed: on the hub, --revision {changed['engine.fingerprint']} resumes "
                 "the run; or choose another folder with -o."
             )
         raise EvalkitError(f"The run in {path} has other settings: {changes}.", hint)
+
+
+def _told(name: str, old: Any, new: Any) -> str:
+    """One difference in words. Of data sets the names are told, and how their fingerprints begin."""
+    if name == "data":
+        return f"data was {_data_sets(old)} and is now {_data_sets(new)}"
+    return f"{name} was {old!r} and is now {new!r}"
+
+
+def _data_sets(data: Any) -> str:
+    sets = [each for each in data or () if isinstance(each, Mapping)]
+    told = [f"{each.get('hub_id')} (sha256 {str(each.get('fingerprint'))[:8]}…)" for each in sets]
+    return visible_line(", ".join(told)) or "none"
 
 
 def content_of(identity: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict bef
 
 from evalkit.errors import DamagedError, EvalkitError
 from evalkit.files import is_finite, is_single_name, parse_json, read_file
+from evalkit.store.answers import data_digest, is_corrected, told_correction, with_corrections
 from evalkit.store.identity import (
     identity_of,
     prompt_digests,
@@ -84,6 +85,11 @@ class TaskRecord:
     def plan(self) -> SamplePlan:
         """The completions of each problem."""
         return SamplePlan.of_entry(self.content)
+
+    @property
+    def corrected_data(self) -> str | None:
+        """A digest of the data that the completions are graded with, None where they were made with the same."""
+        return data_digest(self.content)
 
     def with_plan(self, plan: SamplePlan) -> "TaskRecord":
         """The record of the same task with other completions."""
@@ -387,6 +393,8 @@ class _DescribedTask(TypedDict):
     sampling: _Count
     problem_ids: Annotated[list[str], AfterValidator(_each_once)]
     problems_available: NotRequired[TokenCount | None]
+    right_answers: NotRequired[dict[str, str]]
+    generated_with: NotRequired[list[_Data]]
     data_folder: NotRequired[str | None]
 
 
@@ -512,26 +520,34 @@ class RunDirectory:
         with run_lock(self.path):
             yield
 
-    def begin(self, description: dict[str, Any]) -> None:
+    def begin(self, description: dict[str, Any]) -> dict[str, str]:
         """Write run.json before generating. Tasks that are already recorded there are kept.
 
         Completions that were finished before stay part of the run: a task whose recorded plan is complete keeps it
-        until `record_finished`. Raises EvalkitError, naming the fields, if the existing run has other settings.
+        until `record_finished`. Returns what was corrected in the tasks' own data since then, in words by task; their
+        completions have to be graded again. Raises EvalkitError, naming the fields, if the existing run has other
+        settings.
         """
         description = json.loads(json.dumps({"schema": SCHEMA, **description}))
+        corrected: dict[str, str] = {}
         if self.description_path.exists():
             present = self._content()
             refuse_differences(self.path, "", run_differences(identity_of(present), description["identity"]))
             for name in present["tasks"].keys() & description["tasks"].keys():
                 old, new = present["tasks"][name], description["tasks"][name]
                 require_same_task(self.path, name, old, new)
-                refuse_differences(self.path, f"{name}: ", task_differences(old, new))
+                if is_corrected(old, new):
+                    corrected[name] = told_correction(old, new["right_answers"])
+                left_out = ["data"] if name in corrected else []
+                refuse_differences(self.path, f"{name}: ", task_differences(old, new, left_out))
                 if SamplePlan.of_entry(old) != SamplePlan.of_entry(new) and self._is_complete(name, old):
                     _keep_plan(old, new)
+                description["tasks"][name] = with_corrections(old, new)
             description["tasks"] = {**present["tasks"], **description["tasks"]}
             if Path(present["model"]).name == Path(description["model"]).name:
                 description["model"] = present["model"]  # another spelling of the same path
         self.rewrite(description)
+        return corrected
 
     def _is_complete(self, name: str, entry: Mapping[str, Any]) -> bool:
         facts = self.files(name).completion_facts()
@@ -570,9 +586,21 @@ class RunDirectory:
             content["environment"]["engine"] = json.loads(json.dumps(environment))
             self.rewrite(content)
 
-    def adopt_grader(self, name: str, version: int, file_sha256: str | None, file: str | None) -> None:
-        """Record the version of the task that its scores now have, and the file that defines it."""
+    def adopt_grader(
+        self,
+        name: str,
+        version: int,
+        file_sha256: str | None,
+        file: str | None,
+        corrected: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the version of the task that its scores now have, and the file that defines it.
+
+        `corrected` is the task's entry where its data was corrected.
+        """
         content = self._content()
+        if corrected is not None:
+            content["tasks"][name] = json.loads(json.dumps(corrected))
         entry = content["tasks"][name]
         entry["identity"]["version"] = version
         if "task_file_sha256" in entry["identity"]:

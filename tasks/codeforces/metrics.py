@@ -69,12 +69,14 @@ def rating_metrics(
 
 
 def _languages(scores: Mapping[str, Sequence[Score]], python_time: float) -> list[Metric]:
-    """The share of programs in each language."""
+    """The share of programs in each language; none where there are no programs."""
     written = [s.extracted_by for row in scores.values() for s in row if s.extracted_by]
+    if not written:
+        return []
     metrics = []
     for language, title in (("cpp", "C++"), ("python", "Python")):
         note = f"time limit x {python_time:g}" if language == "python" else ""
-        share = 100 * written.count(language) / len(written) if written else 0.0
+        share = 100 * written.count(language) / len(written)
         metrics.append(Metric(f"programs in {title}", share, len(written), "%", note=note))
     return metrics
 

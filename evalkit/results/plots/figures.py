@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.errors import EvalkitError
-from evalkit.results.entries import Entry
+from evalkit.results.entries import Entry, setting_name
 from evalkit.results.formats.table import Cell, Row, Table
 from evalkit.results.labels import run_labels
 from evalkit.results.leaderboard import build_table
@@ -76,13 +76,27 @@ def of_task(entries: Sequence[Entry], task: str | None) -> list[Entry]:
 
 
 def basis(entries: Sequence[Entry]) -> str:
-    """`30 problems, n = 64` of entries that share a task, `60 of 500 problems, n = 4` of subsets of it."""
+    """`30 problems, n = 64` of entries that share a task, `60 of 500 problems, n = 4` of subsets of it.
+
+    Where the entries have different settings, those are named.
+    """
     problems = sorted({e.report.problems for e in entries})
     ns = sorted({e.report.n for e in entries})
     told = [f"{v[0]}" if len(v) == 1 else f"{v[0]} to {v[-1]}" for v in (problems, ns)]
     whole = max((e.available or 0 for e in entries), default=0)
     of = f" of {whole:,}" if problems[0] < whole else ""
-    return f"{told[0]}{of} problem{'s' if problems != [1] or of else ''}, n = {told[1]}"
+    return f"{told[0]}{of} problem{'s' if problems != [1] or of else ''}, n = {told[1]}{_unlike(entries)}"
+
+
+def _unlike(entries: Sequence[Entry]) -> str:
+    """`; different token limit, options of the task` of entries that are not alike in these; "" where all are."""
+    names: dict[str, None] = {}
+    for entry in entries[1:]:
+        first, other = entries[0].settings, entry.settings
+        keys = sorted((first.keys() | other.keys()) - {"problems"})
+        names |= dict.fromkeys(setting_name(key) for key in keys if first.get(key) != other.get(key))
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"; different {', '.join(list(names)[:2])}{more}" if names else ""
 
 
 def run_colours(entries: Sequence[Entry], roles: Mapping[Path, str] | None) -> list[str]:
@@ -257,12 +271,13 @@ def _score_panel(
 def _bases(told: Sequence[Entry], published: Sequence[PublishedScore]) -> str:
     """`ours: 60 of 500 problems, n = 4` and `published: n = 64`; without `ours` where nothing published is drawn."""
     if not published:
-        return basis(told) if told else ""
+        return basis(told).replace("; ", ";\n") if told else ""
     ns = sorted({f.n for f in published if f.n is not None})
     theirs = ["n unknown" + (" of some" if ns else "")] if any(f.n is None for f in published) else []
     theirs = ([f"n = {ns[0]}" if len(ns) == 1 else f"n = {ns[0]} to {ns[-1]}"] if ns else []) + theirs
     words = f"published: {', '.join(theirs)}"
-    return f"ours: {basis(told)}\n{words}" if told else words
+    ours = basis(told).replace("; ", ";\n") if told else ""
+    return f"ours: {ours}\n{words}" if told else words
 
 
 def _missing(panel: "Axes", rows: Sequence[Row], column: int, look: Look) -> None:
