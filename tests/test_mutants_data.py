@@ -24,21 +24,23 @@ from snapshots import check_json
 from synthetic import write_all
 from test_more_tasks import mmlu_rows
 
+from evalkit.benchmark import protocols, registry
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.files import read_rows
 from evalkit.benchmark.matching import TextIndex, likeness, words
-from evalkit.benchmark.protocols import available_protocols
+from evalkit.benchmark.protocols import Protocol, available_protocols, find_protocol
 from evalkit.benchmark.registry import (
     find_task_class,
     installed_tasks,
     load_task_file,
     option_fields,
+    resolve_task,
 )
 from evalkit.benchmark.suites import installed_suites, task_names
 from evalkit.benchmark.task import DatasetSpec, Task, choice_letters, fingerprint_targets, normalised
 from evalkit.errors import EvalkitError
 from evalkit.thinking import TAGS, closing_of, opened_thinking, split_thinking, unknown_opening
-from evalkit.types import Problem
+from evalkit.types import Completion, Metric, Problem, Request, SamplingParams, Score
 
 FACTS = (
     "name", "version", "title", "kind", "aliases", "rows", "targets_sha256", "n", "score_timeout", "headlines",
@@ -351,3 +353,65 @@ def test_wanted_rows_of_a_parquet_file(tmp_path: Path) -> None:
     read = list(read_rows(tmp_path / "rows.parquet", wanted=lambda row: row["id"] in chosen, keys=("id",)))
     assert read == [row for row in rows if row["id"] in chosen]
     assert list(read_rows(tmp_path / "rows.parquet", wanted=lambda row: False, keys=("id",))) == []
+
+
+# what is left out
+
+
+def test_what_a_protocol_and_its_sampling_are_without_a_word() -> None:
+    usual: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95, "top_k": None, "max_tokens": 32768}
+    empty: dict[str, Any] = {"system_prompt": None, "response_prefix": "auto", "prompts": {}, "n": {}, "options": {}}
+    assert asdict(Protocol("mine", "me")) == {"name": "mine", "source": "me", **usual, **empty}
+    assert asdict(SamplingParams()) == {**usual, "n": 1, "seed": 0, "stop": ()}
+
+
+def test_what_the_records_are_without_a_word() -> None:
+    assert Problem("1", "Q", "A").metadata == {}
+    request = Request("t", "1", 0, (), SamplingParams())
+    assert (request.response_prefix, request.expected_tokens) == ("", None)
+    completion = Completion("t", "1", 0, "x", "stop", 1, 1, 1.0)
+    assert (completion.prefix, completion.error) == ("", None)
+    score = Score(1.0, "correct")
+    told = (score.answer, score.explanation, score.extracted_by, score.metadata, score.key)
+    assert told == (None, "", "", {}, None)
+    metric = Metric("m", 1.0, 1, "%")
+    assert [metric.stderr_run, metric.interval_run, metric.stderr_problems, metric.interval_problems] == [None] * 4
+    assert (metric.note, metric.text) == ("", "")
+    spec = DatasetSpec("org/a", "0", "test", (), ())
+    told_of_data = (spec.config, spec.rows, spec.gated, spec.zip_password, spec.path, spec.own_rows)
+    assert told_of_data == (None, None, False, None, None, None)
+
+
+def test_what_a_task_is_without_a_word() -> None:
+    facts = ("kind", "aliases", "dataset", "rows", "targets_sha256", "n", "score_timeout", "headlines")
+    assert [getattr(Task, fact) for fact in facts] == ["other", (), None, None, None, 1, 60.0, ("pass@1",)]
+    assert (Task.unsafe_options, Task.prompt) == ((), "{problem}")
+
+
+@pytest.mark.parametrize(
+    ("least", "below", "message"),
+    [
+        ({"temperature": 0.0}, {"temperature": -0.1}, "temperature is -0.1, it has to be 0 or more."),
+        ({"temperature": 1e9}, {"temperature": float("inf")}, "temperature is inf, it has to be 0 or more."),
+        ({"top_p": 1.0}, {"top_p": 1.01}, "top_p is 1.01, it has to be above 0 and at most 1."),
+        ({"top_p": 1e-9}, {"top_p": 0.0}, "top_p is 0.0, it has to be above 0 and at most 1."),
+        ({"top_k": 1}, {"top_k": 0}, "top_k is 0, it has to be 1 or more."),
+        ({"max_tokens": 1}, {"max_tokens": 0}, "max_tokens is 0, it has to be 1 or more."),
+        ({"n": 1}, {"n": 0}, "n is 0, but a problem needs at least one completion."),
+    ],
+)
+def test_settings_at_their_limits(least: dict[str, Any], below: dict[str, Any], message: str) -> None:
+    assert {**asdict(SamplingParams()), **least} == asdict(SamplingParams(**least))
+    with pytest.raises(EvalkitError) as caught:
+        SamplingParams(**below)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("find", [find_protocol, resolve_task])
+def test_a_checkout_that_is_not_installed_is_told_so(find: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (protocols, registry):
+        monkeypatch.setattr(module, "plugins", lambda group: {})
+    with pytest.raises(EvalkitError) as caught:
+        find("qwq")
+    assert caught.value.message == "evalkit is not installed in this Python, so that it has no tasks and no protocols."
+    assert caught.value.hint == "pip install -e . in its checkout installs it."

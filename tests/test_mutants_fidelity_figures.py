@@ -1,5 +1,6 @@
 """Fidelity in parts: figures counted by hand, measures of logits by their definitions, texts, tokens and chunks."""
 
+import contextlib
 import gzip
 import json
 import math
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from told_engine import PROTOCOL, Sums, ToldEngine, answer, failed, planned
 
 from evalkit.errors import EvalkitError
 from evalkit.fidelity.measure import FidelitySettings, _author, _listed
@@ -18,6 +20,8 @@ from evalkit.fidelity.summary import MeasuredText, summarize
 from evalkit.fidelity.tokens import SharedVocabulary, TokenizedTrace, forced_text, shared_vocabulary, tokenize
 from evalkit.fidelity.traces import Trace, TraceSet, read_trace_file, read_traces
 from evalkit.results.fidelity import FidelityFigure
+from evalkit.run.evaluate import execute_plan
+from evalkit.types import Request
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -443,6 +447,43 @@ def test_lines_that_are_no_texts_are_told(tmp_path: Path) -> None:
     twice = {**row, "sample_index": 0}
     assert fault(lambda: written(path, twice, twice)) == f"{path} has a sample of a problem twice."
     assert fault(lambda: read_traces(tmp_path / "gone")).startswith(f"{tmp_path / 'gone'} cannot be read: ")
+
+
+def of_a_run(request: Request) -> Any:
+    """p0 is right, then right and cut; p1 has no answer, then a wrong one; p2 meets a fault, then cannot be graded."""
+    told: dict[tuple[str, int], Any] = {
+        ("p0", 1): answer(request, "a</think>0", finish_reason="length", completion_tokens=9, prefix="<think>\n"),
+        ("p1", 0): "none", ("p1", 1): "3", ("p2", 0): failed(request, "gone"), ("p2", 1): "crash",
+    }  # fmt: skip
+    return told.get((request.problem_id, request.sample_index), "0")
+
+
+@pytest.mark.parametrize("system", [None, "", "Be brief."])
+def test_the_completions_of_a_run(system: str | None, tmp_path: Path) -> None:
+    protocol = replace(PROTOCOL, system_prompt=system, prompts={"other": "Add: {problem}"})
+    execute_plan(planned(ToldEngine(of_a_run), Sums(), protocol=protocol), tmp_path / "run", progress=False)
+    found = read_traces(tmp_path / "run")
+    assert (found.source, found.model, found.folder) == ("lab/model (run)", "lab/model", tmp_path / "run")
+    before = () if system is None else ({"role": "system", "content": system},)  # "" keeps a template from its own
+
+    def trace(problem: int, index: int, text: str, **fields: Any) -> Trace:
+        asked: Any = (*before, {"role": "user", "content": f"Add: {problem} + {problem}?"})
+        return Trace(f"sums p{problem}", index, asked, text, **{"tokens": 3, **fields})
+
+    assert sorted(found.traces, key=lambda one: one.name) == [
+        trace(0, 0, "0", right=True, reward=1.0),
+        trace(0, 1, "a</think>0", right=True, reward=1.0, finished=False, tokens=9, prefix="<think>\n"),
+        trace(1, 0, "none", right=False, reward=0.0),
+        trace(1, 1, "3", right=False, reward=0.0),
+        trace(2, 1, "crash"),
+    ]
+
+
+def test_a_run_without_a_whole_completion_has_no_texts(tmp_path: Path) -> None:
+    plan = planned(ToldEngine(lambda request: failed(request, "gone")), Sums())
+    with contextlib.suppress(EvalkitError):  # the run is not complete
+        execute_plan(plan, tmp_path, progress=False)
+    assert fault(lambda: read_traces(tmp_path)) == f"{tmp_path} has no completions."
 
 
 # settings

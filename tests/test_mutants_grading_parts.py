@@ -4,22 +4,27 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mpmath
 import pytest
 
+import evalkit.grading.math as graders
 from evalkit.errors import EvalkitError
 from evalkit.grading import compute_score, compute_scores, grade_choice, grade_many, grade_math, math_equal, math_reward
 from evalkit.grading.answers.statement import led_value, statement_value, worded_conclusion
 from evalkit.grading.answers.values import chain_value, mask
+from evalkit.grading.equality.equivalence import judge
 from evalkit.grading.equality.number_sets import number_set, same_numbers
 from evalkit.grading.equality.numeric import NotEvaluableError, evaluate, exact
 from evalkit.grading.equality.realsets import real_set
 from evalkit.grading.external import GRADERS, grader
+from evalkit.grading.latex.nodes import Call, Node
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.units import measure, ratio, temperature
 from evalkit.grading.math import compare_answers
+from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerTimeoutError
 
 pytestmark = pytest.mark.usefixtures("patient_graders")
 STATEMENTS = Path(__file__).parent / "golden" / "grading" / "statements.jsonl"
@@ -403,3 +408,128 @@ def test_the_intervals_of_a_set(text: str, intervals: list[tuple[Any, ...]]) -> 
 def test_what_is_no_set_of_reals(text: str) -> None:
     with pytest.raises(NotEvaluableError):
         real_set(parse(text))
+
+
+# derivatives, numbers, sentences
+
+
+def called(node: Node) -> list[str]:
+    """The names of the calls of a tree, from the outside in."""
+    return [node.name, *(name for part in node.args for name in called(part))] if isinstance(node, Call) else []
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "order"),
+    [
+        (r"\frac{d}{dx} x^3", "x^3", "1"), (r"\frac{d^2}{dx^2} x^3", "x^3", "2"), (r"\frac{d^9}{dx^9} x^3", "x^3", "9"),
+        (r"\frac{dy}{dx}", "y", "1"), (r"\frac{d^2 y}{dx^2}", "y", "2"),
+        (r"\frac{\partial}{\partial x} xy", "xy", "1"), (r"\frac{\partial y}{\partial x}", "y", "1"),
+    ],
+)  # fmt: skip
+def test_what_is_a_derivative(text: str, what: str, order: str) -> None:
+    assert parse(text) == Call("Derivative", (parse(what), parse("x"), parse(order)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\frac{dxy}{dx} x^2", r"\frac{d}{dxy} x^2", r"\frac{d^{10}}{dx^{10}} x^3", r"\frac{d^0}{dx^0} x^3",
+        r"\frac{d^{1/2}}{dx^{1/2}} x", r"\frac{d^2 y}{dx^3}", r"\frac{d}{dx}", r"\frac{d}{d2} x",
+        r"\frac{\partial}{dx} xy", r"\frac{d}{\partial x} xy", r"\frac{c}{dx} x", r"\frac{d^2}{dx} x",
+    ],
+)  # fmt: skip
+def test_what_is_a_fraction_and_no_derivative(text: str) -> None:
+    found = called(parse(text))
+    assert "/" in found
+    assert "Derivative" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (r"\infty - \infty", "no number"), (r"0 \cdot \infty", "no number"), (r"\max(1)", "the largest of what?"),
+        (r"\min(1)", "the largest of what?"), ("1000001!", "too large"), (r"\binom{1000001}{2}", "too large"),
+        ("10001!!", "too large"), ("0^{-1}", "division by zero"), ("2^{\\infty}", "infinite"),
+        ("1:2:3", "a ratio of several"),
+    ],
+)  # fmt: skip
+def test_what_has_no_number(text: str, why: str) -> None:
+    with pytest.raises(NotEvaluableError) as caught:
+        evaluate(parse(text), {})
+    assert str(caught.value) == why
+
+
+@pytest.mark.parametrize(("length", "equal"), [(199, False), (200, False), (201, True)])
+def test_a_hedge_is_one_of_a_short_sentence(length: int, equal: bool) -> None:
+    """In a longer text "not" says nothing of the value that it ends with."""
+    start, end = "Values", " below 9 do not work.\n\nThe answer is 7."
+    answer = f"{start}{(' b' * length)[: length - len(start) - len(end)]}{end}"
+    assert len(answer) == length
+    assert judge({"gold": "7", "answer": answer})["equal"] is equal
+
+
+# how long a comparison may take, and of how much text
+
+
+@pytest.mark.parametrize(
+    ("timeout", "taken", "left"),
+    [(1.0, 0.0, 0.6), (1.0, 0.7, 0.5), (1.0, 0.95, 0.3), (0.5, 0.1, 0.5), (0.5, 0.0, 0.6), (0.1, 0.2, 0.03)],
+)
+def test_calculus_has_what_the_comparison_left(
+    timeout: float, taken: float, left: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the patience of the other tests
+    clock = iter((5.0, 5.0 + taken))
+    asked: list[Any] = []
+
+    def pool(module: str) -> Any:
+        def call(pair: Any, seconds: float) -> dict[str, Any]:
+            asked.append((module, pair, seconds))
+            return {"calculus": True} if module == "equivalence" else {"equal": True, "rule": "so"}
+
+        return SimpleNamespace(call=call)
+
+    monkeypatch.setattr(graders, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(graders, "_pool", pool)
+    assert compare_answers("x", "y", timeout=timeout) == (True, "so")
+    pair = {"gold": "x", "answer": "y"}
+    assert asked == [("equivalence", pair, timeout), ("calculus", pair, pytest.approx(left))]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (WorkerTimeoutError(), "timeout: the comparison took more than 1 s"),
+        (WorkerDiedError("code 9"),
+         "the grader's worker process died, most likely at its memory limit (code 9)"),
+        (WorkerCallError("odd"), "the grader failed (odd)"),
+    ],
+)  # fmt: skip
+def test_a_comparison_that_did_not_end_is_no_verdict(
+    error: Exception, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    asked: list[Any] = []
+
+    def call(pair: Any, seconds: float) -> Any:
+        asked.append((len(pair["gold"]), pair["gold"][0], len(pair["answer"]), pair["answer"][0], seconds))
+        raise error
+
+    monkeypatch.setattr(graders, "_pool", lambda module: SimpleNamespace(call=call))
+    assert compare_answers("ab" + "c" * 19_999, "de" + "f" * 19_998) == (None, why)
+    assert asked == [(20_000, "b", 20_000, "d", 1.0)]
+    assert not math_equal("x", "y")
+    score = grade_math(r"\boxed{y}", "x")
+    assert (score.value, score.status, score.answer) == (0.0, "error", "y")
+    assert why in score.explanation
+
+
+def test_up_to_a_thousand_characters_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        graders, "_pool", lambda module: SimpleNamespace(call=lambda pair, seconds: {"equal": False, "rule": module})
+    )
+    for length, why in ((1000, "the same text"), (1001, "equivalence")):
+        text = "x" * length
+        assert compare_answers(text, text).why == why
+    assert compare_answers("x" * 1001, "x").why == "equivalence"
+    assert compare_answers("x", "x" * 1001).why == "equivalence"

@@ -129,3 +129,100 @@ def test_a_generation_alone_or_with_programs_is_not_of_nemo_skills(tmp_path: Pat
     for row in ({"generation": "A"}, {"generation": "A", "generation_time": 1.0, "code": "x"}):
         path = write_lines(tmp_path / "rows.jsonl", [row])
         assert "holds no log of a harness that evalkit knows" in fault(lambda: samples(path))  # noqa: B023
+
+
+ROW = {"generation": "A", "problem": "Q", "expected_answer": "5"}
+
+
+@pytest.mark.parametrize(
+    ("file", "extra", "task"),
+    [
+        *(("rows.jsonl", {name: 1}, "rows") for name in
+          ("num_generated_tokens", "generation_start_time", "generation_time")),
+        *(("rows.jsonl", {name: "x"}, "rows") for name in
+          ("predicted_answer", "_full_generation", "serialized_output", "judgement")),
+        ("rows.jsonl", {"symbolic_correct": True}, "rows"),
+        ("output-rs7.jsonl", {}, "sums"), ("output.jsonl", {}, "sums"), ("output-greedy.jsonl", {}, "sums"),
+    ],
+)  # fmt: skip
+def test_what_is_of_nemo_skills(file: str, extra: dict[str, Any], task: str, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "sums" / file, [{**ROW, **extra}])
+    (log,) = find_logs(str(path)).logs
+    assert (log.reader.name, log.reader.title, log.task) == ("nemo_skills", "NeMo-Skills", task)
+    (sample,) = log.samples()
+    assert (sample.text, sample.gold, sample.sample_index) == (
+        extra.get("_full_generation", "A"),
+        "5",
+        7 if "7" in file else 0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "row"),
+    [
+        ("other.jsonl", ROW), ("output-rs.jsonl", ROW), ("output-rs1.json", ROW), ("outputs.jsonl", ROW),
+        ("output.jsonl", {"generation": "A"}), ("output-rs1.jsonl", {"expected_answer": "5"}),
+        ("output.jsonl", {**ROW, "code": "x"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_of_nemo_skills(file: str, row: dict[str, Any], tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "sums" / file, [row])
+    assert "holds no log of a harness that evalkit knows" in fault(lambda: samples(path))
+
+
+@pytest.mark.parametrize("name", ["symbolic_correct", "predicted_answer", "judgement"])
+def test_metrics_alone_are_refused_as_such(name: str, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "output-rs0.jsonl", [{name: "x", "expected_answer": "5"}])
+    assert fault(lambda: samples(path)).endswith("it was trimmed to metrics and has no generation.")
+
+
+def test_seeds_of_different_lengths_of_nemo_skills(tmp_path: Path) -> None:
+    """A line that the first seed does not have has nothing to be held against."""
+    folder = tmp_path / "sums"
+    write_lines(folder / "output-rs0.jsonl", [ROW])
+    write_lines(folder / "output-rs1.jsonl", [ROW, {**ROW, "problem": "R"}, {**ROW, "problem": "S"}])
+    found = [(s.problem_id, s.sample_index, s.problem) for s in samples(folder)]
+    assert found == [("0", 0, "Q"), ("0", 1, "Q"), ("1", 1, "R"), ("2", 1, "S")]
+    write_lines(folder / "output-rs1.jsonl", [{**ROW, "problem": "R"}])
+    assert fault(lambda: samples(folder)).endswith("it has another problem than that line of output-rs0.jsonl.")
+
+
+@pytest.mark.parametrize(("field", "told"), [("htmls", "3 reports for 4"), ("convos", "4 reports for 3")])
+def test_a_result_of_simple_evals_with_a_part_missing(field: str, told: str, tmp_path: Path) -> None:
+    content = peer_logs.simple_evals_content()
+    content[field].pop()
+    path = write(tmp_path / "math_m_allresults.json", content)
+    assert fault(lambda: samples(path)) == f"{path} cannot be imported: it has {told} conversations."
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([], "it has no question and answer"),
+        ([{"role": "assistant", "content": "A"}], "it has no question and answer"),
+        ([{"role": "user", "content": "What is 7 * 9?"}, {"role": "user", "content": "R"}],
+         "its conversation does not end with the model's message"),
+    ],
+)  # fmt: skip
+def test_a_conversation_of_simple_evals_without_an_answer(messages: Any, told: str, tmp_path: Path) -> None:
+    content = peer_logs.simple_evals_content()
+    content["convos"][1] = messages
+    assert told in fault(lambda: samples(write(tmp_path / "math_m_allresults.json", content)))
+
+
+@pytest.mark.parametrize(
+    ("report", "answer", "score"),
+    [
+        ("<p>Extracted Answer: 5</p><p>Score: 1.0</p>", "5", 1.0), ("<p>Extracted Answer: None</p>", None, None),
+        ("<p>Score: 0</p>", None, 0.0), ("<p>Score: 1.01</p>", None, None), ("<p>Score: -0.1</p>", None, None),
+        ("<p>Score: x</p>", None, None), ("<p>Extracted Answer: a &lt; b</p><p>Score: 0.5</p>", "a < b", 0.5),
+    ],
+)  # fmt: skip
+def test_what_a_report_of_simple_evals_tells(
+    report: str, answer: str | None, score: float | None, tmp_path: Path
+) -> None:
+    content = peer_logs.simple_evals_content()
+    content["htmls"][0] = report
+    sample = samples(write(tmp_path / "math_m_allresults.json", content))[0]
+    verdicts = () if score is None else (PeerVerdict("score", score, "sample", answer),)
+    assert (sample.answer, sample.verdicts) == (answer, verdicts)

@@ -631,3 +631,20 @@ def test_a_map_that_does_not_fit(tmp_path: Path) -> None:
         ("gold=a", "The map has no text."),
     ):
         assert fault(lambda: parse_map(text)) == told  # noqa: B023
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.csv", "t,ok\n"), ("x.jsonl", ""), ("x.json", "[]")])
+def test_a_file_without_rows_lacks_samples_and_no_field(name: str, content: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name, content)
+    assert fault(lambda: mapped(path, "text=t,correct=ok,gold=gone")) == f"{path} holds no sample."
+
+
+def test_an_empty_row_is_told_where_it_stands(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [{}, {}])
+    assert fault(lambda: mapped(path, "text=t")) == f"line 1 of {path} cannot be imported: t is nothing, not text."
+
+
+def test_fields_of_different_rows_make_up_a_map(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [{"t": "a"}, {"t": "b", "g": 5}, {"t": "c"}])
+    assert [(s.text, s.gold) for s in mapped(path, "text=t,gold=g")] == [("a", None), ("b", "5"), ("c", None)]
+    assert "has no field 'h', which --map names." in fault(lambda: mapped(path, "text=t,gold=g,answer=h"))

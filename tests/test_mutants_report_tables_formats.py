@@ -21,6 +21,7 @@ from evalkit.results.leaderboard import build_table
 from evalkit.results.metrics import error_bars, figure_text, interval_text, with_error_bars
 from evalkit.results.published import PublishedScore
 from evalkit.results.report import Report
+from evalkit.results.table_options import TableOptions, build
 from evalkit.types import Interval, Metric
 
 AIME = Metric(
@@ -421,3 +422,17 @@ def test_published_figures_have_rows_of_their_own() -> None:
     assert low.metric.interval_run == Interval(0.0, 1.48)
     assert found.notes == ["published: S.", "published: T.", "m, B pass@1 99.5: of a graph."]
     assert found.details == ["± of a published figure: 1.96 times its standard deviation between single runs."]
+
+
+@pytest.mark.parametrize(
+    ("group", "label"),
+    [("published", "org/own"), ("Published", "org/own"), ("PUBLISHED", "org/own"), ("papers", "org/own (published)")],
+)  # fmt: skip
+def test_a_group_of_published_rows_says_so_once(group: str, label: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    head = "model,benchmark,task,metric,value,sd,n,protocol,settings,source,note"
+    path.write_text(f"{head}\norg/own,AIME 2024,aime24,pass@1,50,,,,,S,\n")
+    ours = Entry(Path("x/own"), report(model="org/own"), {})
+    groups = {group: ("*published*",), "ours": ("*",)}
+    found = build(TableOptions(published=(str(path),), groups=groups), [ours])
+    assert [(row.label, row.group) for row in found.rows] == [(label, group), ("own", "ours")]

@@ -445,3 +445,19 @@ def test_the_compiler_tells_its_version() -> None:
     assert found == compiler_version("g++")
     assert "g++" in found
     assert compiler_version("no-such-compiler") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "deep"),
+    [
+        ("[[]]", 2, False), ("[[], []]", 2, False), ("[[], [], {}]", 2, False), ("[[], [[]]]", 2, True),
+        ("[[[]]]", 2, True), ('{"a": [{}]}', 2, True), ('{"a": [], "b": {}}', 2, False), ("[], [], []", 1, False),
+        ('["[[["]', 1, False), (r'["\"[[["]', 1, False), ('["[[[", []]', 1, True), ("[", 0, True), ("", 0, False),
+        ("[" * 200 + "]" * 200, 200, False), ("[" * 201 + "]" * 201, 200, True),
+        (f"[{'[' * 199}{']' * 199}, []]", 200, False), (f"[{'[' * 200}{']' * 200}, []]", 200, True),
+    ],
+)  # fmt: skip
+def test_how_deep_is_too_deep(text: str, most: int, deep: bool) -> None:
+    assert is_too_deep(text, most) is deep
+    if most == 200:
+        assert is_too_deep(text) is deep

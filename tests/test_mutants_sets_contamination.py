@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from evalkit.contamination.report import (
     load_contamination,
 )
 from evalkit.contamination.side_by_side import side_by_side, summary_lines, surest_first
-from evalkit.contamination.tokens import grams, numeric, tokenize, visible, without_drawings
+from evalkit.contamination.tokens import IGNORED, grams, numeric, tokenize, visible, without_drawings
 
 NATO = (
     "alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo "
@@ -227,7 +228,7 @@ def test_what_is_too_little_is_no_match() -> None:
 
 def spelt(text: str) -> list[str]:
     found = tokenize([text])
-    kept = [found.buffer[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)]
+    kept = [found.buffer[a:b].decode(errors="replace") for a, b in zip(found.starts, found.ends, strict=True)]
     assert kept[-1] == "\x01"
     return kept[:-1]
 
@@ -255,6 +256,48 @@ def test_the_tokens_of_a_text() -> None:
     one, other = (grams(tokenize([text]).words[:-1]).tolist() for text in ("a b c a b c", "c b a"))
     assert one[0] == one[3]
     assert len({*one, *other}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("naĀx", ["naĀx"]),  # the second byte of Ā is 0x80, the least that is no ASCII
+        ("aÿb", ["aÿb"]), ("a–b", ["a", "b"]), ("1×2÷3", ["1", "2", "3"]), ("a\u3000b", ["a", "b"]),
+        ("ab1cd", ["ab", "1", "cd"]), ("あい", ["あ", "い"]), ("한글", ["한", "글"]), ("㐀a", ["㐀", "a"]),
+        ("a\x00b\x7fc", ["a", "b", "c"]), ("\x01", []), ("\\Left Leftmost", ["Leftmost"]),
+    ],
+)  # fmt: skip
+def test_where_a_token_begins_and_ends(text: str, tokens: list[str]) -> None:
+    assert spelt(text) == tokens
+
+
+def test_only_the_words_of_latex_are_left_out() -> None:
+    """`pet`, `nyc` and the others begin with the same 16 bits as one of them."""
+    for name in IGNORED:
+        assert spelt(f"a \\{name} b {name.upper()}") == ["a", "b"], name
+    others = ["pet", "nyc", "blx", "eeh", "gbj", "huv", "itk", "mft", "nas", "lefts", "fra", "x"]
+    assert spelt(" ".join(others)) == others
+    assert spelt("a\ud800 b")[1:] == ["b"], "half of a pair is no fault"
+
+
+@pytest.mark.parametrize(("one", "other"), [("ABYZ", "abyz"), ("aZ", "Az"), ("xＡ", "XA"), ("a_B", "A b")])
+def test_capitals_are_small_letters_to_a_scan(one: str, other: str) -> None:
+    words = tokenize([one, other]).words
+    half = len(words) // 2
+    assert words[: half - 1].tolist() == words[half:-1].tolist()
+    assert tokenize(["A@"]).words[0] != tokenize(["A`"]).words[-1]
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_three_tokens_are_the_first_triple(count: int) -> None:
+    masked = tokenize(["1 " * count]).masked[:-1]
+    triples = max(count - 2, 0)
+    assert (len(grams(masked)), numeric(masked).tolist()) == (triples, [True] * triples)
+
+
+@pytest.mark.parametrize(("text", "most"), [("1 2 a", True), ("1 a b", False), ("a b c", False), ("1 2 3", True)])
+def test_a_triple_is_a_number_s_where_two_are(text: str, most: bool) -> None:
+    assert numeric(tokenize([text]).masked[:-1]).tolist() == [most]
 
 
 # reading
@@ -432,7 +475,15 @@ def test_the_page_of_a_result() -> None:
     )
 
 
-def test_a_page_shows_the_surest_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("found", "shown", "told"), [(999, 999, ""), (1000, 1000, ""), (1002, 1000, "2")])
+def test_a_page_shows_a_thousand(found: int, shown: int, told: str) -> None:
+    every = tuple(ProblemMatches(str(i), "exact", 1, None, ()) for i in range(found))
+    text = page_html(Contamination((), {"own": TaskContamination("own", found, (), every)}, {}))
+    assert text.count("<h2>") == shown
+    assert re.findall(r"<p>(.*) more are in the file", text) == ([told] if told else [])
+
+
+def test_a_page_shows_the_surest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_SHOWN", 2)
     text = page_html(shown())
     assert text.count("<h2>") == 2

@@ -26,6 +26,7 @@ from evalkit.stats import (
     voting,
 )
 from evalkit.stats.intervals import problems_interval, run_interval, run_ratio, score_interval, student_quantile, wilson
+from evalkit.stats.percent import mean_metric, share_metric
 
 Matrix = npt.NDArray[np.float64]
 SIZES = [(1, 1), (1, 4), (2, 1), (2, 3), (3, 2), (5, 4), (7, 1), (12, 8)]  # problems, samples
@@ -302,3 +303,11 @@ def test_precision() -> None:
         ],
     }
     check_json("stats/precision.json", plain(held))
+
+
+def test_a_metric_of_ones_own_has_no_note_unless_it_is_given() -> None:
+    mean, share = mean_metric("m", [[1.0], [0.0]]), share_metric("s", [1, 0], [1, 1])
+    assert (mean.note, mean.text, mean.unit, share.note, share.text, share.unit) == ("", "", "%", "", "", "%")
+    assert (
+        mean_metric("m", [[1.0], [0.0]], "of two").note == share_metric("s", [1, 0], [1, 1], "of two").note == "of two"
+    )

@@ -75,7 +75,7 @@ def read_run(path: Path, data: str | None = None) -> TraceSet:
     run = RunDirectory(path)
     record = run.record()
     system: tuple[Message, ...] = ()
-    if asked := record.protocol.get("system_prompt"):
+    if (asked := record.protocol.get("system_prompt")) is not None:  # an empty one asks for no template's own
         system = ({"role": "system", "content": asked},)
     traces: list[Trace] = []
     for name, task_run in run.tasks().items():
