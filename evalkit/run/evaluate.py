@@ -160,6 +160,7 @@ _KINDS: dict[str, str] = {
     **dict.fromkeys(("temperature", "top_p", "precision"), _REAL),
     **dict.fromkeys(("engine", "system_prompt", "response_prefix"), _TEXT),
 }
+_MOST = {"n": 100_000, "max_n": 100_000, "max_tokens": 100_000_000}
 _CLASSES: dict[str, tuple[type, ...]] = {_WHOLE: (int,), _REAL: (int, float), _TEXT: (str,)}
 
 
@@ -190,6 +191,10 @@ def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[
     for name, value in (("n", n), ("limit", limit)):
         if value is not None and value < 1:
             raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "omit it to use the default.")
+    for name, most in _MOST.items():
+        value = arguments.get(name)
+        if isinstance(value, int) and value > most:
+            raise EvalkitError(f"{name} is {value:,}, it can be {most:,} at most.", "see that no digit is too many.")
     preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol or DEFAULT_PROTOCOL)
     preset = preset.overridden({k: v for k, v in arguments.items() if k in ProtocolOverrides.__annotations__})
     shard = arguments.get("shard")
