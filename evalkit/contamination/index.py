@@ -211,8 +211,8 @@ class Index:
         weight = np.where(shared, weights[where], 0.0)
         length = math.ceil(1.4 * len(self._masked[problem])) + 6
         sums = np.concatenate([[0.0], np.cumsum(weight)])
-        last = np.minimum(np.arange(len(theirs)) + length, len(theirs))
-        inside_weight = sums[last] - sums[:-1]  # with repeats: at least what is covered
+        after = np.minimum(np.arange(len(theirs)) + length, len(theirs))
+        inside_weight = sums[after] - sums[:-1]  # with repeats: at least what is covered
         start = int(np.argmax(inside_weight))
         if inside_weight[start] < min(NEAR, NUMBERS) * weights.sum():
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)

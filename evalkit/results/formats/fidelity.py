@@ -90,8 +90,8 @@ def measure_rows(student: StudentFidelity, measures: Iterable[str], groups: Sequ
         if counts:
             rows.append([name, *(f"{counts[g][place]:,}" if g in counts else "–" for g in groups)])
     for name in measures:
-        figures = [(student.figure(name, group), counts.get(group)) for group in groups]
-        rows.append([measure_title(name), *(figure_text(f, count[1] if count else -1) for f, count in figures)])
+        cells = (figure_text(student.figure(name, group), counts.get(group, (0, 0))[1]) for group in groups)
+        rows.append([measure_title(name), *cells])
     return rows
 
 
@@ -120,10 +120,10 @@ def position_rows(student: StudentFidelity) -> list[list[str]]:
     groups = dict.fromkeys(f.group for f in told if f.group.startswith("tokens "))
     rows = []
     for group in groups:
-        figures = [student.figure(m, group) for m in POSITION_MEASURES]
-        first = next(f for f in figures if f is not None)
-        told = (figure_text(f, first.problems) for f in figures)
-        rows.append([group, f"{first.n:,}", f"{first.problems:,}", *told])
+        first, *others = (student.figure(measure, group) for measure in POSITION_MEASURES)
+        counted = next(figure for figure in (first, *others) if figure is not None)
+        cells = (figure_text(figure, counted.problems) for figure in (first, *others))
+        rows.append([group, f"{counted.n:,}", f"{counted.problems:,}", *cells])
     return rows
 
 
