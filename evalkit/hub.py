@@ -44,6 +44,12 @@ _UNREACHABLE = {
 _BROKEN_OFF = {"ReadError", "RemoteProtocolError", "IncompleteRead", "ChunkedEncodingError"}
 
 
+def may_be_folder(name: str) -> bool:
+    """Whether a hub id looks like a path here: its first part is a folder, and the whole is nothing that exists."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and Path(first).is_dir() and not Path(name).exists()
+
+
 @dataclass(frozen=True, slots=True)
 class Repository:
     """A model or data set on the hub, such as `Repository("Qwen/Qwen3-8B")`."""
@@ -179,7 +185,17 @@ class Repository:
             )
 
     def explain(self, error: BaseException, revision: str | None = None) -> EvalkitError:
-        """What went wrong at the hub, in one sentence and what to do about it."""
+        """What went wrong at the hub, in one sentence and what to do about it.
+
+        Where the name may be that of a folder that was mistyped, that comes first.
+        """
+        found = self._explained(error, revision)
+        if self.kind != "model" or not may_be_folder(self.name):
+            return found
+        said = found.message if found.message.startswith("http") else found.message[0].lower() + found.message[1:]
+        return EvalkitError(f"There is no folder {self.name} here, and {said}", found.hint)
+
+    def _explained(self, error: BaseException, revision: str | None) -> EvalkitError:
         causes = list(_causes(error))
         own = next((cause for cause in causes if isinstance(cause, EvalkitError)), None)
         if own is not None:

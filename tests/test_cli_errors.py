@@ -31,6 +31,18 @@ def data(tmp_path: Path) -> Path:
         (["run", "nowhere", "-t", "arithmetic"], "The checkpoint nowhere does not exist."),
         (["run", "tests", "-t", "arithmetic"], "The folder tests holds no config.json, so it is no checkpoint."),
         (["run", CHECKPOINT, "-t", "arithmetic", "-n", "0"], "n is 0, it has to be 1 or more."),
+        (
+            ["run", CHECKPOINT, "-t", "arithmetic", "-n", "99999999999"],
+            "n is 99,999,999,999, it can be 100,000 at most.",
+        ),
+        (
+            ["run", CHECKPOINT, "-t", "arithmetic", "--precision", "1", "--max-n", "9999999"],
+            "max_n is 9,999,999, it can be 100,000 at most.",
+        ),
+        (
+            ["run", CHECKPOINT, "-t", "arithmetic", "--max-tokens", "99999999999"],
+            "max_tokens is 99,999,999,999, it can be 100,000,000 at most.",
+        ),
         (["run", CHECKPOINT, "-t", "arithmetic", "--limit", "0"], "limit is 0, it has to be 1 or more."),
         (
             ["run", CHECKPOINT, "-t", "arithmetic", "--temperature", "-1"],

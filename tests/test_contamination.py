@@ -21,12 +21,16 @@ from peer_logs import write_parquet, zstandard
 from synthetic_runs import write_run
 
 from evalkit import DataSource, EvalkitError, Problem, Score, Task
+from evalkit.benchmark.loading import load_problems
+from evalkit.benchmark.registry import resolve_task
 from evalkit.benchmark.task import DatasetSpec
 from evalkit.cli.main import cli
 from evalkit.contamination.check import find_contamination
 from evalkit.contamination.index import Index, Item
 from evalkit.contamination.page import page_html
+from evalkit.contamination.reading import set_files
 from evalkit.contamination.report import Contamination, ProblemMatches, TaskContamination, load_contamination
+from evalkit.contamination.scan import Scan
 from evalkit.contamination.tokens import tokenize
 from evalkit.results.distillation import distillation
 from evalkit.stats.clean import clean_score
@@ -115,6 +119,44 @@ def test_what_is_not_a_copy_is_not_found() -> None:
     assert kind_of("short", "Simplify $\\sqrt{245}$.") is None
     assert kind_of("short", "Now simplify $\\sqrt{242}$!") is None
     assert kind_of("short", "simplify \\sqrt {242}") == "exact"
+
+
+FIGURE = "[asy]\nsize(200);\npair A, B, C;\n" + "draw(A--B--C--A, dashed); dot(B);\n" * 60 + "[/asy]"
+DRAWN = (
+    f"A hexagon stands in a circle: {FIGURE} What is the measure of $\\alpha$, in degrees?",
+    f"{FIGURE} Two ropes hold a balloon above the flat field. {'Each rope is longer than the one before. ' * 30} "
+    f"{FIGURE}\n\nDetermine the greatest length of rope. {FIGURE.replace('[', '<').replace(']', '>')}",
+)
+TINY = ("Evaluate $\\log_264$.", "$7!$?", "$2+2=$", "∫x²", "Compute $\\dbinom{31}{28}$.")
+
+
+@pytest.mark.parametrize(
+    "around", ["{}", "Question: {}\nPlease reason step by step.", "So it is. {} And now: {}", "a\n{}\n\n"]
+)
+def test_a_verbatim_copy_is_found_whatever_its_length_and_drawings(around: str, tmp_path: Path) -> None:
+    """Of a problem of one or two words only where the text is nothing else."""
+    asked = [*PROBLEMS.values(), *DRAWN, *(text for text in TINY if around == "{}" or len(text) > 10)]
+    path = tmp_path / "set.jsonl"
+    path.write_bytes(lines([{"t": around.replace("{}", text)} for text in asked]))
+    found = Scan(Index([Item("own", text, text) for text in asked]), set_files([str(path)]), None, {}).run()
+    assert {problem: [(m.kind, m.record) for m in best] for problem, best in found.best.items()} == {
+        i: [("exact", i + 1)] for i in range(len(asked))
+    }
+
+
+def test_a_copy_without_its_drawing_is_found_and_a_part_of_a_sentence_is_not_a_short_problem() -> None:
+    index = Index([Item("own", text, text) for text in (*DRAWN, *TINY)])
+    assert index.likeness(0, DRAWN[0].replace(FIGURE, "")).kind == "exact"
+    assert index.likeness(1, DRAWN[1].replace(FIGURE, "![](figure.png)")).kind == "near"
+    for text in ("evaluate log 264 first", "We evaluate log_264. So", "Evaluate $\\log_264.5$", "Evaluate log 2 64."):
+        assert index.likeness(2, f"Now {text}").kind is None, text
+    assert index.likeness(2, f"We evaluate log 264. {TINY[0]}").kind == "exact"
+
+
+def test_a_text_of_the_same_numbers_is_not_a_problem_of_two_words(tmp_path: Path) -> None:
+    (tmp_path / "set.jsonl").write_bytes(lines([{"a": "2, 2", "b": "2-2=", "c": "7", "d": "So $2+2=$ is asked."}]))
+    index = Index([Item("own", text, text) for text in TINY])
+    assert not Scan(index, set_files([str(tmp_path / "set.jsonl")]), None, {}).run().best
 
 
 PLANES = (
@@ -382,3 +424,23 @@ def test_the_problems_that_math500_shares_with_aime_are_found(data_dir: Path) ->
     exact = found.tasks["math500"].ids(("exact",))
     assert {name.removeprefix("test/").removesuffix(".json") for name in same} <= exact
     assert len(exact) >= 6
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("task", "file"),
+    [("math500", "MATH-500/test.jsonl"), ("aime24", "aime_2024/train.jsonl"), ("gsm8k", "gsm8k/test.jsonl")],
+)
+def test_every_problem_of_a_set_is_found_in_the_set_itself(task: str, file: str, data_dir: Path) -> None:
+    found = find_contamination(data_dir / file, task, data=data_dir).tasks[task]
+    assert len(found.ids(("exact",))) == found.problems
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["gpqa_diamond", "livecodebench", "codeforces"])
+def test_every_prompt_of_a_set_is_found(name: str, data_dir: Path) -> None:
+    task = resolve_task(name)()
+    problems = load_problems(task, DataSource.from_option(str(data_dir), allow_changed=True))
+    index = Index([Item(name, problem.id, problem.prompt) for problem in problems])
+    for problem, own in enumerate(problems):  # in memory: questions of GPQA are not written
+        assert index.likeness(problem, f"User: {own.prompt}\nPlease reason step by step.").kind == "exact"

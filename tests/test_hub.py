@@ -22,7 +22,8 @@ from synthetic import aime_rows
 from evalkit.engines.checkpoint import Checkpoint
 from evalkit.engines.weights import fetch_weights, weight_bytes
 from evalkit.errors import EvalkitError
-from evalkit.hub import Repository, without_keys
+from evalkit.hub import Repository, may_be_folder, without_keys
+from evalkit.run.evaluate import plan_run
 
 
 def environment(endpoint: str, home: Path, **more: str) -> dict[str, Any]:
@@ -241,6 +242,29 @@ def test_what_does_not_exist_is_one_sentence(here: Hub, monkeypatch: pytest.Monk
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
     with pytest.raises(EvalkitError, match=r"^https://hub\.invalid cannot be reached"):
         Repository("tiny-org/none").commit()
+
+
+def test_a_mistyped_folder_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples" / "there").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(EvalkitError, match=r"^There is no folder examples/none here, and http.* cannot be reached"):
+        Repository("examples/none").commit()
+    with pytest.raises(EvalkitError, match=r"^http.* cannot be reached for the model lab/none"):
+        Repository("lab/none").commit()
+    assert not may_be_folder("examples/there")
+    assert not may_be_folder("gpt2")
+
+
+@pytest.mark.parametrize(("more", "told"), [({}, True), ({"engine": "replay"}, False)])
+def test_a_mistyped_folder_is_told_of_before_its_data(
+    more: dict[str, str], told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "examples").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EvalkitError):
+        plan_run("examples/none", "aime24", data=str(tmp_path / "nothing"), **more)  # type: ignore[arg-type]
+    assert ("there is no folder examples/none here" in caplog.text) is told
 
 
 def test_a_download_that_breaks_off_goes_on_later(here: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

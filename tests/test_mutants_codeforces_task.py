@@ -1,6 +1,7 @@
 """The task CodeForces whole: what it loads, asks, scores and tells; programs, checkers, plots, and single formulas."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from evalkit_tasks.codeforces.places import codeelo_performance, place
 from evalkit_tasks.codeforces.problems import problem_from_row, problem_key
 from evalkit_tasks.codeforces.programs import find_program, judge_program
 from evalkit_tasks.codeforces.solve_model import fit_solve_model, marginal_chances, t_over_normal
-from evalkit_tasks.codeforces.summary import by_index, by_rating
+from evalkit_tasks.codeforces.summary import by_index, by_rating, share_solved
 from evalkit_tasks.codeforces.table import Solve, check_table, read_table
 from evalkit_tasks.codeforces.task import CodeForces, _has_test_split
 from matplotlib.colors import to_hex
@@ -98,8 +99,16 @@ def test_what_a_run_tells(data: DataSource) -> None:
     assert metrics["problems"].value == 1
     assert metrics["problems"].note == "of 6; left out: 2 interactive, 1 input mode files, 1 no tests, 1 not asked"
     assert metrics["solved A"].value == pytest.approx(200 / 3)
+    assert (metrics["solved A"].n, metrics["solved A"].note) == (3, "1 problem")
+    assert metrics["solved A"].interval_run is not None
+    assert metrics["solved A"].interval_problems is not None
     assert metrics["programs in C++"].value == pytest.approx(200 / 3)
     assert metrics["percentile"].note == "of 10 active users, counted 2024"
+    nothing = {m.name: m for m in task.extra_metrics(problems[:1], {"7/A": [wrong]})}
+    assert nothing["rating"].text.startswith("below ")
+    assert "below" not in nothing["rating"].note, "it is said once"
+    assert re.fullmatch(r"below \d+\.\d", nothing["percentile"].text), "a bound as the rating is"
+    assert nothing["percentile"].interval_problems is None
     whole = {m.name: m for m in task.extra_metrics(problems, scores)}
     assert whole["problems"].note == "of 6; left out: 2 interactive, 1 input mode files, 1 no tests"
     assert whole["programs in Python"].note == "time limit x 3"
@@ -293,9 +302,10 @@ def test_tables(tmp_path: Path) -> None:
         Solve(1, "A", 0, 2, rating=899.0),
         Solve(1, "B", 1, 1, rating=1000),
     ]
-    assert by_index(rows) == {"A": (0.0, 1), "B": (1.0, 1), "E": (0.75, 2)}
+    assert by_index(rows) == {"A": [rows[2]], "B": [rows[3]], "E": rows[:2]}
+    assert [share_solved(group) for group in by_index(rows).values()] == [0.0, 1.0, 0.75]
     assert list(by_index(rows)) == ["A", "B", "E"]
-    assert by_rating(rows, ContestSet("x", ())) == {"800": (0.0, 1), "1000": (1.0, 1)}
+    assert by_rating(rows, ContestSet("x", ())) == {"800": [rows[2]], "1000": [rows[3]]}
     assert list(by_rating(rows, ContestSet("x", ()))) == ["800", "1000"], "by number"
     held = ContestSet("x", (Contest(1, "n", "", "points", (ContestProblem("A", None, 1500), ContestProblem("B"))),))
     assert [difficulty(r, held) for r in rows] == [None, None, 1500.0, 1000]

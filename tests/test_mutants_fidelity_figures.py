@@ -19,8 +19,10 @@ from evalkit.fidelity.measure import FidelitySettings, _author, _listed
 from evalkit.fidelity.summary import MeasuredText, summarize
 from evalkit.fidelity.tokens import SharedVocabulary, TokenizedTrace, forced_text, shared_vocabulary, tokenize
 from evalkit.fidelity.traces import Trace, TraceSet, read_trace_file, read_traces
-from evalkit.results.fidelity import FidelityFigure
+from evalkit.results.fidelity import FidelityFigure, StudentFidelity
+from evalkit.results.formats.fidelity import figure_text, measure_rows
 from evalkit.run.evaluate import execute_plan
+from evalkit.stats.ranking import _bounded_mean
 from evalkit.types import Request
 
 torch = pytest.importorskip("torch")
@@ -118,12 +120,60 @@ def test_errors_and_intervals_are_between_problems() -> None:
 
     assert told("soft_loss@1") == pytest.approx((0.125, 1.75 - T1 * 0.125, 1.75 + T1 * 0.125))
     assert told("acceptance@1") == pytest.approx((0.09375, 0.0, 1.0)), "a share stays between 0 and 1"
-    low, high = math.exp(0.875 - T1 * 0.1875), math.exp(0.875 + T1 * 0.1875)
-    assert told("student_perplexity") == pytest.approx((math.exp(0.875) * 0.1875, low, high), rel=1e-5)
+    high = math.exp(0.875 + T1 * 0.1875)
+    assert told("student_loss") == pytest.approx((0.1875, 0.0, 0.875 + T1 * 0.1875)), "a loss is not below 0"
+    assert told("student_perplexity") == pytest.approx((math.exp(0.875) * 0.1875, 1.0, high), rel=1e-5)
     assert told("tokens_per_pass_independent@2") == pytest.approx((2.375 * 0.09375, 1.0, 3.0), rel=1e-5)
     assert figures["tv@1", "all"].unit == "share"
     assert figures["kl_forward@2", "all"].unit == "nats per token"
     assert figures["tokens_per_pass@2", "all"].unit == "tokens"
+
+
+def test_the_ranking_of_two_problems_stays_where_it_can_be() -> None:
+    """One problem is ranked right, the other wrong; both models rank alike."""
+    texts = [
+        a_text(problem, i, (2, 1 + i), (2, 1), bytes=4, right=bool(i) == worse, reward=float(bool(i) == worse))
+        for problem, worse in (("a", False), ("b", True))
+        for i in (0, 1)
+    ]
+    figures = summed(texts)
+    ranking, correlation = (figures[name, "all"] for name in ("student_ranking", "student_reward_correlation"))
+    assert (ranking.value, ranking.problems, correlation.value, correlation.problems) == (0.5, 2, 0.0, 2)
+    assert ranking.interval == pytest.approx((0.0, 1.0), abs=1e-6)
+    assert correlation.interval == pytest.approx((-1.0, 1.0), abs=1e-6)
+    assert figure_text(ranking) == "50.0% (n = 2 problems, too few for an error bar)"
+    assert figure_text(replace(ranking, problems=1)) == "50.0% (n = 1 problem, too few for an error bar)"
+    alike = summed([replace(t, right=not t.sample_index, reward=float(not t.sample_index)) for t in texts])
+    for name in ("student_ranking", "student_reward_correlation"):
+        told = alike[name, "all"].interval
+        assert told is not None
+        assert (alike[name, "all"].value, told[1]) == pytest.approx((1.0, 1.0))
+        assert told[0] < 0.5, "two problems that are alike leave much open"
+
+
+@pytest.mark.parametrize(("problems", "centre"), [(5, 0.0), (12, 0.6), (40, 0.9), (100, -0.5)])
+def test_the_interval_of_a_rank_correlation_covers(problems: int, centre: float) -> None:
+    rng = np.random.default_rng(3)
+    hits, sets, mean = 0, 300, None
+    true = float(np.mean(np.clip(np.random.default_rng(4).normal(centre, 0.4, 200_000), -1, 1)))
+    for _ in range(sets):
+        mean = _bounded_mean(np.clip(rng.normal(centre, 0.4, problems), -1, 1), -1.0)
+        assert -1 <= mean.interval[0] <= mean.value <= mean.interval[1] <= 1
+        hits += mean.interval[0] <= true <= mean.interval[1]
+    assert hits / sets >= 0.91  # 93% less two standard errors of 300 sets
+
+
+def test_a_figure_tells_its_own_problems_and_both_sides_of_its_error_bar() -> None:
+    figure = FidelityFigure("top1_agreement", "all", 0.98, "share", 5000, 60, 0.01, (0.93, 1.0))
+    assert figure_text(figure, 60) == "98.0% +2.0 −5.0"
+    assert figure_text(replace(figure, interval=(0.96, 1.0)), 200) == "98.0% ±2.0 (n = 60 problems)"
+    few = replace(figure, problems=5)
+    assert figure_text(few, 5) == "98.0% +2.0 −5.0"
+    loss = FidelityFigure("student_loss", "all", 1.0, "nats per token", 5000, 60, 0.1, (0.8, 1.2))
+    student = StudentFidelity("m", "f", 60, 60, "", (), (loss, replace(figure, problems=2)))
+    rows = measure_rows(student, ["student_loss", "top1_agreement"], ["all", "right"])
+    assert rows[:2] == [["tokens", "5,000", "–"], ["problems", "60", "–"]]
+    assert [row[1] for row in rows[2:]] == ["1 ±0.2", "98.0% (n = 2 problems, too few for an error bar)"]
 
 
 def test_texts_that_were_not_compared_have_their_own_figures_alone() -> None:

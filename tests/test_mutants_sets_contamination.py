@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from peer_logs import write, write_lines, write_parquet
 
@@ -28,7 +29,7 @@ from evalkit.contamination.report import (
     load_contamination,
 )
 from evalkit.contamination.side_by_side import side_by_side, summary_lines, surest_first
-from evalkit.contamination.tokens import IGNORED, grams, numeric, tokenize, visible, without_drawings
+from evalkit.contamination.tokens import IGNORED, grams, numeric, tokenize, visible
 
 NATO = (
     "alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo "
@@ -105,7 +106,7 @@ def test_the_whole_result_of_a_scan(tmp_path: Path) -> None:
     characters = sum(len(text) for text in every_text(ROWS))
     assert found.sets == ({"name": str(path), "bytes": path.stat().st_size, "records": 9, "characters": characters},)
     assert found.tasks == {"own": TaskContamination("own", 4, (), expected(str(path)))}
-    told = {"version": 2, "near": 0.5, "numbers": 0.6, "alike": 0.45}
+    told = {"version": 3, "near": 0.5, "numbers": 0.6, "alike": 0.45}
     assert {name: value for name, value in found.settings.items() if name != "boilerplate"} == told
     assert len(found.settings["boilerplate"]) == 12
     assert found.tasks["own"].ids() == {"nato", "masked", "choice", "short"}
@@ -241,7 +242,10 @@ def test_the_tokens_of_a_text() -> None:
     assert spelt("[9:;@Z[`az{/") == ["9", "Z", "az"]
     assert spelt("") == []
     assert visible("a\x01b") == "a b"
-    assert without_drawings("a[asy] draw(x); [/asy]b [asy]cut") == "a b  "
+    assert spelt("a[asy] draw(x); [/asy]b <asy>1</asy>c [asy]cut") == ["a", "b", "c", "asy", "cut"]
+    assert spelt("[/asy] a [asy] b [asy] c [/asy] d [/asy] e") == ["asy", "a", "asy", "b", "d", "asy", "e"]
+    apart = tokenize(["a [asy] b", "c [/asy] d [asy] e [/asy] f [/asy]"])
+    assert (np.diff(apart.firsts) - 1).tolist() == [3, 5], "a drawing ends in its own text"
     found = tokenize(["The Two", "the two 12", "13"])
     assert found.firsts.tolist() == [0, 3, 7, 9]
     first, second = found.words[:2].tolist(), found.words[3:5].tolist()

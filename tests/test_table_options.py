@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pexpect
 import pytest
 from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
@@ -19,6 +20,7 @@ from helpers import EVALKIT, REPOSITORY, told, write_recorded
 from helpers import evalkit as run_evalkit
 from synthetic_runs import solve_rates, write_run
 
+from evalkit.cli.leaderboard import groups
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import load_entries
 from evalkit.results.formats import renderer
@@ -107,7 +109,12 @@ def test_groups_are_headings(results: Path) -> None:
         ({"tasks": ("aime25",)}, "no column 'aime25'"),
         ({"order": ("nobody",)}, "No row fits 'nobody'"),
         ({"labels": {"nobody": "x"}}, "no run or model 'nobody'"),
-        ({"groups": {"pupils": ()}}, "No row is in a group"),
+        ({"groups": {"pupils": ()}}, "No row is in the group 'pupils'"),
+        ({"groups": {"base": (), "pupils": ()}}, "No row is in the group 'pupils'"),
+        (
+            {"groups": {"base": ("base/*",), "rest": ("sft/*", "nobody*")}},
+            "No row fits 'nobody\\*' of the group 'rest'",
+        ),
         ({"models": ("nobody",)}, "has no row"),
         ({"rows": "theirs"}, "rows is 'theirs'"),
         ({"label": "tab}{x"}, "cannot be a label"),
@@ -117,6 +124,20 @@ def test_groups_are_headings(results: Path) -> None:
 def test_what_fits_nothing_is_an_error(results: Path, options: dict[str, object], error: str) -> None:
     with pytest.raises(EvalkitError, match=error):
         table(results, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["base,teacher"], {"base": (), "teacher": ()}),
+        (["students=sft/*, rl/*"], {"students": ("sft/*", "rl/*")}),
+        (["base=Q*,teacher=*R1,a b=*D*,x/*"], {"base": ("Q*",), "teacher": ("*R1",), "a b": ("*D*", "x/*")}),
+        (["base,own=r/*", "x=*n=64*,*t=1*,a/t=2"], {"base": (), "own": ("r/*",), "x": ("*n=64*", "*t=1*", "a/t=2")}),
+    ],
+)
+def test_groups_of_one_option_are_told_apart(given: list[str], expected: dict[str, tuple[str, ...]]) -> None:
+    context = click.Context(click.Command("x"))
+    assert groups(context, click.Option(["--group"]), tuple(given)) == expected
 
 
 def test_published_rows_are_those_asked_for_or_of_our_models_or_the_six_students(results: Path, tmp_path: Path) -> None:

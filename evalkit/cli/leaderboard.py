@@ -1,5 +1,6 @@
 """`evalkit leaderboard`: a table of runs and published figures."""
 
+import re
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -20,15 +21,25 @@ def names(_context: click.Context, _parameter: click.Parameter, value: tuple[str
     return tuple(part.strip() for text in value for part in text.split(",") if part.strip())
 
 
+_GROUP = re.compile(r"\s*([^\s*?\[\]/=][^*?\[\]/=]*)=(.*)", re.DOTALL)
+
+
 def groups(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """`--group base,teacher` and `--group students=PATTERN,PATTERN` as a mapping, in order."""
+    """`--group base,teacher` and `--group students=PATTERN,PATTERN` as a mapping, in order.
+
+    Each `NAME=` begins a group, also behind a comma; what has no `=` before it is a name alone.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for text in value:
-        name, equals, patterns = text.partition("=")
-        if equals:
-            found[name.strip()] = tuple(part.strip() for part in patterns.split(","))
-        else:
-            found |= {part.strip(): () for part in text.split(",")}
+        name = ""
+        for part in text.split(","):
+            if begins := _GROUP.fullmatch(part):
+                name = begins[1].strip()
+                found[name] = (begins[2].strip(),)
+            elif name:
+                found[name] += (part.strip(),)
+            else:
+                found[part.strip()] = ()
     return found
 
 

@@ -16,7 +16,7 @@ from evalkit.contamination.report import Contamination, ProblemMatches, TaskCont
 from evalkit.contamination.scan import Found, Progress, Scan
 from evalkit.types import Problem
 
-VERSION = 2  # raise it with any change of what is found
+VERSION = 3  # raise it with any change of what is found
 
 
 def find_contamination(

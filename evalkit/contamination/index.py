@@ -2,14 +2,24 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.contamination.tokens import GRAM, Hashes, Positions, grams, numeric, tokenize, visible, without_drawings
+from evalkit.contamination.tokens import (
+    GRAM,
+    Hashes,
+    Positions,
+    Tokens,
+    grams,
+    numeric,
+    squeezed,
+    tokenize,
+    visible,
+)
 
 Kind = Literal["exact", "near", "numbers"]
 KINDS: tuple[Kind, ...] = ("exact", "near", "numbers")
@@ -56,7 +66,7 @@ BOILERPLATE = (
 _BOILERPLATE_WEIGHT = 0.15
 _FILTER_BITS = 22
 _NEEDED = 0.3  # of a problem's weight, at least, in the triples that it is found by
-_SHORTEST = 4  # tokens of a problem, below which only a text that is nothing else counts
+_SHORTEST = 4  # tokens of a problem, below which only sentences of their own count
 NEAR, NUMBERS, ALIKE = 0.5, 0.6, 0.45  # coverage, masked coverage, and the Jaccard index of both
 _TELLING = 5  # rare triples that a problem needs, to be told from others by less than nearly its whole text
 _VERY_ALIKE = 0.75  # coverage and Jaccard index of a problem that has fewer
@@ -99,7 +109,7 @@ class Index:
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = tuple(items)
-        found = tokenize([without_drawings(item.text) for item in items])
+        found = tokenize([item.text for item in items])
         each = [slice(a, b - 1) for a, b in zip(found.firsts[:-1], found.firsts[1:], strict=True)]
         self._words = [found.words[part] for part in each]
         self._grams = [grams(found.words[part]) for part in each]
@@ -116,6 +126,11 @@ class Index:
         }
         self._weights = [np.array([self._weight[g] for g in own.tolist()]) for own in self._masked]
         self._sorted = [self._weighed(own) for own in self._masked]
+        self._tiny: dict[str, list[int]] = {}
+        for number, (item, own) in enumerate(zip(items, self._words, strict=True)):
+            if len(own) < GRAM:
+                self._tiny.setdefault(squeezed(item.text), []).append(number)
+        self.least = min((len(squeezed(item.text)) for item in items), default=0)
         self.lengths = np.array([len(own) for own in self._words])
         self.totals = np.array([sum(self._weight[g] for g in set(own.tolist())) for own in self._masked])
         rare = math.log((total + 1) / max(2, total // 100))
@@ -169,17 +184,24 @@ class Index:
         problem = self._posted[np.repeat(self._first[where], number) + inside]
         return np.repeat(at, number), problem, np.repeat(where, number)
 
+    def tiny(self, texts: Sequence[str], found: Tokens) -> Iterator[tuple[int, int]]:
+        """(text, problem) for every text that is nothing but a problem too short for a triple."""
+        if self._tiny:
+            for text in np.flatnonzero(np.diff(found.firsts) <= GRAM).tolist():
+                yield from ((text, problem) for problem in self._tiny.get(squeezed(texts[text]), ()))
+
     def likeness(self, problem: int, text: str) -> Likeness:
         """How alike the most similar place of a text is to a problem."""
         found = tokenize([text])
-        return self.place(problem, found.words[:-1], found.masked[:-1])
+        return self.place(problem, found, 0, len(found.words) - 1)
 
-    def place(self, problem: int, words: Hashes, masked: Hashes) -> Likeness:
-        """As `likeness`, for the tokens of a text."""
-        own_words = self._words[problem]
-        start = _find(own_words, words)
-        if start is not None and (len(own_words) >= _SHORTEST or len(own_words) == len(words)):
-            return Likeness("exact", 1.0, 1.0, 1.0, start, start + len(own_words))
+    def place(self, problem: int, found: Tokens, first: int, last: int) -> Likeness:
+        """As `likeness`, for the tokens `first` to `last` of texts; its places are counted from `first`."""
+        own_words, words, masked = self._words[problem], found.words[first:last], found.masked[first:last]
+        for begin in _places(own_words, words):
+            end = begin + len(own_words)
+            if len(own_words) >= _SHORTEST or found.stands_alone(first + begin, first + end):
+                return Likeness("exact", 1.0, 1.0, 1.0, begin, end)
         theirs, exactly = grams(masked), grams(words)
         if len(own_words) < _SHORTEST or not len(theirs):
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)
@@ -189,8 +211,8 @@ class Index:
         weight = np.where(shared, weights[where], 0.0)
         length = math.ceil(1.4 * len(self._masked[problem])) + 6
         sums = np.concatenate([[0.0], np.cumsum(weight)])
-        last = np.minimum(np.arange(len(theirs)) + length, len(theirs))
-        inside_weight = sums[last] - sums[:-1]  # with repeats: at least what is covered
+        after = np.minimum(np.arange(len(theirs)) + length, len(theirs))
+        inside_weight = sums[after] - sums[:-1]  # with repeats: at least what is covered
         start = int(np.argmax(inside_weight))
         if inside_weight[start] < min(NEAR, NUMBERS) * weights.sum():
             return Likeness(None, 0.0, 0.0, 0.0, 0, 0)
@@ -216,14 +238,14 @@ class Index:
         return Likeness(kind, coverage, masked_coverage, jaccard, start, end + GRAM - 1)
 
 
-def _find(words: Hashes, text: Hashes) -> int | None:
+def _places(words: Hashes, text: Hashes) -> Iterator[int]:
     """Where the words stand in a row in the text."""
-    if not len(words) or len(words) > len(text):
-        return None
-    at = text.tobytes().find(words.tobytes())
-    while at >= 0 and at % 8:
-        at = text.tobytes().find(words.tobytes(), at + 1)
-    return at // 8 if at >= 0 else None
+    sought, content = words.tobytes(), text.tobytes()
+    at = content.find(sought) if sought else -1
+    while at >= 0:
+        if at % words.itemsize == 0:
+            yield at // words.itemsize
+        at = content.find(sought, at + 1)
 
 
 def _among(values: Hashes, ordered: Hashes) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from evalkit.store.lines import LineWriter, read_checked
 BATCH = 1 << 20  # characters
 _BLOCK = 128  # tokens: a problem is looked for in two neighbouring blocks of a long text
 _DENSE = 1 << 23
-_LEAST = 12  # characters of a text that may hold a problem
+_LEAST = 12  # characters of a text that is looked at; fewer where a problem has fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,12 @@ class Scan:
     def _batches(self) -> Iterator[tuple[list[str], list[_Place]]]:
         batch: list[str] = []
         places: list[_Place] = []
-        held = 0
+        held, least = 0, min(_LEAST, self.index.least)
         for number, file in enumerate(self.files):
             for record, value in file.records(self.progress.records[number]):
                 for name, text in texts(value):
                     self.progress.characters[number] += len(text)
-                    if len(text) >= _LEAST:
+                    if len(text) >= least:
                         batch.append(text)
                         places.append(_Place(number, record, name))
                         held += len(text)
@@ -134,8 +135,10 @@ class Scan:
         if not batch:
             return
         found = tokenize(batch)
-        for text, problem, first, last in self._candidates(found):
-            likeness = self.index.place(problem, found.words[first:last], found.masked[first:last])
+        whole = found.firsts.tolist()
+        tiny = ((text, problem, whole[text], whole[text + 1] - 1) for text, problem in self.index.tiny(batch, found))
+        for text, problem, first, last in chain(tiny, self._candidates(found)):
+            likeness = self.index.place(problem, found, first, last)
             if likeness.kind is None:
                 continue
             place = places[text]

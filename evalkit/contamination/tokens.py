@@ -33,7 +33,9 @@ _PUNCTUATION = re.compile(
     re.VERBOSE,
 )
 _CJK = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
-_DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
+_DRAWING_EDGE = re.compile(rb"[\[<](/?)asy[\]>]")
+_BREAK = re.compile(rb"\n|[.:?!]\S*\s")
+_BREAK_BYTES = 64  # of what separates two tokens, that are looked at
 _KINDS = bytes(
     _MARK if b == 1
     else _DIGIT if 48 <= b <= 57
@@ -48,9 +50,9 @@ _STEPS = tuple(np.uint64(c) for c in (0x8CB92BA72F3D8DD7, 0xC2B2AE3D27D4EB4F, 0x
 _NUMBER = np.uint64(0x27D4EB2F165667C5)
 
 
-def without_drawings(text: str) -> str:
-    """The text without its Asymptote code, which copies often leave out."""
-    return _DRAWING.sub(" ", text) if "[asy]" in text else text
+def squeezed(text: str) -> str:
+    """The text without white space, dollar signs and case."""
+    return re.sub(r"[\s$]", "", text).casefold()
 
 
 def visible(text: str) -> str:
@@ -116,9 +118,34 @@ class Tokens:
         """Which text the tokens at these indices are of."""
         return np.searchsorted(self.firsts, index, side="right") - 1
 
+    def stands_alone(self, start: int, end: int) -> bool:
+        """Whether tokens `start` to `end` have the end of a sentence, a colon, a line or the text on either side."""
+        before = self.buffer[int(self.ends[start - 1]) if start else 0 : int(self.starts[start])]
+        after = self.buffer[int(self.ends[end - 1]) : int(self.starts[end])]
+        first, last = start == 0 or self._is_mark(start - 1), self._is_mark(end)
+        return bool((first or _BREAK.search(before[-_BREAK_BYTES:])) and (last or _BREAK.search(after[:_BREAK_BYTES])))
+
+    def _is_mark(self, index: int) -> bool:
+        return self.buffer[int(self.starts[index])] == _BOUNDARY[1]
+
+
+def _in_drawings(buffer: bytes, starts: Positions) -> npt.NDArray[np.bool_]:
+    """Which tokens are of Asymptote code, from [asy] to [/asy], which copies often leave out."""
+    edges: list[int] = []
+    opened = -1
+    for found in _DRAWING_EDGE.finditer(buffer) if b"asy]" in buffer or b"asy>" in buffer else ():
+        if not found[1]:
+            opened = found.start()
+        elif opened >= 0:
+            edges += [opened, found.end()] if _BOUNDARY not in buffer[opened : found.start()] else []
+            opened = -1
+    if not edges:
+        return np.zeros(len(starts), dtype=bool)
+    return np.asarray(np.searchsorted(edges, starts, side="right") % 2 == 1)
+
 
 def tokenize(texts: Sequence[str], ignore: bool = True) -> Tokens:
-    """The tokens of the texts. What `IGNORED` names is left out."""
+    """The tokens of the texts. Drawings and what `IGNORED` names are left out."""
     buffer = _BOUNDARY.join([*(visible(text).encode("utf-8", "surrogatepass") for text in texts), b""])
     kinds = np.frombuffer(buffer.translate(_KINDS), dtype=np.uint8)
     edges = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
@@ -133,7 +160,7 @@ def tokenize(texts: Sequence[str], ignore: bool = True) -> Tokens:
     np.cumsum(lower * powers[: len(buffer)], out=sums[1:])
     words = _mixed((sums[ends] - sums[starts]) * inverses[starts])
     if ignore:
-        stays = ~_is_ignored(words)
+        stays = ~(_is_ignored(words) | _in_drawings(buffer, starts))
         starts, ends, kind, words = starts[stays], ends[stays], kind[stays], words[stays]
     marks = np.flatnonzero(kind == _MARK)
     masked = np.where(kind == _DIGIT, _NUMBER, words)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,8 @@ def _group_figures(
         found = ratio_of_sums(_by_problem(values, clusters), tokens)
         yield _figure(name, group, found, int(counts.sum()))
         if name in ("student_loss", "teacher_loss") and _exp(found.value) <= _LARGEST:
-            yield _figure(name.replace("loss", "perplexity"), group, _transformed(found, _exp), int(counts.sum()))
+            inside = replace(found, interval=(max(found.interval[0], 0.0), found.interval[1]))  # a loss is no less
+            yield _figure(name.replace("loss", "perplexity"), group, _transformed(inside, _exp), int(counts.sum()))
 
 
 def _derived(sums: Mapping[str, Floats], counts: Floats, temperatures: Sequence[float]) -> Iterator[tuple[str, Floats]]:
@@ -123,8 +124,8 @@ def _figure(measure: str, group: str, found: ClusteredMean, n: int) -> FidelityF
     unit = UNITS[measure.partition("@")[0]]
     low, high = found.interval
     known = all(abs(number) <= _LARGEST for number in (found.stderr, low, high))  # NaN is not
-    if unit == "share":
-        low, high = max(low, 0.0), min(high, 1.0)
+    least, most = _range(measure, unit)
+    low, high = max(low, min(least, found.value)), min(high, max(most, found.value))
     return FidelityFigure(
         measure,
         group,
@@ -135,6 +136,13 @@ def _figure(measure: str, group: str, found: ClusteredMean, n: int) -> FidelityF
         found.stderr if known else None,
         (low, high) if known else None,
     )
+
+
+def _range(measure: str, unit: str) -> tuple[float, float]:
+    """The smallest and the largest value that a measure can have."""
+    if unit == "tokens":  # of a pass: one, and as many as were drafted besides
+        return 1.0, 1.0 + int(measure.partition("@")[2])
+    return {"share": (0.0, 1.0), "correlation": (-1.0, 1.0), "perplexity": (1.0, math.inf)}.get(unit, (0.0, math.inf))
 
 
 def _own_figures(texts: Sequence[MeasuredText]) -> Iterator[FidelityFigure]:

@@ -48,7 +48,8 @@ UNITS = {
 class FidelityFigure:
     """One measure over one group of tokens, in `unit`, with its 95% interval clustered by problem.
 
-    `n` counts what the mean is over: tokens, for the ranking problems. `interval` and `stderr` are None where there
+    `n` counts what the mean is over: tokens, for the ranking problems. `interval` lies where the measure can: a share
+    in [0, 1], a correlation in [-1, 1], a perplexity from 1 on. `interval` and `stderr` are None where there
     are fewer than two problems, or where an end of it is beyond 1e15.
     """
 

@@ -254,13 +254,20 @@ def _grouped(rows: list[Row], groups: Mapping[str, tuple[str, ...]]) -> list[Row
                 return name
         return _OTHERS
 
+    for name, patterns in groups.items():
+        for pattern in patterns:
+            if not any(_fits_row(pattern, row) for row in rows):
+                raise EvalkitError(f"No row fits {pattern!r} of the group {name!r}.", _rows_hint(rows))
+        if not patterns and not any(_has_word(row, name) for row in rows):
+            hint = "give patterns: --group students='student-*', or [groups]."
+            raise EvalkitError(f"No row is in the group {name!r}.", hint)
     named = [replace(row, group=group(row)) for row in rows]
     places = [*groups, _OTHERS]
-    if all(row.group == _OTHERS for row in named):
-        raise EvalkitError(
-            f"No row is in a group: {', '.join(groups)}.", "give patterns: --group students='student-*', or [groups]."
-        )
     return sorted(named, key=lambda row: places.index(row.group))
+
+
+def _rows_hint(rows: Sequence[Row]) -> str:
+    return f"the rows are {', '.join(dict.fromkeys(row.model for row in rows[:8]))}{' …' if len(rows) > 8 else ''}."
 
 
 def _plainly_named(rows: list[Row]) -> list[Row]:

@@ -23,6 +23,7 @@ from evalkit.engines.options import OWN_OPTIONS
 from evalkit.engines.prompts import Opening
 from evalkit.engines.registry import make_options, option_fields
 from evalkit.errors import EvalkitError
+from evalkit.hub import may_be_folder
 from evalkit.results.runs import Run
 from evalkit.run.finished import command_digest, find_finished, record_finished_command
 from evalkit.run.judges import open_judges
@@ -160,6 +161,7 @@ _KINDS: dict[str, str] = {
     **dict.fromkeys(("temperature", "top_p", "precision"), _REAL),
     **dict.fromkeys(("engine", "system_prompt", "response_prefix"), _TEXT),
 }
+_MOST = {"n": 100_000, "max_n": 100_000, "max_tokens": 100_000_000}
 _CLASSES: dict[str, tuple[type, ...]] = {_WHOLE: (int,), _REAL: (int, float), _TEXT: (str,)}
 
 
@@ -179,6 +181,25 @@ def _require_types(model: object, tasks: object, arguments: Mapping[str, object]
         raise EvalkitError(f"{name} is {value!r}, it has to be {kind}.", hint)
 
 
+def _require_ranges(arguments: Mapping[str, object]) -> None:
+    """Raises EvalkitError for a number that no run can have; other ranges are checked where the number is used."""
+    for name in ("n", "limit"):
+        value = arguments.get(name)
+        if isinstance(value, int) and value < 1:
+            raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "omit it to use the default.")
+    for name, most in _MOST.items():
+        value = arguments.get(name)
+        if isinstance(value, int) and value > most:
+            raise EvalkitError(f"{name} is {value:,}, it can be {most:,} at most.", "see that no digit is too many.")
+
+
+def _warn_of_a_missing_folder(model: object, engine: object, options: Mapping[str, object]) -> None:
+    """Say at once that a model that looks like a path is no folder: its data may be missing before it is."""
+    served = engine in ("openai", "replay") or "base_url" in options
+    if isinstance(model, str) and not served and may_be_folder(model):
+        logger.warning("there is no folder %s here: the model of that name on the hub is meant", model)
+
+
 def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[RunArguments]) -> RunPlan:
     """Load the problems of the tasks and render every prompt, without generating. Arguments as for `evaluate`.
 
@@ -187,9 +208,8 @@ def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[
     _require_known(arguments, [*RunArguments.__annotations__])
     _require_types(model, tasks, arguments)
     n, limit, protocol = arguments.get("n"), arguments.get("limit"), arguments.get("protocol")
-    for name, value in (("n", n), ("limit", limit)):
-        if value is not None and value < 1:
-            raise EvalkitError(f"{name} is {value}, it has to be 1 or more.", "omit it to use the default.")
+    _require_ranges(arguments)
+    _warn_of_a_missing_folder(model, arguments.get("engine"), arguments.get("engine_options") or {})
     preset = protocol if isinstance(protocol, Protocol) else find_protocol(protocol or DEFAULT_PROTOCOL)
     preset = preset.overridden({k: v for k, v in arguments.items() if k in ProtocolOverrides.__annotations__})
     shard = arguments.get("shard")

@@ -1,11 +1,12 @@
 """Whether a score ranks right completions above wrong ones of the same problem, and how it goes with a reward."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from evalkit.stats.clustered import ClusteredMean, ratio_of_sums
-from evalkit.stats.intervals import Floats
+from evalkit.stats.intervals import Floats, problems_interval
 
 
 def ranking_accuracy(scores: Sequence[Floats], right: Sequence[Floats]) -> ClusteredMean | None:
@@ -20,7 +21,17 @@ def ranking_accuracy(scores: Sequence[Floats], right: Sequence[Floats]) -> Clust
         if len(high) and len(low):
             difference = high[:, None] - low[None, :]
             found.append(float((difference > 0).mean() + (difference == 0).mean() / 2))
-    return ratio_of_sums(np.array(found), np.ones(len(found))) if found else None
+    return _bounded_mean(np.array(found), 0.0) if found else None
+
+
+def _bounded_mean(values: Floats, least: float) -> ClusteredMean:
+    """The mean of one value in [least, 1] per problem, with an interval over problems (`problems_interval`) in it."""
+    found = ratio_of_sums(values, np.ones(len(values)))
+    if found.clusters < 2:
+        return found
+    width = 1 - least
+    low, high = problems_interval(np.clip((values - least) / width, 0.0, 1.0), 0.0)
+    return replace(found, interval=(least + width * low, least + width * high))
 
 
 def rank_correlation(scores: Sequence[Floats], rewards: Sequence[Floats]) -> ClusteredMean | None:
@@ -34,4 +45,4 @@ def rank_correlation(scores: Sequence[Floats], rewards: Sequence[Floats]) -> Clu
     for values, reward in zip(scores, rewards, strict=True):
         if len(values) > 1 and np.ptp(values) > 0 and np.ptp(reward) > 0:
             found.append(float(np.corrcoef(rankdata(values), rankdata(reward))[0, 1]))
-    return ratio_of_sums(np.array(found), np.ones(len(found))) if found else None
+    return _bounded_mean(np.array(found), -1.0) if found else None

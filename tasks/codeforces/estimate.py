@@ -80,12 +80,19 @@ class Rating:
         return figure(self, self.bound)
 
 
+def edge_of(of: "Rating | Estimate | SolveFit", bound: Bound) -> int | None:
+    """The bound itself: the end of the interval that was earned, rounded to 50 points on the safe side."""
+    if not bound or of.low is None or of.high is None:
+        return None
+    return math.floor(of.low / 50) * 50 if bound == "above" else math.ceil(of.high / 50) * 50
+
+
 def figure(of: "Rating | Estimate | SolveFit", bound: Bound) -> str:
     """A rating as text; of a bound the end of the interval that was earned, rounded to 50 points on the safe side."""
-    if not bound or of.low is None or of.high is None:
+    edge = edge_of(of, bound)
+    if edge is None:
         return f"{of.rating:.0f}"
-    at = math.floor(of.low / 50) * 50 if bound == "above" else math.ceil(of.high / 50) * 50
-    return f"{bound} {at:,}".replace("-", "−")
+    return f"{bound} {edge:,}".replace("-", "−")
 
 
 def _bound_note(bound: Bound, found: Estimate, rule: Rule) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from evalkit.stats.percent import mean_metric
 from evalkit.types import Interval, Metric, Problem, Score
 
 from .contests import ContestSet
 from .estimate import Rating
 from .percentile import Histogram
-from .summary import RULE_TITLES, basis, by_index, by_rating, interval, percentiles
+from .summary import RULE_TITLES, basis, by_index, by_rating, interval, percentile_text, percentiles
 from .table import Solve
 
 
@@ -25,7 +26,6 @@ def rating_metrics(
     n = sum(row.samples for row in table)
     standings = rating.method == "standings"
     bound = _bound(problems)
-    said = [rating.text] if rating.bound else []
     fetch = "" if standings else "; `evalkit codeforces contest fetch` gets standings"
     ends, run = interval(rating), rating.run
     metrics = [
@@ -36,14 +36,16 @@ def rating_metrics(
             stderr_problems=None if ends is None or rating.bound else (ends[1] - ends[0]) / 3.92,
             interval_problems=None if rating.bound else _ends(ends),
             text=rating.text if rating.bound else "",
-            note="; ".join([*said, f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
+            note="; ".join([f"from {basis(rating)}{fetch}", f"contest set {contests.name}", *bound]),
         )
     ]  # fmt: skip
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         date = f", counted {histogram.date}" if histogram.date else ""
         note = f"of {histogram.users.sum()} active users{date}"
-        metrics.append(Metric("percentile", shares[0], n, "%", interval_problems=_ends(shares[1]), note=note))
+        said = percentile_text(rating, shares[0]) if rating.bound else ""
+        between = _ends(shares[1])
+        metrics.append(Metric("percentile", shares[0], n, "%", interval_problems=between, text=said, note=note))
     for rule, value in rating.by_rule.items():
         if rule != rating.rule:
             between, title = _ends(interval(value)), RULE_TITLES[rule]
@@ -60,12 +62,16 @@ def rating_metrics(
     if saturated:
         note = ", ".join(f"{c.id}: {'all' if c.saturated == 'top' else 'none'} solved" for c in saturated)
         metrics.append(Metric("saturated contests", len(saturated), n, "count", note=note))
-    for index, (share, count) in by_index(table).items():
-        metrics.append(Metric(f"solved {index}", 100 * share, n, "%", note=f"{count} problem{'s' * (count != 1)}"))
-    for level, (share, count) in by_rating(table, contests).items():
-        metrics.append(Metric(f"solved {level}+", 100 * share, n, "%", note=f"{count} problem{'s' * (count != 1)}"))
+    metrics += [_solved(f"solved {index}", rows) for index, rows in by_index(table).items()]
+    metrics += [_solved(f"solved {level}+", rows) for level, rows in by_rating(table, contests).items()]
     metrics.append(_denominator(table, problems, left_out, n))
     return metrics + _languages(scores, python_time)
+
+
+def _solved(name: str, rows: Sequence[Solve]) -> Metric:
+    """The share of these problems' programs that are right, with its own n and error bars."""
+    values = [[1.0] * row.solved + [0.0] * (row.samples - row.solved) for row in rows]
+    return mean_metric(name, values, f"{len(rows)} problem{'s' * (len(rows) != 1)}")
 
 
 def _languages(scores: Mapping[str, Sequence[Score]], python_time: float) -> list[Metric]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .contests import ContestSet
-from .estimate import Estimate, Rating, difficulty, figure
+from .estimate import Estimate, Rating, difficulty, edge_of, figure
 from .field import TIE_RULES
 from .percentile import Histogram
 from .solve_model import SolveFit
@@ -21,12 +21,24 @@ RULE_TITLES = {
 
 
 def percentiles(rating: Rating, histogram: Histogram | None) -> tuple[float, Interval | None] | None:
-    """The percentile of the rating, and of both ends of its interval where it has one; None without a histogram."""
+    """The percentile of the rating, and of both ends of its interval where it has one; None without a histogram.
+
+    Of a rating that is only known to lie above or below a bound it is that of the bound, without an interval.
+    """
     if histogram is None:
         return None
+    edge = edge_of(rating, rating.bound)
+    if edge is not None:
+        return histogram.percentile(edge), None
     ends = interval(rating)
     at_ends = None if ends is None else (histogram.percentile(ends[0]), histogram.percentile(ends[1]))
     return histogram.percentile(rating.rating), at_ends
+
+
+def percentile_text(rating: Rating, share: float) -> str:
+    """`12.3`, or `below 12.3` where the rating is such a bound."""
+    bound = edge_of(rating, rating.bound) is not None
+    return f"{rating.bound} {share:.1f}" if bound else f"{share:.1f}"
 
 
 def interval(of: Rating | Estimate | SolveFit) -> Interval | None:
@@ -46,26 +58,31 @@ def basis(rating: Rating) -> str:
     return f"the standings of {len(rating.contests)} contests, {RULE_TITLES[rating.rule]}{ties}"
 
 
-def solved_by(table: Sequence[Solve], key: Callable[[Solve], str | None]) -> dict[str, tuple[float, int]]:
-    """Mean share solved and number of problems by what `key` says, sorted; problems with None are left out."""
-    groups: dict[str, list[float]] = {}
+def solved_by(table: Sequence[Solve], key: Callable[[Solve], str | None]) -> dict[str, list[Solve]]:
+    """The problems by what `key` says, sorted; those with None are left out."""
+    groups: dict[str, list[Solve]] = {}
     for row in table:
         name = key(row)
         if name is not None:
-            groups.setdefault(name, []).append(row.solved / row.samples)
-    return {name: (sum(g) / len(g), len(g)) for name, g in sorted(groups.items(), key=lambda item: _order(item[0]))}
+            groups.setdefault(name, []).append(row)
+    return dict(sorted(groups.items(), key=lambda item: _order(item[0])))
+
+
+def share_solved(rows: Sequence[Solve]) -> float:
+    """The mean over problems of the share of programs that are right."""
+    return sum(row.solved / row.samples for row in rows) / len(rows)
 
 
 def _order(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdigit() else (0, name)
 
 
-def by_index(table: Sequence[Solve]) -> dict[str, tuple[float, int]]:
+def by_index(table: Sequence[Solve]) -> dict[str, list[Solve]]:
     """By the letter of the index: E1 and E2 are E."""
     return solved_by(table, lambda row: row.index[:1])
 
 
-def by_rating(table: Sequence[Solve], contests: ContestSet) -> dict[str, tuple[float, int]]:
+def by_rating(table: Sequence[Solve], contests: ContestSet) -> dict[str, list[Solve]]:
     """By the problem's rating, in steps of 200 (800 holds 800 and 900)."""
 
     def key(row: Solve) -> str | None:
@@ -86,7 +103,8 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
     shares = percentiles(rating, histogram)
     if shares is not None and histogram is not None:
         of = f" ({histogram.date})" if histogram.date else ""
-        lines.append(f"percentile {shares[0]:.1f}{_brackets(shares[1], 1)} of {histogram.users.sum()} users{of}")
+        share = percentile_text(rating, shares[0]) + _brackets(shares[1], 1)
+        lines.append(f"percentile {share} of {histogram.users.sum()} users{of}")
     else:
         lines.append("percentile: no histogram of users at hand; `evalkit codeforces histogram` fetches one")
     for name, one in rating.by_rule.items():
@@ -100,7 +118,10 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
         lines.append(f"from problem ratings alone: {figure(model, rating.bound)}{_brackets(interval(model))}")
     lines.append(f"{rating.problems} problems, {100 * rating.solved_share:.1f}% solved")
     for title, groups in (("index", by_index(table)), ("problem rating", by_rating(table, contests))):
-        lines.append(f"solved by {title}: " + ", ".join(f"{k} {100 * v:.0f}% of {n}" for k, (v, n) in groups.items()))
+        lines.append(
+            f"solved by {title}: "
+            + ", ".join(f"{name} {100 * share_solved(rows):.0f}% of {len(rows)}" for name, rows in groups.items())
+        )
     if rating.contests:
         lines += ["", f"{'contest':>8} {'people':>7} {'place':>9} {'performance':>12} {'change':>7}  name"]
         for result in rating.contests:
@@ -121,6 +142,10 @@ def describe(rating: Rating, table: Sequence[Solve], contests: ContestSet, histo
     for title, entries in (("note", rating.notes), ("left out", rating.excluded)):
         lines += [f"{title}: {entry}" for entry in entries]
     return "\n".join(lines) + "\n"
+
+
+def _shares(groups: dict[str, list[Solve]]) -> dict[str, dict[str, float]]:
+    return {name: {"share": share_solved(rows), "problems": len(rows)} for name, rows in groups.items()}
 
 
 def to_json(
@@ -148,8 +173,8 @@ def to_json(
         "contest_set": {"name": contests.name, "sha256": contests.sha256},
         "problems": rating.problems,
         "solved_share": rating.solved_share,
-        "solved_by_index": {k: {"share": v, "problems": n} for k, (v, n) in by_index(table).items()},
-        "solved_by_rating": {k: {"share": v, "problems": n} for k, (v, n) in by_rating(table, contests).items()},
+        "solved_by_index": _shares(by_index(table)),
+        "solved_by_rating": _shares(by_rating(table, contests)),
         "contests": [
             {
                 "id": c.id,

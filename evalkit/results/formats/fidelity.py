@@ -1,6 +1,6 @@
 """What fidelity.json says, as markdown or JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from evalkit.results.fidelity import FidelityFigure, FidelityReport, StudentFidelity
@@ -37,6 +37,7 @@ TITLES = {
     "tokens_per_pass": "tokens per pass of the teacher, {} drafted",
     "tokens_per_pass_independent": "the same if acceptance were independent, {} drafted",
 }
+FEWEST = 5  # problems, below which no error bar is told
 _HIDDEN = ("teacher_padding", "student_padding")
 
 
@@ -46,21 +47,52 @@ def measure_title(measure: str) -> str:
     return TITLES.get(name, name.replace("_", " ")).format(at)
 
 
-def figure_text(figure: FidelityFigure | None) -> str:
-    """A figure with the half-width of its 95% interval; shares in percent; `–` where there is none."""
+def figure_text(figure: FidelityFigure | None, problems: int | None = None) -> str:
+    """A figure with the half-widths of its 95% interval; shares in percent; `–` where there is none.
+
+    Where it is over another number of problems than `problems`, that of its group, its own is told; and in words that
+    there are too few for an error bar.
+    """
     if figure is None:
         return "–"
-    if figure.unit == "share":
-        told, scale, form = f"{100 * figure.value:.1f}%", 100, ".1f"
-    else:
-        form = _FORMS.get(figure.unit, ".3g")
-        told, scale = f"{figure.value:{form}}", 1
+    percent = figure.unit == "share"
+    form, scale = (".1f", 100) if percent else (_FORMS.get(figure.unit, ".3g"), 1)
+    told = f"{scale * figure.value:{form}}{'%' if percent else ''}"
+    noun = "problem" if figure.problems == 1 else "problems"
+    if figure.problems < FEWEST:
+        return f"{told} (n = {figure.problems} {noun}, too few for an error bar)"
+    own = "" if problems in (None, figure.problems) else f" (n = {figure.problems:,} {noun})"
+    return f"{told}{_bars(figure, scale, form)}{own}"
+
+
+def _bars(figure: FidelityFigure, scale: int, form: str) -> str:
     if figure.interval is None:
-        return told
+        return ""
+    low, high = figure.interval
     if figure.unit == "perplexity":
-        return f"{told} [{figure.interval[0]:{form}}, {figure.interval[1]:{form}}]"
-    half = (figure.interval[1] - figure.interval[0]) / 2
-    return f"{told} ±{scale * half:{'.2g' if form == '.3g' else form}}"
+        return f" [{low:{form}}, {high:{form}}]"
+    form = ".2g" if form == ".3g" else form
+    up, down = (f"{scale * side:{form}}" for side in (high - figure.value, figure.value - low))
+    return f" ±{up}" if up == down else f" +{up} −{down}"
+
+
+def group_counts(student: StudentFidelity, groups: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For each group of tokens its tokens and its problems; nothing where the distributions were not compared."""
+    found = {group: student.figure("student_loss", group) for group in groups}
+    return {group: (figure.n, figure.problems) for group, figure in found.items() if figure is not None}
+
+
+def measure_rows(student: StudentFidelity, measures: Iterable[str], groups: Sequence[str]) -> list[list[str]]:
+    """A row for each measure, by group; above them the tokens and problems of the groups, where they were compared."""
+    counts = group_counts(student, groups)
+    rows = []
+    for place, name in enumerate(("tokens", "problems")):
+        if counts:
+            rows.append([name, *(f"{counts[g][place]:,}" if g in counts else "–" for g in groups)])
+    for name in measures:
+        cells = (figure_text(student.figure(name, group), counts.get(group, (0, 0))[1]) for group in groups)
+        rows.append([measure_title(name), *cells])
+    return rows
 
 
 def fidelity_json(report: FidelityReport) -> str:
@@ -83,10 +115,16 @@ def written_by(report: FidelityReport) -> str:
 
 
 def position_rows(student: StudentFidelity) -> list[list[str]]:
-    """`POSITION_MEASURES` by where in the text the tokens are; each row begins with its name."""
+    """`POSITION_MEASURES` by where in the text the tokens are; each row begins with its name, tokens and problems."""
     told = (f for f in student.figures if f.measure in POSITION_MEASURES)
     groups = dict.fromkeys(f.group for f in told if f.group.startswith("tokens "))
-    return [[group, *(figure_text(student.figure(m, group)) for m in POSITION_MEASURES)] for group in groups]
+    rows = []
+    for group in groups:
+        first, *others = (student.figure(measure, group) for measure in POSITION_MEASURES)
+        counted = next(figure for figure in (first, *others) if figure is not None)
+        cells = (figure_text(figure, counted.problems) for figure in (first, *others))
+        rows.append([group, f"{counted.n:,}", f"{counted.problems:,}", *cells])
+    return rows
 
 
 def _student_lines(student: StudentFidelity) -> Iterator[str]:
@@ -96,7 +134,7 @@ def _student_lines(student: StudentFidelity) -> Iterator[str]:
     yield f"## {markdown_escape(student.model)}"
     yield ""
     counted = f"{student.compared} of {student.traces} texts{problems} compared{tokens}"
-    yield f"{counted}. ±: half of the 95% interval, clustered by problem."
+    yield f"{counted}. ±: 95%, clustered by problem; + and − where the two sides differ."
     if student.reason:
         yield f"KL and its kin are not defined: {markdown_escape(student.reason)}."
     yield from (f"Note: {markdown_escape(note)}." for note in student.notes)
@@ -105,11 +143,9 @@ def _student_lines(student: StudentFidelity) -> Iterator[str]:
     columns = [g for g in GROUP_COLUMNS if any(f.group == g for f in student.figures)]
     yield f"| measure | {' | '.join(columns)} |"
     yield f"|-|{'-|' * len(columns)}"
-    for name in names:
-        cells = (figure_text(student.figure(name, group)) for group in columns)
-        yield f"| {measure_title(name)} | {' | '.join(cells)} |"
+    yield from (f"| {' | '.join(row)} |" for row in measure_rows(student, names, columns))
     if rows := position_rows(student):
         yield ""
-        yield "| position | KL(teacher, student) | same likeliest token | draft acceptance |"
-        yield "|-|-|-|-|"
+        yield "| position | tokens | problems | KL(teacher, student) | same likeliest token | draft acceptance |"
+        yield "|-|-|-|-|-|-|"
         yield from (f"| {' | '.join(row)} |" for row in rows)

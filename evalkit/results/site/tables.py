@@ -12,7 +12,7 @@ from evalkit.results.formats.distillation.tables import page_tables
 from evalkit.results.formats.fidelity import (
     GROUP_COLUMNS,
     POSITION_MEASURES,
-    figure_text,
+    measure_rows,
     measure_title,
     position_rows,
     written_by,
@@ -81,13 +81,14 @@ def fidelity_pages(runs: Sequence[Path]) -> list[dict[str, Any]]:
 def _student_tables(student: StudentFidelity) -> Iterator[dict[str, Any]]:
     groups = [g for g in GROUP_COLUMNS if any(f.group == g for f in student.figures)]
     measures = dict.fromkeys(f.measure for f in student.figures if not f.measure.endswith("_padding"))
-    rows = [[measure_title(name), *(figure_text(student.figure(name, g)) for g in groups)] for name in measures]
+    rows = measure_rows(student, measures, groups)
     caption = (
-        f"{student.compared} of {student.traces} texts compared. ± is half of the 95% interval, clustered by problem."
+        f"{student.compared} of {student.traces} texts compared. ±: 95%, clustered by problem; + and − where the two "
+        "sides differ."
     )
     yield {**_table(student.model, caption, ["measure", *groups], rows), "words": []}
     if rows := position_rows(student):
-        columns = ["position", *map(measure_title, POSITION_MEASURES)]
+        columns = ["position", "tokens", "problems", *map(measure_title, POSITION_MEASURES)]
         yield {**_table(f"{student.model} by position in the text", "", columns, rows), "words": []}
 
 

@@ -14,7 +14,7 @@ from evalkit.results.distill_records import (
     TaskDistillation,
 )
 from evalkit.results.distill_words import interval_percent, kappa_text, mean_text, percent, ratio_text
-from evalkit.results.formats.fidelity import GROUP_COLUMNS, figure_text, measure_title
+from evalkit.results.formats.fidelity import GROUP_COLUMNS, measure_rows
 from evalkit.results.metrics import interval_text
 from evalkit.stats.clean import CleanScore
 from evalkit.stats.clustered import ClusteredMean
@@ -367,15 +367,12 @@ def _fidelity_table(student: StudentDistillation) -> PageTable:
     found = student.fidelity
     assert found is not None
     groups: Mapping[str, None] = {g: None for g in GROUP_COLUMNS if any(f.group == g for f in found.figures)}
-    rows = []
-    for measure in _FIDELITY:
-        if found.figure(measure) is not None:
-            rows.append((measure_title(measure), *(figure_text(found.figure(measure, g)) for g in groups)))
+    told = [measure for measure in _FIDELITY if found.figure(measure) is not None]
+    rows = map(tuple, measure_rows(found, told, list(groups)))
     reason = f" {found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
     return PageTable(
         f"Fidelity of {student.label}",
-        f"From logits on {found.compared} of {found.traces} texts; ± is half of the 95% interval, clustered by problem."
-        f"{reason}",
+        f"From logits on {found.compared} of {found.traces} texts; ±: 95%, clustered by problem.{reason}",
         ("", *groups),
         tuple(rows),
     )
