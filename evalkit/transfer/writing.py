@@ -69,8 +69,8 @@ def write_card(path: Path, text: str) -> Path:
 def benchmark_warning(made: "TransferSet") -> str:
     """What the set may not be used to measure, where its problems are those of benchmarks."""
     return (
-        f"These are problems of {', '.join(made.benchmarks)}: scores on them say nothing of a model that was trained on "
-        "this set."
+        f"These are problems of {', '.join(made.benchmarks)}: scores on them say nothing of a model that was "
+        "trained on this set."
     )
 
 
