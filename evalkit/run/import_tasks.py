@@ -30,10 +30,13 @@ def options_by_task(names: Iterable[str | None], options: Sequence[str]) -> dict
     return found
 
 
-def own_set_notes(log: Log) -> list[str]:
-    """What is to be said of a log whose problems become a task of their own: which `-t` may fit instead."""
+def own_set_notes(log: Log, kind: Kind | None) -> list[str]:
+    """What is to be said of a log whose problems become a task of their own: which `-t` may fit instead.
+
+    With `kind` a set of its own is what was asked for.
+    """
     likely = _likely_task(log)
-    if likely is None:
+    if likely is None or kind is not None:
         return []
     told = f"a task of its own, which is compared with no other: if these are {likely}'s problems, import with"
     return [f"{told} -t {likely} (and --data DIR)"]

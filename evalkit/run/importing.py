@@ -390,9 +390,8 @@ def _write(
         label += "_imported"  # another set than the task of that name
     name = known.task.name if known is not None else label
     imported = ImportedTask(log.task, name)
-    imported.notes += [aim] if isinstance(aim, str) and aim else []
-    imported.notes += own_set_notes(log) if aim == "" and kind is None else []
-    imported.notes += facts.notes
+    told = ([aim] if aim else own_set_notes(log, kind)) if isinstance(aim, str) else []
+    imported.notes += [*told, *facts.notes]
     with ExitStack() as stack:
         files = TaskFiles(folder / name)
         writer = _SampleWriter(stack, files, name, known)
