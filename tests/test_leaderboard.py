@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.entries import load_entries, setting_differences
 from evalkit.results.formats import format_names, renderer
 from evalkit.results.formats.model_card import model_card
+from evalkit.results.formats.renderers.terminal import render as render_terminal
 from evalkit.results.leaderboard import build_table
 from evalkit.results.published import PublishedScore, load_published, published_names
 from evalkit.results.reproduction import differences, reproduced
@@ -319,7 +321,27 @@ def test_a_run_of_an_unknown_protocol_has_no_other_settings(tmp_path: Path) -> N
     assert verdicts(tmp_path, "deepseek-r1")["read"][0] == "settings unknown"
     write_run(tmp_path / "m" / "r1", "org/DeepSeek-R1", {"aime24": solve_rates(30, 4, 0.3)})
     notes = build(TableOptions(published=("deepseek-r1",)), load_entries([tmp_path])[0]).notes
+    assert any("replayed from recorded completions: its protocol is unknown" in note for note in notes)
     assert any("org/DeepSeek-R1 (--published deepseek-r1-other-models has it)" in note for note in notes)
+
+
+def test_names_keep_what_tells_them_apart_on_a_narrow_terminal(tmp_path: Path) -> None:
+    model = "org/DeepSeek-R1-Distill-Qwen-1.5B"
+    write_run(tmp_path / "m" / "run", model, {"aime24": solve_rates(30, 64, 0.3), "math500": solve_rates(30, 4, 0.8)})
+    table = build(TableOptions(published=("deepseek-r1",)), load_entries([tmp_path])[0])
+    drawn = render_terminal(table, width=60)
+    assert not re.search("^[^ ]*…", drawn, re.MULTILINE), drawn
+    assert len(re.findall(r"^1\.5B", drawn, re.MULTILINE)) >= 2, "the published row's and ours"
+
+
+def test_a_table_on_paper_does_not_ask_for_an_option(tmp_path: Path) -> None:
+    for name in "abcdef":
+        write_run(tmp_path / name, name, {"aime24": [[False] * 8] * 30}, limit=300)
+    table = build_table(load_entries([tmp_path])[0])
+    assert "and 2 more: -v shows them" in renderer("md")(table)
+    for form in ("latex", "typst"):
+        assert "-v shows" not in renderer(form)(table)
+        assert all(f"{name} on aime24" in renderer(form)(table) for name in "abcdef")
 
 
 def test_a_subset_is_marked_without_a_published_table_too(tmp_path: Path) -> None:

@@ -409,7 +409,7 @@ def test_published_figures_have_rows_of_their_own() -> None:
     ])  # fmt: skip
     assert [(c.task, c.title, c.metric) for c in found.columns] == [("B", "B", "pass@1"), ("B", "B", "rating")]
     assert [(r.model, r.label, r.published, [c and c.value for c in r.cells]) for r in found.rows] == [
-        ("m", "m", True, [99.5, 1000.0]), ("n", "n", True, [0.5, None]), ("m", "m", True, [7.0, None]),
+        ("m", "m (S)", True, [99.5, 1000.0]), ("n", "n", True, [0.5, None]), ("m", "m (T)", True, [7.0, None]),
     ]  # fmt: skip
     first, rating = found.rows[0].cells
     assert first is not None

@@ -15,7 +15,7 @@ from synthetic_runs import Length, solve_rates, write_run
 from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries
 from evalkit.results.plots import budgets, drawing, figures, lineage, samples
-from evalkit.results.plots.drawing import LOOKS, PAPER, SCREEN
+from evalkit.results.plots.drawing import LOOKS, PAPER, ROLE_COLOURS, SCREEN, new_figure, token_axis
 from evalkit.results.plots.kinds import KINDS, Request, draw
 from evalkit.results.published import load_published
 
@@ -264,3 +264,37 @@ def test_what_cannot_be_drawn_says_why(family: Path, tmp_path: Path) -> None:
     with pytest.raises(EvalkitError, match="training step"):
         draw("steps", Request([family / "base"]))
     assert "lineage needs a base" in told(evalkit("plot", "lineage", family / "base", code=2))
+
+
+def test_a_published_figure_does_not_hide_ours(tmp_path: Path) -> None:
+    """Ours and the published one stand beside each other, also where they are equal."""
+    write_run(tmp_path / "r", "org/DeepSeek-R1-Distill-Qwen-1.5B", {"math500": solve_rates(50, 4, 0.84)})
+    entries = load_entries([tmp_path])[0]
+    value = entries[0].report.metric("pass@1")
+    assert value is not None
+    theirs = [f for f in load_published("deepseek-r1") if f.task == "math500" and f.model.endswith("1.5B")]
+    drawn = figures.bars(entries, [replace(f, value=value.value) for f in theirs])
+    lines = {line.get_marker(): line for line in drawn.axes[0].get_lines() if line.get_marker() in ("o", "D")}
+    ours, published = (tuple(float(np.asarray(v)[0]) for v in lines[sign].get_data()) for sign in "oD")
+    assert ours[0] == published[0]
+    assert 0.2 <= published[1] - ours[1] <= 0.4, "below ours, and nearer to its row than to the next"
+    assert lines["o"].get_zorder() > lines["D"].get_zorder()
+
+
+def test_bars_have_the_colours_of_roles(tmp_path: Path) -> None:
+    for name, skill in (("base", 0.2), ("student", 0.5), ("teacher", 0.8)):
+        write_run(tmp_path / name, f"org/{name}", {"aime24": solve_rates(20, 4, skill)})
+    drawn = draw("bars", Request([tmp_path], base=tmp_path / "base", teacher=tmp_path / "teacher"))
+    found = {line.get_label(): line.get_color() for line in drawn.axes[0].get_lines() if line.get_marker() == "o"}
+    assert found == ROLE_COLOURS
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} >= {"base", "teacher"}
+
+
+@pytest.mark.parametrize(("low", "high"), [(113, 151), (101, 109), (1510, 1990), (12000, 12900), (90, 40000), (20, 60)])
+def test_ticks_of_tokens_are_round_and_at_least_three(low: float, high: float) -> None:
+    _, axes = new_figure(3, 3)
+    token_axis(axes[0, 0], low, high, "x", 5)
+    ticks = [float(tick) for tick in axes[0, 0].xaxis.get_majorticklocs()]
+    assert 3 <= len(ticks) <= 7
+    assert all(low <= tick <= high for tick in ticks)
+    assert all(float(f"{tick:.3g}") == tick for tick in ticks), ticks

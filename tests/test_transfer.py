@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from helpers import evalkit, records, told
 from peer_logs import write_lines, write_parquet
+from synthetic import aime_rows, write_all
 
 from evalkit import EvalkitError, import_run
 from evalkit.transfer import audit_set, make_transfer_set
@@ -134,6 +135,20 @@ def test_the_commands_hand_on_to_each_other(run: Path, tmp_path: Path) -> None:
     assert "no faults" in audited.stdout
     assert "3 of 3 graded answers are right" in audited.stdout
     assert "cannot be written" in told(evalkit("transfer", run, "-o", tmp_path / "set.csv", code=2))
+
+
+def test_a_set_of_a_benchmarks_problems_is_told_on_the_terminal(tmp_path: Path) -> None:
+    data = write_all(tmp_path / "data")
+    thought = "<think>\nI double the number.\n</think>\n\n"
+    rows = [{"text": f"{thought}\\boxed{{{2 * i}}}", "problem": one["problem"]} for i, one in enumerate(aime_rows())]
+    write_lines(tmp_path / "rows.jsonl", rows)
+    recorded = ("--engine", "replay", "--recorded", tmp_path / "rows.jsonl", "--map", "text=text,problem=problem")
+    options = ("-n", "1", "--limit", "3", "--data", data, "--allow-changed-data", "-o", tmp_path / "run")
+    evalkit("run", "m", "-t", "aime24", *recorded, *options)
+    done = evalkit("transfer", tmp_path / "run", "-o", tmp_path / "set.jsonl", "--data", data)
+    warning = "These are problems of aime24: scores on them say nothing of a model that was trained on this set."
+    assert f"warning: {warning}" in done.stderr
+    assert warning in (tmp_path / "set.md").read_text()
 
 
 BAD = {

@@ -37,7 +37,10 @@ class _WithKinds(click.Command):
     help="Add a published table, such as deepseek-r1, to `bars` or `steps`; NAME:PATTERN picks models.",
 )
 @click.option(
-    "--teacher", type=click.Path(path_type=Path), metavar="RUN", help="The teacher's run; has the teacher's colour."
+    "--teacher",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The teacher's run; has the teacher's colour wherever runs are told by colour, and in `bars`.",
 )
 @click.option(
     "--base",

@@ -33,6 +33,7 @@ def command(runs: tuple[Path, ...], output: Path, per_problem: int, choose: str,
     evalkit transfer results/teacher -o set.jsonl -k 4
     """
     from evalkit.transfer import make_transfer_set
+    from evalkit.transfer.writing import benchmark_warning
 
     made = make_transfer_set(
         list(runs),
@@ -44,5 +45,7 @@ def command(runs: tuple[Path, ...], output: Path, per_problem: int, choose: str,
     written = made.save(output)
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in made.rejected.items()) or "none"
     echo(f"{len(made.examples):,} of {made.completions:,} completions kept; left out: {left_out}", err=True)
+    if made.benchmarks:
+        echo(f"warning: {benchmark_warning(made)}", err=True)
     for path in written:
         echo(path)

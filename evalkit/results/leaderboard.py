@@ -132,6 +132,15 @@ def _columns(entries: Sequence[Entry], published: Sequence[PublishedScore], metr
     return [Column(task, named[task], metric) for task, metric in sorted(shown, key=lambda c: tasks.index(c[0]))]
 
 
+def _not_generated(entry: Entry) -> str | None:
+    """Where the completions of a run are from that did not generate any."""
+    made = {
+        "imported": f"imported from {log_of(str(entry.engine.get('peer')))}",
+        "replay": "replayed from recorded completions",
+    }
+    return made.get(str(entry.engine.get("backend")))
+
+
 def _cell(
     entry: Entry | None,
     column: Column,
@@ -153,9 +162,9 @@ def _cell(
         errors=report.statuses["error"],
         settled=report.settled,
     )
-    if entry.engine.get("backend") == "imported":
+    if (made := _not_generated(entry)) is not None:
         how = "its protocol was asserted, not recorded" if entry.settings.get("asserted") else "its protocol is unknown"
-        marks.add(entry, f"imported from {log_of(str(entry.engine.get('peer')))}: {how}.")
+        marks.add(entry, f"{made}: {how}.")
     if column.metric == "peer":
         marks.add(entry, f"peer: {metric.note}.")
     figure = theirs.get((model_key(report.model), (column.task, column.metric)))

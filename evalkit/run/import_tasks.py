@@ -30,7 +30,19 @@ def options_by_task(names: Iterable[str | None], options: Sequence[str]) -> dict
     return found
 
 
-def likely_task(log: Log) -> str | None:
+def own_set_notes(log: Log, kind: Kind | None) -> list[str]:
+    """What is to be said of a log whose problems become a task of their own: which `-t` may fit instead.
+
+    With `kind` a set of its own is what was asked for.
+    """
+    likely = _likely_task(log)
+    if likely is None or kind is not None:
+        return []
+    told = f"a task of its own, which is compared with no other: if these are {likely}'s problems, import with"
+    return [f"{told} -t {likely} (and --data DIR)"]
+
+
+def _likely_task(log: Log) -> str | None:
     """The installed task whose name stands in the log's name, or is that of its format; None where there is none."""
     parts = re.findall(r"[A-Za-z0-9]+", log.task)
     inside = ["".join(parts[i:j]) for i in range(len(parts)) for j in range(min(len(parts), i + 4), i, -1)]

@@ -28,7 +28,7 @@ from evalkit.importers.problem_set import PROBLEM_SET, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
 from evalkit.importers.record import ImportedSample, LogFacts
 from evalkit.results.report import Report
-from evalkit.run.import_tasks import likely_task, named_like_a_task, named_tasks, options_by_task, told_options
+from evalkit.run.import_tasks import named_like_a_task, named_tasks, options_by_task, own_set_notes, told_options
 from evalkit.run.rescore import rescore_run
 from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, TaskFiles, completion_record
@@ -390,13 +390,8 @@ def _write(
         label += "_imported"  # another set than the task of that name
     name = known.task.name if known is not None else label
     imported = ImportedTask(log.task, name)
-    imported.notes += [aim] if isinstance(aim, str) and aim else []
-    if aim == "" and kind is None and (likely := likely_task(log)) is not None:
-        imported.notes.append(
-            f"a task of its own, which is compared with no other: if these are {likely}'s problems, import with "
-            f"-t {likely} (and --data DIR)"
-        )
-    imported.notes += facts.notes
+    told = ([aim] if aim else own_set_notes(log, kind)) if isinstance(aim, str) else []
+    imported.notes += [*told, *facts.notes]
     with ExitStack() as stack:
         files = TaskFiles(folder / name)
         writer = _SampleWriter(stack, files, name, known)

@@ -66,6 +66,14 @@ def write_card(path: Path, text: str) -> Path:
     return target
 
 
+def benchmark_warning(made: "TransferSet") -> str:
+    """What the set may not be used to measure, where its problems are those of benchmarks."""
+    return (
+        f"These are problems of {', '.join(made.benchmarks)}: scores on them say nothing of a model that was "
+        "trained on this set."
+    )
+
+
 def card(made: "TransferSet", reasons: Mapping[str, str]) -> str:
     """The card: what was kept, what was left out and why, and what the set may not be used to measure."""
     lines = ["# Transfer set", ""]
@@ -91,9 +99,5 @@ def card(made: "TransferSet", reasons: Mapping[str, str]) -> str:
             f"together {sum(counted):,}.",
         ]
     if made.benchmarks:
-        lines += [
-            "",
-            f"These are problems of {', '.join(made.benchmarks)}: scores on them say nothing of a model that was "
-            "trained on this set. `evalkit contamination` finds them.",
-        ]
+        lines += ["", f"{benchmark_warning(made)} `evalkit contamination` finds them."]
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from evalkit.types import Metric
 
 _MARKS = "†‡§¶‖#"
 _LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ"  # a raised digit behind a figure would read as an exponent
+_MOST_CUT = 4  # of a note's list
 _MUCH_CUT = 0.05  # share of a cell's completions, from which on a note tells that they were cut
 
 
@@ -245,12 +246,15 @@ class Table:
         """The rows that follow one another under each group's name; one group without a name if there are none."""
         return [(name, list(rows)) for name, rows in groupby(self.rows, key=lambda row: row.group)]
 
-    def footnotes(self) -> list[str]:
-        """What stands below the table: comparisons with published figures, much that was cut, and the notes."""
+    def footnotes(self, in_full: bool = False) -> list[str]:
+        """What stands below the table: comparisons with published figures, much that was cut, and the notes.
+
+        `in_full`: a list of what was cut is not shortened, as on paper, where `-v` shows nothing.
+        """
         options = self.options()
         if self.verbose:
             return [*options, *self.notes, *self.details]
-        return [*self.verdicts(), *self._cut(), *options, *self.notes]
+        return [*self.verdicts(), *self._cut(in_full), *options, *self.notes]
 
     def options(self) -> list[str]:
         """`LiveCodeBench: release_v5, script`: what the heads leave out of the benchmarks' titles."""
@@ -273,7 +277,7 @@ class Table:
                 told.append(f"{row.label} against the published figures: {'; '.join(words)}")
         return told
 
-    def _cut(self) -> list[str]:
+    def _cut(self, in_full: bool) -> list[str]:
         titles = self.titles()
         much = [
             (cell.truncated, f"{row.label} on {titles[column.title]} {100 * cell.truncated:.0f}%")
@@ -282,8 +286,9 @@ class Table:
             if cell is not None and cell.truncated is not None and cell.truncated > _MUCH_CUT
         ]
         told = list(dict.fromkeys(text for _, text in sorted(much, key=lambda pair: -pair[0])))
-        more = f", and {len(told) - 4} more: -v shows them" if len(told) > 4 else ""
-        notes = [f"cut at the token limit: {', '.join(told[:4])}{more}"] if told else []
+        shown = told if in_full else told[:_MOST_CUT]
+        more = f", and {len(told) - len(shown)} more: -v shows them" if len(told) > len(shown) else ""
+        notes = [f"cut at the token limit: {', '.join(shown)}{more}"] if told else []
         own = [(row, cell) for row in self.rows if not row.published for cell in row.cells if cell is not None]
         unknown = list(dict.fromkeys(row.label for row, cell in own if cell.truncated is None and cell.problems))
         return notes + ([f"cut: unknown for {', '.join(unknown)}"] if unknown else [])

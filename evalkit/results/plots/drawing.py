@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from evalkit.errors import EvalkitError
 from evalkit.files import replace_file
 from evalkit.results.formats.escaping import one_line
@@ -249,7 +247,7 @@ def short(value: float) -> str:
 
 def token_axis(axes: "Axes", low: float, high: float, which: str = "x", most: int = 7) -> None:
     """A logarithmic axis of tokens from `low` to `high`, with ticks such as 500, 2k and 32k."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
@@ -261,8 +259,10 @@ def token_axis(axes: "Axes", low: float, high: float, which: str = "x", most: in
         ticks = [t for t in ticks if str(t)[0] == "1"] if len(ticks) > 2 * most else ticks[:: -(-len(ticks) // most)]
     if len(ticks) < 3:
         ticks = [m * 10.0**e for e in range(8) for m in (1, 2, 3, 5, 7) if low <= m * 10.0**e <= high]
-    if len(ticks) < 2:
-        ticks = [round(float(t)) for t in np.geomspace(low, high, 4)]
+    if len(ticks) < 3:  # a short piece of the axis: round numbers, equally far from each other
+        for many in (4, 6):
+            found = MaxNLocator(many, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
+            ticks = [float(t) for t in found if low <= t <= high] if len(ticks) < 3 else ticks
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: short(value))

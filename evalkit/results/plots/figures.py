@@ -1,7 +1,7 @@
 """Pictures of reports: scores, accuracy against tokens, against k, by problem, and over training."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,7 @@ _DIAMOND_LABELS = {
     True: "published, without error bars",
     False: "published, of other settings or problems, without error bars",
 }
+_BELOW = 0.3  # of a row: a published figure stands below ours, so that neither hides the other
 _LONGEST = {"screen": 34, "paper": 22}
 
 
@@ -123,11 +124,12 @@ def bars(
     published: Sequence[PublishedScore] = (),
     look: Look = SCREEN,
     table: Table | None = None,
+    roles: Mapping[Path, str] | None = None,
 ) -> "Figure":
     """A dot with its intervals for each run and benchmark, best on top; published figures as diamonds.
 
     A published figure of a model that we ran stands in our row, others in rows of their own. `table` gives the rows
-    and columns to draw, by default all of them.
+    and columns to draw, by default all of them. Runs that `roles` names as base or teacher have its colour.
     """
 
     table = _with_our_columns(table or build_table(entries, published))
@@ -155,7 +157,8 @@ def bars(
         for y, (row, entry) in enumerate(zip(rows, placed, strict=True)):
             figure_of_it = theirs.get((model_key(row.model), (column.task, column.metric)))
             alike = not any(e.subset for e in told)
-            ends += _score_row(panel, y, row, row.cells[i], entry, figure_of_it, alike, shown)
+            own = _role_colour(entry, roles)
+            ends += _score_row(panel, y, row, row.cells[i], entry, figure_of_it, alike, shown, own)
             drawn = row.cells[i] is not None if row.published else entry is not None
             beside += [figure_of_it] if figure_of_it is not None and drawn else []
         _score_panel(panel, table, i, rows, ends, _bases(told, beside), look)
@@ -168,14 +171,26 @@ def bars(
         _missing(panel, rows, i, look)
     for panel in list(axes.flat)[len(columns) :]:
         panel.set_axis_off()
-    figure.legend(handles=_score_legend(rows, shown), loc="outside lower left", ncols=2 if look.titled else 1,
-                  frameon=False, fontsize=look.font - 1)  # fmt: skip
+    handles = _score_legend(rows, shown, by_place.values(), roles)
+    beside_each_other = 2 if look.titled else 1
+    figure.legend(
+        handles=handles, loc="outside lower left", ncols=beside_each_other, frameon=False, fontsize=look.font - 1
+    )
     heading(figure, look, "Who is better, and how sure is that?", _best_words(table))
     return figure
 
 
-def _score_legend(rows: Sequence[Row], shown: set[bool]) -> list[Any]:
+def _role_colour(entry: Entry | None, roles: Mapping[Path, str] | None) -> str:
+    role = (roles or {}).get(entry.run.resolve(), "student") if entry is not None else "student"
+    return ROLE_COLOURS[role]
+
+
+def _score_legend(
+    rows: Sequence[Row], shown: set[bool], entries: Iterable[Entry], roles: Mapping[Path, str] | None
+) -> list[Any]:
     from matplotlib.lines import Line2D
+
+    named = {role: None for entry in entries if (role := (roles or {}).get(entry.run.resolve())) is not None}
 
     handles = []
     if any(not row.published for row in rows):
@@ -183,6 +198,7 @@ def _score_legend(rows: Sequence[Row], shown: set[bool]) -> list[Any]:
             Line2D([], [], color=COLOURS[0], linewidth=3, marker="o", label="95%, run to run"),
             Line2D([], [], color=COLOURS[0], linewidth=1, label="95%, over problems"),
         ]
+    handles += [Line2D([], [], color=ROLE_COLOURS[role], marker="o", linestyle="", label=role) for role in named]
     return handles + [Line2D([], [], label=_DIAMOND_LABELS[alike], **_DIAMONDS[alike]) for alike in sorted(shown)[::-1]]
 
 
@@ -219,6 +235,7 @@ def _score_row(
     figure: PublishedScore | None,
     same_problems: bool,
     shown: set[bool],
+    own: str = COLOURS[0],
 ) -> list[float]:
     """Draw one row of a panel, and return what the axis has to hold."""
     ends: list[float] = []
@@ -230,21 +247,14 @@ def _score_row(
             shown.add(same_problems)
             panel.plot(cell.value, y, **_DIAMONDS[same_problems], zorder=5, label=label(row.label))
         else:
-            two_bars(panel, y, cell.metric, COLOURS[0], horizontal=True)
-            panel.plot(
-                cell.value,
-                y,
-                "o",
-                color=COLOURS[0],
-                markersize=4.5,
-                zorder=5,
-                label=label(row.label),
-            )
+            two_bars(panel, y, cell.metric, own, horizontal=True)
+            panel.plot(cell.value, y, "o", color=own, markersize=4.5, zorder=7, label=label(row.label))
     if figure is not None and entry is not None and not row.published:
         alike = not any(differences(entry, figure))
         shown.add(alike)
         ends.append(figure.value)
-        panel.plot(figure.value, y, **_DIAMONDS[alike], zorder=6, label=f"{label(row.label)} (published)")
+        place = y + _BELOW
+        panel.plot(figure.value, place, **_DIAMONDS[alike], zorder=6, label=f"{label(row.label)} (published)")
     return ends
 
 

@@ -94,7 +94,7 @@ def _of_runs(kind: str, entries: list[Entry], request: Request) -> "Figure":
         chosen = figures.of_task(entries, request.task) if request.task else entries
         tasks = {e.report.task for e in chosen}
         published = [f for f in request.published if f.task in tasks]
-        return figures.bars(chosen, published, request.look)
+        return figures.bars(chosen, published, request.look, roles=_roles(request))
     if kind == "steps":
         return figures.checkpoint_sweep(entries, request.task, request.look, request.published)
     if kind in ("map", "lengths"):

@@ -155,7 +155,8 @@ def lengths_against_teacher(students: Sequence[Entry], teacher: Entry, look: Loo
         every += lengths.values()
         _scatter(panel, student, teacher, lengths, theirs, handles)
         panel.set_title(f"{name}\n{_ratio_words(student, teacher)}", fontsize=look.font, loc="left")
-    low, high = 0.8 * max(min(every), 1), 1.25 * max(every)
+    room = max((max(every) / max(min(every), 1)) ** 0.08, 1.03)  # of the logarithmic axis, at both ends
+    low, high = max(min(every), 1) / room, max(every) * room
     for i, panel in enumerate(axes.flat):
         if i >= len(students):
             panel.set_axis_off()

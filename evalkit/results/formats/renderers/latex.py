@@ -171,6 +171,6 @@ def render(table: Table) -> str:
     ]
     for i, block in enumerate(blocks):
         lines += [*([r"\par\medskip"] if i else []), *_block(table, block)]
-    notes = [f"{table.caption}.", *(table.verdicts() if table.verbose else []), *table.footnotes()]
+    notes = [f"{table.caption}.", *(table.verdicts() if table.verbose else []), *table.footnotes(in_full=True)]
     lines += [r"\begin{tablenotes}[flushleft]\scriptsize", *map(_note, notes), r"\end{tablenotes}"]
     return "\n".join([*lines, r"\end{threeparttable}", r"\end{table*}"]) + "\n"

@@ -13,6 +13,7 @@ from evalkit.results.formats.terminal import (
 
 _WIDEST_LABEL = 44
 _NARROW_LABELS = (18, 14)
+_MOST_LINES = 6  # of a name: what is cut from it may be what tells two models apart
 _HEAD = 10  # characters of a column's head, beyond which it is folded where room is short
 
 
@@ -62,8 +63,8 @@ def _text_table(table: Table, columns: list[int], label: int, stacked: bool, col
             rows.append([TextCell([cut_middle(group, label)], strong=True), *[TextCell([""])] * len(columns)])
         for row in members:
             name = fold(row.label, label)
-            if len(name) > 3:
-                name = fold(cut_middle(row.label, 2 * label), label)
+            if len(name) > _MOST_LINES:
+                name = fold(cut_middle(row.label, (_MOST_LINES - 1) * label), label)
             cells = [_cell(row.cells[i], table.verbose, stacked, colour) for i in columns]
             rows.append([TextCell(name, faint=row.published), *cells])
     return TextTable(heads, rows, sections)

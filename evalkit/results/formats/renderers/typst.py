@@ -43,7 +43,7 @@ def render(table: Table) -> str:
         for row in rows:
             cells = [f"[{typst_escape(row.label)}]", *(_cell(cell, table.verbose) for cell in row.cells)]
             lines.append(f"      {', '.join(cells)},")
-    notes = [f"{table.caption}.", *table.footnotes()]
+    notes = [f"{table.caption}.", *table.footnotes(in_full=True)]
     told = r" \ ".join(map(typst_escape, notes))
     lines += ["      table.hline(),", "    )", f"    #align(left, text(size: 0.8em)[{told}])", "  ],"]
     return "\n".join(lines) + f"\n) <{table.label or 'tab:results'}>\n"
