@@ -186,7 +186,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except SystemExit:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # what click does where a pipe is closed
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # what click does where a pipe is closed
             return _CLOSED_PIPE
         raise
     except BrokenPipeError:
