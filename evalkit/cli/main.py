@@ -185,6 +185,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 130
     except click.exceptions.Exit as error:
         return error.exit_code
+    except SystemExit:
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # what click does where a pipe is closed
+            return _CLOSED_PIPE
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         return _CLOSED_PIPE
