@@ -13,14 +13,16 @@ import pytest
 import evalkit.grading.math as graders
 from evalkit.errors import EvalkitError
 from evalkit.grading import compute_score, compute_scores, grade_choice, grade_many, grade_math, math_equal, math_reward
+from evalkit.grading.answers.extract import extract_answer
 from evalkit.grading.answers.statement import led_value, statement_value, worded_conclusion
 from evalkit.grading.answers.values import chain_value, mask
 from evalkit.grading.equality.equivalence import judge
 from evalkit.grading.equality.number_sets import number_set, same_numbers
 from evalkit.grading.equality.numeric import NotEvaluableError, evaluate, exact
 from evalkit.grading.equality.realsets import real_set
+from evalkit.grading.equality.sentences import is_hedged, said_value
 from evalkit.grading.external import GRADERS, grader
-from evalkit.grading.latex.nodes import Call, Node
+from evalkit.grading.latex.nodes import Call, Node, ParseError
 from evalkit.grading.latex.parser import parse
 from evalkit.grading.latex.units import measure, ratio, temperature
 from evalkit.grading.math import compare_answers
@@ -533,3 +535,71 @@ def test_up_to_a_thousand_characters_are_compared_at_once(monkeypatch: pytest.Mo
         assert compare_answers(text, text).why == why
     assert compare_answers("x" * 1001, "x").why == "equivalence"
     assert compare_answers("x", "x" * 1001).why == "equivalence"
+
+
+# limits on the way to a value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"\sqrt[64]{2^{64}}", 2), (r"\sqrt[1]{5}", 5), ("2^{133333}", 2**133333), ("5000!", math.factorial(5000)),
+        ("7!!", 105), (r"\binom{5000}{2}", 12497500), (r"\sqrt[3]{-\frac{27}{8}}", Fraction(-3, 2)), ("0^0", 1),
+        ("1^{-1}", 1), ("(-1)^{-3}", -1), (r"-7 \bmod 4", 1), ("1011_2", 11), ("11_{36}", 37), ("1e5000", 10**5000),
+        ("9" * 2000, 10**2000 - 1), (r"0.\overline{" + "1" * 59 + "}", Fraction(1, 9)),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_values_at_the_limits(text: str, value: Fraction | int) -> None:
+    assert exact(parse(text)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (r"\sqrt[65]{2^{65}}", "no small whole number"), (r"\sqrt[0]{5}", "no rational root"),
+        (r"\sqrt{-4}", "no rational root"), (r"\sqrt{2}", "no rational root"), ("2^{133334}", "too many digits"),
+        ("5001!", "no small whole number"), (r"\binom{5001}{2}", "no small whole number"), ("1e5001", "an exponent"),
+        ("0^{-1}", "division by zero"), (r"3 \bmod 0", "division by zero"), (r"\frac{1}{0}", "division by zero"),
+        (r"\gcd(12, 1.5)", "no whole number"), ("18_8", "invalid literal"), ("9" * 2001, "a number of more than 2,000"),
+        (r"0.\overline{" + "1" * 60 + "}", "a long period"), ("x_{" + "+1" * 31 + "}", "a long index"),
+    ],
+    ids=lambda value: value[:20],
+)  # fmt: skip
+def test_values_beyond_the_limits(text: str, why: str) -> None:
+    with pytest.raises((NotEvaluableError, ParseError)) as caught:
+        exact(parse(text))
+    assert str(caught.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "alone"),
+    [
+        ("The value is 7", "7", "7"), ("7 diners came", "7 diners", None), ("So it is 7 or 8", None, None),
+        ("Is it 7?", None, None), ("The value is less than 7", None, None), ("7 and 8 came", None, None),
+        (f"The {'x' * 190} is 7", "7", "7"), (f"The {'x' * 191} is 7", "7", "7"), (f"The {'x' * 192} is 7", None, None),
+    ],
+    ids=lambda value: str(value)[:24],
+)  # fmt: skip
+def test_what_a_short_sentence_says(text: str, value: str | None, alone: str | None) -> None:
+    assert (said_value(text), said_value(text, counted=False)) == (value, alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "hedged"),
+    [
+        ("not 5 but 6", True), ("not 5", True), ("not 5, 6", False), ("less than 5", True), ("it is 5", False),
+        ("a lesson of 5", False), ("LESS than 5", True), ("5 doesn’t work", True), ("every 5", True), ("0", False),
+    ],
+)  # fmt: skip
+def test_what_hedges_a_number(text: str, hedged: bool) -> None:
+    assert is_hedged(text) is hedged
+
+
+@pytest.mark.parametrize(("boxes", "parts"), [(1, 0), (2, 2), (12, 12), (13, 0)])
+def test_up_to_twelve_parts_have_boxes_of_their_own(boxes: int, parts: int) -> None:
+    text = "\n\n".join(rf"- Value {i}: it is \boxed{{{i}}}." for i in range(boxes))
+    found = extract_answer(text)
+    assert found is not None
+    assert found.answer == str(boxes - 1)
+    assert len(found.parts) == parts

@@ -321,3 +321,39 @@ def test_choices_are_graded_by_letter_and_no_record_is_an_error(tmp_path: Path) 
     assert fault(lambda: audit_set(write(tmp_path / "empty.jsonl", ""))) == "The set holds no record."
     several = [write_lines(tmp_path / f"{i}.jsonl", [record(GOOD)]) for i in range(2)]
     assert audit_set(several).faults["duplicate"].first == (f"{several[1]}:1",)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut"),
+    [("length", True), ("max_tokens", True), ("repetition", True), ("stop", False), ("", False), (None, False)],
+)
+@pytest.mark.parametrize("name", ["finish_reason", "stop_reason"])
+def test_a_record_that_says_that_it_was_cut(name: str, reason: str | None, cut: bool, tmp_path: Path) -> None:
+    assert ("cut" in audited(tmp_path / "set.jsonl", record(GOOD, **{name: reason})).faults) is cut
+
+
+@pytest.mark.parametrize(
+    ("gold", "graded", "faults"),
+    [(42, (1, 1), []), ("42", (1, 1), []), (41, (0, 1), ["wrong"]), (None, (0, 0), ["not gradable"]),
+     ("", (0, 0), ["not gradable"])],
+)  # fmt: skip
+def test_a_gold_of_any_type(gold: Any, graded: tuple[int, int], faults: list[str], tmp_path: Path) -> None:
+    found = audited(tmp_path / "set.jsonl", {"prompt": "Q", "response": GOOD, "a": {"b": gold}}, gold="a.b")
+    assert (found.graded, list(found.faults)) == (graded, faults)
+    assert audited(tmp_path / "set.jsonl", record(GOOD), gold="gold.value.more").graded == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("letters", "mixed"),
+    [("α" * 9, False), ("ʰ" * 9, False), ("𝒜" * 9, False), ("ℝ" * 9, False), ("K" * 9, False), ("Ω" * 9, False),
+     ("か" * 9, True), ("ж" * 9, True), ("ж" * 4, False), ("ß" * 9, False), ("ɐ" * 9, False), ("字" * 5, True)],
+)  # fmt: skip
+def test_letters_of_a_second_script(letters: str, mixed: bool) -> None:
+    assert mixes_languages(f"So the sum of all is {letters} here") is mixed
+
+
+def test_two_scripts_of_one_language_and_names_in_it() -> None:
+    assert not mixes_languages("これは漢字とカタカナです")
+    assert not mixes_languages("设苹果为 apple 个数")
+    assert mixes_languages("设苹果为个数 " + "привет")
+    assert mixes_languages("abcdefgh 设苹果为个数"), "the Latin letters are the most here"
