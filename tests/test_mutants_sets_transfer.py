@@ -329,7 +329,7 @@ def test_choices_are_graded_by_letter_and_no_record_is_an_error(tmp_path: Path) 
 )
 @pytest.mark.parametrize("name", ["finish_reason", "stop_reason"])
 def test_a_record_that_says_that_it_was_cut(name: str, reason: str | None, cut: bool, tmp_path: Path) -> None:
-    assert ("cut" in audited(tmp_path / "set.jsonl", record(GOOD, **{name: reason})).faults) is cut
+    assert ("cut" in audited(tmp_path / "set.jsonl", {**record(GOOD), name: reason}).faults) is cut
 
 
 @pytest.mark.parametrize(
