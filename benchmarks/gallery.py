@@ -128,7 +128,9 @@ def _request(kind: str, runs: Path, own: Path, task: str | None, look: Look) -> 
 def tables(folder: Path, runs: Path, size: str) -> list[Path]:
     """Write the leaderboard in every format, for terminals of two widths, and a comparison."""
     entries, notes = load_entries([runs])
-    groups = {"base": (), "teacher": (), "students": ("*student*", "tie*", "DeepSeek*", "checkpoint*", "Qwen*")}
+    names = [entry.report.model for entry in entries]
+    roles = {role: () for role in ("base", "teacher") if any(role in name for name in names)}
+    groups: dict[str, tuple[str, ...]] = {**roles, "students": ("DeepSeek*",)}
     found = build(TableOptions(published=("deepseek-r1",), groups=groups, title=f"{size} models"), entries, notes)
     written = []
     for form in format_names():
