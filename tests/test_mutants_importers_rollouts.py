@@ -226,6 +226,18 @@ def test_what_a_report_of_simple_evals_tells(
     sample = samples(write(tmp_path / "math_m_allresults.json", content))[0]
     verdicts = () if score is None else (PeerVerdict("score", score, "sample", answer),)
     assert (sample.answer, sample.verdicts) == (answer, verdicts)
+    assert (sample.prompt, sample.text) == (peer_logs.PROBLEMS[0][1], peer_logs.text(0, 0))
+
+
+def test_a_system_message_of_simple_evals_is_of_the_prompt(tmp_path: Path) -> None:
+    content = peer_logs.simple_evals_content()
+    for conversation in content["convos"]:
+        conversation.insert(0, {"role": "system", "content": "Be brief."})
+    found = samples(write(tmp_path / "math_m_allresults.json", content))
+    prompts = [f"Be brief.\n\n{problem}" for _, problem, _ in peer_logs.PROBLEMS]
+    assert [(s.prompt, s.problem_id, s.sample_index) for s in found] == [
+        (prompts[i], str(i), k) for k in range(2) for i in range(2)
+    ]
 
 
 def report_of(*sections: tuple[str, str, str], end: str = "</html>") -> str:
@@ -239,14 +251,14 @@ def report_of(*sections: tuple[str, str, str], end: str = "</html>") -> str:
 
 
 TOLD = "<p>Correct Answer: B</p>\n<p>Extracted Answer: A</p>\n<p>Score: 0.0</p>"
-CHOICES = "Which?\n\nA) one\nB) two"
+CHOICES, SWAPPED = "Which?\n\nA) one\nB) two", "Which?\n\nA) two\nB) one"
 
 
 def test_a_report_of_simple_evals_alone(tmp_path: Path) -> None:
     text = report_of(
         (CHOICES, "It is A &amp; B.", TOLD),
         ("1 &lt; 2?", "No response (bad request).", "<p>Score: x</p>"),
-        (CHOICES, "A", TOLD),
+        (SWAPPED, "A", TOLD),
         ("1 &lt; 2?", "yes", "<p>Score: 1</p>\n<p>Correct Answer: yes</p>"),
     )
     (log,) = find_logs(str(write(tmp_path / "gpqa_o4-mini_20260102_030405.html", text))).logs
@@ -264,7 +276,7 @@ def test_a_report_of_simple_evals_alone(tmp_path: Path) -> None:
     assert list(log.samples()) == [
         ImportedSample("0", 0, "It is A & B.", position=0, **common),
         ImportedSample("1", 0, "", position=1, prompt="1 < 2?", error="the server refused the request"),
-        ImportedSample("0", 1, "A", position=0, **common),
+        ImportedSample("0", 1, "A", position=0, **{**common, "prompt": SWAPPED, "choices": ("two", "one")}),
         ImportedSample("1", 1, "yes", position=1, prompt="1 < 2?", gold="yes", verdicts=right),
     ]
 
