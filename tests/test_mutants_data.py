@@ -378,8 +378,8 @@ def test_what_the_records_are_without_a_word() -> None:
     assert [metric.stderr_run, metric.interval_run, metric.stderr_problems, metric.interval_problems] == [None] * 4
     assert (metric.note, metric.text) == ("", "")
     spec = DatasetSpec("org/a", "0", "test", (), ())
-    told_of_data = (spec.config, spec.rows, spec.gated, spec.zip_password, spec.path, spec.own_rows)
-    assert told_of_data == (None, None, False, None, None, None)
+    told_of_data = (spec.config, spec.rows, spec.gated, spec.zip_password, spec.path, spec.own_rows, spec.ordered)
+    assert told_of_data == (None, None, False, None, None, None, True)
 
 
 def test_what_a_task_is_without_a_word() -> None:

@@ -533,8 +533,8 @@ def test_up_to_a_thousand_characters_are_compared_at_once(monkeypatch: pytest.Mo
     for length, why in ((1000, "the same text"), (1001, "equivalence")):
         text = "x" * length
         assert compare_answers(text, text).why == why
-    assert compare_answers("x" * 1001, "x").why == "equivalence"
-    assert compare_answers("x", "x" * 1001).why == "equivalence"
+        spaced = "x" + " " * (length - 1)
+        assert compare_answers(spaced, "x").why == compare_answers("x", spaced).why == why
 
 
 # limits on the way to a value

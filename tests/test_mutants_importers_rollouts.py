@@ -226,3 +226,93 @@ def test_what_a_report_of_simple_evals_tells(
     sample = samples(write(tmp_path / "math_m_allresults.json", content))[0]
     verdicts = () if score is None else (PeerVerdict("score", score, "sample", answer),)
     assert (sample.answer, sample.verdicts) == (answer, verdicts)
+    assert (sample.prompt, sample.text) == (peer_logs.PROBLEMS[0][1], peer_logs.text(0, 0))
+
+
+def test_a_system_message_of_simple_evals_is_of_the_prompt(tmp_path: Path) -> None:
+    content = peer_logs.simple_evals_content()
+    for conversation in content["convos"]:
+        conversation.insert(0, {"role": "system", "content": "Be brief."})
+    found = samples(write(tmp_path / "math_m_allresults.json", content))
+    prompts = [f"Be brief.\n\n{problem}" for _, problem, _ in peer_logs.PROBLEMS]
+    assert [(s.prompt, s.problem_id, s.sample_index) for s in found] == [
+        (prompts[i], str(i), k) for k in range(2) for i in range(2)
+    ]
+
+
+def report_of(*sections: tuple[str, str, str], end: str = "</html>") -> str:
+    """A report of simple-evals alone: a question, an answer and what is told of it."""
+    shown = "".join(
+        f'<h3>Prompt conversation</h3><div class="message user"><pre>{asked}</pre></div><h3>Sampled message</h3>\n'
+        f'<div class="message assistant">\n<pre>{text}</pre></div><h3>Results</h3>\n{told}\n'
+        for asked, text, told in sections
+    )
+    return f"<!DOCTYPE html><html>\n{shown}{end}"
+
+
+TOLD = "<p>Correct Answer: B</p>\n<p>Extracted Answer: A</p>\n<p>Score: 0.0</p>"
+CHOICES, SWAPPED = "Which?\n\nA) one\nB) two", "Which?\n\nA) two\nB) one"
+
+
+def test_a_report_of_simple_evals_alone(tmp_path: Path) -> None:
+    text = report_of(
+        (CHOICES, "It is A &amp; B.", TOLD),
+        ("1 &lt; 2?", "No response (bad request).", "<p>Score: x</p>"),
+        (SWAPPED, "A", TOLD),
+        ("1 &lt; 2?", "yes", "<p>Score: 1</p>\n<p>Correct Answer: yes</p>"),
+    )
+    (log,) = find_logs(str(write(tmp_path / "gpqa_o4-mini_20260102_030405.html", text))).logs
+    assert (log.reader.name, log.reader.title, log.task) == ("simple_evals", "simple-evals", "gpqa")
+    assert log.facts().model == "o4-mini"
+    wrong = (PeerVerdict("score", 0.0, "sample", "A"),)
+    common: dict[str, Any] = {
+        "prompt": CHOICES,
+        "gold": "B",
+        "choices": ("one", "two"),
+        "answer": "A",
+        "verdicts": wrong,
+    }
+    right = (PeerVerdict("score", 1.0, "sample", None),)
+    assert list(log.samples()) == [
+        ImportedSample("0", 0, "It is A & B.", position=0, **common),
+        ImportedSample("1", 0, "", position=1, prompt="1 < 2?", error="the server refused the request"),
+        ImportedSample("0", 1, "A", position=0, **{**common, "prompt": SWAPPED, "choices": ("two", "one")}),
+        ImportedSample("1", 1, "yes", position=1, prompt="1 < 2?", gold="yes", verdicts=right),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (report_of(("Q", "A", TOLD), end=""), "the report is cut"),
+        (report_of(("Q", "A", TOLD), ("R", "A", "<p>Correct Answer: B</p>")),
+         "it has no question, answer and score"),
+        (report_of(("Q", "A", TOLD)).replace("message user", "messages user"), "it has no question, answer and score"),
+    ],
+    ids=["cut", "no score", "no question"],
+)  # fmt: skip
+def test_a_report_of_simple_evals_that_is_not_whole(text: str, told: str, tmp_path: Path) -> None:
+    assert told in fault(lambda: samples(write(tmp_path / "gpqa_m.html", text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        report_of(("Q", "A", TOLD)).removeprefix("<!DOCTYPE html>"), report_of(("Q", "A", "<p>Score: 1</p>")),
+        report_of(("Q", "A", TOLD)).replace("Prompt conversation", "Conversation"),
+    ],
+    ids=["no document", "no answer", "no conversation"],
+)  # fmt: skip
+def test_what_is_no_report_of_simple_evals(text: str, tmp_path: Path) -> None:
+    assert "holds no log of a harness that evalkit knows" in fault(lambda: samples(write(tmp_path / "m.html", text)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_choices_of_simple_evals_have_the_letters_in_order(count: int, tmp_path: Path) -> None:
+    letters = "ABCDEFGHIJ"[:count]
+    asked = "Which?\n\n" + "\n".join(f"{letter}) is {letter}" for letter in letters)
+    (one,) = samples(write(tmp_path / "mmlu_m.html", report_of((asked, "A", TOLD))))
+    assert one.choices == (tuple(f"is {letter}" for letter in letters) if count > 1 else ())
+    swapped = asked.replace("A) ", "C) ")
+    (other,) = samples(write(tmp_path / "mmlu_m.html", report_of((swapped, "A", TOLD))))
+    assert other.choices == ()

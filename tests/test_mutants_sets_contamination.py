@@ -275,6 +275,43 @@ def test_where_a_token_begins_and_ends(text: str, tokens: list[str]) -> None:
     assert spelt(text) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("a [asy] draw(x); [/asy] b", "a b"), ("a <asy>x</asy> b", "a b"), ("[asy]x[/asy]", ""),
+        ("a [asy] x", "a asy x"),
+        ("a [/asy] b [asy] c", "a asy b asy c"), ("a [asy] x [asy] y [/asy] b", "a asy x b"),
+        ("[asy]x[/asy][asy]y[/asy]z", "z"), ("[asy]x[/asy] b [asy] c", "b asy c"), ("asy] b [/asy]", "asy b asy"),
+        ("a[asy]x[/asy]b [/asy] c", "a b asy c"), ("a (asy) x (/asy) b", "a asy x asy b"),
+    ],
+)  # fmt: skip
+def test_a_drawing_that_is_closed_is_left_out(text: str, tokens: str) -> None:
+    assert spelt(text) == tokens.split()
+
+
+def test_a_drawing_ends_in_its_own_text() -> None:
+    found = tokenize(["a [asy] x", "y [/asy] b"])
+    kept = [found.buffer[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)]
+    assert kept == ["a", "asy", "x", "\x01", "y", "asy", "b", "\x01"]
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "alone"),
+    [
+        ("one two", 0, True), ("one two it", 0, False), ("one two. it", 0, True), ("one two.it", 0, False),
+        ("So one two", 1, False), ("So. one two", 1, True), ("So one two it", 1, False), ("So: one two. It", 1, True),
+        ("So, one two. It", 1, False), ("So: one two, it", 1, False), ("So:\none two\nit", 1, True),
+        ("So\none two\nit", 1, True), ("So! one two? it", 1, True), ("So ; one two ; it", 1, False),
+        ("So.) one two.) it", 1, True), (f"So:{' ' * 63}one two", 1, True), (f"So:{' ' * 64}one two", 1, False),
+        (f"one two{' ' * 62}. it", 0, True), (f"one two{' ' * 63}. it", 0, False),
+    ],
+)  # fmt: skip
+def test_words_that_stand_alone(text: str, start: int, alone: bool) -> None:
+    assert tokenize([text]).stands_alone(start, start + 2) is alone
+    if start == 0:
+        assert tokenize(["before it", text]).stands_alone(3, 5) is alone, "the mark of the text before"
+
+
 def test_only_the_words_of_latex_are_left_out() -> None:
     """`pet`, `nyc` and the others begin with the same 16 bits as one of them."""
     for name in IGNORED:
@@ -289,7 +326,6 @@ def test_capitals_are_small_letters_to_a_scan(one: str, other: str) -> None:
     words = tokenize([one, other]).words
     half = len(words) // 2
     assert words[: half - 1].tolist() == words[half:-1].tolist()
-    assert tokenize(["A@"]).words[0] != tokenize(["A`"]).words[-1]
 
 
 @pytest.mark.parametrize("count", range(6))
