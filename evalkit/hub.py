@@ -47,7 +47,8 @@ _BROKEN_OFF = {"ReadError", "RemoteProtocolError", "IncompleteRead", "ChunkedEnc
 def may_be_folder(name: str) -> bool:
     """Whether a hub id looks like a path here: its first part is a folder, and the whole is nothing that exists."""
     first, slash, _ = name.partition("/")
-    return bool(slash) and Path(first).is_dir() and not Path(name).exists()
+    is_id = first not in ("", ".", "..", "~")
+    return bool(slash) and is_id and Path(first).is_dir() and not Path(name).exists()
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figu
     done = run_evalkit("import", log, "-o", run)
     assert figure in done.stderr
     again = run_evalkit("score", run)
-    assert f"not graded, it was imported without right answers. {figure}" in again.stderr
+    assert f"not graded, it was imported without the right answers to all problems. {figure}" in again.stderr
     assert (again.stdout, "verdicts changed" in again.stderr) == ("", False)
     (task,) = RunDirectory(run).tasks().values()
     assert not task.files.scores_path.exists()
@@ -313,7 +313,7 @@ def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figu
     ]
     write_lines(task.files.scores_path, spoilt)  # as an earlier version did
     refused = run_evalkit("leaderboard", run, "-m", "peer", code=1).stderr
-    assert f"is not graded: it was imported without right answers. {figure}" in refused
+    assert f"is not graded: it was imported without the right answers to all problems. {figure}" in refused
     assert "hint: import the log with -t TASK" in refused
     assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
     other = imported(rows_of_three(tmp_path / "x.jsonl"), tmp_path / "other", score=True, workers=1,

@@ -659,7 +659,7 @@ def test_right_answers_have_to_be_right_and_hostile_ones_not() -> None:
     sound = sums(gold_response=lambda self, problem: problem.target)
     tried = len(HOSTILE_RESPONSES)
     assert graded(sound, ONE) == [
-        Check("the right answer is graded correct (1 problems)", True, ""),
+        Check("the right answer is graded correct (1 problem)", True, ""),
         Check(f"empty and hostile answers are not graded correct ({tried} tried)", True, ""),
         Check("no answer causes a grader error", True, ""),
     ]
@@ -702,7 +702,7 @@ def test_tasks_without_right_answers_are_held_to_less() -> None:
     assert [(one.rule, one.passed) for one in found][1] == ("an empty response is not graded correct", False)
     assert found[1].detail.count(" is correct with the value 1") == 2
     own = sums(gold_response=lambda self, problem: "2" if problem.id == "p" else None)
-    assert graded(own, replace(ONE, target=""), Problem("q", "", ""))[0].rule.endswith("(1 problems)")
+    assert graded(own, replace(ONE, target=""), Problem("q", "", ""))[0].rule.endswith("(1 problem)")
 
 
 def test_few_problems_are_tried_of_many() -> None:

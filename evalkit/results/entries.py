@@ -172,6 +172,8 @@ _SETTINGS = {
     "version": "task version",
     "options": "options of the task",
     "task_file_sha256": "task file",
+    "asserted": "protocol",
+    "data_unchecked": "data",
 }
 # words for values that are yes or no; None is that of a run that does not say
 _VALUES: dict[str, tuple[str, dict[bool | None, str]]] = {

@@ -18,6 +18,7 @@ from evalkit.run.planning import messages_of, require_json
 from evalkit.run.scoring import Scorer
 from evalkit.types import Completion, Metric, Problem, Score
 from evalkit.visible import visible_line
+from evalkit.words import counted
 from evalkit.workers import WorkerCallError, WorkerPool
 
 HOSTILE_RESPONSES = (
@@ -169,7 +170,8 @@ def _check_grading(task: Task, problems: Sequence[Problem], golds: Sequence[Scor
             for s in golds
             if s.key and (s.status != "correct" or s.value == 0)
         ]
-        yield Check(f"the right answer is graded correct ({len(golds)} problems)", not failed, _by_reason(failed))
+        rule = f"the right answer is graded correct ({counted(len(golds), 'problem')})"
+        yield Check(rule, not failed, _by_reason(failed))
     else:
         yield Check("the right answer is graded correct", None, "the task has no right answers")
     sampled = problems[:: max(1, len(problems) // 8)]

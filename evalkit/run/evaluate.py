@@ -197,7 +197,7 @@ def _warn_of_a_missing_folder(model: object, engine: object, options: Mapping[st
     """Say at once that a model that looks like a path is no folder: its data may be missing before it is."""
     served = engine in ("openai", "replay") or "base_url" in options
     if isinstance(model, str) and not served and may_be_folder(model):
-        logger.warning("there is no folder %s here: the model of that name on the hub is meant", model)
+        logger.warning("there is no folder %s here: it is looked for on the hub", model)
 
 
 def plan_run(model: str | Path | LoadedModel, tasks: Tasks, **arguments: Unpack[RunArguments]) -> RunPlan:

@@ -87,9 +87,8 @@ def rescore_run(
         for name in names:
             recorded = run.task(name)
             if is_ungraded(recorded):
-                logger.warning(
-                    "%s: not graded, it was imported without right answers.%s", name, harness_figure(recorded)
-                )
+                why = "it was imported without the right answers to all problems"
+                logger.warning("%s: not graded, %s.%s", name, why, harness_figure(recorded))
                 continue
             spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
             task = spec.create()

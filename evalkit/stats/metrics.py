@@ -27,7 +27,7 @@ def _matrix(values: Sequence[Sequence[float]] | Floats) -> Floats:
         )
     matrix = np.asarray(values, dtype=np.float64)
     if not (np.isfinite(matrix).all() and (matrix >= 0).all() and (matrix <= 1).all()):
-        raise EvalkitError("A sample's value lies outside [0, 1].", "repair the task's score().")
+        raise EvalkitError("A sample's value lies outside [0, 1].", "repair the task's score() or extra_metrics().")
     return matrix
 
 

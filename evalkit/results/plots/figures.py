@@ -263,7 +263,7 @@ def _score_panel(
 ) -> None:
     column = table.columns[i]
     rating = any(c.metric.unit != "%" for row in rows if (c := row.cells[i]) is not None)
-    title = f"{label(table.heads(i)[0], 40)}  {label(column.metric)}"
+    title = f"{label(table.heads(i)[0], 36 - len(label(column.metric)))}  {label(column.metric)}"
     panel.set_title(title + (f"\n{told}" if told else ""), fontsize=look.font, loc="left")
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)

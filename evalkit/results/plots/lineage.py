@@ -154,7 +154,10 @@ def lengths_against_teacher(students: Sequence[Entry], teacher: Entry, look: Loo
         lengths = _mean_lengths(student)
         every += lengths.values()
         _scatter(panel, student, teacher, lengths, theirs, handles)
-        panel.set_title(f"{name}\n{_ratio_words(student, teacher)}", fontsize=look.font, loc="left")
+        ratio = _ratio_words(student, teacher)
+        if len(students) > 1:  # a panel is narrower than the words
+            ratio = ratio.replace(" of the", "\nof the").replace(" that both", "\nthat both")
+        panel.set_title(f"{name}\n{ratio}", fontsize=look.font, loc="left")
     room = max((max(every) / max(min(every), 1)) ** 0.08, 1.03)  # of the logarithmic axis, at both ends
     low, high = max(min(every), 1) / room, max(every) * room
     for i, panel in enumerate(axes.flat):
