@@ -171,6 +171,9 @@ class Completion:
         return self.finish_reason in ("length", "repetition")
 
 
+NO_RIGHT_ANSWER = "the problem has no right answer to compare with"  # the explanation of such a score
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """The grade of one completion.

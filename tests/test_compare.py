@@ -279,7 +279,7 @@ def test_markdown_sentences_read_as_plain_text(tmp_path: Path) -> None:
     assert sentence(runs[0]) in lines
     assert [line.rstrip() for line in lines[:2]] == [gate_sentence(gate) for gate in gates]
     assert "\\" not in text.replace("new\\_v2", "")
-    assert "- only one of the runs has aime24." in lines
+    assert "- only one of the runs has figures of aime24." in lines
     assert not [line for line in lines if line and not line.strip()]
 
 

@@ -165,7 +165,7 @@ REMARKS = [
     "AIME 2024: subset of 5 of 30 problems: another benchmark.",
     "AIME 2024: 3 problems that only one of the runs has are left out.",
     "AIME 2024: for p the run with more samples is thinned to n = 4.",
-    "only one of the runs has lcb, mmlu.",
+    "only one of the runs has figures of lcb, mmlu.",
 ]
 
 

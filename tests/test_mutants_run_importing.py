@@ -507,6 +507,11 @@ def test_problems_are_found_by_words_then_by_id_then_by_position() -> None:
         "b": "test/b.json",
         "c": "c",
     }
+    statement = "Add the two numbers that are given on one line and print their sum"
+    twins = [Problem(f"t{i}", f"{statement} {i}. Read from stdin, print to stdout.", "") for i in range(2)]
+    assert matched(sample("t1", problem=f"{statement} 1."), problems=twins) == {"t1": "t1"}, "a twin is as near"
+    with pytest.raises(EvalkitError, match="such as t1"):
+        matched(sample("t1", problem=f"{statement} 2."), problems=twins)
     assert matched(sample("x", position=2, gold="Goethe"), sample("y", position=0, gold=" Paris ")) == {
         "x": "c",
         "y": "a",

@@ -113,7 +113,7 @@ def test_metrics_with_the_numbers_of_numpy_are_stored_as_plain_ones() -> None:
         ('[("mine", 3.0)]', "extra_metrics() of the task own returned a list with a tuple, not a Metric."),
         (
             '[Metric("mine", scores["x"], 1, "%")]',
-            "extra_metrics() of the task own failed: KeyError: 'x' (own.py, line 15).",
+            "extra_metrics() of the task own failed: KeyError: 'x' (own.py, line 16).",
         ),
         (
             '[Metric("mine", 50.0, 8, "%", interval_run=(60.0, 70.0))]',
@@ -375,6 +375,7 @@ def test_a_problem_without_a_right_answer_is_an_error_and_not_a_wrong_answer(tmp
     task_file(tmp_path, "gap", '"4")]', '"")]')
     _, said = run(tmp_path, "gap", code=1)
     assert "the problem has no right answer to compare with" in said
+    assert "hint: give each problem a right answer and run the same command again" in said
 
 
 def test_a_suite_is_no_task_to_check() -> None:

@@ -20,6 +20,16 @@ def likeness(one: Words, other: Words) -> float:
     return 2 * (Counter(one) & Counter(other)).total() / max(len(one) + len(other), 1)
 
 
+def stands_in(part: str, text: str) -> bool:
+    """Whether the words of a part stand one after the other in a text.
+
+    Examples:
+        >>> stands_in("Who wrote *Faust*?", "Please answer: who wrote Faust? Think.")
+        True
+    """
+    return f" {' '.join(words(part))} " in f" {' '.join(words(text))} " or not words(part)
+
+
 class Found(NamedTuple):
     """Which of the texts a prompt asks: `key` names it, `share` is the share of its words that are the same."""
 

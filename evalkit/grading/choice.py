@@ -20,7 +20,7 @@ from evalkit.grading.answers.letters import (
 )
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.thinking import split_thinking
-from evalkit.types import Score
+from evalkit.types import NO_RIGHT_ANSWER, Score
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRIES = 100  # of the last cues
@@ -131,7 +131,7 @@ def grade_choice(response: str, gold: str, choices: Sequence[str]) -> Score:
         ('correct', 'B')
     """
     if not gold.strip():
-        return Score(0.0, "error", None, "the problem has no right answer to compare with")
+        return Score(0.0, "error", None, NO_RIGHT_ANSWER)
     text = split_thinking(response).response
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from evalkit.grading.answers.extract import Extracted, extract_answer
 from evalkit.grading.answers.statement import worded_conclusion
 from evalkit.thinking import split_thinking
-from evalkit.types import Score
+from evalkit.types import NO_RIGHT_ANSWER, Score
 from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
 
 TIMEOUT = 1.0  # seconds a pair, start-up of a worker not included
@@ -67,7 +67,7 @@ def grade_math(response: str, gold: str) -> Score:
         'no_answer'
     """
     if not gold.strip():
-        return Score(0.0, "error", None, "the problem has no right answer to compare with")
+        return Score(0.0, "error", None, NO_RIGHT_ANSWER)
     text = split_thinking(response).response
     if text is None:
         return Score(0.0, "no_answer", None, "the thinking block was never closed, so nothing was answered", "")

@@ -17,7 +17,7 @@ import evalkit
 from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.declared import require_declared
 from evalkit.benchmark.loading import load_problems
-from evalkit.benchmark.matching import TextIndex
+from evalkit.benchmark.matching import TextIndex, stands_in
 from evalkit.benchmark.protocols import Protocol, find_protocol
 from evalkit.benchmark.registry import TaskSpec, resolve_task
 from evalkit.benchmark.task import Task, choice_letters
@@ -283,7 +283,8 @@ class _LoggedProblem:
 def match_problems(log: Log, task: Task, problems: list[Problem]) -> dict[str, str]:
     """Our problem for each problem of a log: by the prompt's words, else by id, else by position.
 
-    By position only where every right answer agrees. Raises EvalkitError where a problem is not found, where two are
+    By id where the log has no text, or one that stands word for word in ours. By position only where every right
+    answer agrees. Raises EvalkitError where a problem is not found, where two are
     taken for one, and where the choices stand in another order than ours.
     """
     logged: dict[str, _LoggedProblem] = {}
@@ -299,7 +300,7 @@ def match_problems(log: Log, task: Task, problems: list[Problem]) -> dict[str, s
         found = index.find(one.text) if one.text else None
         if found is not None:
             ids[own] = found.key
-        elif not one.text and (known := by_id.get(own) or by_id.get(_bare(own))):
+        elif (known := by_id.get(own) or by_id.get(_bare(own))) and stands_in(one.text, known.prompt):
             ids[own] = known.id
         else:
             lost.append(own)

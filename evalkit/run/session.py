@@ -37,7 +37,7 @@ from evalkit.store.lines import LineWriter
 from evalkit.store.opinions import HUMAN
 from evalkit.store.run import RunDirectory, completion_record, score_record
 from evalkit.store.settled import settled
-from evalkit.types import Completion, SampleKey, Score
+from evalkit.types import NO_RIGHT_ANSWER, Completion, SampleKey, Score
 
 logger = logging.getLogger(__name__)
 
@@ -497,6 +497,8 @@ def require_no_errors(run: RunDirectory, reports: Sequence[Report]) -> None:
         again = f"`evalkit score {shlex.quote(str(run.path))}` grades them again; {settling}"
     if own := [task for task in failed if run.task(task).record.spec.get("file") and _is_of_code(run, task)]:
         again = f"repair score() of {', '.join(own)} and run the same command again: the completions are kept"
+    if all(reason == NO_RIGHT_ANSWER for reason in reasons):
+        again = "give each problem a right answer and run the same command again: the completions are kept"
     hint = f"asking again brings nothing: {settling}" if refused else again
     told = f" ({reasons.most_common(1)[0][0][:200].rstrip('.')})" if reasons else ""
     raise RunIncompleteError(

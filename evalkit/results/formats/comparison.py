@@ -78,7 +78,7 @@ def _remarks(run: RunComparison) -> list[str]:
             fewer = min(task.result.a.samples, task.result.b.samples)
             told.append(f"{task.title}: for p the run with more samples is thinned to n = {fewer}.")
     if run.missing:
-        told.append(f"only one of the runs has {', '.join(run.missing)}.")
+        told.append(f"only one of the runs has figures of {', '.join(run.missing)}.")
     return told
 
 
