@@ -164,7 +164,7 @@ def test_no_server_at_all_is_told_at_once_and_at_the_end(checkpoint: Path, caplo
 
 
 def test_a_url_that_is_none_is_told(checkpoint: Path) -> None:
-    with pytest.raises(EvalkitError, match="no URL"):
+    with pytest.raises(EvalkitError, match="no http or https URL"):
         open_engine("openai", str(checkpoint), {"base_url": ["localhost:8000"]})
     with pytest.raises(EvalkitError, match="no server"):
         open_engine("openai", str(checkpoint))

@@ -69,7 +69,7 @@ def test_a_broken_engine_of_another_package_harms_nobody_else(tmp_path: Path) ->
     run = ("run", "o/m", "-t", "arithmetic", "--limit", 1, "-n", 1, "-o", tmp_path / "run")
     evalkit(*run, "--engine", "replay", "--recorded", recorded, PYTHONPATH=path)
     listed = evalkit("engines", PYTHONPATH=path)
-    assert "broken          cannot be imported" in listed.stdout
+    assert "broken          cannot be used" in listed.stdout
     assert "replay          installed" in listed.stdout
     error = told(evalkit(*run, "--engine", "broken", code=2, PYTHONPATH=path))
     assert "The engine broken of broken-package cannot be imported: ModuleNotFoundError" in error

@@ -302,7 +302,10 @@ def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figu
     done = run_evalkit("import", log, "-o", run)
     assert figure in done.stderr
     again = run_evalkit("score", run)
-    assert f"not graded, it was imported without the right answers to all problems. {figure}" in again.stderr
+    assert (
+        f"not graded, it was imported without the right answers to all problems, or with --kind none. {figure}"
+        in again.stderr
+    )
     assert (again.stdout, "verdicts changed" in again.stderr) == ("", False)
     (task,) = RunDirectory(run).tasks().values()
     assert not task.files.scores_path.exists()
@@ -313,8 +316,11 @@ def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figu
     ]
     write_lines(task.files.scores_path, spoilt)  # as an earlier version did
     refused = run_evalkit("leaderboard", run, "-m", "peer", code=1).stderr
-    assert f"is not graded: it was imported without the right answers to all problems. {figure}" in refused
-    assert "hint: import the log with -t TASK" in refused
+    assert (
+        f"is not graded: it was imported without the right answers to all problems, or with --kind none. {figure}"
+        in refused
+    )
+    assert "hint: import the log again with -t TASK" in refused
     assert "4 of 4 completions, not graded" in run_evalkit("verify", run).stdout
     other = imported(rows_of_three(tmp_path / "x.jsonl"), tmp_path / "other", score=True, workers=1,
                      fields="text=gen,problem=q,gold=ans").path  # fmt: skip
@@ -686,7 +692,9 @@ def test_a_task_has_its_options_at_an_import_too(tmp_path: Path) -> None:
 def test_an_ungraded_import_is_not_to_be_resumed(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", [{"q": "Why?", "out": "So."}])
     imported(path, tmp_path / "runs" / "r", fields="text=out,problem=q")
-    with pytest.raises(RunIncompleteError, match="was imported without grading x") as caught:
+    with pytest.raises(
+        RunIncompleteError, match="x is not graded: it was imported without the right answers"
+    ) as caught:
         load_entries([tmp_path / "runs"])
     assert "import the log again with -t TASK" in caught.value.hint
 

@@ -144,11 +144,6 @@ def _incomplete(task: TaskRun, scores: int | None = None) -> RunIncompleteError:
     hint = "run the command that started it again to finish it"
     if task.run.is_imported:
         hint = "what a log of another harness lacks stays missing: import one that has every sample"
-        if scores is not None and task.record.spec.get("options", {}).get("of_kind") == "none":
-            return RunIncompleteError(
-                f"{task.directory.path} was imported without grading {task.name}.",
-                "import the log again with -t TASK, or with --kind math or choice.",
-            )
     return RunIncompleteError(
         f"{task.directory.path} has {told} of {task.name}.",
         hint + (", or grade the completions with `evalkit score`." if scores is not None else "."),

@@ -22,6 +22,6 @@ def require_graded(task: TaskRun) -> None:
     """Raises NotGradedError if the problems of a task have no right answers."""
     if is_ungraded(task):
         raise NotGradedError(
-            f"{task} is not graded: it was imported without the right answers to all problems.",
-            "import the log with -t TASK to grade it by a task that has them.",
+            f"{task} is not graded: it was imported without the right answers to all problems, or with --kind none.",
+            "import the log again with -t TASK to grade it by a task that has them, or with --kind math or choice.",
         )

@@ -23,6 +23,7 @@ from evalkit.benchmark.registry import TaskSpec, resolve_task
 from evalkit.benchmark.task import Task, choice_letters
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, is_running
+from evalkit.importers.files import Partial
 from evalkit.importers.mapped import mapped_logs, parse_map
 from evalkit.importers.problem_set import PROBLEM_SET, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
@@ -400,8 +401,7 @@ def _write(
             writer.add(sample)
     writer.require_one_text_each(log, kind)
     writer.finish(imported, log)
-    imported.notes += [log.partial.empty_rows] if log.partial.empty_rows else []
-    imported.notes += [f"unfinished log: without {what}" for what in log.partial.left_out]
+    imported.notes += _lacks(log.partial)
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
         if spec.file == PROBLEM_SET and data_folder is not None:  # a run has the set of its log in its own folder
@@ -439,6 +439,12 @@ def _write(
         },
     }
     return imported, entry
+
+
+def _lacks(partial: Partial) -> list[str]:
+    """What a log has no sample of, in words."""
+    empty = [partial.empty_rows] if partial.empty_rows else []
+    return [*empty, *(f"unfinished log: without {what}" for what in partial.left_out)]
 
 
 def _prompt(protocol: Protocol, known: "_Target") -> str:

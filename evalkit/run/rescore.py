@@ -87,7 +87,7 @@ def rescore_run(
         for name in names:
             recorded = run.task(name)
             if is_ungraded(recorded):
-                why = "it was imported without the right answers to all problems"
+                why = "it was imported without the right answers to all problems, or with --kind none"
                 logger.warning("%s: not graded, %s.%s", name, why, harness_figure(recorded))
                 continue
             spec = recreate_spec(recorded, str(Path(task_file).resolve()) if task_file is not None else None)
