@@ -392,8 +392,8 @@ def _write(
         label += "_imported"  # another set than the task of that name
     name = known.task.name if known is not None else label
     imported = ImportedTask(log.task, name)
-    told = ([aim] if aim else own_set_notes(log, kind)) if isinstance(aim, str) else []
-    imported.notes += [*told, *facts.notes]
+    imported.notes += ([aim] if aim else own_set_notes(log, kind)) if isinstance(aim, str) else []
+    imported.notes += facts.notes
     with ExitStack() as stack:
         files = TaskFiles(folder / name)
         writer = _SampleWriter(stack, files, name, known)
@@ -401,7 +401,6 @@ def _write(
             writer.add(sample)
     writer.require_one_text_each(log, kind)
     writer.finish(imported, log)
-    imported.notes += _lacks(log.partial)
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
         if spec.file == PROBLEM_SET and data_folder is not None:  # a run has the set of its log in its own folder
@@ -606,6 +605,7 @@ class _SampleWriter:
             imported.notes.append(
                 f"{imported.missing} of {imported.n * imported.problems} samples are not in the log: holes stay holes"
             )
+        imported.notes += _lacks(log.partial)
         imported.text_forms = dict(self._forms)
         imported.gold_differences = list(self._differences.values())
 
