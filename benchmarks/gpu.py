@@ -16,6 +16,7 @@ what a part had measured by then counts.
     kill      kill -9 in the middle: whether the GPU's memory comes back, and the resumed run
     rows      the transformers engine beside `model.generate` on the same prompts, in turn, at 16, 64 and 256 rows
     steps     one decoding step: launched kernel by kernel, as a CUDA graph, and in transformers alone; and the sampling
+    draws     tokens with temperature 0.6 and top-p 0.95, from the most probable tokens first and from all of them
     vllm      seeds on and off, rows: only where vllm can be imported
     compile   `model.generate` with a static cache, which transformers compiles
 """
@@ -37,6 +38,7 @@ import tomllib
 import traceback
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,7 @@ NEEDED = (
     "typing_extensions",
 )
 USEFUL = ("datasets", "pandas", "matplotlib", "accelerate", "triton", "vllm", "pynvml")
-LIMITS = {"command": 110, "kill": 100, "rows": 170, "steps": 70, "vllm": 150, "compile": 90}  # seconds
+LIMITS = {"command": 110, "kill": 100, "rows": 170, "steps": 70, "draws": 30, "vllm": 150, "compile": 90}  # seconds
 SHAPES = {
     "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
              "num_key_value_heads": 2, "vocab_size": 151936},
@@ -474,6 +476,28 @@ def _kernels(batch: Any) -> int | str:
         return str(error)[:200]
 
 
+def part_draws(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Logits of normally distributed weights: at a spread of 5 few rows have a small nucleus, at 10 most have."""
+    import torch
+
+    from evalkit.engines.transformers.sampling import _draw_from_all, _Draws, draw
+
+    sizes, vocabulary = ((64, 136, 256), 151936) if config["shape"] == "1.5b" else ((4,), 20_000)
+    device = config["device"]
+    for rows in sizes:
+        for spread in (3.0, 6.0):
+            logits = (torch.randn(rows, vocabulary, device=device) * spread).to(torch.bfloat16)
+            uniform = torch.rand(rows, device=device, dtype=torch.float64)
+            temperature, top_p = (torch.full((rows,), value, device=device) for value in (0.6, 0.95))
+            draws = _Draws(logits, uniform, temperature, top_p)
+            with torch.inference_mode():
+                alike = int((draw(*draws) == _draw_from_all(draws)).sum())
+                first = _milliseconds(config, partial(draw, *draws))
+                every = _milliseconds(config, partial(_draw_from_all, draws))
+            found = {"first_ms": first, "all_ms": every, "equal_tokens": alike}
+            yield {"name": f"{rows} rows, spread {spread / 0.6:.0f}", **found}
+
+
 def part_compile(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"name": "load", "seconds": load(config)}
     rows, limit = (64, 512) if config["shape"] == "1.5b" else (2, 8)
@@ -490,6 +514,7 @@ PARTS = {
     "kill": part_kill,
     "rows": part_rows,
     "steps": part_steps,
+    "draws": part_draws,
     "vllm": part_vllm,
     "compile": part_compile,
 }

@@ -1,6 +1,7 @@
 """A right answer that was corrected in a task's own data: the completions are kept, and graded with the new one."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,23 +150,22 @@ def test_declared_answers_are_never_taken_to_be_corrected(tmp_path: Path) -> Non
     assert "evalkit score" not in caught.value.hint
 
 
-def test_a_run_of_an_earlier_version_is_graded_again_as_well(tmp_path: Path) -> None:
-    write_task(tmp_path, "file", ANSWERS)
-    go(tmp_path)
-    path = tmp_path / "run/run.json"
-    content = json.loads(path.read_text())
+def as_an_earlier_version(run: Path) -> None:
+    content = json.loads((run / "run.json").read_text())
     del content["tasks"]["sums"]["right_answers"]
-    path.write_text(json.dumps(content))
-    write_task(tmp_path, "file", {**ANSWERS, "b": "4"})
-    rescore(tmp_path / "run", workers=1)
-    assert pass_at_1(tmp_path) == 100
+    (run / "run.json").write_text(json.dumps(content))
 
 
-def test_an_interrupted_pass_of_other_answers_is_not_taken_over(tmp_path: Path) -> None:
+def interrupted(run: Path) -> None:
+    """A pass of scoring with the earlier answers, which did not end."""
+    RunDirectory(run).files("sums").rescoring_path.write_bytes((run / "sums/scores.jsonl").read_bytes())
+
+
+@pytest.mark.parametrize("left", [as_an_earlier_version, interrupted])
+def test_any_run_is_graded_with_the_corrected_answers(left: Callable[[Path], None], tmp_path: Path) -> None:
     write_task(tmp_path, "file", ANSWERS)
     go(tmp_path)
-    scores = tmp_path / "run/sums/scores.jsonl"
-    (RunDirectory(tmp_path / "run").files("sums").rescoring_path).write_bytes(scores.read_bytes())
+    left(tmp_path / "run")
     write_task(tmp_path, "file", {**ANSWERS, "b": "4"})
     rescore(tmp_path / "run", workers=1)
     assert pass_at_1(tmp_path) == 100

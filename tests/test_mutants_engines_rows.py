@@ -29,6 +29,7 @@ from evalkit.engines.transformers.sampling import (
     RowSettings,
     _draw_from_all,
     _draw_from_few,
+    _Draws,
     _nucleus_floor,
     draw,
     uniforms,
@@ -116,7 +117,7 @@ def test_the_most_probable_tokens_give_the_same_draw_as_all_of_them(vocabulary: 
         top_p = (1.4 * torch.rand(rows, generator=generator)).clamp(0.01, 1)
         top_k = (vocabulary ** torch.linspace(0, 1.2, rows)).long().clamp(1, vocabulary)
         for filters in ((top_p, None), (None, top_k), (top_p, top_k)):
-            expected = _draw_from_all(logits, uniform, temperature, *filters)
+            expected = _draw_from_all(_Draws(logits, uniform, temperature, *filters))
             assert draw(logits, uniform, temperature, *filters).tolist() == expected.tolist()
 
 
@@ -127,7 +128,7 @@ def test_the_rows_that_the_most_probable_tokens_serve() -> None:
     def served(few: int, p: float | None, k: int | None = None) -> bool:
         columns = [None if each is None else torch.tensor([each]) for each in (p, k)]
         at, one = torch.tensor([0.5], dtype=torch.float64), torch.ones(1)
-        return bool(_draw_from_few(few, logits, at, one, *columns)[1])
+        return bool(_draw_from_few(few, _Draws(logits, at, one, *columns))[1])
 
     assert [served(2, p) for p in (0.4, 0.6, 0.8)] == [True, False, False], "what is tied with the second is not known"
     assert [served(3, p) for p in (0.6, 0.74, 0.76, 0.9)] == [True, True, False, False]

@@ -1,7 +1,7 @@
 """From logits to tokens, row by row: draws depend on a row's own seed and logits, never on the rest of the batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,34 +43,40 @@ def draw(
     token ids: rounding differences between two batches then move the bounds by as much as they move the
     probabilities, where the order by probability would swap whole tokens.
     """
+    draws = _Draws(logits, uniform, temperature, top_p, top_k)
     if top_p is None and top_k is None:
-        return _draw_from_all(logits, uniform, temperature)
+        return _draw_from_all(draws)
     tokens = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     rest = torch.arange(len(logits), device=logits.device)
     for few in (_FEW, _MORE) if logits.shape[-1] > 8 * _MORE else (_FEW,):
-        some, served = _draw_from_few(few, *_rows(rest, logits, uniform, temperature, top_p, top_k))
-        tokens[rest] = some
+        tokens[rest], served = _draw_from_few(few, draws.of(rest))
         rest = rest[~served]
         if not len(rest):
             return tokens
-    tokens[rest] = _draw_from_all(*_rows(rest, logits, uniform, temperature, top_p, top_k))
+    tokens[rest] = _draw_from_all(draws.of(rest))
     return tokens
 
 
-def _rows(rows: torch.Tensor, *columns: torch.Tensor | None) -> tuple[Any, ...]:
-    """These rows of every column; the columns themselves where that is all of them."""
-    return tuple(each if each is None or len(each) == len(rows) else each[rows] for each in columns)
+class _Draws(NamedTuple):
+    """One draw for each row, as `draw` is asked for them."""
+
+    logits: torch.Tensor
+    uniform: torch.Tensor
+    temperature: torch.Tensor
+    top_p: torch.Tensor | None = None
+    top_k: torch.Tensor | None = None
+
+    def of(self, rows: torch.Tensor) -> "_Draws":
+        """Those of some rows; nothing is copied where they are all."""
+        if len(rows) == len(self.logits):
+            return self
+        top_p, top_k = (None if each is None else each[rows] for each in (self.top_p, self.top_k))
+        return _Draws(self.logits[rows], self.uniform[rows], self.temperature[rows], top_p, top_k)
 
 
-def _draw_from_few(
-    few: int,
-    logits: torch.Tensor,
-    uniform: torch.Tensor,
-    temperature: torch.Tensor,
-    top_p: torch.Tensor | None,
-    top_k: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _draw_from_few(few: int, draws: _Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """As `draw`, from the `few` most probable tokens; and which rows that serves, those whose filters keep no other."""
+    logits, uniform, temperature, top_p, top_k = draws
     precise, vocabulary = _precise(logits), logits.shape[-1]
     few = min(few, vocabulary)
     best, tokens = logits.topk(few, dim=-1)
@@ -103,13 +109,8 @@ def _draw_from_few(
     return tokens.gather(1, place).squeeze(1), served
 
 
-def _draw_from_all(
-    logits: torch.Tensor,
-    uniform: torch.Tensor,
-    temperature: torch.Tensor,
-    top_p: torch.Tensor | None = None,
-    top_k: torch.Tensor | None = None,
-) -> torch.Tensor:
+def _draw_from_all(draws: _Draws) -> torch.Tensor:
+    logits, uniform, temperature, top_p, top_k = draws
     precise = _precise(logits)
     scaled = logits.to(precise) / temperature.to(precise)[:, None]
     if top_k is not None:
