@@ -12,6 +12,7 @@ from evalkit.grading import grade_choice, grade_math, math_equal
 from evalkit.types import Problem, Score
 
 PROBLEM_SET = f"{__name__}:ProblemSet"
+PROBLEMS_FILE = "problems.jsonl"
 Kind = Literal["math", "choice", "none"]
 _GRADED = {"math": "math", "choice": "choice", "none": "other"}
 
@@ -45,7 +46,7 @@ class ProblemSet(Task):
             revision="",
             split="problems",
             columns=("id", "prompt", "target"),
-            files=("problems.jsonl",),
+            files=(PROBLEMS_FILE,),
             ordered=False,  # it lies in the order of the log
         )
 

@@ -9,7 +9,7 @@ from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError
 from evalkit.files import size_of
 from evalkit.importers.problem_file import PROBLEM_FILE
-from evalkit.importers.problem_set import PROBLEM_SET
+from evalkit.importers.problem_set import PROBLEM_SET, PROBLEMS_FILE
 from evalkit.store.answers import is_own_data, right_answers, told_correction
 from evalkit.store.lines import unreadable
 from evalkit.store.run import TaskRun
@@ -80,9 +80,9 @@ def _own_set(task: TaskRun) -> str:
     """The run itself, where the set of an imported log lies. Raises EvalkitError where a link stands in its place."""
     label = str(task.record.spec.get("options", {}).get("label", task.name))
     try:
-        size_of(task.directory.path / label / "problems.jsonl", below=task.directory.path)
+        size_of(task.directory.path / label / PROBLEMS_FILE, below=task.directory.path)
     except OSError as error:
-        raise unreadable(task.directory.path / label / "problems.jsonl", error) from error
+        raise unreadable(task.directory.path / label / PROBLEMS_FILE, error) from error
     return str(task.directory.path)
 
 

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from evalkit.benchmark.registry import installed_tasks, option_fields, resolve_task
 from evalkit.benchmark.task import Task
-from evalkit.importers.problem_set import Kind
+from evalkit.importers.problem_set import PROBLEMS_FILE, Kind
 from evalkit.importers.reader import Log
 from evalkit.run.planning import options_of, require_used
-
-_PROBLEMS = "problems.jsonl"
 
 
 def named_tasks(logs: list[Log], wanted: Mapping[str, str], kind: Kind | None) -> dict[str, str | None]:
@@ -24,7 +22,7 @@ def options_by_task(names: Iterable[str | None], options: Sequence[str]) -> dict
     found = {
         name: options_of(resolve_task(name), options, used)
         for name in names
-        if options and name is not None and not (Path(name) / _PROBLEMS).is_file()
+        if options and name is not None and not (Path(name) / PROBLEMS_FILE).is_file()
     }
     require_used(options, used)
     return found

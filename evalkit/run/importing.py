@@ -25,7 +25,7 @@ from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.files import is_finite, is_running
 from evalkit.importers.files import Partial
 from evalkit.importers.mapped import mapped_logs, parse_map
-from evalkit.importers.problem_set import PROBLEM_SET, Kind
+from evalkit.importers.problem_set import PROBLEM_SET, PROBLEMS_FILE, Kind
 from evalkit.importers.reader import FoundLogs, Log, find_logs
 from evalkit.importers.record import ImportedSample, LogFacts
 from evalkit.results.report import Report
@@ -42,7 +42,6 @@ UNKNOWN_PROTOCOL = "unknown (imported)"
 UNKNOWN_MODEL = "unknown"
 _LETTER = re.compile(r"\(?[A-J]\)?\.?")
 _NUMBERS = ("temperature", "top_p", "top_k", "max_tokens", "n", "seed")
-_PROBLEMS = "problems.jsonl"
 
 
 @dataclass(slots=True)
@@ -248,7 +247,7 @@ def _known_target(
         return ""
     chosen = dict(options.get(name, {}))
     try:
-        if (Path(name) / _PROBLEMS).is_file():
+        if (Path(name) / PROBLEMS_FILE).is_file():
             spec = _set_of_a_run(Path(name))
             root: Path | None = Path(name).parent
         else:
@@ -404,7 +403,7 @@ def _write(
     if known is not None:
         spec, version, title, data_folder = known.spec, known.task.version, known.task.title, known.source.root
         if spec.file == PROBLEM_SET and data_folder is not None:  # a run has the set of its log in its own folder
-            shutil.copyfile(data_folder / name / _PROBLEMS, files.folder / _PROBLEMS)
+            shutil.copyfile(data_folder / name / PROBLEMS_FILE, files.folder / PROBLEMS_FILE)
             data_folder = None
         data = [{"hub_id": d.hub_id, "fingerprint": d.fingerprint} for d in known.source.loaded]
         problem_ids = [p for p in known.problems if p in writer.indices]
@@ -503,7 +502,7 @@ class _SampleWriter:
         self._completions = stack.enter_context(LineWriter(files.completions_path, files.run))
         self._peer = stack.enter_context(LineWriter(files.peer_scores_path, files.run))
         self._problems = (
-            None if known is not None else stack.enter_context(LineWriter(files.folder / _PROBLEMS, files.run))
+            None if known is not None else stack.enter_context(LineWriter(files.folder / PROBLEMS_FILE, files.run))
         )
         self.indices: dict[str, int] = {}  # how many samples each problem has
         self._highest = -1

@@ -173,7 +173,7 @@ class Servers:
     _given_up: int = 0
     _succeeded: bool = False
     _slowest: float = 0.0
-    _seen: dict[str, "_Owner"] = field(default_factory=dict)
+    _seen: dict[str, _Owner] = field(default_factory=dict)
     _ids_tell_replies_apart: bool = True
     _told_apart: int = 0
     _of_others: int = 0
@@ -454,7 +454,7 @@ class Servers:
             return _PROBE_TIMEOUT
         return max(_LEAST_TIMEOUT, 4 * self._slowest * max_tokens) if self._slowest else _FIRST_TIMEOUT
 
-    def _other_owner(self, reply: Mapping[str, Any], unit: str, payload: Mapping[str, Any]) -> "_Owner | None":
+    def _other_owner(self, reply: Mapping[str, Any], unit: str, payload: Mapping[str, Any]) -> _Owner | None:
         """The other request that has got this reply: same id, same content.
 
         Several with the same id and text, and other content beside it (a usage, a time), come from a cache.
