@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,20 @@ def told(done: subprocess.CompletedProcess[str]) -> str:
 
 def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_growth(less: Callable[[], object], more: Callable[[], object], below: float) -> None:
+    """Hold that `more` takes this thread less than `below` times what `less` takes: a ratio, so any machine will do."""
+    ratios = []
+    for _ in range(4):
+        begun = time.thread_time()
+        less()
+        between = time.thread_time()
+        more()
+        ratios.append((time.thread_time() - between) / max(between - begun, 1e-3))
+        if ratios[-1] < below:
+            return
+    raise AssertionError(f"{min(ratios):.1f} times as long, not less than {below}")
 
 
 def write_recorded(path: Path, texts: dict[str, list[str]], **fields: Any) -> Path:
