@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-vllm test-peers lint docs gallery coverage mutants constraints install clean
+.PHONY: demo test quick-tests test-all test-vllm test-peers lint docs gallery coverage mutants constraints install clean
 
 install: $(INSTALLED)
 
@@ -20,8 +20,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python examples/demo.py
 
-# The quick part of the suite.
-test: lint
+# The quick part of the suite, and ruff and mypy beside it.
+test: install
+	@$(MAKE) --no-print-directory --jobs 2 quick-tests lint
+
+quick-tests: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 # Everything that needs no vLLM: slow tests, the docs, and whether the pinned versions can be installed together.

@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parent.parent
 def data_dir() -> Path:
     """The real data sets in the hub's schemas. Where they have to be there, a missing folder is a failure."""
     folder = os.environ.get("EVALKIT_DATA")
-    if folder is None:
+    if not folder:
         if os.environ.get("EVALKIT_REQUIRE_REAL_DATA"):
             pytest.fail("EVALKIT_REQUIRE_REAL_DATA is set, but EVALKIT_DATA is not")
         pytest.skip("EVALKIT_DATA is not set: no real data at hand")
