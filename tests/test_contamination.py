@@ -293,6 +293,7 @@ class Own(Task):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_scan_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(TASK_FILE.format(problems=PROBLEMS))
     filler = rows()

@@ -87,6 +87,7 @@ def test_a_table_shows_the_other_runs_and_says_what_it_does_not_show(
     assert CHECKSUM in evalkit("plot", "bars", results, "-o", results / "bars.png").stderr
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_the_others_of_a_folder_but_needs_the_run_that_was_named(results: Path) -> None:
     spoil(results)
     assert CHECKSUM in told(evalkit("compare", results / "a", results / "b", code=2))
@@ -97,6 +98,7 @@ def test_a_comparison_shows_the_others_of_a_folder_but_needs_the_run_that_was_na
     assert f"not shown: Line 2 of {results / 'more' / 'b'}" in done
 
 
+@pytest.mark.slow
 def test_students_of_a_folder_are_shown_without_the_damaged_one(results: Path) -> None:
     spoil(results)
     students = results.parent / "students"
@@ -112,6 +114,7 @@ def test_students_of_a_folder_are_shown_without_the_damaged_one(results: Path) -
     assert CHECKSUM in told(evalkit("distill", students, "--teacher", results / "a", code=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["completions.jsonl", "scores.jsonl"])
 def test_a_page_shows_the_other_runs(results: Path, tmp_path: Path, file: str) -> None:
     evalkit("leaderboard", results)  # the reports are stored, so that figures alone would be there

@@ -256,6 +256,7 @@ def test_choices_that_change_between_samples_are_refused(
     assert imported(log, tmp_path / "kept", kind="none").tasks[0].samples == 2
 
 
+@pytest.mark.slow
 def test_holes_stay_holes(tmp_path: Path) -> None:
     folder = peer_logs.write_nemo_skills(tmp_path / "log")
     (folder / "output-rs1.jsonl").rename(folder / "output-rs2.jsonl")
@@ -272,6 +273,7 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
         assert "hint: what a log of another harness lacks stays missing" in failed.stderr
 
 
+@pytest.mark.slow
 def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path) -> None:
     samples = peer_logs.inspect_samples()
     samples[0] |= {"error": {"message": "the engine died"}, "scores": {}}
@@ -294,6 +296,7 @@ def test_an_error_of_the_harness_is_an_error_and_no_wrong_answer(tmp_path: Path)
     run_evalkit("score", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_log_without_right_answers_is_never_graded_and_shows_the_harnesss_figure(tmp_path: Path) -> None:
     log, run = peer_logs.write_evalplus(tmp_path / "log"), tmp_path / "run"
     figure = (
@@ -429,6 +432,7 @@ def test_a_field_that_only_some_rows_have_is_a_field(tmp_path: Path) -> None:
     assert done.tasks[0].samples == 2
 
 
+@pytest.mark.slow
 def test_plain_rows_are_called_so(tmp_path: Path) -> None:
     path = rows_of_three(tmp_path / "log.jsonl")
     fields = "text=gen,problem=q,gold=ans,correct=ok"
@@ -546,6 +550,7 @@ def test_names_in_a_log_lead_nowhere(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["l.json", "results"]
 
 
+@pytest.mark.slow
 def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -> None:
     first = imported(peer_logs.write_limo(tmp_path / "limo"), tmp_path / "a", score=True, workers=1)
     (name,) = RunDirectory(first.path).tasks()
@@ -562,6 +567,7 @@ def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -
         imported(both, tmp_path / "c", task=str(first.path / name))
 
 
+@pytest.mark.slow
 def test_the_order_of_a_logs_rows_is_no_matter_and_other_data_are_told_in_words(tmp_path: Path) -> None:
     rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + i % 2}.", "ans": i + 1} for i in range(6)]
     other = [*rows[1:4], {**rows[4], "q": "What is two and three?"}, {**rows[5], "ans": 7}, {**rows[0], "i": "p9"}]
@@ -587,6 +593,7 @@ def test_the_order_of_a_logs_rows_is_no_matter_and_other_data_are_told_in_words(
     assert shown.count("different data") == 1
 
 
+@pytest.mark.slow
 def test_a_set_that_an_earlier_version_recorded_by_its_order_is_the_same_set(tmp_path: Path) -> None:
     rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + 1}.", "ans": i + 1} for i in range(3)]
     for name, log in {"a": rows, "b": rows[::-1]}.items():
@@ -607,6 +614,7 @@ def test_a_set_that_an_earlier_version_recorded_by_its_order_is_the_same_set(tmp
     assert "has changed" in told(run_evalkit("score", first, "--workers", 1, code=2))
 
 
+@pytest.mark.slow
 def test_an_imported_run_can_be_moved_and_graded_again(tmp_path: Path) -> None:
     done = imported(peer_logs.write_limo(tmp_path / "log"), tmp_path / "run", score=True, workers=1)
     moved = tmp_path / "elsewhere" / "run"

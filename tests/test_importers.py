@@ -337,6 +337,7 @@ def test_a_log_is_read_where_it_lies(tmp_path: Path) -> None:
         find_logs("memory://nothing-here")
 
 
+@pytest.mark.slow
 def test_an_importer_that_cannot_be_imported_harms_no_other(tmp_path: Path) -> None:
     site = tmp_path / "site"
     path = package(site, "zoo", "evalkit.importers", gone="no_module:Reader", odd="fractions:Fraction")

@@ -274,6 +274,7 @@ CHOICE_ROWS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_file_of_problems_is_a_task(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "own problems.jsonl", MATH_ROWS)
     task = ProblemFile(str(path), "math", "problem=q,gold=meta.a")

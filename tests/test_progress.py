@@ -164,6 +164,7 @@ with module.Progress({"a": 1}):
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_without_ipywidgets_gets_lines_and_no_warning() -> None:
     cell = nbformat.v4.new_code_cell(NOTEBOOK)  # type: ignore[no-untyped-call]
     notebook = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]

@@ -414,6 +414,7 @@ def cut_texts(asked: Any) -> Any:
     return whole(asked, "Perhaps it is \\boxed{7}, but", "length")
 
 
+@pytest.mark.slow
 def test_cut_thinking_is_cut_thinking_whatever_the_model_is_called(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -746,6 +747,7 @@ def test_an_engine_without_a_server_is_told_for_python_too(tmp_path: Path) -> No
     assert 'engine_options={"base_url": ' in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_fault_without_words_is_its_name(tmp_path: Path) -> None:
     """A server that resets every connection: httpx's ReadError says nothing more."""
 

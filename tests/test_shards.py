@@ -221,6 +221,7 @@ def test_a_lease_of_another_machine_holds_as_long_as_it_is_touched(
         assert [p.name for p in tmp_path.glob(".lease-*")] == [".lease-8"]
 
 
+@pytest.mark.slow
 def test_of_many_processes_one_gets_the_lease(tmp_path: Path) -> None:
     """Without flock, as on some file systems: what decides is who creates the file."""
     script = WITHOUT_FLOCK + (

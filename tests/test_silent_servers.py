@@ -81,6 +81,7 @@ def test_a_server_that_answers_not_even_its_list_of_models_ends_the_run(tmp_path
         run_on(server, tmp_path / "run", patience=1.0)
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_stream_may_compute_longer_than_the_patience(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,6 +150,7 @@ def test_the_first_fault_of_a_server_is_told_at_once(
     assert ("when that time has passed" in caught.value.hint) == bool(headers)
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_later_is_told_while_the_run_waits(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +182,7 @@ def test_one_id_and_text_for_several_requests_is_a_cache(
     assert ("it may have a cache" in caplog.text) == same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", ["cppcccpc", "ppcpcccc", "tttccccc", "ccccctpt", "cccccccc"])
 def test_what_a_cut_response_is_does_not_depend_on_which_comes_first(kinds: str, tmp_path: Path) -> None:
     """Cut, plain, and closing thinking that the template opened; in the order of the requests and in the other one."""

@@ -176,6 +176,7 @@ def test_a_core_that_dies_twice_ends_the_run_and_keeps_what_was_done(vllm: Stand
     wait_until_gone(*vllm.cores())
 
 
+@pytest.mark.slow
 def test_a_core_that_does_not_start_again_ends_the_run_and_keeps_what_was_done(vllm: StandIn) -> None:
     vllm.lives(Life(die=5, pause=0.01), Life(fault="torch.OutOfMemoryError: CUDA out of memory."))
     found: list[Completion] = []
