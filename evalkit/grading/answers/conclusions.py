@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RIGHT_WORDS
-from evalkit.grading.answers.values import Masked, V, mask
+from evalkit.grading.answers.values import Masked, V, Value, mask
 
 _TAIL = 4_000  # characters of a response that are read
 _CUES = 20  # the last cues
@@ -85,6 +85,7 @@ _BOUND = (
     r"|within|until|than|about\show|not|never|n['’]t(?:\sbe)?|cannot\sbe|nor|neither|except|excluding|if|suppose\sthat|assume|let)"
 )
 _BOUNDED = re.compile(rf"\b{_BOUND}\s*(?:the\s|to\s|equal\sto\s|be\s|also\s)?[\s*_(]*({V})", re.IGNORECASE)
+_DENIED = re.compile(rf"({V})[\s*_]*\s(?:is|are|was|were)(?:\snot|n['’]t)\b", re.IGNORECASE)  # "5 is not the answer"
 _RELATIVE = re.compile(
     r"""
     [\s*_]*(?:\w+\s)?
@@ -114,9 +115,9 @@ _LEADING = re.compile(
 _TRAILING = re.compile(
     rf"""(?P<kept>{V}[^\ue000-\uefff]{{0,60}}?)(?:[,;:]?\s+|[,;:]\s*)
     (?:since|because|as(?!\s(?:the|our|my|an?)\s(?:answer|result|sum|value))|where(?!\s(?:the|its)\s\w+\s(?:is|equals)\s{V})|when(?:ever)?|namely|for(?!\sa\s(?:\w+\s)?(?:total|profit|sum|cost)\b)|with|if|attained|achieved|provided|given\sthat|so\sthat
-      |such\sthat|whereas|while|although|though|but(?!\s(?:it|the\s\w+|this|actually)\s[^.]*{V})|regardless|due\sto|assuming|at\s(?:which|{V})
+      |such\sthat|whereas|while|although|though|but(?!\s(?:it|the\s\w+|this|actually)\s[^.]*{V})|regardless|due\sto|assuming|at\swhich|at\s(?P<place>{V})
       |which(?!\s(?:is|are|equals|gives|yields|simplif\w+|reduces|has|makes|means|implies|leaves|leads|we\scan|becomes|comes|amounts|totals)\b[^.]*{V})|who|whose|satisf\w+|we\sverify
-      |(?:the|thus\sthe)\s(?:other|remaining)\b|minus\b|per\s{V})\b.*\Z""",
+      |(?:the|thus\sthe)\s(?:other|remaining)\b|minus\b|per\s{V})(?:\b|(?<={V})).*\Z""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _ANCHOR = re.compile(
@@ -429,6 +430,8 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
     ):
         trailing = None  # "for the bill + $10 for the tip = $35"
+    if trailing and trailing["place"] and not _is_place(masked.value(trailing["place"])):
+        trailing = None
     if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
         main = main[: trailing.end("kept")]
     bounded = {
@@ -436,6 +439,7 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         for match in _BOUNDED.finditer(main)
         if masked.value(match[1]).side is None or not re.search(r"least|most|exceed", match[0])
     }
+    bounded |= set(_DENIED.findall(main))
     if _HEDGED.search(main):
         return None
     found = [character for character in re.findall(V, main) if character not in bounded]
@@ -461,6 +465,11 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         return None if same or more else _of(masked, last["value"])
     subject = _SUBJECT.search(main)
     return _of(masked, subject[1]) if subject else None
+
+
+def _is_place(value: Value) -> bool:
+    """Whether a value behind "at" may be where a function has its value: x = 2, (1, 2)."""
+    return value.named or (value.text.startswith("(") and "," in value.text)
 
 
 def _has_verb(text: str) -> bool:

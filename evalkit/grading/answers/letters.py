@@ -32,6 +32,8 @@ REJECTED = re.compile(
         |(?:an?\s|the\s)?(?:(?!but)\w+\s){0,2}
         (?:misconception|mistake|distractor|trap|error|red\ herring)\b
     )
+    |^[)\]\"'”]*,?\s*(?:but|and|yet|although|though|which)?\s*(?:that|this|it)?(?:['’]s|\s(?:is|was))\s
+    (?:wrong|incorrect|not\ (?:right|correct)|an?\ (?:mistake|trap))\b
     |^[)\]]*\s*:\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n]|\Z))
     |^[)\]:]*\s*(?:不对|错误|不正确|is\ n[o']t|isn['’]?t|(?:can['’]?t|cannot)\ be)
     """,
@@ -85,6 +87,14 @@ _FOUND_AT_START = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
+# "the wrong answer is", "a common mistake is"
+_OF_OTHERS = re.compile(
+    r"""
+    \b(?:wrong|incorrect|false|common|tempting|naive)\s(?:\w+\s)?(?:answers?|choices?|options?|mistake|guess)(?:\sto\spick)?
+    (?:\s(?:is|was|would\ be)|\s?:)\s*(?:option\s|choice\s)?[(\[]?$
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 # what others would say, or nobody knows
 DOUBTED = re.compile(
     r"""
@@ -275,6 +285,8 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
             continue
         opened = re.search(r"(?<![\w\])])[(\[]$", before) is not None  # not the concentrations of k[A][B]
         if DOUBTED.search(before) or NEGATED.search(before.rstrip("([")) or REJECTED.search(after):
+            continue
+        if _OF_OTHERS.search(before):
             continue
         line = before.rsplit("\n", 1)[-1].strip("([{< >-|\"'“")
         alone = not line and re.match(r"[)\]}>\"'”]*[.!。]?\s*(?:\n|$)", after)
