@@ -8,7 +8,7 @@ import pytest
 from evalkit_tasks.arithmetic import test_problems as arithmetic_problems
 from helpers import evalkit, package, told, write_recorded
 
-from evalkit import EvalkitError
+from evalkit import DataSource, EvalkitError
 from evalkit.benchmark.protocols import available_protocols, find_protocol
 from evalkit.benchmark.registry import TaskSpec, find_task_class, installed_tasks, load_task_file
 
@@ -160,3 +160,11 @@ def test_a_broken_plug_in_harms_only_those_who_name_it(broken_package: Path, tmp
         ("broken",),
     ):
         assert "of broken-plugin cannot be imported" in told(evalkit(*arguments, code=2))
+
+
+@pytest.mark.parametrize(("name", "warned"), [("math500", True), ("MATH_500", True), ("none", False), ("class", False)])
+def test_a_new_task_file_works_whatever_its_name_means(name: str, warned: bool, tmp_path: Path) -> None:
+    file = tmp_path / "new.py"
+    made = evalkit("tasks", "new", name, "-o", file)
+    assert ("warning: math500 is also the name of an installed task" in made.stderr) == warned
+    assert load_task_file(file)[name]().load(DataSource())

@@ -183,6 +183,11 @@ def installed_task(name: str) -> type[Task] | None:
     return None if entry is None else _load_task(entry)
 
 
+def installed_as(name: str) -> str | None:
+    """The name of the installed task that `name` means, None where there is none. No task is imported."""
+    return next((entry for entry in plugins(GROUP) if normalised(entry) == normalised(name)), None)
+
+
 def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     """The task class with this name or alias, from the task file if one is given, or else an installed one.
 
@@ -191,10 +196,10 @@ def resolve_task(name: str, task_file: Path | None = None) -> type[Task]:
     """
     own = load_task_file(task_file) if task_file is not None else {}
     if found := next((c for n, c in own.items() if normalised(n) == normalised(name)), None):
-        if other := next((e for e in plugins(GROUP) if normalised(e) == normalised(name)), None):
+        if other := installed_as(name):
             tell_hidden_task(other, str(task_file))
         return found
-    exact = next((entry for entry in plugins(GROUP) if normalised(entry) == normalised(name)), None)
+    exact = installed_as(name)
     if exact is not None and (installed := installed_task(exact)) is not None:
         return installed
     if not own and not plugins(GROUP):
@@ -356,7 +361,7 @@ def find_task_class(name: str, classes: Mapping[str, type[Task]]) -> type[Task]:
     known = {s: c.name for c in classes.values() for s in (*c.aliases, c.name)}
     raise EvalkitError(
         f"There is no task {name!r}.{did_you_mean(name, known)}",
-        f"available: {', '.join(classes)}; --task-file adds the tasks of a file.",
+        f"available: {', '.join(classes)}; --task-file adds the tasks of a file, and pip install those of a package.",
     )
 
 

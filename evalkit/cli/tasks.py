@@ -1,6 +1,7 @@
 """`evalkit tasks`: list, show, create and check tasks."""
 
 import inspect
+import keyword
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -119,11 +120,16 @@ def _kind(kind: object) -> str:
 @click.option("-o", "--output", metavar="FILE.py", help="File to write [default: NAME.py].")
 def new(name: str, output: str | None) -> None:
     """Create a file with a small working task, which passes `evalkit tasks check`."""
+    from evalkit.benchmark.registry import installed_as
+
     if not name.isidentifier():
         raise EvalkitError(f"{name!r} cannot be a task's name.", "use letters, digits and underscores: my_task.")
     path = Path(output or f"{name}.py")
     words = name.replace("_", " ").title()
-    content = TEMPLATE.format(name=name, title=words, class_name=words.replace(" ", ""))
+    class_name = words.replace(" ", "")
+    if not class_name.isidentifier() or keyword.iskeyword(class_name):  # "None", "True" and "False" are names of values
+        class_name = f"Task{class_name}"
+    content = TEMPLATE.format(name=name, title=words, class_name=class_name)
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(content)
@@ -131,6 +137,12 @@ def new(name: str, output: str | None) -> None:
         raise EvalkitError(f"{path} already exists.", "choose another name, or another file with -o.") from None
     except OSError as error:
         raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "choose another file with -o.") from error
+    if other := installed_as(name):
+        echo(
+            f"warning: {other} is also the name of an installed task; --task-file takes the one of the file, "
+            "and no published figure stands beside it.",
+            err=True,
+        )
     echo(f"{path} written; next: evalkit tasks check {name} --task-file {path}", err=True)
 
 
