@@ -162,6 +162,7 @@ def test_changes_do_not_depend_on_the_order_of_the_rows() -> None:
 def test_performances_need_somebody_else() -> None:
     with pytest.raises(InvalidStandingsError, match="at least one other"):
         performances([1], [1500])
+    assert performances([1, 2], [1500, 1600]).tolist() == [np.inf, -np.inf]
 
 
 def test_calculation_ratings() -> None:

@@ -98,7 +98,6 @@ def test_a_comparison_shows_the_others_of_a_folder_but_needs_the_run_that_was_na
     assert f"not shown: Line 2 of {results / 'more' / 'b'}" in done
 
 
-@pytest.mark.slow
 def test_students_of_a_folder_are_shown_without_the_damaged_one(results: Path) -> None:
     spoil(results)
     students = results.parent / "students"

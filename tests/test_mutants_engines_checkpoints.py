@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -307,6 +308,7 @@ def test_an_adapter_in_place_of_a_model_is_put_on_its_own(tmp_path: Path, caplog
         model, found = split_adapter(str(own), options)
     assert (model, found) == (str(base), TransformersOptions(revision="v2", batch_size=3, lora=str(own)))
     assert caplog.messages == [f"{own} is a LoRA adapter: it is put on {base}"]
+    assert split_adapter(str(own), replace(options, revision="v1"))[1].lora == str(own), "a folder has no revisions"
     given = TransformersOptions(lora="x")
     assert split_adapter(str(own), given) == (str(own), given)
     assert split_adapter(str(base), options) == (str(base), options)

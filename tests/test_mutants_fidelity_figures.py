@@ -176,6 +176,17 @@ def test_a_figure_tells_its_own_problems_and_both_sides_of_its_error_bar() -> No
     assert [row[1] for row in rows[2:]] == ["1 ±0.2", "98.0% (n = 2 problems, too few for an error bar)"]
 
 
+def test_groups_come_in_one_order() -> None:
+    tokens = (1, [0.0] * 7)
+    names = ("tokens 256-1023", "decided", "tokens 4096+", "tokens 0-255", "undecided", "answer", "thinking", "all")
+    figures = summed(
+        [a_text(problem, 0, (1, 1), (1, 1), bytes=1, groups=dict.fromkeys(names, tokens)) for problem in "ab"]
+    )
+    assert list(dict.fromkeys(group for _, group in figures if group in names)) == [
+        "all", "thinking", "answer", "undecided", "decided", "tokens 0-255", "tokens 256-1023", "tokens 4096+"
+    ]  # fmt: skip
+
+
 def test_texts_that_were_not_compared_have_their_own_figures_alone() -> None:
     alone = [replace(text, groups={}, passes={}, reward=None) for text in TEXTS]
     assert {name for name, _ in summed(alone)} == {

@@ -298,3 +298,14 @@ def test_ticks_of_tokens_are_round_and_at_least_three(low: float, high: float) -
     assert 3 <= len(ticks) <= 7
     assert all(low <= tick <= high for tick in ticks)
     assert all(float(f"{tick:.3g}") == tick for tick in ticks), ticks
+
+
+@pytest.mark.parametrize(
+    ("tasks", "panels"), [("aime24", 1), ("aime24 math500", 2), ("aime24 math500 gsm8k", 4), ("aime25", 1)]
+)
+def test_a_sweep_has_two_panels_in_a_row(tasks: str, panels: int, tmp_path: Path) -> None:
+    values = {name: [[True, False]] for name in tasks.split()}
+    for step in (100, 200):
+        write_run(tmp_path / str(step), f"m/checkpoint-{step}", values)
+    figure = figures.checkpoint_sweep(load_entries([tmp_path])[0], None)
+    assert [axes.axison for axes in figure.axes] == [True] * len(values) + [False] * (panels - len(values))
