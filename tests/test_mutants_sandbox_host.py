@@ -500,6 +500,8 @@ def test_executables_are_kept_and_old_ones_forgotten(tmp_path: Path, monkeypatch
         compiling._store(folder / str(number), b"x")
         os.utime(folder / str(number), (10 + number, 10 + number))
     os.utime(folder / "a", (11, 11))
+    (folder / "link").symlink_to("nowhere")
+    os.utime(folder / "link", (5, 5), follow_symlinks=False)
     compiling._forget_old(folder)
     assert sorted(p.name for p in folder.iterdir()) == ["3", "4", "a"]
     monkeypatch.setattr(compiling, "_MOST_CACHED_BYTES", 2)
