@@ -101,6 +101,13 @@ def test_a_test_leaves_nothing_to_the_next(leak: str) -> None:
     assert done.passed, done.explanation
 
 
+def test_a_program_finds_no_module_of_the_judge() -> None:
+    code = "import sys\nprint(sorted(name for name in sys.modules if name.split('.')[0] == 'child'))\n"
+    code += "try:\n    import child.kernel\n    print('found')\nexcept ImportError:\n    print('none')"
+    done = verdict(code, [("", "[]\nnone")])
+    assert done.passed, done.explanation
+
+
 @pytest.mark.parametrize(
     ("code", "text", "expected", "outcome"),
     [
