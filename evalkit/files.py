@@ -90,6 +90,20 @@ def replace_file(path: Path, content: bytes, below: Path | None = None, durable:
             raise _told(error, path) from None
 
 
+def write_output(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write the file that a user named: by atomic rename where a link leads to, and into a device or a pipe.
+
+    Raises OSError.
+    """
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            with path.open("wb") as stream:
+                stream.write(content)
+            return
+    replace_file(path.resolve() if path.is_symlink() else path, content, durable=durable)
+
+
 def make_folders(folder: Path, below: Path | None = None) -> None:
     """Make a folder and its parents. Raises OSError, also where a link takes the place of one below `below`."""
     if below is None or folder == below:

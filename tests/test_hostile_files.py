@@ -19,7 +19,7 @@ from helpers import EVALKIT, evalkit, told
 from hostile_files import DISPLACED, FIELDS, LINES, RUN_JSON, SECRET, with_field
 
 from evalkit import EvalkitError
-from evalkit.files import HOST, is_running, open_descriptor, read_file, replace_file, size_of, text_lines
+from evalkit.files import HOST, is_running, open_descriptor, read_file, replace_file, size_of, text_lines, write_output
 from evalkit.store.run import RunDirectory
 
 NOBODY = 65534
@@ -589,3 +589,22 @@ def test_ctrl_c_is_one_sentence_however_often(pauses: tuple[float, ...], run: Pa
     assert "Exception ignored" not in err
     assert process.returncode in (0, 1, 130), (out, err)  # 0: it was faster
     assert process.returncode == 0 or err.count("error: ") == 1
+
+
+def test_what_a_user_names_is_written_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write_output(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    (tmp_path / "gone").symlink_to("made")
+    write_output(tmp_path / "gone", b"made")
+    assert ((tmp_path / "gone").is_symlink(), (tmp_path / "made").read_bytes()) == (True, b"made")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_output(tmp_path / "pipe", b"piped")
+    assert os.read(reader, 100) == b"piped"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    write_output(Path(os.devnull), b"nothing")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)

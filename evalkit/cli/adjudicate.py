@@ -113,7 +113,7 @@ def _key() -> str:
 
 def _export(tasks: "list[TaskRun]", path: Path, data_folder: str | None) -> None:
     from evalkit.results.recreate import recreate_problems
-    from evalkit.store.lines import write_atomically
+    from evalkit.store.lines import write_text_output
     from evalkit.store.opinions import adjudications
 
     rows = []
@@ -125,5 +125,5 @@ def _export(tasks: "list[TaskRun]", path: Path, data_folder: str | None) -> None
             for c in task.files.standing_completions()
             if c.key in decided and c.problem_id in golds
         ]
-    write_atomically(path, "".join(json_text(row) + "\n" for row in rows))
+    write_text_output(path, "".join(json_text(row) + "\n" for row in rows))
     echo(f"wrote {len(rows)} rows to {path}", err=True)

@@ -48,7 +48,7 @@ def command(
     from evalkit.contamination.check import find_contamination
     from evalkit.contamination.page import page_beside, page_html
     from evalkit.contamination.side_by_side import side_by_side, summary_lines
-    from evalkit.store.lines import write_atomically
+    from evalkit.store.lines import write_text_output
 
     page = page_beside(output)
     partial = output.with_name(f".{output.name}.partial")
@@ -60,7 +60,7 @@ def command(
         partial=partial,
         tell=None if quiet else lambda progress: echo(f"{progress.total / 1e6:,.0f} MB read", err=True),
     )
-    write_atomically(page, page_html(found))
+    write_text_output(page, page_html(found))
     found.save(output)
     partial.unlink(missing_ok=True)
     for line in summary_lines(found):

@@ -28,12 +28,12 @@ output_option: Callable[[Any], Any] = click.option(
 
 def write_output(text: str, output: Path | None) -> None:
     """Print `text`, or write it to a file by atomic rename and say so on stderr."""
-    from evalkit.store.lines import write_atomically
+    from evalkit.store.lines import write_text_output
 
     if output is None:
         echo(text, nl=False, coloured=True)
     else:
-        write_atomically(output, text)
+        write_text_output(output, text)
         echo(f"wrote {output}", err=True)
 
 

@@ -64,14 +64,14 @@ def _finish(states: "Sequence[JobState]", figures: "Sequence[PublishedScore]", p
     from evalkit.results.entries import load_entries
     from evalkit.results.formats import renderer
     from evalkit.results.leaderboard import build_table
-    from evalkit.store.lines import write_atomically
+    from evalkit.store.lines import write_text_output
 
     runs = list(dict.fromkeys(state.run for state in states if state.run is not None))
     if runs:
         entries, notes = load_entries(runs)
         table = build_table(entries, figures, notes=notes)
         echo(renderer("md")(table), nl=False)
-        write_atomically(page, renderer("html")(table))
+        write_text_output(page, renderer("html")(table))
         echo(f"page: {page}", err=True)
     if failed := [state for state in states if state.code]:
         raise RunIncompleteError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
-from evalkit.store.lines import write_atomically
+from evalkit.store.lines import write_text_output
 
 SCHEMA = 1
 BEST_KEPT = 3
@@ -74,7 +74,7 @@ class Contamination:
     def save(self, path: str | Path) -> None:
         """Write the file. Raises EvalkitError if it cannot be written."""
         content = {"schema": SCHEMA, **asdict(self)}
-        write_atomically(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text_output(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_contamination(path: str | Path) -> Contamination:

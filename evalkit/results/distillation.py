@@ -40,7 +40,7 @@ from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
 from evalkit.stats.published import error_of_runs, error_towards
 from evalkit.stats.ratio import Z, gap_recovered, gap_recovered_run, pooled_ratio, score_kept
 from evalkit.stats.solved import Counts, both_discoveries, discoveries, more_often, more_often_table, overlap
-from evalkit.store.lines import write_atomically
+from evalkit.store.lines import write_text_output
 
 TAUS = (0.5, 1.0)
 Source = str | Path | Run | Sequence[str | Path | Run]
@@ -55,7 +55,7 @@ class DistillationPage(Distillation):
 
     def save(self, path: str | Path) -> None:
         """Write the page in the format of the file's ending. Raises EvalkitError as `text` does."""
-        write_atomically(Path(path), self.text(Path(path).suffix.lstrip(".").lower()))
+        write_text_output(Path(path), self.text(Path(path).suffix.lstrip(".").lower()))
 
     def _repr_html_(self) -> str:
         from evalkit.results.formats.distillation.html import fragment

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
-from evalkit.files import make_folders, open_descriptor, open_file, replace_file
+from evalkit.files import make_folders, open_descriptor, open_file, replace_file, write_output
 from evalkit.store.repair import repair_hint
 from evalkit.visible import visible_line
 
@@ -182,6 +182,18 @@ def write_atomically(path: Path, text: str, durable: bool = True, below: Path | 
     try:
         replace_file(path, text.encode("utf-8", "backslashreplace"), below, durable)
     except OSError as error:
-        raise EvalkitError(
-            f"{path} cannot be written: {error.strerror}.", "choose a folder that is writable and has free space."
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def write_text_output(path: Path, text: str) -> None:
+    """Write the file that a user named, as `write_output` does. Raises EvalkitError if it cannot be written."""
+    try:
+        write_output(path, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> EvalkitError:
+    return EvalkitError(
+        f"{path} cannot be written: {error.strerror}.", "choose a folder that is writable and has free space."
+    )

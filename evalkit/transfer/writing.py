@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import evalkit
 from evalkit.errors import EvalkitError
-from evalkit.store.lines import write_atomically
+from evalkit.store.lines import write_text_output
 from evalkit.visible import encodable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows by atomic rename. Raises EvalkitError for an ending other than .jsonl and .parquet."""
     if path.suffix not in (".jsonl", ".parquet"):
         raise EvalkitError(f"A set cannot be written as {path.name}.", "let the name end in .jsonl or .parquet.")
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_card(path: Path, text: str) -> Path:
     """Write the card of the set at `path` beside it."""
     target = path.with_suffix(".md")
-    write_atomically(target, text)
+    write_text_output(target, text)
     return target
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import EvalkitError
-from evalkit.files import replace_file
+from evalkit.files import write_output
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.formats.terminal import cut_middle
 
@@ -284,6 +284,6 @@ def save(figure: "Figure", path: Path) -> None:
     with matplotlib.rc_context(STYLE):
         figure.savefig(stream, format=form, metadata=_FORMS[form])
     try:
-        replace_file(path, stream.getvalue(), durable=False)
+        write_output(path, stream.getvalue(), durable=False)
     except OSError as error:
         raise EvalkitError(f"{path} cannot be written: {error.strerror}.", "give a folder that is writable.") from error
