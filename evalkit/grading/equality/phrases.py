@@ -77,7 +77,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"""
-            (?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that\ is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)
+            (?<=[\w})])(?:\s|\\[ ,;:])*+\$?\s*+\((?:or|i\.e\.,?|that\ is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)
             \s*\$?\s*$
             """,
             re.VERBOSE,
@@ -88,7 +88,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             rf"""
-            (?<=[\d}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?
+            (?<=[\w}})])(?:\s|\\[ ,;:])*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?
             (-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$
             """,
             re.VERBOSE,

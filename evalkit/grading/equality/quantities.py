@@ -84,9 +84,16 @@ def droppable(unit: str, value: Node) -> bool:
     spoken = _spoken(unit)
     if measure(unit) is not None or all(word in _GENERIC for word in spoken):
         return True
-    if any(word in _REMARKS for word in spoken) or all(word in _PROPERTIES for word in spoken):
+    if any(word in _REMARKS for word in spoken):
+        return False
+    if all(word in _PROPERTIES for word in spoken) and not _counts(spoken, value):
         return False
     return not symbols(value)
+
+
+def _counts(spoken: list[str], value: Node) -> bool:
+    """Whether words that could say what a number is name the things that it counts: 12 even integers."""
+    return spoken[-1:] == ["integers"] or (spoken[-1:] == ["integer"] and value == _ONE)
 
 
 def is_property(unit: str) -> bool:
@@ -104,7 +111,8 @@ def _same_things(gold: str, answer: str) -> bool:
     first, second = (
         {word.removesuffix("s") for word in _spoken(unit) if word not in _GENERIC} for unit in (gold, answer)
     )
-    if (first | second) & (_REMARKS | _PROPERTIES):
+    counted = all(_spoken(unit)[-1:] == ["integers"] for unit in (gold, answer))
+    if (first | second) & (_REMARKS if counted else _REMARKS | _PROPERTIES):
         return first == second
     return first <= second or second <= first
 
