@@ -1,8 +1,10 @@
 """Phrases that stand for mathematics: sets of numbers, parts of a whole, times of day; notation of other countries."""
 
 import re
+from collections.abc import Callable
 
-from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+from evalkit.grading.equality.spelt import spelt_number
+from evalkit.grading.latex.vocabulary import PARTS, WRAPPER_COMMAND
 
 _WRAP = rf"(?:{WRAPPER_COMMAND}\{{)?\s*"
 _FAMILIES = {
@@ -57,7 +59,16 @@ _RELATIONS = (
     (r"similar to", r"\\sim"),
     (r"divides", r"\\mid"),
 )
-_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+_PARTS = "halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths"
+
+
+def _parts(match: re.Match[str]) -> str:
+    """The fraction that a number of thirds is, in front of the wrapper that the word stands in."""
+    name = match[3].removesuffix("s")
+    return rf"\frac{{{match[1]}}}{{{PARTS.get(name, 2)}}} {match[2]}"
+
+
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
     *(
         (re.compile(rf"(?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*+\}}?"), rf" {sign} ")
@@ -106,6 +117,10 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))"), r"\\times "),
     (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
     (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
+    (re.compile(rf"^\s*{WRAPPER_COMMAND}\{{\s*(?:negative|minus)\s*\}}\s*(?=[\d\\a-z])", re.IGNORECASE), "-"),
+    # 5 \text{ thirds of a cup}
+    (re.compile(rf"(?<![\d.,/}}])(\d+)\s*+({WRAPPER_COMMAND}\{{)\s*+({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?"), _parts),
+    (re.compile(rf"(?<![\d.,/}}])(\d+)\s++()({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?"), _parts),
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
     (
@@ -134,6 +149,8 @@ _HALF_DAY = 12 * 3600
 
 def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
+    if (number := spelt_number(text)) is not None:
+        return number
     if _WORD.search(text) or any(mark in text for mark in _MARKS):
         for pattern, replacement in _REWRITES:
             text = pattern.sub(replacement, text)

@@ -42,6 +42,13 @@ _COUNTED = re.compile(
     """,
     re.VERBOSE,
 )
+# the result of a division with its remainder: 5 \text{ R } 2
+_REMAINDER = re.compile(
+    rf"""[\s$]*+(\d+){_SPACES}(?:{_TEXT}\s*+)?(?:with\s+)?(?:an?\s+)?
+    (?:R|r|rem\.?|remainder)(?:\s+(?:of|is))?\s*+\}}?{_SPACES}(\d+)\s*+\}}?[\s.$]*+""",
+    re.VERBOSE,
+)
+
 # siunitx
 _SI = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _NUM = re.compile(r"\\num\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}")
@@ -61,6 +68,8 @@ def without_remarks(text: str) -> str:
     """
     if len(text) > LONGEST or "\\begin" in text:
         return text
+    if division := _REMAINDER.fullmatch(text):
+        return f"{division[1]} R {division[2]}"
     text = _units_in_words(text)
     text = _MARK.sub("", text)
     for bracket in (_OPENED, _INSIDE, _WHOLLY):

@@ -103,6 +103,7 @@ _UNICODE = {
     "ϵ": r"\epsilon ",
     "€": r"\euro ",
     "£": r"\pounds ",
+    "¢": r"\cent ",
     "¥": r"\yen ",
     "₹": r"\rupee ",
     "￥": r"\yen ",
