@@ -83,7 +83,7 @@ def without_remarks(text: str) -> str:
 def _bracketed(match: re.Match[str]) -> str:
     """The bracket with its words bare, where a rule of `phrases` reads it so: (or 0.5), (approximately 37.7)."""
     words = "".join(group for group in match.groups() if group)
-    return f" ({words.strip()})" if _BESIDE.match(words) else match[0]
+    return f" ({words.strip()})" if _BESIDE.match(words) and re.search(r"\d", words) else match[0]
 
 
 def _units_in_words(text: str) -> str:
