@@ -51,6 +51,24 @@ _BRACE = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?", re.IGNORECASE)
+_ORDER = r"(?:[<>]|\\(?:leq?|geq?|neq?|lt|gt|in)(?:slant)?(?![a-z]))"
+# all real numbers x such that x > 2; all x > 2
+_ALL_SUCH = re.compile(
+    rf"""[\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+(?:the\ set\ of\ )?all\s+(?:real\s+)?(?:(?:numbers?|values)(?:\s+of)?)?
+    \s*+\}}?[\s$]*+(?P<name>[a-z])(?![a-z])[\s$]*+
+    (?:,?\s*+(?:{WRAPPER_COMMAND}\{{)?\s*+,?\s*+(?:such\ that|for\ which|with|where|satisfying)\s*+\}}?
+        [\s$]*+(?P<told>[^{{}}]+)
+    |(?P<order>{_ORDER}.+))""",
+    re.VERBOSE,
+)
+# all real numbers greater than 2
+_ALL_BEYOND = re.compile(
+    rf"""[\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+(?:the\ set\ of\ )?all\s+real\s+(?:numbers|values)\s+
+    (?:that\ are\s+)?(?:strictly\s+)?
+    (?:(?P<side>greater|larger|less|smaller)\s+than(?P<equal>\s+or\s+equal\s+to)?|at\s+(?P<least>least|most))
+    \s*+\}}?[\s$]*+(?P<value>[^{{}},;]+?)\}}?[\s.$]*+""",
+    re.VERBOSE,
+)
 _RELATIONS = (
     (r"parallel to", r"\\parallel"),
     (r"(?:perpendicular|orthogonal) to", r"\\perp"),
@@ -151,6 +169,8 @@ def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
     if (number := spelt_number(text)) is not None:
         return number
+    if "all" in text and len(text) <= 400:
+        text = _restricted(text)
     if _WORD.search(text) or any(mark in text for mark in _MARKS):
         for pattern, replacement in _REWRITES:
             text = pattern.sub(replacement, text)
@@ -165,6 +185,20 @@ def as_mathematics(text: str) -> str:
     if bool(match["but"]) != bool(rest):
         return text
     return rf"{family} \setminus \{{{rest}\}}" if rest else family
+
+
+def _restricted(text: str) -> str:
+    """The condition in "all real numbers x such that x > 2", "all x > 2", "all real numbers greater than 2"."""
+    if such := _ALL_SUCH.fullmatch(text):
+        if such["order"]:
+            return f"{such['name']} {such['order']}"
+        named = re.search(rf"(?<![A-Za-z\\]){such['name']}(?![A-Za-z])", such["told"])
+        return such["told"] if named and re.search(_ORDER, such["told"]) else text
+    if beyond := _ALL_BEYOND.fullmatch(text):
+        above = beyond["side"] in ("greater", "larger") or beyond["least"] == "least"
+        sign = (r"\ge" if above else r"\le") if beyond["equal"] or beyond["least"] else (">" if above else "<")
+        return f"x {sign} {beyond['value']}"
+    return text
 
 
 def _interval(match: re.Match[str]) -> str:

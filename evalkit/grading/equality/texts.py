@@ -98,7 +98,7 @@ def _other_letter(gold: str, answer: str) -> bool:
 
 def _choices(text: str) -> str:
     """The letters of a question with several right options, in order: "ABD", "A, B and D"."""
-    bare = re.sub(r"[\s,;、()]|and", "", bare_text(text))
+    bare = re.sub(r"[\s,;、(){}]|and", "", bare_text(text))
     return "".join(sorted(bare)) if re.fullmatch(r"[A-H]{2,8}", bare) and len(set(bare)) == len(bare) else ""
 
 

@@ -162,6 +162,8 @@ _ANY_INTEGER = re.compile(
     """,
     re.VERBOSE,
 )
+# the full stop of a sentence that ends with \\end{cases}
+_CASES_END = re.compile(r"(?<=[\w)}\]])(?<!\\left)(?<!\\right)\s*+[.,;]\s*+(?=\\end\s*\{[bdr]?cases\})")
 _REPEATING = re.compile(
     r"""
     (?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))
@@ -209,6 +211,7 @@ def _cleaned(text: str) -> str:
     text = re.sub(r"^\s*(?:=|\\approx(?![a-z]))\s*", "", text)
     text = re.sub(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=\d)", ":", text)
     text = _ANY_INTEGER.sub("", text)
+    text = _CASES_END.sub("", text)
     text = re.sub(r"(?<![\w})])(?:\{\})?[_^]\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
     text = re.sub(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+", " ", text)
     text = re.sub(r"(?<!\*)\*\*([^*]+)\*\*(?!\*)", r"\1", text) if text.strip().startswith("**") else text
