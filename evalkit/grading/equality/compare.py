@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from evalkit.grading.equality.conditions import is_domain, is_harmless, with_conditions
 from evalkit.grading.equality.enumerations import enumerated
-from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
+from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of, with_its_size
 from evalkit.grading.equality.plusminus import expand
 from evalkit.grading.equality.realsets import condition_of, joined_intervals, sets_equal
 from evalkit.grading.equality.renaming import (
@@ -410,6 +410,7 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
 
 
 def _matrices(gold: Node, answer: Node) -> Verdict:
+    gold, answer = with_its_size(gold, answer), with_its_size(answer, gold)
     first, second = as_matrix(gold), as_matrix(answer)
     if first is None:
         first = as_vector(gold, _length(second or answer))

@@ -5,6 +5,7 @@ import re
 from evalkit.grading.answers.extract import box_contents, extract_answer
 from evalkit.grading.answers.statement import is_prose
 from evalkit.grading.equality.conditions import conditioned
+from evalkit.grading.equality.matrices import ZERO
 from evalkit.grading.equality.phrases import as_mathematics
 from evalkit.grading.equality.remarks import without_remarks
 from evalkit.grading.equality.texts import NUMERAL
@@ -102,9 +103,33 @@ def readings(text: str) -> list[Node]:
                 continue
             if node not in found:
                 found.append(node)
+    found += _as_vectors(text) if inner is None else _as_vectors(inner[0])
     if numeral := NUMERAL.fullmatch(text.strip(" $")):
         found.append(Base(numeral[1], int(numeral[2])))
     return found
+
+
+_UNIT_VECTOR = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|pmb|hat|widehat|vec)\s*\{?\s*(?:\\mathbf\s*\{?)?\s*\\?[ijk](?:math)?(?![A-Za-z])"
+)
+_SECOND = re.compile(r"(?<![A-Za-z])j(?:math)?(?![A-Za-z])")
+_ZERO = re.compile(
+    r"(?P<name>[\s$]*(?:\\[a-z]+\s*)?\{?[A-Za-z]?\}?\s*=)?\s*\\(?:mathbf|boldsymbol|bm|pmb|vec|overrightarrow)\s*\{?\s*0\s*\}?[\s.$]*"
+)
+
+
+def _as_vectors(text: str) -> list[Node]:
+    """The text of a multiple of one unit vector, and of a zero in bold, as the vectors that they can be."""
+    if len(text) > 200:
+        return []
+    if _ZERO.fullmatch(text):
+        return [ZERO]
+    if not _UNIT_VECTOR.search(text) or _SECOND.search(text):
+        return []
+    try:
+        return [parse(rf"{text} + 0 j")]
+    except ParseError:
+        return []
 
 
 def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:

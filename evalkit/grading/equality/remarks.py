@@ -2,7 +2,7 @@ r"""What an answer says beside its value, in words and marks: "5 (since x > 0)",
 
 import re
 
-from evalkit.grading.latex.vocabulary import TEXT_COMMANDS
+from evalkit.grading.latex.vocabulary import BASE_WORDS, TEXT_COMMANDS
 
 LONGEST = 1000  # characters of an answer with remarks
 _TEXT = rf"\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\s*+\{{"
@@ -49,6 +49,13 @@ _REMAINDER = re.compile(
     re.VERBOSE,
 )
 
+# a numeral with its base in words: 2516 \text{ base } 8, 1010 (base two)
+_BASE = re.compile(
+    rf"""(?<![\w.,{{}}_^\\])([0-9A-F]{{1,60}})(?![0-9A-F]){_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+\(?)?(?:in\s+)?base[\s-]*+
+    \}}?{_SPACES}(\d{{1,2}}|{"|".join(BASE_WORDS)})(?![\w])\s*+\)?\s*+\}}?\s*+\)?(?=[\s.$]*+\Z)""",
+    re.VERBOSE,
+)
+
 # siunitx
 _SI = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _NUM = re.compile(r"\\num\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}")
@@ -71,6 +78,7 @@ def without_remarks(text: str) -> str:
     if division := _REMAINDER.fullmatch(text):
         return f"{division[1]} R {division[2]}"
     text = _units_in_words(text)
+    text = _BASE.sub(r"\1_{\2}", text)
     text = _MARK.sub("", text)
     for bracket in (_OPENED, _INSIDE, _WHOLLY):
         text = bracket.sub(_bracketed, text)
