@@ -210,6 +210,11 @@ SAME: tuple[tuple[str, str], ...] = (
     (r"\mathbf{x} = \mathbf{0}", r"\begin{pmatrix}0\\0\\0\end{pmatrix}"),
     (r"\mathbf{0}", r"\begin{pmatrix}0&0\\0&0\end{pmatrix}"),
     (r"\mathbf{0}", "0"),
+    # marks and reasons
+    (r"5 \text{ ✓}", "5"),
+    (r"\text{5, since } x > 0", "5"),
+    (r"\frac12 \text{, because } x > 0", r"\frac12"),
+    (r"\frac{5}{6}\ \blacksquare", r"\frac56"),
 )
 
 OTHER: tuple[tuple[str, str], ...] = (
@@ -365,6 +370,15 @@ OTHER: tuple[tuple[str, str], ...] = (
     (r"\vec{1}", r"\begin{pmatrix}1\\1\end{pmatrix}"),
     (r"\mathbf{0}", "(0,1)"),
     (r"\mathbf{0}", "1"),
+    # marks and reasons
+    (r"\frac{1}{5\square}", r"\frac15"),
+    (r"\sqrt{5\square}", r"\sqrt5"),
+    ("a", "1"),
+    ("A", "1"),
+    (r"\text{an}", "1"),
+    (r"\max x", r"\min x"),
+    (r"\max f", "f"),
+    (r"n = \square", "n"),
 )
 
 

@@ -31,6 +31,7 @@ _ALL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_SOME_ALL = re.compile(r"any|all|the\s", re.IGNORECASE)  # what `_ALL` needs
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
 _HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
 _LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
@@ -177,6 +178,8 @@ def as_mathematics(text: str) -> str:
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
     text = _INTERVAL.sub(_interval, text)
+    if not _SOME_ALL.search(text):
+        return text
     match = _ALL.fullmatch(re.sub(r"(?<!\\)\$", "", text))
     if match is None:
         return text

@@ -8,11 +8,11 @@ LONGEST = 1000  # characters of an answer with remarks
 _TEXT = rf"\\(?:{'|'.join(sorted(TEXT_COMMANDS, reverse=True))})\s*+\{{"
 _SPACES = r"(?:\\[,;:! ]|\\q?quad(?![a-z])|[\s~$])*+"
 # a mark behind the last line: a tick, the end of a proof
+_TICK = r"(?:\\(?:checkmark|blacksquare|square|qed|qedsymbol|Box|bigstar|blacklozenge)(?![A-Za-z])|[✓✔✅■∎□])"
 _MARK = re.compile(
     rf"""
-    (?<=[^\s\\])(?:[\s~$]|\\[,;:! ]|\\q?quad(?![a-z])|\\hfill(?![a-z]))*+
-    (?:{_TEXT}\s*+)?(?:\\(?:checkmark|blacksquare|square|qed|qedsymbol|Box|bigstar|blacklozenge)(?![A-Za-z])|[✓✔✅■∎□])
-    \}}?[\s.$]*+\Z
+    (?<=[\w)}}\]!%])(?:[\s~$]|\\[,;:! ]|\\q?quad(?![a-z])|\\hfill(?![a-z]))*+
+    (?:{_TEXT}\s*+{_TICK}\s*+\}}|{_TICK})[\s.$]*+\Z
     """,
     re.VERBOSE,
 )
@@ -84,6 +84,7 @@ def without_remarks(text: str) -> str:
         text = bracket.sub(_bracketed, text)
     if reason := _REASON.search(text):
         text = text[: reason.start()]
+        text += "}" * (text.count("{") - text.count("}"))  # \\text{5, since x > 0}
     text = _THERE_ARE.sub("", text)
     return _COUNTED.sub(r"\g<noun>", text)
 

@@ -29,6 +29,8 @@ def spelt_number(text: str) -> str | None:
         return None
     words = match[1].lower().replace("-", " ").split()
     sign = "-" if words[0] in ("negative", "minus") else ""
+    if words[-1] in ("a", "an"):
+        return None
     found = _fraction(words[1:] if sign else words)
     if found is None:
         return None
