@@ -186,7 +186,6 @@ SAME: tuple[tuple[str, str], ...] = (
     (r"\mathbf 0", r"\begin{pmatrix}0\\0\end{pmatrix}"),
     ("2516 base 8", "2516_8"),
     (r"2516 \text{ (base 8)}", "2516_8"),
-    (r"2516 \text{ in base } 8", "2516_8"),
     (r"2516_{\text{eight}}", "2516_8"),
     (r"1010 \text{ base two}", "1010_2"),
     ("1010 (base 2)", "1010_2"),
@@ -341,6 +340,7 @@ OTHER: tuple[tuple[str, str], ...] = (
     (r"\{B,E\}", r"\text{B, D}"),
     (r"\{B\}", r"\text{B, E}"),
     # bases, vectors, matrices
+    ("12 in base 3", "12"),
     ("2516_{(9)}", "2516_8"),
     (r"2515 \text{ base } 8", "2516_8"),
     (r"2516 \text{ base } 9", "2516_8"),

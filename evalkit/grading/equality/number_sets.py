@@ -36,7 +36,11 @@ _FORM = re.compile(
 _ANY_PARAMETER = re.compile(rf"(?<=[\w}}]) (?:some )?{_K}\s*(?:\\geq?|>|\\in(?![a-z])).*$")  # for some k >= 0
 # n = 4k + 1, k in Z
 _INTEGER_PARAMETER = re.compile(
-    rf"(=[^,=]*(?<![a-z\\])({_K})(?![a-z])[^,=]*?),?\s*(?:where|for|with)?\s*\2\s*\\in\s*\\mathbb\s*\{{?Z\}}?\s*\Z"
+    rf"""
+        (=[^,=]*(?<![a-z\\])({_K})(?![a-z])[^,=]*?),?\s*(?:where|for|with)?\s*
+        \2\s*\\in\s*\\mathbb\s*\{{?Z\}}?\s*\Z
+        """,
+    re.VERBOSE,
 )
 _POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(

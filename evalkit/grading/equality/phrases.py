@@ -51,7 +51,12 @@ _BRACE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?", re.IGNORECASE)
+_TIME = re.compile(
+    r"""
+        (\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?
+        """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _ORDER = r"(?:[<>]|\\(?:leq?|geq?|neq?|lt|gt|in)(?:slant)?(?![a-z]))"
 # all real numbers x such that x > 2; all x > 2
 _ALL_SUCH = re.compile(
@@ -90,7 +95,15 @@ def _parts(match: re.Match[str]) -> str:
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
     *(
-        (re.compile(rf"(?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*+\}}?"), rf" {sign} ")
+        (
+            re.compile(
+                rf"""
+        (?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is\ |are\ )?{words}(?![A-Za-z])\s*+\}}?
+        """,
+                re.VERBOSE,
+            ),
+            rf" {sign} ",
+        )
         for words, sign in _RELATIONS
     ),
     # x = 3 (double root), \frac12 (or 0.5)
@@ -138,7 +151,15 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
     (re.compile(rf"^\s*{WRAPPER_COMMAND}\{{\s*(?:negative|minus)\s*\}}\s*(?=[\d\\a-z])", re.IGNORECASE), "-"),
     # 5 \text{ thirds of a cup}
-    (re.compile(rf"(?<![\d.,/}}])(\d+)\s*+({WRAPPER_COMMAND}\{{)\s*+({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?"), _parts),
+    (
+        re.compile(
+            rf"""
+        (?<![\d.,/}}])(\d+)\s*+({WRAPPER_COMMAND}\{{)\s*+({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?
+        """,
+            re.VERBOSE,
+        ),
+        _parts,
+    ),
     (re.compile(rf"(?<![\d.,/}}])(\d+)\s++()({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?"), _parts),
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),

@@ -110,11 +110,19 @@ def readings(text: str) -> list[Node]:
 
 
 _UNIT_VECTOR = re.compile(
-    r"\\(?:mathbf|boldsymbol|bm|pmb|hat|widehat|vec)\s*\{?\s*(?:\\mathbf\s*\{?)?\s*\\?[ijk](?:math)?(?![A-Za-z])"
+    r"""
+        \\(?:mathbf|boldsymbol|bm|pmb|hat|widehat|vec)\s*\{?\s*
+        (?:\\mathbf\s*\{?)?\s*\\?[ijk](?:math)?(?![A-Za-z])
+        """,
+    re.VERBOSE,
 )
 _SECOND = re.compile(r"(?<![A-Za-z])j(?:math)?(?![A-Za-z])")
 _ZERO = re.compile(
-    r"(?P<name>[\s$]*(?:\\[a-z]+\s*)?\{?[A-Za-z]?\}?\s*=)?\s*\\(?:mathbf|boldsymbol|bm|pmb|vec|overrightarrow)\s*\{?\s*0\s*\}?[\s.$]*"
+    r"""
+        (?P<name>[\s$]*(?:\\[a-z]+\s*)?\{?[A-Za-z]?\}?\s*=)?\s*\\(?:mathbf|boldsymbol|bm|pmb|vec|overrightarrow)\s*
+        \{?\s*0\s*\}?[\s.$]*
+        """,
+    re.VERBOSE,
 )
 
 

@@ -23,7 +23,11 @@ _WHOLLY = re.compile(rf"{_TEXT}\s*+\(([a-z][^(){{}}]*+)\)\s*+\}}", re.IGNORECASE
 _BESIDE = re.compile(r"(?:or|i\.e\.|that is|equivalently|approx|about|roughly)", re.IGNORECASE)
 # why the value is the answer: only behind a value, to the end
 _REASON = re.compile(
-    rf"(?<=[\w)}}\]]){_SPACES}[,;]?{_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+[,;]?\s*+\(?)?(?<![A-Za-z])(?:since|because)(?![A-Za-z])"
+    rf"""
+        (?<=[\w)}}\]]){_SPACES}[,;]?{_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+[,;]?\s*+
+        \(?)?(?<![A-Za-z])(?:since|because)(?![A-Za-z])
+        """,
+    re.VERBOSE,
 )
 _THERE_ARE = re.compile(
     rf"""
@@ -51,13 +55,18 @@ _REMAINDER = re.compile(
 
 # a numeral with its base in words: 2516 \text{ base } 8, 1010 (base two)
 _BASE = re.compile(
-    rf"""(?<![\w.,{{}}_^\\])([0-9A-F]{{1,60}})(?![0-9A-F]){_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+\(?)?(?:in\s+)?base[\s-]*+
+    rf"""(?<![\w.,{{}}_^\\])([0-9A-F]{{1,60}})(?![0-9A-F]){_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+\(?)?base[\s-]*+
     \}}?{_SPACES}(\d{{1,2}}|{"|".join(BASE_WORDS)})(?![\w])\s*+\)?\s*+\}}?\s*+\)?(?=[\s.$]*+\Z)""",
     re.VERBOSE,
 )
 
 # siunitx
-_SI = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_SI = re.compile(
+    r"""
+        \\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}
+        """,
+    re.VERBOSE,
+)
 _NUM = re.compile(r"\\num\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}")
 _ANG = re.compile(r"\\ang\s*\{([-+\d.]+)\}")
 _UNIT = re.compile(r"\\(?:si|unit)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")

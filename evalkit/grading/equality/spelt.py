@@ -4,7 +4,12 @@ import re
 
 from evalkit.grading.latex.vocabulary import NUMBER_WORDS, PARTS, WRAPPER_COMMAND
 
-_WORDS = re.compile(rf"[\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+([A-Za-z][A-Za-z\s-]{{2,80}})\}}?[\s.$]*+")
+_WORDS = re.compile(
+    rf"""
+        [\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+([A-Za-z][A-Za-z\s-]{{2,80}})\}}?[\s.$]*+
+        """,
+    re.VERBOSE,
+)
 _SMALL = {word: number for word, number in NUMBER_WORDS.items() if number < 100}
 _POWERS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {**PARTS, "thousandth": 1000, "millionth": 10**6}

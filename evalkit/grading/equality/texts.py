@@ -135,7 +135,12 @@ NO_SOLUTION = re.compile(
 )
 _EMPTY = {"emptyset", "varnothing", "∅", "ø", "{}"}
 # a numeral with letters for digits: AB_{16}
-NUMERAL = re.compile(rf"(?:{WRAPPER_COMMAND}\{{)?((?=\d*[A-F])[0-9A-F]{{2,30}})\}}?_\{{?(1[1-6])\}}?")
+NUMERAL = re.compile(
+    rf"""
+        (?:{WRAPPER_COMMAND}\{{)?((?=\d*[A-F])[0-9A-F]{{2,30}})\}}?_\{{?(1[1-6])\}}?
+        """,
+    re.VERBOSE,
+)
 _NUMBERS = {word: str(number) for word, number in NUMBER_WORDS.items()}
 
 

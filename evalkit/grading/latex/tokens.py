@@ -163,7 +163,12 @@ _ANY_INTEGER = re.compile(
     re.VERBOSE,
 )
 # the full stop of a sentence that ends with \\end{cases}
-_CASES_END = re.compile(r"(?<=[\w)}\]])(?<!\\left)(?<!\\right)\s*+[.,;]\s*+(?=\\end\s*\{[bdr]?cases\})")
+_CASES_END = re.compile(
+    r"""
+        (?<=[\w)}\]])(?<!\\left)(?<!\\right)\s*+[.,;]\s*+(?=\\end\s*\{[bdr]?cases\})
+        """,
+    re.VERBOSE,
+)
 # the vector <3, 0>
 _ANGLES = re.compile(r"\A((?:[^<>=]*=)?)\s*+<([^<>=]*,[^<>=]*)>\s*+\Z")
 _REPEATING = re.compile(
