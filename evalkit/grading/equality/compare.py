@@ -5,9 +5,9 @@ from fractions import Fraction
 
 from evalkit.grading.equality.conditions import is_domain, is_harmless, with_conditions
 from evalkit.grading.equality.enumerations import enumerated
-from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of
+from evalkit.grading.equality.matrices import as_matrix, as_vector, rows_of, with_its_size
 from evalkit.grading.equality.plusminus import expand
-from evalkit.grading.equality.realsets import sets_equal
+from evalkit.grading.equality.realsets import condition_of, joined_intervals, sets_equal
 from evalkit.grading.equality.renaming import (
     bound_names,
     renamed_constants,
@@ -66,6 +66,8 @@ def equivalent(gold: Node, answer: Node) -> str | None:
         return _given(_as_given(gold, answer), _as_given(answer, gold))
     gold, answer = unchained(gold, answer), unchained(answer, gold)
     gold, answer = members(gold, answer)
+    gold, answer = joined_intervals(gold, answer), joined_intervals(answer, gold)
+    gold, answer = condition_of(gold, answer), condition_of(answer, gold)
     if gold == answer:
         return "the same form"
     for compare in (_relations, _cases, _several, _matrices, _ratios, _tuples, _sets):
@@ -408,6 +410,7 @@ def _matched(left: Sequence[Node], right: Sequence[Node]) -> bool:
 
 
 def _matrices(gold: Node, answer: Node) -> Verdict:
+    gold, answer = with_its_size(gold, answer), with_its_size(answer, gold)
     first, second = as_matrix(gold), as_matrix(answer)
     if first is None:
         first = as_vector(gold, _length(second or answer))

@@ -13,7 +13,7 @@ from evalkit.grading.equality.phrases import same_time, time_of_day
 from evalkit.grading.equality.readings import readings, stated, trees
 from evalkit.grading.equality.sentences import has_words, is_hedged, is_of_several, said_value
 from evalkit.grading.equality.texts import NO_SOLUTION, bare_text, plain_words, same_words
-from evalkit.grading.latex.nodes import Node
+from evalkit.grading.latex.nodes import Node, Seq, number
 
 _WORDS = re.compile(r"(?<!\\)(?<![A-Za-z\\])[^\W\d_]{2,}")
 _OPERATOR = re.compile(r"\\(?:int|lim|sum|prod|[dt]?frac\s*\{?\s*(?:d|\\mathrm))|[∫∑∏]")
@@ -43,6 +43,10 @@ def meaning_equal(gold: str, answer: str) -> tuple[bool, str]:
         for second in answers:
             if rule := equivalent(first, second):
                 return True, rule
+    if listed := _listed(answer, golds):
+        for first in golds:
+            if rule := equivalent(first, listed):
+                return True, f"{rule} (a list of as many numbers)"
     if comma := _decimal_comma(gold, answer, golds):
         return True, comma
     said_word = said_value(gold, counted=False)
@@ -121,6 +125,18 @@ def _value_of_sentence(answer: str) -> str | None:
         return None
     value = found.answer if found is not None and found.rule != "whole response" else statement_value(answer)
     return value if value is not None and value.strip() != answer.strip() else None
+
+
+_GROUPED = re.compile(r"[\s$]*\d{1,3}(?:,\d{3})+[\s.$]*")
+
+
+def _listed(answer: str, golds: list[Node]) -> Node | None:
+    """`45,135` as two numbers where the gold is a list of two; None for anything else."""
+    if not _GROUPED.fullmatch(answer):
+        return None
+    numbers = [number(part.strip(" .$")) for part in answer.strip().split(",")]
+    fits = any(isinstance(gold, Seq) and not gold.open and len(gold.items) == len(numbers) for gold in golds)
+    return Seq("", "", tuple(numbers)) if fits else None
 
 
 def _decimal_comma(gold: str, answer: str, golds: list[Node]) -> str:

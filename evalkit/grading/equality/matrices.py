@@ -5,6 +5,7 @@ from fractions import Fraction
 from evalkit.grading.latex.nodes import Call, Matrix, Node, Num, Seq, Sym, substituted, symbols
 
 MAX_ENTRIES = 400
+ZERO = Call("zero vector", ())  # of as many entries as what it is compared with
 
 
 def as_matrix(node: Node) -> Matrix | None:
@@ -63,6 +64,23 @@ def as_vector(node: Node, size: int) -> Matrix | None:
         values = {Sym(name): Num(Fraction(name == unit)) for name in units}
         entries.append((substituted(node, values),))
     return Matrix(tuple(entries))
+
+
+def with_its_size(node: Node, other: Node) -> Node:
+    """-I as a matrix where the other is a square one, and a zero vector with as many entries as the other has."""
+    zero = node == ZERO
+    if not zero and not any(name.startswith("I") for name in symbols(node)):
+        return node
+    rows = rows_of(as_matrix(other) or other)
+    if rows is None or len({len(row) for row in rows}) != 1:
+        return node
+    height, width = len(rows), len(rows[0])
+    if zero:
+        return Matrix(((Num(Fraction(0)),) * width,) * height)
+    if height != width or height < 2 or not symbols(node) <= {"I", f"I_{height}"}:
+        return node
+    identity = Matrix(tuple(tuple(Num(Fraction(at == to)) for to in range(width)) for at in range(height)))
+    return substituted(node, {Sym("I"): identity, Sym(f"I_{height}"): identity})  # type: ignore[no-any-return]
 
 
 def _shape(matrix: Matrix) -> tuple[int, int]:

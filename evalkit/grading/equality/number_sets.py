@@ -34,6 +34,14 @@ _FORM = re.compile(
     re.VERBOSE,
 )
 _ANY_PARAMETER = re.compile(rf"(?<=[\w}}]) (?:some )?{_K}\s*(?:\\geq?|>|\\in(?![a-z])).*$")  # for some k >= 0
+# n = 4k + 1, k in Z
+_INTEGER_PARAMETER = re.compile(
+    rf"""
+        (=[^,=]*(?<![a-z\\])({_K})(?![a-z])[^,=]*?),?\s*(?:where|for|with)?\s*
+        \2\s*\\in\s*\\mathbb\s*\{{?Z\}}?\s*\Z
+        """,
+    re.VERBOSE,
+)
 _POWER = re.compile(rf"(?:{_N}\s*=\s*)?(?P<base>\d{{1,4}})\s*\^\s*\{{?\s*{_K}\s*\}}?")
 _RESIDUE = re.compile(
     rf"""(?:{_N}\s*)?(?:\\equiv|=)\s*(?P<rest>{_INT})\s*
@@ -107,6 +115,7 @@ def number_set(text: str) -> NumberSet | None:
     plain = flat(text).rstrip(". ").replace("\\{", "{").replace("\\}", "}")
     lower = re.sub(r"(?<![a-z\\])(?:non-?negative)", "nonnegative", plain[:1].lower() + plain[1:])
     lower = lower.replace("\\dots", "\\ldots").replace("\\cdots", "\\ldots").replace("...", "\\ldots")
+    lower = _INTEGER_PARAMETER.sub(r"\1", lower)
     names = {match["name"] for match in _VARIABLE.finditer(lower)}
     if len(names) > 1 or re.search(r"(?<![a-z])no(?:t|ne)?(?![a-z])", lower):
         return None

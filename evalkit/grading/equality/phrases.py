@@ -1,8 +1,10 @@
 """Phrases that stand for mathematics: sets of numbers, parts of a whole, times of day; notation of other countries."""
 
 import re
+from collections.abc import Callable
 
-from evalkit.grading.latex.vocabulary import WRAPPER_COMMAND
+from evalkit.grading.equality.spelt import spelt_number
+from evalkit.grading.latex.vocabulary import PARTS, WRAPPER_COMMAND
 
 _WRAP = rf"(?:{WRAPPER_COMMAND}\{{)?\s*"
 _FAMILIES = {
@@ -29,6 +31,7 @@ _ALL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_SOME_ALL = re.compile(r"any|all|the\s", re.IGNORECASE)  # what `_ALL` needs
 _OUT_OF = re.compile(rf"(?<=\d)\s*\$?\s*{_WRAP}out\s+of\s*\}}?\s*\$?\s*(?=\d)", re.IGNORECASE)
 _HOURS = re.compile(r"^\s*(\d+)\s*h(?:rs?)?\s*(\d+)\s*m(?:ins?)?\s*$")
 _LEFT = r"(?:\\left\s*|\\[bB]ig+l?\s*)?"
@@ -48,7 +51,30 @@ _BRACE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?", re.IGNORECASE)
+_TIME = re.compile(
+    r"""
+        (\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([ap])\.?\s?m\.?|(o['’]clock))?\.?
+        """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_ORDER = r"(?:[<>]|\\(?:leq?|geq?|neq?|lt|gt|in)(?:slant)?(?![a-z]))"
+# all real numbers x such that x > 2; all x > 2
+_ALL_SUCH = re.compile(
+    rf"""[\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+(?:the\ set\ of\ )?all\s+(?:real\s+)?(?:(?:numbers?|values)(?:\s+of)?)?
+    \s*+\}}?[\s$]*+(?P<name>[a-z])(?![a-z])[\s$]*+
+    (?:,?\s*+(?:{WRAPPER_COMMAND}\{{)?\s*+,?\s*+(?:such\ that|for\ which|with|where|satisfying)\s*+\}}?
+        [\s$]*+(?P<told>[^{{}}]+)
+    |(?P<order>{_ORDER}.+))""",
+    re.VERBOSE,
+)
+# all real numbers greater than 2
+_ALL_BEYOND = re.compile(
+    rf"""[\s$]*+(?:{WRAPPER_COMMAND}\{{)?\s*+(?:the\ set\ of\ )?all\s+real\s+(?:numbers|values)\s+
+    (?:that\ are\s+)?(?:strictly\s+)?
+    (?:(?P<side>greater|larger|less|smaller)\s+than(?P<equal>\s+or\s+equal\s+to)?|at\s+(?P<least>least|most))
+    \s*+\}}?[\s$]*+(?P<value>[^{{}},;]+?)\}}?[\s.$]*+""",
+    re.VERBOSE,
+)
 _RELATIONS = (
     (r"parallel to", r"\\parallel"),
     (r"(?:perpendicular|orthogonal) to", r"\\perp"),
@@ -57,10 +83,27 @@ _RELATIONS = (
     (r"similar to", r"\\sim"),
     (r"divides", r"\\mid"),
 )
-_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+_PARTS = "halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths"
+
+
+def _parts(match: re.Match[str]) -> str:
+    """The fraction that a number of thirds is, in front of the wrapper that the word stands in."""
+    name = match[3].removesuffix("s")
+    return rf"\frac{{{match[1]}}}{{{PARTS.get(name, 2)}}} {match[2]}"
+
+
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<![\w.])(?:np|numpy|math|cmath|sympy|sp|torch)\.(?=[a-z])"), ""),  # Python's np.arcsin
     *(
-        (re.compile(rf"(?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is |are )?{words}(?![A-Za-z])\s*+\}}?"), rf" {sign} ")
+        (
+            re.compile(
+                rf"""
+        (?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is\ |are\ )?{words}(?![A-Za-z])\s*+\}}?
+        """,
+                re.VERBOSE,
+            ),
+            rf" {sign} ",
+        )
         for words, sign in _RELATIONS
     ),
     # x = 3 (double root), \frac12 (or 0.5)
@@ -77,7 +120,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"""
-            (?<=[\w})])\s*+\$?\s*+\((?:or|i\.e\.,?|that\ is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)
+            (?<=[\w})])(?:\s|\\[ ,;:])*+\$?\s*+\((?:or|i\.e\.,?|that\ is,?|equivalently,?)\s*\$?([^()$]{1,60})\$?\)
             \s*\$?\s*$
             """,
             re.VERBOSE,
@@ -88,7 +131,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             rf"""
-            (?<=[\d}})])\s*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?
+            (?<=[\w}})])(?:\s|\\[ ,;:])*+{_WRAP}\(?\s*(?:approximately|approx\.?|about|roughly)\s*\}}?\s*\$?
             (-?[\d.,]*\d)\$?\s*\)?\s*\}}?\s*$
             """,
             re.VERBOSE,
@@ -106,6 +149,18 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))"), r"\\times "),
     (re.compile(rf"^\s*{_WRAP}(?:negative|minus) infinity\s*\}}?\s*$", re.IGNORECASE), r"-\\infty"),
     (re.compile(r"^\s*(?:negative|minus)\s+(?=[\d\\a-z])", re.IGNORECASE), "-"),
+    (re.compile(rf"^\s*{WRAPPER_COMMAND}\{{\s*(?:negative|minus)\s*\}}\s*(?=[\d\\a-z])", re.IGNORECASE), "-"),
+    # 5 \text{ thirds of a cup}
+    (
+        re.compile(
+            rf"""
+        (?<![\d.,/}}])(\d+)\s*+({WRAPPER_COMMAND}\{{)\s*+({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?
+        """,
+            re.VERBOSE,
+        ),
+        _parts,
+    ),
+    (re.compile(rf"(?<![\d.,/}}])(\d+)\s++()({_PARTS})(?![a-z])(?:\s*+of(?![a-z]))?"), _parts),
     (re.compile(rf"^\s*{_WRAP}(?:positive|plus) infinity\s*\}}?\s*$", re.IGNORECASE), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z]){_WRAP}Rs\.?\s*\}}?\s*(?=\d)"), r"\\rupee "),
     (
@@ -134,12 +189,18 @@ _HALF_DAY = 12 * 3600
 
 def as_mathematics(text: str) -> str:
     """The text with such phrases in LaTeX."""
+    if (number := spelt_number(text)) is not None:
+        return number
+    if "all" in text and len(text) <= 400:
+        text = _restricted(text)
     if _WORD.search(text) or any(mark in text for mark in _MARKS):
         for pattern, replacement in _REWRITES:
             text = pattern.sub(replacement, text)
     if len(re.findall(r"(?<!\\)\$", text)) == 1:  # a currency, as mathematics has two of them
         text = re.sub(r"\$(?=\s*[\d.])|(?<=\d)\s*\$\s*$", r"\\$", text)
     text = _INTERVAL.sub(_interval, text)
+    if not _SOME_ALL.search(text):
+        return text
     match = _ALL.fullmatch(re.sub(r"(?<!\\)\$", "", text))
     if match is None:
         return text
@@ -148,6 +209,20 @@ def as_mathematics(text: str) -> str:
     if bool(match["but"]) != bool(rest):
         return text
     return rf"{family} \setminus \{{{rest}\}}" if rest else family
+
+
+def _restricted(text: str) -> str:
+    """The condition in "all real numbers x such that x > 2", "all x > 2", "all real numbers greater than 2"."""
+    if such := _ALL_SUCH.fullmatch(text):
+        if such["order"]:
+            return f"{such['name']} {such['order']}"
+        named = re.search(rf"(?<![A-Za-z\\]){such['name']}(?![A-Za-z])", such["told"])
+        return such["told"] if named and re.search(_ORDER, such["told"]) else text
+    if beyond := _ALL_BEYOND.fullmatch(text):
+        above = beyond["side"] in ("greater", "larger") or beyond["least"] == "least"
+        sign = (r"\ge" if above else r"\le") if beyond["equal"] or beyond["least"] else (">" if above else "<")
+        return f"x {sign} {beyond['value']}"
+    return text
 
 
 def _interval(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ _REMARKS = words(
     "or and more less fewer greater least most not no than except excluded excluding fails fail works work does do is "
     "are was be wrong false true too only if when unless larger smaller above below over under up down between "
     "neither nor either both but without mod modulo parallel perpendicular times-as as many much omitted rejected "
-    "extraneous invalid impossible never always"
+    "extraneous invalid impossible never always r rem remainder"
 )
 # words that say of a number what it is: n odd
 _PROPERTIES = words(
@@ -22,7 +22,8 @@ _PROPERTIES = words(
 )
 _GENERIC = words("unit units square sq cubic approximately approx about total exactly in all")
 
-_CURRENCY = re.compile(r"\s*\\(?:euro|pounds|yen|rupee|\$)(?![a-z])")
+_CURRENCY = re.compile(r"\s*\\(?:cent|textcent|euro|pounds|yen|rupee|\$)(?![a-z])")
+_MONEY = frozenset({((currency, 1),) for currency in ("dollar", "euro", "sterling", "yen", "rupee")})
 _ONE = Num(Fraction(1))
 _NOTHING = Text("")  # what is left of a unit's letters
 _DEGREE = Call("/", (Sym("pi"), Num(Fraction(180))))
@@ -65,6 +66,7 @@ def _both_united(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> 
         return _same_residue(gold, gold_unit, answer, answer_unit)
     if gold_unit == answer_unit or _interchangeable(gold_unit, answer_unit):
         return gold, answer, ""
+    gold_unit, answer_unit = _price(gold_unit, answer_unit), _price(answer_unit, gold_unit)
     of_gold, of_answer = measure(gold_unit), measure(answer_unit)
     if of_gold and of_answer:
         if of_gold[0] != of_answer[0]:
@@ -73,6 +75,17 @@ def _both_united(gold: Node, gold_unit: str, answer: Node, answer_unit: str) -> 
             answer = Call("*", (answer, Num(of_answer[1] / of_gold[1])))
         return gold, answer, ""
     return (gold, answer, "") if _same_things(gold_unit, answer_unit) else None
+
+
+_PER = re.compile(r"\s*(?:/|(?<![a-z])per(?![a-z]))")
+
+
+def _price(unit: str, other: str) -> str:
+    """ "cents" for "cents per ounce" where the other unit is an amount of money as well, of nothing in particular."""
+    amount, *per = _PER.split(unit, maxsplit=1)
+    of_amount, of_other = measure(amount), measure(other)
+    money = of_amount is not None and of_amount[0] in _MONEY and of_other is not None and of_other[0] in _MONEY
+    return amount if per and money else unit
 
 
 def droppable(unit: str, value: Node) -> bool:
@@ -84,9 +97,16 @@ def droppable(unit: str, value: Node) -> bool:
     spoken = _spoken(unit)
     if measure(unit) is not None or all(word in _GENERIC for word in spoken):
         return True
-    if any(word in _REMARKS for word in spoken) or all(word in _PROPERTIES for word in spoken):
+    if any(word in _REMARKS for word in spoken):
+        return False
+    if all(word in _PROPERTIES for word in spoken) and not _counts(spoken, value):
         return False
     return not symbols(value)
+
+
+def _counts(spoken: list[str], value: Node) -> bool:
+    """Whether words that could say what a number is name the things that it counts: 12 even integers."""
+    return spoken[-1:] == ["integers"] or (spoken[-1:] == ["integer"] and value == _ONE)
 
 
 def is_property(unit: str) -> bool:
@@ -104,7 +124,8 @@ def _same_things(gold: str, answer: str) -> bool:
     first, second = (
         {word.removesuffix("s") for word in _spoken(unit) if word not in _GENERIC} for unit in (gold, answer)
     )
-    if (first | second) & (_REMARKS | _PROPERTIES):
+    counted = all(_spoken(unit)[-1:] == ["integers"] for unit in (gold, answer))
+    if (first | second) & (_REMARKS if counted else _REMARKS | _PROPERTIES):
         return first == second
     return first <= second or second <= first
 
@@ -147,6 +168,7 @@ def _split(node: Node) -> tuple[Node, str]:
         if isinstance(node, Quantity):
             written = _CURRENCY.sub(lambda match: CURRENCIES[match[0].strip()], node.unit)
             unit = written.strip(" .").lower()
+            written = "degree" if unit == "\\degree" else written
             units.insert(0, "percent" if unit in _PERCENT else temperature(unit) or written)
             node = node.value
         elif isinstance(node, Call) and node.name == "neg" and isinstance(node.args[0], Quantity):

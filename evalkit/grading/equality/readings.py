@@ -5,7 +5,9 @@ import re
 from evalkit.grading.answers.extract import box_contents, extract_answer
 from evalkit.grading.answers.statement import is_prose
 from evalkit.grading.equality.conditions import conditioned
+from evalkit.grading.equality.matrices import ZERO
 from evalkit.grading.equality.phrases import as_mathematics
+from evalkit.grading.equality.remarks import without_remarks
 from evalkit.grading.equality.texts import NUMERAL
 from evalkit.grading.latex.nodes import Base, Node, ParseError
 from evalkit.grading.latex.parser import parse
@@ -27,7 +29,7 @@ _GENERIC = re.compile(
 )
 _ONLY = re.compile(
     r"""
-    ^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])\s(?:\\text\{\s?only\s?\}|only)\.?\s*$
+    ^\s*only\s+(?=[$\\(\d]|[a-z]\W)|(?<=[\w$})])(?:\s?\\text\{\s?only\s?\}|\sonly)\.?\s*$
     """,
     re.VERBOSE,
 )
@@ -44,9 +46,22 @@ def unlabelled(gold: str, answer: str) -> tuple[str, str]:
     if any(label.casefold() in ("yes", "no", "true", "false") for label in labels):
         return gold, answer
     return tuple(  # type: ignore[return-value]
-        ("$" if "$" in match[0] else "") + text[match.end() :] if match and label else text
+        ("$" if "$" in match[0] else "") + _behind(text, match) if match and label else text
         for text, match, label in zip((gold, answer), (first, second), labels, strict=True)
     )
+
+
+def _behind(text: str, label: re.Match[str]) -> str:
+    r"""What stands behind a label, without the brace that closes the wrapper around both: \textbf{Answer: 5}."""
+    rest = text[label.end() :]
+    if label[0].count("{") == label[0].count("}"):
+        return rest
+    depth = 0
+    for at, char in enumerate(rest):
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return rest[:at] + rest[at + 1 :]
+    return rest
 
 
 def boxed_content(answer: str) -> str:
@@ -88,9 +103,41 @@ def readings(text: str) -> list[Node]:
                 continue
             if node not in found:
                 found.append(node)
+    found += _as_vectors(text) if inner is None else _as_vectors(inner[0])
     if numeral := NUMERAL.fullmatch(text.strip(" $")):
         found.append(Base(numeral[1], int(numeral[2])))
     return found
+
+
+_UNIT_VECTOR = re.compile(
+    r"""
+        \\(?:mathbf|boldsymbol|bm|pmb|hat|widehat|vec)\s*\{?\s*
+        (?:\\mathbf\s*\{?)?\s*\\?[ijk](?:math)?(?![A-Za-z])
+        """,
+    re.VERBOSE,
+)
+_SECOND = re.compile(r"(?<![A-Za-z])j(?:math)?(?![A-Za-z])")
+_ZERO = re.compile(
+    r"""
+        (?P<name>[\s$]*(?:\\[a-z]+\s*)?\{?[A-Za-z]?\}?\s*=)?\s*\\(?:mathbf|boldsymbol|bm|pmb|vec|overrightarrow)\s*
+        \{?\s*0\s*\}?[\s.$]*
+        """,
+    re.VERBOSE,
+)
+
+
+def _as_vectors(text: str) -> list[Node]:
+    """The text of a multiple of one unit vector, and of a zero in bold, as the vectors that they can be."""
+    if len(text) > 200:
+        return []
+    if _ZERO.fullmatch(text):
+        return [ZERO]
+    if not _UNIT_VECTOR.search(text) or _SECOND.search(text):
+        return []
+    try:
+        return [parse(rf"{text} + 0 j")]
+    except ParseError:
+        return []
 
 
 def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
@@ -102,4 +149,4 @@ def trees(gold: str, answer: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
 def stated(gold: str, answer: str) -> tuple[str, str]:
     """Both without boxes, labels and the solution around them."""
     gold, answer = unlabelled(gold, boxed_content(answer))
-    return plain_gold(_ONLY.sub("", gold)), _ONLY.sub("", answer)
+    return plain_gold(without_remarks(_ONLY.sub("", gold))), without_remarks(_ONLY.sub("", answer))

@@ -29,6 +29,38 @@ def sets_equal(gold: Node, answer: Node) -> bool:
             return False
 
 
+_INTEGERS = frozenset("nmkijNMK")
+_ORDERS = frozenset({"<", ">", "<=", ">="})
+
+
+def joined_intervals(node: Node, other: Node) -> Node:
+    """A list of intervals, "(-oo, 2) or (3, oo)", as their union where the other is a union or an inequality."""
+    if not (isinstance(node, Seq) and not node.open and len(node.items) > 1 and all(map(_is_interval, node.items))):
+        return node
+    several = other.items if isinstance(other, Seq) and not other.open else (other,)
+    ordered = all(isinstance(item, Rel) and _ORDERS.issuperset(item.ops) for item in several)
+    if not ordered and not (isinstance(other, SetOp) and other.op == "union"):
+        return node
+    union: Node = node.items[0]
+    for item in node.items[1:]:
+        union = SetOp("union", (union, item))
+    return union
+
+
+def _is_interval(node: Node) -> bool:
+    return isinstance(node, Seq) and node.open in ("(", "[") and len(node.items) == 2 and not symbols(node)
+
+
+def condition_of(node: Node, other: Node) -> Node:
+    """n >= 3 for {n in Z : n >= 3} where the other is an inequality, and the letter one that counts."""
+    if not (isinstance(node, Builder) and isinstance(other, Rel) and _ORDERS.issuperset(other.ops)):
+        return node
+    element = node.element
+    if not (isinstance(element, Rel) and element.ops == ("in",) and element.args[1] == Sym("ZZ")):
+        return node
+    return node.condition if isinstance(element.args[0], Sym) and element.args[0].name in _INTEGERS else node
+
+
 def real_set(node: Node) -> list[Interval]:
     """Disjoint intervals in order. Raises NotEvaluableError where the node is no set of reals with known ends."""
     if isinstance(node, Seq):

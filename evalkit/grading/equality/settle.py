@@ -185,7 +185,10 @@ def approximation(node: Node) -> Node | None:
 
 
 def _contradict(left: Node, right: Node) -> bool:
-    """Whether an equation of two numbers is false: 1 + 2 = 6."""
+    """Whether an equation of two numbers is false: 1 + 2 = 6, 1/2 = 60%."""
+    if isinstance(right, Quantity) and right.unit == "percent" and not isinstance(left, Quantity):
+        share = Call("*", (left, Num(Fraction(100))))
+        return _contradict(left, right.value) and _contradict(share, right.value)
     if isinstance(left, Quantity) or isinstance(right, Quantity):
         return False
     a, b = _value(left), _value(right)

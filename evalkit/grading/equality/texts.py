@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from evalkit.grading.equality.spelt import date
 from evalkit.grading.latex.vocabulary import NUMBER_WORDS, WRAPPER_COMMAND, unwrapped
 
 _LABEL = re.compile(r"^[({\s]*([A-Za-z])\s*[)}.:]+\s*(.*)$|^\s*([A-Z])\s*$", re.DOTALL)
@@ -32,6 +33,11 @@ def same_words(gold: str, answer: str) -> str:
         return "the same digits, one without its base"
     if (first in _NUMBERS and _NUMBERS[first] == second) or (second in _NUMBERS and _NUMBERS[second] == first):
         return "a number in words"
+    if _alike(gold, answer):
+        return "the same words, one with what they are said of"
+    dates = date(bare_text(gold)), date(bare_text(answer))
+    if dates[0] and dates[1] and dates[0][:2] == dates[1][:2] and dates[0][2] in ("", dates[1][2]):
+        return "the same date"
     if _choices(gold) and _choices(gold) == _choices(answer):
         return "the same choices"
     if _names(gold) and _names(gold) == _names(answer):
@@ -55,6 +61,35 @@ def same_words(gold: str, answer: str) -> str:
     return ""
 
 
+# what a property is said of, and the properties
+_SAID_OF = (
+    ("function", "odd even increasing decreasing linear quadratic cubic exponential logarithmic periodic constant "
+     "injective surjective bijective continuous discontinuous concave convex"),
+    ("triangle", "acute obtuse right scalene isosceles equilateral"),
+    ("(?:sequence|series|progression)", "arithmetic geometric harmonic convergent divergent"),
+    ("(?:number|integer)", "odd even prime composite rational irrational real complex imaginary"),
+    ("angle", "acute obtuse right reflex straight"),
+    ("(?:system|equations?)", "consistent inconsistent dependent independent"),
+)  # fmt: skip
+_SAID = re.compile(
+    "|".join(rf"(?:{'|'.join(properties.split())}) {noun}" for noun, properties in _SAID_OF)
+    + r"|(?:infinitely many|an? infinite number of|infinite) (?:distinct )?(?:solutions|values|answers|points)"
+    + r"|(?:infinitely many|an infinite number)"
+)
+
+
+def _alike(gold: str, answer: str) -> bool:
+    """Whether one says "odd" and the other "odd function"; "infinitely many", with or without its noun."""
+    texts = [bare_text(text).casefold().strip(" .") for text in (gold, answer)]
+    texts = [re.sub(r"^an?\s+(?!infinite number)", "", text) for text in texts]
+    if not any(_SAID.fullmatch(text) for text in texts):
+        return False
+    if all("infinite" in text and _SAID.fullmatch(text) for text in texts):
+        return True
+    first, second = (text.partition(" ")[0] for text in texts)
+    return first == second and any(" " not in text for text in texts)
+
+
 def _other_letter(gold: str, answer: str) -> bool:
     """Whether both are one letter, x and X; a small letter may stand for the choice A."""
     letters = bare_text(gold), bare_text(answer)
@@ -63,7 +98,7 @@ def _other_letter(gold: str, answer: str) -> bool:
 
 def _choices(text: str) -> str:
     """The letters of a question with several right options, in order: "ABD", "A, B and D"."""
-    bare = re.sub(r"[\s,;、()]|and", "", bare_text(text))
+    bare = re.sub(r"[\s,;、(){}]|and", "", bare_text(text))
     return "".join(sorted(bare)) if re.fullmatch(r"[A-H]{2,8}", bare) and len(set(bare)) == len(bare) else ""
 
 
@@ -100,7 +135,12 @@ NO_SOLUTION = re.compile(
 )
 _EMPTY = {"emptyset", "varnothing", "∅", "ø", "{}"}
 # a numeral with letters for digits: AB_{16}
-NUMERAL = re.compile(rf"(?:{WRAPPER_COMMAND}\{{)?((?=\d*[A-F])[0-9A-F]{{2,30}})\}}?_\{{?(1[1-6])\}}?")
+NUMERAL = re.compile(
+    rf"""
+        (?:{WRAPPER_COMMAND}\{{)?((?=\d*[A-F])[0-9A-F]{{2,30}})\}}?_\{{?(1[1-6])\}}?
+        """,
+    re.VERBOSE,
+)
 _NUMBERS = {word: str(number) for word, number in NUMBER_WORDS.items()}
 
 

@@ -233,6 +233,11 @@ def root(cursor: Cursor, name: str) -> Node:
     return Call("root", (radicand, degree))
 
 
+_EXTREMES = frozenset({"max", "min"})
+# what a value may be called by without an argument
+_TITLES = _EXTREMES | {"gcd", "lcm", "deg", "dim", "rank", "det", "tr"}
+
+
 def parse_function(cursor: Cursor, name: str, *, prefix: bool) -> Node:
     """A named function with its subscript, power and argument."""
     name = _ALIASES.get(name, name)
@@ -247,6 +252,11 @@ def parse_function(cursor: Cursor, name: str, *, prefix: bool) -> Node:
             base = script(cursor)
         else:
             break
+    if name in _TITLES and cursor.token is not None and cursor.token.value == "=":
+        return Text(name)  # \gcd = 5
+    if name in _EXTREMES and cursor.token is not None and cursor.token.kind in ("word", "text"):
+        inner = function_argument(cursor)  # \max f, \min_{x > 0} f(x)
+        return Call(name, (inner,)) if base is None else Call(f"{name} over", (inner, base))
     if name in ("max", "min", "gcd", "lcm", "binom", "mod") or not prefix:
         items = cursor.power_argument()
         node: Node = Call(name, items[0].items if len(items) == 1 and isinstance(items[0], Seq) else items)

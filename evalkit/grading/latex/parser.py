@@ -341,6 +341,8 @@ class Parser(Cursor):
             return self.passed_over(stripped)
         if all(word.lower() in IGNORED for word in stripped.split()) and self.can_start(self.token):
             return self.signed()
+        if stripped.lower() == "infinity":
+            return Sym("oo")
         return Sym(stripped) if len(stripped) == 1 else Text(stripped)
 
     def passed_over(self, word: str) -> Node:

@@ -101,13 +101,18 @@ def unit_words(cursor: Cursor, node: Node) -> list[str]:
                 break
             words.append(token.value if token.value == "/" else "")
             cursor.advance()
-        elif words and token.kind == "num" and token.value in ("2", "3") and not token.spaced:
+        elif words and token.kind == "num" and token.value in ("2", "3") and not _is_apart(cursor, token):
             words.append("^" + cursor.advance().value)
         else:
             break
     if not words:
         cursor.at = start
     return words
+
+
+def _is_apart(cursor: Cursor, token: Token) -> bool:
+    """Whether white space stands between a unit and a number, inside \\text{…} or behind it: 5 \\text{ R } 2."""
+    return token.spaced or (cursor.previous is not None and cursor.previous.value.endswith(" "))
 
 
 def _connects(cursor: Cursor, token: Token) -> bool:

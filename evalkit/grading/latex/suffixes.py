@@ -146,7 +146,8 @@ def digit(cursor: Cursor) -> Node:
 
 def subscripted(cursor: Cursor, node: Node) -> Node:
     written, index = label(cursor)
-    base = BASE_WORDS.get(written.strip().lower()) or (int(written) if written.isdigit() and len(written) < 3 else 0)
+    named = written.strip().strip("()").lower().removeprefix("base").strip(" -")  # (8), base 8
+    base = BASE_WORDS.get(named) or (int(named) if named.isdigit() and len(named) < 3 else 0)
     if isinstance(node, Num) and node.decimals is None and 2 <= base <= 36:
         return Base(str(node.value), base)
     if isinstance(node, Seq) and len(node.items) == 1 and isinstance(node.items[0], Num):

@@ -103,6 +103,7 @@ _UNICODE = {
     "ϵ": r"\epsilon ",
     "€": r"\euro ",
     "£": r"\pounds ",
+    "¢": r"\cent ",
     "¥": r"\yen ",
     "₹": r"\rupee ",
     "￥": r"\yen ",
@@ -161,6 +162,15 @@ _ANY_INTEGER = re.compile(
     """,
     re.VERBOSE,
 )
+# the full stop of a sentence that ends with \\end{cases}
+_CASES_END = re.compile(
+    r"""
+        (?<=[\w)}\]])(?<!\\left)(?<!\\right)\s*+[.,;]\s*+(?=\\end\s*\{[bdr]?cases\})
+        """,
+    re.VERBOSE,
+)
+# the vector <3, 0>
+_ANGLES = re.compile(r"\A((?:[^<>=]*=)?)\s*+<([^<>=]*,[^<>=]*)>\s*+\Z")
 _REPEATING = re.compile(
     r"""
     (?<![\d.])(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|(\d)\4{2,}(?:\.\.\.|\\[lc]?dots\b))
@@ -208,6 +218,10 @@ def _cleaned(text: str) -> str:
     text = re.sub(r"^\s*(?:=|\\approx(?![a-z]))\s*", "", text)
     text = re.sub(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(?=\d)", ":", text)
     text = _ANY_INTEGER.sub("", text)
+    text = _CASES_END.sub("", text)
+    if "<" in text:
+        text = re.sub(r"\\left\s*<", r"\\langle ", re.sub(r"\\right\s*>", r"\\rangle ", text))
+        text = _ANGLES.sub(r"\1 \\langle \2\\rangle ", text)
     text = re.sub(r"(?<![\w})])(?:\{\})?[_^]\{?(\w+)\}?\s*\{?C\}?_\{?(\w+)\}?", r"\\binom{\1}{\2}", text)
     text = re.sub(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+", " ", text)
     text = re.sub(r"(?<!\*)\*\*([^*]+)\*\*(?!\*)", r"\1", text) if text.strip().startswith("**") else text

@@ -107,7 +107,7 @@ _OTHER = words(
 )  # fmt: skip
 
 
-_TEMPERATURE = re.compile(r"(?:degrees?\s*)?(?:(c)(?:elsius)?|(f)(?:ahrenheit)?)", re.IGNORECASE)
+_TEMPERATURE = re.compile(r"(?:\\?degrees?\s*)?(?:(c)(?:elsius)?|(f)(?:ahrenheit)?)", re.IGNORECASE)
 
 
 def temperature(words: str) -> str:
@@ -165,11 +165,19 @@ def _known(word: str, *, written: bool = False) -> tuple[Dimensions, Fraction] |
     return None
 
 
+_POWER_WORDS = re.compile(r"(?<=[A-Za-z])\s+(squared|cubed)(?![A-Za-z])", re.IGNORECASE)
+
+
+def _power(match: re.Match[str]) -> str:
+    return "^2" if match[1].lower() == "squared" else "^3"
+
+
 def measure(unit: str) -> tuple[Dimensions, Fraction] | None:
     """(dimensions with their powers, size) of a unit all of whose words are known; None otherwise."""
     dimensions: dict[str, int] = {}
     size = Fraction(1)
     sign, power = 1, 1
+    unit = re.sub(r"\^\{(-?\d)\}", r"^\1", _POWER_WORDS.sub(_power, unit))
     words = re.findall(
         r"\^?-?\d|[^\W\d_]+|/|\S",
         re.sub(r"\\(?!mu|Omega)[a-z]+|[{}().]", " ", unit).replace("\\mu ", "μ").replace("\\Omega", "Ω"),

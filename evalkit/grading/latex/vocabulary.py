@@ -22,7 +22,8 @@ FONT_COMMANDS = words(
 # They stand before what they change: {\bf B}
 FONT_SWITCHES = words(
     "rm bf it sf tt sc sl em cal boldmath bfseries itshape rmfamily sffamily ttfamily displaystyle textstyle "
-    "scriptstyle scriptscriptstyle limits nolimits"
+    "scriptstyle scriptscriptstyle limits nolimits tiny scriptsize footnotesize small normalsize large Large LARGE "
+    "huge Huge"
 )
 WRAPPERS = TEXT_COMMANDS | FONT_COMMANDS
 # A wrapper's command up to its brace, for patterns that go on with the brace
@@ -250,4 +251,7 @@ MARKS = {
     "angle": "angle", "measuredangle": "angle", "triangle": "triangle", "bigtriangleup": "triangle",
     "vartriangle": "triangle", "square": "square", "Box": "square", "odot": "circle",
 }  # fmt: skip
-CURRENCIES = {"\\$": "dollar", "\\euro": "euro", "\\pounds": "sterling", "\\yen": "yen", "\\rupee": "rupee"}
+CURRENCIES = {
+    "\\$": "dollar", "\\cent": "cent", "\\textcent": "cent",
+    "\\euro": "euro", "\\pounds": "sterling", "\\yen": "yen", "\\rupee": "rupee",
+}  # fmt: skip
