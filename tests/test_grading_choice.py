@@ -39,3 +39,83 @@ def test_a_negation_in_the_options_own_text_rejects_nothing() -> None:
         assert grade_choice(f"The correct answer is **B) {text}**", "B", options).status == "correct"
     assert grade_choice("Answer: B) They are not guilty of larceny, and so on?", "B", ["x", "y"]).status == "no_answer"
     assert grade_choice("Answer: A) Guilty is wrong", "A", ["Guilty", "Not guilty"]).status == "no_answer"
+
+
+# options whose own texts start like a letter
+GROUPS = ["$D_{3h}$", "$C_{2v}$", "$C_3$", "$B_{1u}$"]
+SPECIES = ["E. coli", "S. aureus", "B. subtilis", "C. elegans"]
+CELLS = ["B cells", "T cells", "NK cells", "mast cells"]
+ORDERS = ["A > B > C", "B > A > C", "C > B > A", "A > C > B"]
+ONLY = ["A and B", "B and C", "A only", "C only"]
+BONDS = ["C-C bond", "C=O bond", "O-H bond", "C-H bond"]
+DECAYS = [r"$B \to \mu^+\mu^-$", r"$B\to K\gamma$", r"$D\to K\pi$", r"$\tau\to\mu\gamma$"]
+ROMAN = ["I only", "II only", "I and II", "III only", "I, II and III", "none", "x", "y", "z", "w"]
+
+
+@pytest.mark.parametrize(
+    ("response", "letter", "options"),
+    [
+        (r"\boxed{D_{3h}}", "A", GROUPS),
+        ("Answer: $C_{2v}$", "B", GROUPS),
+        ("The answer is $B_{1u}$.", "D", GROUPS),
+        (r"\boxed{\mathrm{D}_{3h}}", "A", GROUPS),
+        (r"Answer: $\mathbf{D}_{3h}$", "A", GROUPS),
+        ("<answer>D_{3h}</answer>", "A", GROUPS),
+        ("Answer: D₃ₕ", "A", GROUPS),
+        ("The answer is $C_{4v}$.", None, GROUPS),
+        (r"\boxed{D}", "D", GROUPS),
+        ("Answer: $D$", "D", GROUPS),
+        ("The answer is B. subtilis.", "C", SPECIES),
+        ("The answer is *B. subtilis*, a Gram-positive rod.", "C", SPECIES),
+        (r"\boxed{B. subtilis}", "C", SPECIES),
+        ("B. subtilis", "C", SPECIES),
+        ("So it is B. subtilis.", "C", SPECIES),
+        ("Answer: C. B. subtilis", "C", SPECIES),
+        ("Answer: B. S. aureus", "B", SPECIES),
+        ("Answer: C. elegans", "D", SPECIES),
+        ("The answer is B. It is a coccus.", "B", SPECIES),
+        ("The answer is B cells.", "A", CELLS),
+        ("The answer is B cell.", "A", CELLS),
+        ("The answer is B cells because they secrete antibodies.", "A", CELLS),
+        ("The answer is B cells, not T cells.", "A", CELLS),
+        ("The answer is A, B cells.", "A", CELLS),
+        (r"\boxed{\text{B cells}}", "A", CELLS),
+        ("The answer is B.", "B", CELLS),
+        ("Answer: B T cells", "B", CELLS),
+        ("Answer: B (T cells)", "B", CELLS),
+        ("Answer: B cells", None, ["B cells", "cells", "x", "y"]),
+        ("Answer: A > C > B", "D", ORDERS),
+        ("Answer: $A > C > B$", "D", ORDERS),
+        ("Answer: D) A > C > B", "D", ORDERS),
+        ("Answer: D (A > C > B)", "D", ORDERS),
+        ("Answer: B > C > A", None, ORDERS),
+        ("Answer: A", "A", ORDERS),
+        ("A only", "C", ONLY),
+        ("A only", "A", OPTIONS),
+        ("Answer: C only", "D", ONLY),
+        ("The answer is A and B.", "A", ONLY),
+        ("The answer is A and B.", None, OPTIONS),
+        ("The answer is A.", "A", ONLY),
+        ("The answer is I and II.", "C", ROMAN),
+        ("Answer: I, II and III", "E", ROMAN),
+        ("Answer: I", "I", ROMAN),
+        ("Answer: C=O bond", "B", BONDS),
+        ("Answer: C=O", "B", BONDS),
+        ("Answer: C–H bond", "D", BONDS),
+        ("Answer: C) C=O bond", "C", BONDS),
+        (r"The answer is $B \to \mu^+\mu^-$.", "A", DECAYS),
+        (r"The answer is $B\rightarrow K\gamma$.", "B", DECAYS),
+        (r"Answer: B → Kγ", "B", DECAYS),
+        (r"Answer: $D\to K\pi$", "C", DECAYS),
+        (r"Answer: B. $B\to K\gamma$", "B", DECAYS),
+        ("The answer is B.", "B", ["C", "A", "B", "D"]),
+        ("The answer is B.", "B", ["B is big", "x", "y", "z"]),
+        ("The answer is A. The others fail.", "A", ["x", "y", "z", "A. The first"]),
+        ("Answer: A ∪ B", None, ["A ∩ B", "x", "y", "z"]),
+    ],
+)
+def test_an_option_that_starts_with_a_capital_is_no_letter(
+    response: str, letter: str | None, options: list[str]
+) -> None:
+    score = grade_choice(response, "A", options)
+    assert score.answer == letter, score.explanation

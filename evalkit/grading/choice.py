@@ -25,6 +25,7 @@ from evalkit.types import NO_RIGHT_ANSWER, Score
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRIES = 100  # of the last cues
 _TAIL = 20_000  # characters
+_OPENERS = " \t\n\"'“”‘’({[<:"
 # Cyrillic and Greek look-alikes, and the letters that Arabic and Bengali options carry in MMMLU
 _LOOKALIKES = {
     **dict(zip("АВСЕНІЈ", "ABCEHIJ", strict=True)),
@@ -34,6 +35,22 @@ _LOOKALIKES = {
     **dict(zip("কখগঘ", "ABCD", strict=True)),
     **dict(zip("กขคง", "ABCD", strict=True)),
 }
+_SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴-⁹]+")
+_GREEK_NAMES = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
+    *("xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
+_GREEK = {
+    name: unicodedata.lookup(f"GREEK SMALL LETTER {'LAMDA' if name == 'lambda' else name.upper()}")
+    for name in _GREEK_NAMES
+}
+_SYMBOLS = dict(
+    zip(
+        ("cup", "cap", "lt", "gt", "le", "leq", "ge", "geq", "neq", "to", "rightarrow", "longrightarrow"),
+        "∪∩<>≤≤≥≥≠→→→",
+        strict=True,
+    )
+)
 _ENCLOSED = {first + i: letter for first in (0x1F150, 0x1F170) for i, letter in enumerate(_LETTERS)}  # 🅐 and 🅰
 _STANDALONE = re.compile(rf"(?<!\w)([{''.join(_LOOKALIKES)}])(?![\w\u0e30-\u0e4e])")
 _WRAPPED = re.compile(
@@ -45,7 +62,7 @@ _WRAPPED = re.compile(
 )
 _MARKUP = re.compile(
     r"""
-    \*+|(?<!\w)_+|_+(?!\w)|`+|\$+|\\[()\[\]{}]|\\(?:,|;|!|:|quad|qquad|left|right|displaystyle)
+    \*+|(?<![\w}])_+|_+(?![\w{(\\])|`+|\$+|\\[()\[\]{}]|\\(?:[,;!:]|(?:quad|qquad|left|right|displaystyle)(?![a-zA-Z]))
     |\#+(?=\s)|~~
     """,
     re.VERBOSE,
@@ -67,6 +84,17 @@ _DOUBT = re.compile(
     )(?!\w)
     """,
     re.VERBOSE,
+)
+# where what is stated as the answer may end: a clause, a line, a reason
+_END = re.compile(
+    r"""
+    [.!?;,:。，；]?(?=\n|\Z)|[.!?;,。，；](?=[\s)\]]|\Z)
+    |\s(?=[(\[—–]|-\s|(?:because|since|as|which|rather\ than|instead\ of|and\ not|not|is|are)\b)
+    """,
+    re.VERBOSE,
+)
+_CHAIN = re.compile(
+    r"[}\])]*(?:[_^]|[ \t]*(?:[<>≥≤∪∩≡→⇌]|=(?!>)|-+>|\\(?:to|r?ightarrow|c[au]p|geq?|leq?)\b)[ \t]*\(?[A-Z](?!\w))"
 )
 _OTHER = re.compile(
     r"""
@@ -165,7 +193,10 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         return _corrected(plain[int(last.position / shift) :], letters) or last[1:]
     if ambiguous and not found:
         return None, "more than one letter is stated", ""
-    letter, quote = named_letter(plain, letters)
+    line = plain.strip().rsplit("\n", 1)[-1]
+    if not recites(plain) and (opened := _opening(line, letters, options)) and not opened[1]:
+        return (opened[0], "option text", line) if opened[0] != "?" else (None, "more than one option is stated", "")
+    letter, quote = named_letter(_without_options(plain, letters, options), letters)
     if letter:
         return letter, "conclusion", quote
     if quote:
@@ -195,14 +226,15 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
         before = plain[max(0, match.start() - 60) : match.start()]
         if NEGATED.search(before) or DOUBTED.search(before) or _OTHER.search(before):
             continue
-        letter = _head(after, letters)
+        opened = _opening(after, letters, options) if explicit else None
+        letter = opened[0] if opened else _head(after, letters, options)
         if not explicit and NOUN.search(match[0]) and not ENDS.match(_after_letter(after)):
             continue  # option B says …
         if letter == "?":
             ambiguous = True
             continue
-        rest = _after_letter(after)
-        if letter is not None and after.lstrip()[:1] == letter and names_a_thing(rest):
+        rest = opened[1] if opened else _after_letter(after)
+        if letter is not None and not opened and after.lstrip()[:1] == letter and names_a_thing(rest):
             continue  # "Answer: A is a subset of B"
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
@@ -255,7 +287,7 @@ def _doubted(option: str, sentence: str) -> bool:
 
 def _plain(text: str) -> str:
     """Without markup, look-alike letters replaced."""
-    text = unicodedata.normalize("NFKC", text.translate(_ENCLOSED))
+    text = unicodedata.normalize("NFKC", _SUPERSCRIPT.sub(r"^\g<0>", text.translate(_ENCLOSED)))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
     text = _SMALL.sub(lambda match: match[1] + match[2].upper(), _HTML.sub(" ", text))
@@ -271,19 +303,72 @@ def _option_texts(choices: Sequence[str]) -> dict[str, str]:
 
 
 def _loose(text: str) -> str:
-    """Words and numbers with single spaces between them."""
-    return " ".join(re.findall(r"\w+", re.sub(r"\\[a-z]+", " ", text.casefold())))
+    """Words, numbers and relations with single spaces between them."""
+    text = re.sub(r"\\([a-z]+)", lambda match: f" {_SYMBOLS.get(match[1], '')} ", text.casefold())
+    return " ".join(re.findall(r"\w+|[∪∩<>≤≥≠→]", text))
 
 
 def _squash(text: str) -> str:
     text = re.sub(r"\\(?:d|t)?frac", "frac", _plain(text).casefold())
-    text = re.sub(r"\\(?:times|cdot)", "x", text)
-    return re.sub(r"[^\w.+\-/=<>%,°()^]|[\\{}]", "", text).strip(".,").replace("^", "")
+    text = re.sub(r"(?<=\d)\s*[·⋅∙•]\s*(?=\d)|\\times(?![a-z])|\\cdot(?![a-z])|×", "x", text)
+    text = re.sub(r"\\(?:to|(?:long)?rightarrow)(?![a-z])|[→⟶]", "->", text)
+    text = re.sub(r"\\([a-z]+)", lambda match: _GREEK.get(match[1], match[1]), re.sub(r"[−–—]", "-", text))
+    return re.sub(r"[\s\"'“”‘’`$\\{}:;!?*_\[\]|~&#@]|\^(?!\d)|(?<!\d)\^", "", text).strip(".,")
 
 
-def _head(after: str, letters: str) -> str | None:
+def _opening(after: str, letters: str, options: dict[str, str]) -> tuple[str, str] | None:
+    """The option whose own text, which starts like a letter ("B. subtilis"), is stated first, and what follows it.
+
+    "?" where the words may be a letter and that option's text as well.
+    """
+    text = after.lstrip(_OPENERS)[:400]
+    likely = {letter: option for letter, option in options.items() if _starts_with_letter(option, letters)}
+    if not likely or text[:1].upper() not in letters:
+        return None
+    ends = [match.start() for match in _END.finditer(text)][:12]
+    for alike in (_same, _nearly):
+        for end in reversed(ends):
+            stated = [letter for letter, option in likely.items() if end > 1 and alike(text[:end], option)]
+            if len(stated) == 1:
+                own = _squash(options.get(text[0].upper(), ""))
+                both = own != "" and stated[0] != text[0].upper() and _squash(text[1:end].lstrip(" .:)]")) == own
+                return ("?" if both else stated[0]), text[end:].strip(" .!\n*)]}\"'”")[:60]
+    return None
+
+
+def _same(stated: str, option: str) -> bool:
+    return _squash(stated) == _squash(option)
+
+
+def _nearly(stated: str, option: str) -> bool:
+    """Whether two texts differ by a plural, or an option starts with the words stated: "C=O" of "C=O bond"."""
+    said, own = _squash(stated), _squash(option)
+    begins = len(said) > 2 and own.startswith(said) and _loose(option).startswith(_loose(stated) + " ")
+    return begins or (len(said) > 2 and said.rstrip("s") == own.rstrip("s"))
+
+
+def _starts_with_letter(option: str, letters: str) -> bool:
+    """Whether an option's text can be taken for a letter: "B cells", "A > B", "C=O bond"; not "B" itself."""
+    start = option.lstrip(_OPENERS)
+    return start[:1] in letters and not (start[1:2].isalnum() and start[1:2].isascii()) and len(_squash(option)) > 1
+
+
+def _without_options(plain: str, letters: str, options: dict[str, str]) -> str:
+    """The text, "this" in place of option texts that start with a letter: "It is B. subtilis" names no choice B."""
+    for option in options.values():
+        words = re.findall(r"\w+|[^\w\s]", option.lstrip(_OPENERS).rstrip(" ."))
+        if not _starts_with_letter(option, letters) or len(words) > 60:
+            continue
+        own = _squash(options.get(words[0], ""))
+        if not own or not _squash("".join(words[1:]).lstrip(".:)]")).startswith(own):
+            pattern = r"\s?".join(re.escape(word) for word in words)
+            plain = re.sub(rf"(?<!\w){pattern}(?!\w)", "this", plain)
+    return plain
+
+
+def _head(after: str, letters: str, options: dict[str, str]) -> str | None:
     """The letter at the very start of what follows a cue; "?" where two are given there."""
-    text = after.lstrip(" \t\n\"'“”‘’({[<:")
+    text = after.lstrip(_OPENERS)
     if not text or text[0].upper() not in letters:
         return None
     rest = text[1:]
@@ -292,6 +377,7 @@ def _head(after: str, letters: str) -> str | None:
         or rest[0] in "_^"
         or (rest[0] in "'’" and rest[1:2].isalpha() and not re.match(r"['’][dt][iı]r\b", rest))
         or (rest[0] == "-" and rest[1:2].isalnum())
+        or _CHAIN.match(rest)
     ):
         return None
     letter = text[0].upper()
@@ -315,12 +401,13 @@ def _head(after: str, letters: str) -> str | None:
         return None
     more = MORE.match(rest)
     if more and more[1] in letters and more[1] != letter:
-        return "?"
+        own, said = _loose(options.get(letter, "")), _loose(rest)
+        return letter if re.search(r"[a-z]{4}", own) and f"{said} ".startswith(f"{own} ") else "?"
     return letter
 
 
 def _after_letter(after: str) -> str:
-    return after.lstrip(" \t\n\"'“”‘’({[<:")[1:60]
+    return after.lstrip(_OPENERS)[1:60]
 
 
 def _without_text(rest: str, option: str) -> str:
@@ -334,14 +421,17 @@ def _without_text(rest: str, option: str) -> str:
 def _stated(text: str, letters: str, options: dict[str, str], *, whole: bool = False) -> str | None:
     """The letter that the content of a box, or what follows "Answer:", states; by its option's text too."""
     text = text.strip()
-    letter = _head(text, letters)
+    if opened := _opening(text, letters, options):
+        return opened[0] if opened[0] != "?" else None
+    letter = _head(text, letters, options)
     if letter and letter != "?" and (not whole or len(text) < 3 or not re.match(r"\w*\s*[=+*/^<>]", text[1:])):
         return letter
     if letter == "?":
         return None
     cue = _CUE.search(text)
     if cue:
-        letter = _head(text[cue.end() :], letters)
+        opened = _opening(text[cue.end() :], letters, options)
+        letter = opened[0] if opened else _head(text[cue.end() :], letters, options)
         if letter and letter != "?":
             return letter
     for side in (text, text.rpartition("=")[2]):
