@@ -1278,6 +1278,21 @@ LETTERS: tuple[tuple[str, str | None], ...] = (
     ("Thus, the answer is: \\[\\boxed{B}\\]", "B"),
     ("\\boxed{B}\n\nWait. \\boxed{C}", "C"),
     ("\\boxed{A} is wrong, so \\boxed{B}", "B"),
+    # what would be the answer to another question
+    ("Answer: C\n\nIf the question had asked about transcription, the answer would be D.", "C"),
+    ("Answer: C\n\nNote: If the pH were 3, the answer is D.", "C"),
+    ("**Answer: C**\n\nRemark: had the question asked for the minimum, the answer would be D.", "C"),
+    ("\\boxed{C}\n\nNote that if the sign were reversed, the answer would be D.", "C"),
+    ("The answer is C. If it had asked for RNA, the correct answer would be (A).", "C"),
+    ("Answer: C\n\nThe answer would be D if the temperature were higher.", "C"),
+    ("Answer: C\n\n(If one neglects friction, the answer is D.)", "C"),
+    ("答案：C\n\n如果题目问的是转录，答案是D。", "C"),
+    ("I choose C. If the question had asked about RNA, it would be D.", "C"),
+    ("If we neglect friction, the answer is D.", "D"),
+    ("A first guess: the answer is A. But if we include the factor 2, the answer is C.", "C"),
+    ("Answer: C\n\nWait, if x is positive, I was wrong. The answer is D.", "D"),
+    ("If the rate doubled, the order would be one. The answer is D.", "D"),
+    ("Answer: C. That would be odd. The answer would be D.", "D"),
 )
 
 # with a limit, an integral, a derivative or an infinite sum

@@ -119,3 +119,10 @@ def test_an_option_that_starts_with_a_capital_is_no_letter(
 ) -> None:
     score = grade_choice(response, "A", options)
     assert score.answer == letter, score.explanation
+
+
+def test_an_option_that_speaks_of_letters_names_none() -> None:
+    options = ["Compound A reacts with B, so it is C.", "Compound B is stable, so it is D.", "x", "y"]
+    for letter, text in zip("AB", options[:2], strict=True):
+        for response in f"{letter}. {text}", f"**{letter}. {text}**", f"So {letter} is right, because {text}", text:
+            assert grade_choice(response, letter, options).status == "correct", response

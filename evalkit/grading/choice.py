@@ -17,6 +17,7 @@ from evalkit.grading.answers.letters import (
     named_letter,
     names_a_thing,
     recites,
+    supposed,
 )
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
 from evalkit.thinking import split_thinking
@@ -176,6 +177,7 @@ class _Found(NamedTuple):
     letter: str
     rule: str
     quote: str
+    supposed: bool = False  # "If it had asked for RNA, the answer would be D"
 
 
 def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str]:
@@ -189,8 +191,8 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
     found = [*_marked(raw, letters, options), *cued]
     strong = [item for item in found if item.rule != "option"]
     if strong:
-        last = max(strong, key=lambda item: item.position)
-        return _corrected(plain[int(last.position / shift) :], letters) or last[1:]
+        last = max(strong, key=lambda item: (not item.supposed, item.position))
+        return _corrected(plain[int(last.position / shift) :], letters) or last[1:4]
     if ambiguous and not found:
         return None, "more than one letter is stated", ""
     line = plain.strip().rsplit("\n", 1)[-1]
@@ -201,7 +203,7 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         return letter, "conclusion", quote
     if quote:
         return None, quote, ""
-    return found[-1][1:] if found else _concluding_option(plain, options)
+    return found[-1][1:4] if found else _concluding_option(plain, options)
 
 
 def _marked(raw: str, letters: str, options: dict[str, str]) -> list[_Found]:
@@ -245,7 +247,8 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
             and not re.match(r"[)\]]?\s*\?", rest)
         ):
             rule = "answer" if explicit else "option"
-            found.append(_Found(int(match.start() * shift), letter, rule, match[0] + after[:40]))
+            idle = supposed(plain[max(0, match.start() - 300) : match.start()], match[0], rest)
+            found.append(_Found(int(match.start() * shift), letter, rule, match[0] + after[:40], idle))
     return found, ambiguous
 
 
@@ -354,10 +357,10 @@ def _starts_with_letter(option: str, letters: str) -> bool:
 
 
 def _without_options(plain: str, letters: str, options: dict[str, str]) -> str:
-    """The text, "this" in place of option texts that start with a letter: "It is B. subtilis" names no choice B."""
+    """The text, "this" in place of option texts with a letter in them: "It is B. subtilis" names no choice B."""
     for option in options.values():
         words = re.findall(r"\w+|[^\w\s]", option.lstrip(_OPENERS).rstrip(" ."))
-        if not _starts_with_letter(option, letters) or len(words) > 60:
+        if len(words) < 2 or len(words) > 80 or not re.search(rf"(?<!\w)[{letters}](?!\w)", option):
             continue
         own = _squash(options.get(words[0], ""))
         if not own or not _squash("".join(words[1:]).lstrip(".:)]")).startswith(own):

@@ -134,6 +134,36 @@ _LEADS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# a sentence that starts so, and what says in it that things are otherwise
+_IF = re.compile(
+    r"""
+    [^\w(\[]{0,9}(?P<aside>[(\[]\W{0,9})?
+    (?P<note>
+        (?:note|remark|caveat|aside|side\ note|comment|n\.?b\.?|p\.?s\.?|anmerkung|hinweis|remarque|nota|注意?|备注)
+        (?![^\W_])\W{0,9}(?:that\s|dass\s|que\s)?\W{0,9}
+    )?
+    (?:(?:but|however|of\ course|by\ contrast|in\ contrast|conversely|similarly|likewise|also|and)\b,?\s)?
+    (?:
+        (?:even\s|only\s)?(?:if|had|were|should|suppose|supposing|assuming|unless|in\ case|falls|wenn|hätte|wäre|si)\b
+        |如果|若|假如|假设
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_OTHERWISE = re.compile(
+    r"""
+    \b
+    (?:
+        would|had|were|asked|asks|asking|instead|wanted|meant|different|reversed|swapped|wäre|würde|gefragt|hätte|serait
+        |sería|seria|fuera|était
+    )\b
+    |问的|要求的?是|改为|换成|改成|就是|则是
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
+_IF_BEHIND = re.compile(r"[)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all))", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s|[。！？\n]")
 # what takes an answer back, where a sentence or a clause starts
 CORRECTED = re.compile(
     r"""
@@ -240,6 +270,15 @@ def names_a_thing(after: str) -> bool:
     return _PREDICATE.match(after) is not None and _AFFIRMED.search(after) is None
 
 
+def supposed(before: str, cue: str, after: str) -> bool:
+    """Whether a letter would be the answer to another question: "If it had asked for RNA, the answer would be D"."""
+    sentence = _SENTENCE_END.split(before)[-1]
+    if _WOULD.search(cue or sentence) and _IF_BEHIND.match(after):
+        return True
+    start = _IF.match(sentence)
+    return start is not None and bool(start["aside"] or start["note"] or _OTHERWISE.search(sentence + cue))
+
+
 def _is_named_again(text: str, before: str, letter: str) -> bool:
     """Whether "the product is A" names a product that the text calls "product A" as well."""
     noun = re.search(r"\b([A-Za-z]{3,20})\s(?:is|are|was|must be)\s*$", before)
@@ -316,6 +355,8 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         either = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?,?\s*(?:or|/)\s*[(\[]?$", before)
         if either or _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
             weight = 0
+        if best is not None and supposed(text[max(0, match.start() - 300) : match.start()], "", after):
+            continue
         if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
     return _settled(text, letters, best, recited)
