@@ -20,6 +20,7 @@ from evalkit.grading.answers.letters import (
     supposed,
 )
 from evalkit.grading.answers.statement import ANSWER_WORDS, IS_WORDS, RATHER, RIGHT_WORDS
+from evalkit.grading.math import compare_answers
 from evalkit.thinking import split_thinking
 from evalkit.types import NO_RIGHT_ANSWER, Score
 
@@ -47,8 +48,23 @@ _GREEK = {
 }
 _SYMBOLS = dict(
     zip(
-        ("cup", "cap", "lt", "gt", "le", "leq", "ge", "geq", "neq", "to", "rightarrow", "longrightarrow"),
-        "∪∩<>≤≤≥≥≠→→→",
+        (
+            "cup",
+            "cap",
+            "lt",
+            "gt",
+            "le",
+            "leq",
+            "ge",
+            "geq",
+            "neq",
+            "to",
+            "rightarrow",
+            "longrightarrow",
+            "times",
+            "cdot",
+        ),
+        "∪∩<>≤≤≥≥≠→→→xx",
         strict=True,
     )
 )
@@ -58,6 +74,14 @@ _WRAPPED = re.compile(
     r"""
     \\(?:text|textbf|mathrm|mathbf|mbox|textit|boldsymbol|operatorname|textnormal|mathsf|texttt)\s*\{
     ([^{}]{0,300})\}
+    """,
+    re.VERBOSE,
+)
+_FONT = re.compile(
+    r"""
+    \\(?:text|textbf|textrm|textit|textsf|texttt|textnormal|mathrm|mathbf|mathsf|mathit|mathtt|mathcal|boldsymbol|bf|rm|it|sf
+    |tt|bfseries|rmfamily|Large|large|huge|Huge|LARGE)
+    (?:\s+|(?=[({]))(?=[({]{0,2}\s?[A-Za-z](?![A-Za-z]))
     """,
     re.VERBOSE,
 )
@@ -94,8 +118,16 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
+# a letter with these behind it is a formula's: D_{3h}, A > B, C=O
 _CHAIN = re.compile(
-    r"[}\])]*(?:[_^]|[ \t]*(?:[<>≥≤∪∩≡→⇌]|=(?!>)|-+>|\\(?:to|r?ightarrow|c[au]p|geq?|leq?)\b)[ \t]*\(?[A-Z](?!\w))"
+    r"""
+    [}\])]*
+    (?:
+        [_^]
+        |[ \t]*(?:[<>≥≤∪∩≡→⇌]|=(?!>)|-+>|\\(?:to|rightarrow|c[au]p|geq?|leq?)\b)[ \t]*\(?[A-Z](?!\w)
+    )
+    """,
+    re.VERBOSE,
 )
 _OTHER = re.compile(
     r"""
@@ -134,7 +166,9 @@ _CUE = re.compile(
         \s*
         (?:must|should|would|will|has\ to|to|definitely|therefore|clearly|thus|hence|here|most\ likely)
         \b
-    ){{0,4}}(?:(?<=[Aa]ns)\.)?\s*(?P<mark>{_IS}|[:：=>】]|\|>|–|—|-(?=\s))?\s*[:：]?[\"'“”]?\s*
+    ){{0,4}}(?:(?<=[Aa]ns)\.)?\s*(?P<mark>
+        {_IS}|(?:corresponds?\ (?:to|with)|matches)\b|[:：=>】]|\|>|–|—|-(?=\s)
+    )?\s*[:：]?[\"'“”]?\s*
     (?:
         (?:
             definitely|clearly|certainly|therefore|thus|hence|most|very|almost|probably|indeed|actually
@@ -203,7 +237,10 @@ def read_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str, str
         return letter, "conclusion", quote
     if quote:
         return None, quote, ""
-    return found[-1][1:4] if found else _concluding_option(plain, options)
+    if found:
+        return found[-1][1:4]
+    concluded = _concluding_option(plain, options)
+    return concluded if concluded[0] else _by_value(raw, plain, choices) or concluded
 
 
 def _marked(raw: str, letters: str, options: dict[str, str]) -> list[_Found]:
@@ -240,7 +277,7 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
             continue  # "Answer: A is a subset of B"
         if letter is None and explicit:
             piece = re.split(r"\n\s*\n|\n(?=\S{1,20}:)", after.strip())[0]
-            letter = _stated(RATHER.split(piece)[0], letters, options)
+            letter = _stated(_kept(piece, options), letters, options)
         if (
             letter is not None
             and not REJECTED.search(_without_text(rest, options.get(letter, "")))
@@ -250,6 +287,36 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
             idle = supposed(plain[max(0, match.start() - 300) : match.start()], match[0], rest)
             found.append(_Found(int(match.start() * shift), letter, rule, match[0] + after[:40], idle))
     return found, ambiguous
+
+
+def _by_value(raw: str, plain: str, choices: Sequence[str]) -> tuple[str, str, str] | None:
+    """The one option that the mathematics in the last box, or behind the last "Answer:", equals."""
+    boxes, cues = box_contents(raw), [cue for cue in _CUE.finditer(plain) if cue["mark"]]
+    if boxes:
+        stated, rule = boxes[-1][2].strip(), "box"
+    elif cues:
+        before, after = plain[max(0, cues[-1].start() - 300) : cues[-1].start()], plain[cues[-1].end() :].strip()
+        stated, rule = re.split(r"\n|(?<=[^\W_]|[})])\.(?:\s|\Z)", after[:300])[0].strip(), "answer"
+        if NEGATED.search(before) or DOUBTED.search(before) or _OTHER.search(before) or supposed(before, "", ""):
+            return None
+    else:
+        return None
+    if not _is_formula(stated):
+        return None
+    written = [re.sub(r"(?<=\d)\s*[x×]\s*(?=10\b)", r" \\times ", choice) for choice in choices]
+    formulas = [(letter, text) for letter, text in zip(_LETTERS, written, strict=False) if _is_formula(text)]
+    verdicts = {letter: compare_answers(text, stated).equal for letter, text in formulas}
+    equal = [letter for letter, verdict in verdicts.items() if verdict]
+    if len(equal) != 1 or None in verdicts.values():
+        return None
+    return equal[0], rule, stated
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a short text is mathematics without words, units aside."""
+    if not text.strip() or len(text) > 200 or not re.search(r"\d|\\[a-z]{2}|[=+/^]", text):
+        return False
+    return re.search(r"[^\W\d_]{4}", re.sub(r"\\[A-Za-z]+", " ", text)) is None
 
 
 def _corrected(tail: str, letters: str) -> tuple[str, str, str] | None:
@@ -274,12 +341,18 @@ def _concluding_option(plain: str, options: dict[str, str]) -> tuple[str | None,
     conclusion = re.split(r",?\s(?:so|thus|hence|therefore)\s", sentence)[-1]
     clause = re.split(r"(?<!\w)(?:is|are|be|was):?\s|[:=]\s", conclusion)[-1]
     for piece, around in ((line, line), (sentence, sentence), (conclusion, conclusion), (clause, conclusion)):
-        by_text = _by_exact_text(piece, options) or _by_text(RATHER.split(piece)[0], options)
+        by_text = _by_exact_text(piece, options) or _by_text(_kept(piece, options), options)
         if by_text and _loose(options[by_text]).isdigit() and len(re.findall(r"\d+", piece)) > 1:
             continue  # one of several numbers
         if by_text and not around.endswith("?") and not _doubted(_loose(options[by_text]), around):
             return by_text, "option text", piece
     return None, "", ""
+
+
+def _kept(text: str, options: dict[str, str]) -> str:
+    """The text up to "rather than …" or "not …", all of it where an option that it names has such words of its own."""
+    own = _by_text(text, options)
+    return text if own and RATHER.search(options[own]) else RATHER.split(text)[0]
 
 
 def _doubted(option: str, sentence: str) -> bool:
@@ -293,8 +366,10 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", _SUPERSCRIPT.sub(r"^\g<0>", text.translate(_ENCLOSED)))
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
+    text = _FONT.sub("", text)
     text = _SMALL.sub(lambda match: match[1] + match[2].upper(), _HTML.sub(" ", text))
     text = re.sub(r"\\(?:boxed|fbox|framebox)\s*\{([^{}]{0,300})\}", r" \1 ", text)
+    text = re.sub(r"(?<=\d)\s?\*\s?(?=\d)", "×", text)
     text = _MARKUP.sub("", re.sub(r"~~[^~\n]{1,100}~~", "", text))
     return _STANDALONE.sub(lambda match: _LOOKALIKES[match[1]], text)
 
@@ -308,12 +383,15 @@ def _option_texts(choices: Sequence[str]) -> dict[str, str]:
 def _loose(text: str) -> str:
     """Words, numbers and relations with single spaces between them."""
     text = re.sub(r"\\([a-z]+)", lambda match: f" {_SYMBOLS.get(match[1], '')} ", text.casefold())
-    return " ".join(re.findall(r"\w+|[∪∩<>≤≥≠→]", text))
+    text = re.sub(r"(?<=\d)\s*[·⋅∙•×]\s*(?=\d)|×", " x ", text)
+    text = re.sub(r"(?<=\d)\s*e\s*(?=[-−+]?\d)", " x 10 ", text).replace("−", "-")
+    return " ".join(re.findall(r"(?:(?:(?<=\^)|(?<=\^\{)|(?<=10)|(?<= x 10 ))-)?\w+(?:(?<=\d)\.\d+)?|[∪∩<>≤≥≠→]", text))
 
 
 def _squash(text: str) -> str:
     text = re.sub(r"\\(?:d|t)?frac", "frac", _plain(text).casefold())
     text = re.sub(r"(?<=\d)\s*[·⋅∙•]\s*(?=\d)|\\times(?![a-z])|\\cdot(?![a-z])|×", "x", text)
+    text = re.sub(r"(?<=\d)\s*e(?=[-−+]?\d)", "x10^", text)
     text = re.sub(r"\\(?:to|(?:long)?rightarrow)(?![a-z])|[→⟶]", "->", text)
     text = re.sub(r"\\([a-z]+)", lambda match: _GREEK.get(match[1], match[1]), re.sub(r"[−–—]", "-", text))
     return re.sub(r"[\s\"'“”‘’`$\\{}:;!?*_\[\]|~&#@]|\^(?!\d)|(?<!\d)\^", "", text).strip(".,")
