@@ -1293,6 +1293,37 @@ LETTERS: tuple[tuple[str, str | None], ...] = (
     ("Answer: C\n\nWait, if x is positive, I was wrong. The answer is D.", "D"),
     ("If the rate doubled, the order would be one. The answer is D.", "D"),
     ("Answer: C. That would be odd. The answer would be D.", "D"),
+    # marks within a line
+    ("Option A (incorrect), option B (incorrect), option C (correct), option D (incorrect).", "C"),
+    ("A (wrong), B (wrong), C (right), D (wrong)", "C"),
+    ("A: incorrect, B: correct, C: incorrect, D: incorrect", "B"),
+    ("Option A (correct), option B (correct), option C (incorrect).", None),
+    ("Option A (incorrect), option B (incorrect), option D (incorrect).", None),
+    ("A (incorrect), B (correct). Therefore C.", "C"),
+    ("A、B、D 均错误，C 正确。", "C"),
+    ("A、B、C都不正确，D正确。", "D"),
+    ("A项错误，B项错误，C项正确，D项错误。", "C"),
+    ("A、C、D 均正确，B 错误。", None),
+    # the only one
+    ("Only option A satisfies this requirement.", "A"),
+    ("Option D is the only one consistent with the data.", "D"),
+    ("D is the only option that matches all the data.", "D"),
+    ("Option A is the only one consistent with the data.", "A"),
+    ("Option D is the only one that is not consistent with the data.", None),
+    ("D is the only option that violates the rule.", None),
+    ("Among the given options, option A best explains the data.", "A"),
+    ("The answer corresponds to D.", "D"),
+    ("The correct answer corresponds to option A.", "A"),
+    ("The answer matches option D.", "D"),
+    # fonts
+    ("\\boxed{\\text D}", "D"),
+    ("\\boxed{\\bf D}", "D"),
+    ("\\boxed{{\\bf D}}", "D"),
+    ("\\boxed{\\rm D}", "D"),
+    ("$\\boxed{\\rm (D)}$", "D"),
+    ("\\boxed{\\mathrm D}", "D"),
+    ("\\boxed{\\textbf D}", "D"),
+    ("\\boxed{\\text Dog}", None),
 )
 
 # with a limit, an integral, a derivative or an infinite sum

@@ -126,3 +126,71 @@ def test_an_option_that_speaks_of_letters_names_none() -> None:
     for letter, text in zip("AB", options[:2], strict=True):
         for response in f"{letter}. {text}", f"**{letter}. {text}**", f"So {letter} is right, because {text}", text:
             assert grade_choice(response, letter, options).status == "correct", response
+
+
+NUCLEUS = ["It is degraded", "It is secreted", "The mRNA is not exported from the nucleus", "It is silenced"]
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("Therefore, the mRNA is not exported from the nucleus.", "C"),
+        ("The answer is that the mRNA is not exported from the nucleus.", "C"),
+        ("Answer: The mRNA is not exported from the nucleus", "C"),
+        ("Therefore, it is degraded, not secreted.", "A"),
+        ("Therefore it is not true that the mRNA is not exported from the nucleus.", None),
+        ("It is not degraded.", None),
+    ],
+)
+def test_an_option_with_a_negation_of_its_own(response: str, letter: str | None) -> None:
+    assert grade_choice(response, "A", NUCLEUS).answer == letter
+
+
+POWERS = ["6.3 x 10^-7 M", "2.0 x 10^-2 M", "1.0 x 10^-2 M", "5.0 x 10^-3 M"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "6.3 × 10^-7 M",
+        "6.3 × 10⁻⁷ M",
+        "6.3·10^-7 M",
+        "6.3*10^-7 M",
+        "6.3e-7 M",
+        r"$6.3 \times 10^{-7}$ M",
+        r"$6.3\cdot10^{-7}\,\text{M}$",
+        "6.3 x 10^−7 M",
+    ],
+)
+def test_signs_of_multiplication_and_powers_are_one(written: str) -> None:
+    for response in f"Answer: {written}", f"\\boxed{{{written.replace('$', '')}}}", f"So the result is {written}.":
+        assert grade_choice(response, "A", POWERS).status == "correct", response
+    other = written.replace("-7", "7").replace("⁻", "").replace("−", "")
+    assert grade_choice(f"Answer: {other}", "A", POWERS).status == "no_answer"
+    assert grade_choice(f"Answer: {written}", "B", ["6.3 × 10⁷ M", "6.3 × 10⁻⁷ M", "x", "y"]).status == "correct"
+
+
+def test_a_part_of_a_number_is_no_option() -> None:
+    assert grade_choice("Answer: 0.5 m", "A", ["5 m", "2 m", "3 m", "4 m"]).status == "no_answer"
+    assert grade_choice(r"\boxed{2^5}", "D", ["25", "10", "7", "32"]).status == "correct"
+
+
+ROOTS = [r"$\frac{1}{\sqrt{2}}$", r"$\frac12$", r"$\sqrt2$", "$2$"]
+
+
+@pytest.mark.parametrize(
+    ("response", "letter", "options"),
+    [
+        (r"\boxed{\frac{\sqrt{2}}{2}}", "A", ROOTS),
+        (r"The answer is $\frac{\sqrt{2}}{2}$.", "A", ROOTS),
+        (r"\boxed{0.5}", "B", ROOTS),
+        (r"\boxed{3}", None, ROOTS),
+        (r"If it were a square, the answer would be $\frac{\sqrt{2}}{2}$.", None, ROOTS),
+        (r"The answer is not $\frac{\sqrt{2}}{2}$.", None, ROOTS),
+        (r"\boxed{\frac{\sqrt{2}}{2}}", None, [ROOTS[0], r"$\sqrt{1/2}$", *ROOTS[2:]]),
+        (r"\boxed{\frac{\sqrt{2}}{2}}, which is (B)", "B", ROOTS),
+    ],
+)
+def test_an_option_that_equals_the_stated_formula(response: str, letter: str | None, options: list[str]) -> None:
+    score = grade_choice(response, "A", options)
+    assert score.answer == letter, score.explanation

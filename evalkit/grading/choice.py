@@ -110,6 +110,13 @@ _DOUBT = re.compile(
     """,
     re.VERBOSE,
 )
+# a number with its decimals, an exponent with its sign, a word, a relation
+_TOKEN = re.compile(
+    r"""
+    (?:(?:(?<=\^)|(?<=\^\{)|(?<=10)|(?<=\ x\ 10\ ))-)?\w+(?:(?<=\d)\.\d+)?|[∪∩<>≤≥≠→]
+    """,
+    re.VERBOSE,
+)
 # where what is stated as the answer may end: a clause, a line, a reason
 _END = re.compile(
     r"""
@@ -316,7 +323,10 @@ def _is_formula(text: str) -> bool:
     """Whether a short text is mathematics without words, units aside."""
     if not text.strip() or len(text) > 200 or not re.search(r"\d|\\[a-z]{2}|[=+/^]", text):
         return False
-    return re.search(r"[^\W\d_]{4}", re.sub(r"\\[A-Za-z]+", " ", text)) is None
+    return (
+        re.search(r"[^\W\d_]{4}|\b(?:not|no|or|and|is|if|the|non|n['’]t)\b|\?", re.sub(r"\\[A-Za-z]+", " ", text))
+        is None
+    )
 
 
 def _corrected(tail: str, letters: str) -> tuple[str, str, str] | None:
@@ -384,14 +394,14 @@ def _loose(text: str) -> str:
     """Words, numbers and relations with single spaces between them."""
     text = re.sub(r"\\([a-z]+)", lambda match: f" {_SYMBOLS.get(match[1], '')} ", text.casefold())
     text = re.sub(r"(?<=\d)\s*[·⋅∙•×]\s*(?=\d)|×", " x ", text)
-    text = re.sub(r"(?<=\d)\s*e\s*(?=[-−+]?\d)", " x 10 ", text).replace("−", "-")
-    return " ".join(re.findall(r"(?:(?:(?<=\^)|(?<=\^\{)|(?<=10)|(?<= x 10 ))-)?\w+(?:(?<=\d)\.\d+)?|[∪∩<>≤≥≠→]", text))
+    text = re.sub(r"(?<=\d)e(?=[-−+]?\d)", " x 10 ", text).replace("−", "-")
+    return " ".join(_TOKEN.findall(text))
 
 
 def _squash(text: str) -> str:
     text = re.sub(r"\\(?:d|t)?frac", "frac", _plain(text).casefold())
     text = re.sub(r"(?<=\d)\s*[·⋅∙•]\s*(?=\d)|\\times(?![a-z])|\\cdot(?![a-z])|×", "x", text)
-    text = re.sub(r"(?<=\d)\s*e(?=[-−+]?\d)", "x10^", text)
+    text = re.sub(r"(?<=\d)e(?=[-−+]?\d)", "x10^", text)
     text = re.sub(r"\\(?:to|(?:long)?rightarrow)(?![a-z])|[→⟶]", "->", text)
     text = re.sub(r"\\([a-z]+)", lambda match: _GREEK.get(match[1], match[1]), re.sub(r"[−–—]", "-", text))
     return re.sub(r"[\s\"'“”‘’`$\\{}:;!?*_\[\]|~&#@]|\^(?!\d)|(?<!\d)\^", "", text).strip(".,")
