@@ -1324,6 +1324,10 @@ LETTERS: tuple[tuple[str, str | None], ...] = (
     ("\\boxed{\\mathrm D}", "D"),
     ("\\boxed{\\textbf D}", "D"),
     ("\\boxed{\\text Dog}", None),
+    ("First impression: the answer is A.\n\nIf I had to pick, the answer would be C.", "C"),
+    ("First impression: the answer is A.\n\nThe answer would be C, if I had to choose.", "C"),
+    ("Only option A and option B satisfy this.", None),
+    ("Option A best fits, but option B is better.", "B"),
 )
 
 # with a limit, an integral, a derivative or an infinite sum

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from evalkit.grading.answers.extract import OPEN_END, box_contents, visible
@@ -390,6 +391,7 @@ def _option_texts(choices: Sequence[str]) -> dict[str, str]:
     return {letter: text for letter, text in texts.items() if _squash(text) not in ("", letter.lower())}
 
 
+@lru_cache(maxsize=256)
 def _loose(text: str) -> str:
     """Words, numbers and relations with single spaces between them."""
     text = re.sub(r"\\([a-z]+)", lambda match: f" {_SYMBOLS.get(match[1], '')} ", text.casefold())
@@ -398,6 +400,7 @@ def _loose(text: str) -> str:
     return " ".join(_TOKEN.findall(text))
 
 
+@lru_cache(maxsize=256)
 def _squash(text: str) -> str:
     text = re.sub(r"\\(?:d|t)?frac", "frac", _plain(text).casefold())
     text = re.sub(r"(?<=\d)\s*[·⋅∙•]\s*(?=\d)|\\times(?![a-z])|\\cdot(?![a-z])|×", "x", text)
@@ -493,7 +496,8 @@ def _head(after: str, letters: str, options: dict[str, str]) -> str | None:
     more = MORE.match(rest)
     if more and more[1] in letters and more[1] != letter:
         own, said = _loose(options.get(letter, "")), _loose(rest)
-        return letter if re.search(r"[a-z]{4}", own) and f"{said} ".startswith(f"{own} ") else "?"
+        labelled = re.search(r"[a-z]{4}", own) or rest[0] in ").:]"
+        return letter if own and labelled and f"{said} ".startswith(f"{own} ") else "?"
     return letter
 
 

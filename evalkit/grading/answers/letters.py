@@ -161,7 +161,8 @@ _IF = re.compile(
     )?
     (?:(?:but|however|of\ course|by\ contrast|in\ contrast|conversely|similarly|likewise|also|and)\b,?\s)?
     (?:
-        (?:even\s|only\s)?(?:if|had|were|should|suppose|supposing|assuming|unless|in\ case|falls|wenn|hätte|wäre|si)\b
+        (?:even\s|only\s)?(?!if\s(?:i|we|you|one|forced|pressed|pushed|needed)\s(?:had|were|was|have|am|are|must|to)\b)
+        (?:if|had|were|should|suppose|supposing|assuming|unless|in\ case|falls|wenn|hätte|wäre|si)\b
         |如果|若|假如|假设
     )
     """,
@@ -179,7 +180,10 @@ _OTHERWISE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
-_IF_BEHIND = re.compile(r"[)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all))", re.IGNORECASE)
+_IF_BEHIND = re.compile(
+    r"[)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all|(?:i|we|one)\s(?:had|were|have)\sto))",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|[。！？\n]")
 # what takes an answer back, where a sentence or a clause starts
 CORRECTED = re.compile(
@@ -248,7 +252,9 @@ _QUESTION = re.compile(r"[^.!?\n]*\?")
 _LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
 MORE = re.compile(
     r"""
-    ^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))|,?\s*(?:and|or|и|et|und|y|或|和|、))
+    ^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))
+        |,?\s*(?:and|or|и|et|und|y|或|和|、)(?:\s(?:option|choice)(?=\s))?
+    )
     \s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])
     """,
     re.VERBOSE,
