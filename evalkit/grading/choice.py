@@ -422,7 +422,8 @@ def _opening(after: str, letters: str, options: dict[str, str]) -> tuple[str, st
     ends = [match.start() for match in _END.finditer(text)][:12]
     for alike in (_same, _nearly):
         for end in reversed(ends):
-            stated = [letter for letter, option in likely.items() if end > 1 and alike(text[:end], option)]
+            piece = text[:end] if text.count("(", 0, end) >= text.count(")", 0, end) else text[:end].rstrip(")")
+            stated = [letter for letter, option in likely.items() if len(piece) > 1 and alike(piece, option)]
             if len(stated) == 1:
                 own = _squash(options.get(text[0].upper(), ""))
                 both = own != "" and stated[0] != text[0].upper() and _squash(text[1:end].lstrip(" .:)]")) == own
