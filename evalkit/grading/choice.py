@@ -313,11 +313,17 @@ def _by_value(raw: str, plain: str, choices: Sequence[str]) -> tuple[str, str, s
         return None
     written = [re.sub(r"(?<=\d)\s*[x×]\s*(?=10\b)", r" \\times ", choice) for choice in choices]
     formulas = [(letter, text) for letter, text in zip(_LETTERS, written, strict=False) if _is_formula(text)]
-    verdicts = {letter: compare_answers(text, stated).equal for letter, text in formulas}
+    # a unit that only one of them has is left undecided: 400 is not 400 K
+    alike = [(letter, text) for letter, text in formulas if _letters_of(text) == _letters_of(stated)]
+    verdicts = {letter: compare_answers(text, stated).equal for letter, text in alike}
     equal = [letter for letter, verdict in verdicts.items() if verdict]
     if len(equal) != 1 or None in verdicts.values():
         return None
     return equal[0], rule, stated
+
+
+def _letters_of(formula: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]", re.sub(r"\\[A-Za-z]+", " ", formula)))
 
 
 def _is_formula(text: str) -> bool:

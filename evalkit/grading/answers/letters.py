@@ -181,8 +181,10 @@ _OTHERWISE = re.compile(
 )
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
 _IF_BEHIND = re.compile(
-    r"[)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all|(?:i|we|one)\s(?:had|were|have)\sto))",
-    re.IGNORECASE,
+    r"""
+    [)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all|(?:i|we|one)\s(?:had|were|have)\sto))
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|[。！？\n]")
 # what takes an answer back, where a sentence or a clause starts
