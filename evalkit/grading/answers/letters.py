@@ -34,7 +34,7 @@ REJECTED = re.compile(
     )
     |^[)\]\"'”]*,?\s*(?:but|and|yet|although|though|which)?\s*(?:that|this|it)?(?:['’]s|\s(?:is|was))\s
     (?:wrong|incorrect|not\ (?:right|correct)|an?\ (?:mistake|trap))\b
-    |^[)\]]*\s*:\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n]|\Z))
+    |^[)\]]*\s*[:(\[–—]\s*(?:no|false|wrong|incorrect)(?=\s*(?:[.;,\n)\]]|\Z))
     |^[)\]:]*\s*(?:不对|错误|不正确|is\ n[o']t|isn['’]?t|(?:can['’]?t|cannot)\ be)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -55,6 +55,12 @@ _AFFIRMED = re.compile(
     |^[)\]]*\s+(?:it\ is(?:,\ then)?|(?:remains|survives|is\ left|works|fits|stands|holds|makes\ sense))
     \W*(?:$|\n)
     |^\s*makes\ (?:the\ )?(?:most\ )?sense
+    |^[)\].:]*\s+(?:is|remains)\s+the\s+(?:only|sole)\s+(?:one|option|choice|answer|candidate|possibility)
+    (?:
+        \s(?:that|which|whose|consistent|compatible|with|left|remaining|matching|satisfying|fitting|supported|to)\b
+        (?![^.\n]{0,120}(?:\b(?:not|no|never|incorrect|wrong|false|fails?|violates?|contradicts?|cannot)\b|n['’]t\b))
+        |\W*$
+    )
     |^\s*(?:选项|選項|が|이\s|가\s|項|项)?(?:最|是)?(?:正し|正解|適切|맞|정답|ถูก|正确|正確|符合)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -85,6 +91,17 @@ _FOUND_AT_START = re.compile(
     (?:\s*[.,;:!|(–—-]|\s+(?:because|since|as)\b|\W*$)
     """,
     re.IGNORECASE | re.VERBOSE,
+)
+# what options are found to be within a line: "A (incorrect), B (correct)", "A、B 均错误，C 正确"
+_FOUND_INLINE = re.compile(
+    r"""
+    (?<![\w'’])(?P<letter>[A-Z])[)\]]?\s?(?:[(\[]|:\s?|[–—-]\s)
+    (?:(?P<wrong>incorrect|wrong|false|not\ correct|not\ true|untrue)|correct|right|true)(?=[)\]]|\s?[,;.]|\s*\Z)
+    |(?<![A-Za-z0-9'’])(?P<letters>(?:[A-Z](?:选?项|選?項)?\s?[、,和及与與]\s?){0,9}[A-Z])\s?(?:选?项|選?項)?\s?(?:的|是|为|說法|说法)?
+    (?:均|都|皆|全|也)?(?:是|为)?\s?
+    (?:(?P<mistaken>错|錯|不正[确確]|不对|不對|不成立|不符合|有[误誤])|正[确確]|对(?!应|比|于|称)|成立|符合)
+    """,
+    re.VERBOSE,
 )
 _HEAD_LINE = re.compile(r"\s*[(\[]?([A-Z])[)\]]?\.?\s*\n")
 # "the wrong answer is", "a common mistake is"
@@ -134,6 +151,42 @@ _LEADS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# a sentence that starts so, and what says in it that things are otherwise
+_IF = re.compile(
+    r"""
+    [^\w(\[]{0,9}(?P<aside>[(\[]\W{0,9})?
+    (?P<note>
+        (?:note|remark|caveat|aside|side\ note|comment|n\.?b\.?|p\.?s\.?|anmerkung|hinweis|remarque|nota|注意?|备注)
+        (?![^\W_])\W{0,9}(?:that\s|dass\s|que\s)?\W{0,9}
+    )?
+    (?:(?:but|however|of\ course|by\ contrast|in\ contrast|conversely|similarly|likewise|also|and)\b,?\s)?
+    (?:
+        (?:even\s|only\s)?(?!if\s(?:i|we|you|one|forced|pressed|pushed|needed)\s(?:had|were|was|have|am|are|must|to)\b)
+        (?:if|had|were|should|suppose|supposing|assuming|unless|in\ case|falls|wenn|hätte|wäre|si)\b
+        |如果|若|假如|假设
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_OTHERWISE = re.compile(
+    r"""
+    \b
+    (?:
+        would|had|were|asked|asks|asking|instead|wanted|meant|different|reversed|swapped|wäre|würde|gefragt|hätte|serait
+        |sería|seria|fuera|était
+    )\b
+    |问的|要求的?是|改为|换成|改成|就是|则是
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
+_IF_BEHIND = re.compile(
+    r"""
+    [)\]]?,?\s(?:only\s)?(?:if|had|were|in\ case)\b(?!\s(?:any|at\ all|(?:i|we|one)\s(?:had|were|have)\sto))
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s|[。！？\n]")
 # what takes an answer back, where a sentence or a clause starts
 CORRECTED = re.compile(
     r"""
@@ -201,7 +254,9 @@ _QUESTION = re.compile(r"[^.!?\n]*\?")
 _LISTED = re.compile(r"^[\s>*(\[-]{0,6}([A-Z])[).:\]](?!\w)", re.MULTILINE)
 MORE = re.compile(
     r"""
-    ^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))|,?\s*(?:and|or|и|et|und|y|或|和|、))
+    ^[)\].\"'”]*\s*(?:[,/&+;]|[ \t](?=[(\[]?[A-Z][)\]]?\s*(?:\n|\Z))
+        |,?\s*(?:and|or|и|et|und|y|或|和|、)(?:\s(?:option|choice)(?=\s))?
+    )
     \s*[(\[]?([A-Z])[)\]]?(?!\w)(?!['’])
     """,
     re.VERBOSE,
@@ -219,6 +274,8 @@ def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, s
     ticked = [letter for letter, mark in marked if mark in _RIGHT_MARKS]
     if len(dict(marked)) > 1 and len(ticked) == 1 and not verdicts:
         return ticked[0], " ".join(map("".join, marked))  # A ✗, B ✓
+    if len(verdicts) < 2 and (found := _found_inline(text, letters, least)) is not None:
+        return found
     # one option alone that is "False" may be an option of that text
     if not any(verdict for _, verdict in verdicts) and len({line["letter"] for line, _ in verdicts}) < 2:
         return _named(text, letters, least)
@@ -235,9 +292,41 @@ def named_letter(text: str, letters: str, least: int = 1) -> tuple[str | None, s
     return _named(text, letters, least)
 
 
+def _found_inline(text: str, letters: str, least: int) -> tuple[str | None, str] | None:
+    """What `named_letter` gives where a line says of several letters whether each is right; None where none does."""
+    spans = list(_FOUND_INLINE.finditer(text))
+    judged = {
+        letter: not (span["wrong"] or span["mistaken"])
+        for span in spans
+        for letter in re.findall(r"[A-Z]", span["letter"] or span["letters"])
+        if letter in letters
+    }
+    if len(judged) < 2:
+        return None
+    concluded = _named(text[spans[-1].end() :], letters, 2)
+    right = [letter for letter, verdict in judged.items() if verdict]
+    if concluded[0]:
+        return concluded
+    if not right:
+        return _named(_FOUND_INLINE.sub(" ", text), letters, least)
+    if len(right) > 1:
+        return None, "more than one option is found to be right"
+    line = text[text.rfind("\n", 0, spans[0].start()) + 1 :].split("\n")[0]
+    return right[0], line.strip()
+
+
 def names_a_thing(after: str) -> bool:
     """Whether what follows a letter speaks of a thing of that name, and not of an option that is right."""
     return _PREDICATE.match(after) is not None and _AFFIRMED.search(after) is None
+
+
+def supposed(before: str, cue: str, after: str) -> bool:
+    """Whether a letter would be the answer to another question: "If it had asked for RNA, the answer would be D"."""
+    sentence = _SENTENCE_END.split(before)[-1]
+    if _WOULD.search(cue or sentence) and _IF_BEHIND.match(after):
+        return True
+    start = _IF.match(sentence)
+    return start is not None and bool(start["aside"] or start["note"] or _OTHERWISE.search(sentence + cue))
 
 
 def _is_named_again(text: str, before: str, letter: str) -> bool:
@@ -278,6 +367,7 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
             match[1] in "AI"
             and re.match(r"\s+[a-z]", after)
             and not before.endswith(("only ", "Only "))
+            and not NOUN.search(before)
             and not _NOT_AN_ARTICLE.match(after)
         ):
             continue
@@ -316,6 +406,8 @@ def _named(text: str, letters: str, least: int) -> tuple[str | None, str]:
         either = re.search(rf"(?<![A-Za-z])[{letters}][)\]]?,?\s*(?:or|/)\s*[(\[]?$", before)
         if either or _QUESTION.match(after) or (recited and not line and not affirmed and not alone):
             weight = 0
+        if best is not None and supposed(text[max(0, match.start() - 300) : match.start()], "", after):
+            continue
         if weight >= least and (best is None or (weight >= 2) >= (best[0] >= 2)):
             best = (weight, match.start(), match[1], text[max(0, match.start() - 30) : match.end() + 30].strip())
     return _settled(text, letters, best, recited)
