@@ -487,39 +487,21 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
     bold = _BOLD.findall(text)
     if bold and len(re.findall(V, bold[-1])) == 1:
         return _of(masked, re.findall(V, bold[-1])[0])
-    if (about := _ABOUT.search(text)) and _EXACT.search(masked.value(about["exact"]).text):
-        stated = _sentence_value(masked, text[: about.end("exact")])
-        exact, rounded = masked.value(about["exact"]), masked.value(about["rounded"])
-        if stated is not None and stated.answer == exact.text:
-            return replace(stated, side=rounded.side or rounded.text)
-    text = _NOT_BUT.sub("", text)
-    text = _PARENTHESIS.sub("", _RATHER.sub("", text)) if re.search(V, _PARENTHESIS.sub("", text)) else text
-    for pattern in (_LEADING, _LEADING):
-        cut = pattern.sub("", text, count=1)
-        text = cut if re.search(V, cut) else text
-    clauses = [clause for clause in _CLAUSE.split(text) if re.search(V, clause)]
-    main = clauses[-1] if clauses else text
-    if len(clauses) > 1 and _HEDGED.search(main) and not _HEDGED.search(clauses[-2]):
-        main = clauses[-2]
-    if listed := re.match(
-        rf"(.*\b(?:there\s(?:is|are)|has|have|had)\s[^:]*{V}[^:]*):\s", main, re.IGNORECASE | re.DOTALL
-    ):
-        main = listed[1]
-    trailing = _TRAILING.search(main)
-    if (
-        trailing
-        and re.search(rf"(?:=|\b(?:is|are|equals))\s*{V}", main[trailing.end("kept") :])
-        and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
-    ):
-        trailing = None  # "for the bill + $10 for the tip = $35"
-    if trailing and (
-        late := re.search(rf",\s(?:and|but)\s(?:as|since|because)\b[^{V[1:-1]}]*,\s({V})[\s.*_]*\Z", main)
-    ):
-        trailing = None if masked.value(late[1]).side else trailing  # "x = ±12, and as x is positive, x = 12"
-    if trailing and trailing["place"] and not _is_place(masked.value(trailing["place"])):
-        trailing = None
-    if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
-        main = main[: trailing.end("kept")]
+    return _with_rounded(masked, text) or _value_of(masked, text)
+
+
+def _with_rounded(masked: Masked, text: str) -> Stated | None:
+    """The exact value of "12π, which is about 37.7", with its rounded value as what may be meant as well."""
+    about = _ABOUT.search(text)
+    if about is None or not _EXACT.search(masked.value(about["exact"]).text):
+        return None
+    stated = _value_of(masked, text[: about.end("exact")])
+    exact, rounded = masked.value(about["exact"]), masked.value(about["rounded"])
+    return replace(stated, side=rounded.side or rounded.text) if stated and stated.answer == exact.text else None
+
+
+def _value_of(masked: Masked, text: str) -> Stated | None:
+    main = _without_trailing(masked, _main_clause(text))
     bounded = {
         match[1]
         for match in _BOUNDED.finditer(main)
@@ -551,6 +533,44 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
         return None if same or more else _of(masked, last["value"])
     subject = _SUBJECT.search(main)
     return _of(masked, subject[1]) if subject else None
+
+
+def _main_clause(text: str) -> str:
+    """The clause of a sentence that states its value."""
+    text = _NOT_BUT.sub("", text)
+    text = _PARENTHESIS.sub("", _RATHER.sub("", text)) if re.search(V, _PARENTHESIS.sub("", text)) else text
+    for pattern in (_LEADING, _LEADING):
+        cut = pattern.sub("", text, count=1)
+        text = cut if re.search(V, cut) else text
+    clauses = [clause for clause in _CLAUSE.split(text) if re.search(V, clause)]
+    main = clauses[-1] if clauses else text
+    if len(clauses) > 1 and _HEDGED.search(main) and not _HEDGED.search(clauses[-2]):
+        main = clauses[-2]
+    if listed := re.match(
+        rf"(.*\b(?:there\s(?:is|are)|has|have|had)\s[^:]*{V}[^:]*):\s", main, re.IGNORECASE | re.DOTALL
+    ):
+        return listed[1]
+    return main
+
+
+def _without_trailing(masked: Masked, main: str) -> str:
+    """A clause without the reason, the condition or the place behind its value."""
+    trailing = _TRAILING.search(main)
+    if (
+        trailing
+        and re.search(rf"(?:=|\b(?:is|are|equals))\s*{V}", main[trailing.end("kept") :])
+        and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
+    ):
+        trailing = None  # "for the bill + $10 for the tip = $35"
+    if trailing and (
+        late := re.search(rf",\s(?:and|but)\s(?:as|since|because)\b[^{V[1:-1]}]*,\s({V})[\s.*_]*\Z", main)
+    ):
+        trailing = None if masked.value(late[1]).side else trailing  # "x = ±12, and as x is positive, x = 12"
+    if trailing and trailing["place"] and not _is_place(masked.value(trailing["place"])):
+        trailing = None
+    if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
+        return main[: trailing.end("kept")]
+    return main
 
 
 def _is_place(value: Value) -> bool:

@@ -58,12 +58,22 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_VALUED = re.compile(r"[\d√π∞½⅓⅔¼¾⅕-⅞∅]|\\(?:pi|infty|emptyset|varnothing)|(?<![A-Za-z])pi(?![A-Za-z])|\\begin")
+_VALUED = re.compile(
+    r"""
+    [\d√π∞½⅓⅔¼¾⅕-⅞∅]|\\(?:pi|infty|emptyset|varnothing)|(?<![A-Za-z])pi(?![A-Za-z])|\\begin
+    """,
+    re.VERBOSE,
+)
 # handled by the pattern for numbers as well, so they make no expression by themselves
 _PLAIN = frozenset(
     {"²", "³", "\\times", "\\cdot", "\\ldots", "\\dots", "\\cdots", "\\circ", "\\degree", "\\prime", "\\to"}
 )
-_RELATION = re.compile(r"[=<>≤≥≠∈∉≈≡]|\\(?:[lg]eq?|neq?|in|approx|equiv|[lg]t|leqslant|geqslant|sim|notin)\Z")
+_RELATION = re.compile(
+    r"""
+    [=<>≤≥≠∈∉≈≡]|\\(?:[lg]eq?|neq?|in|approx|equiv|[lg]t|leqslant|geqslant|sim|notin)\Z
+    """,
+    re.VERBOSE,
+)
 _WORDS = frozenset("aAIyoeu")  # letters that are words of their own: "2 \\pi a day", "2 y 3"
 _CONNECTS = re.compile(CONNECTOR, re.IGNORECASE)
 _PRODUCT = re.compile(r"(?<=\d)[a-z]{2,3}\Z")  # 2xy, no 5cm

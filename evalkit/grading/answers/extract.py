@@ -58,8 +58,11 @@ _FIRST = re.compile(
 )
 # an answer's value in a code block of its own
 _FENCED_ANSWER = re.compile(
-    rf"((?:{ANSWER_WORDS})[\s*_]{{0,6}}[:：][ *_]{{0,6}}\n\s{{0,4}})```\w*\n([^\n`]{{1,80}})\n\s{{0,4}}```",
-    re.IGNORECASE,
+    rf"""
+    ((?:{ANSWER_WORDS.replace(" ", "[ ]")})[\s*_]{{0,6}}[:：][ *_]{{0,6}}\n\s{{0,4}})
+    ```\w*\n([^\n`]{{1,80}})\n\s{{0,4}}```
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _NUMBERED = re.compile(
     rf"""
@@ -250,7 +253,7 @@ def _from_element(response: str) -> Extracted | None:
 
 def _element_value(content: str) -> Extracted:
     """What an `<answer>` element gives: the value it leads to, or all of it where that is only a part."""
-    masked = mask(content)
+    masked = mask(re.sub(r"\s\((?=[^()]*[A-Za-z]{3})[^()]*\)\s*\Z", "", content))  # "5 units (see 3)"
     outside = re.sub(V, " ", masked.text)
     value = value_at(content)
     if value is None or len(re.findall(V, masked.text)) > 1 or re.search(r"[=<>≤≥≠∪∩±^\\+×·]", outside):

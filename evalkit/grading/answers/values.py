@@ -67,7 +67,10 @@ _UNIT = re.compile(
 _GLUED = re.compile(r"(?:(?<=\d)[A-Za-z]\d+(?!\w|\.\d)|(?<=\d[A-Za-z])\d+(?!\w|\.\d))?")
 # "the midpoint is at x = 2, y = 5": its coordinates
 _POINT_AT = re.compile(
-    r"\b(?:\w*point|vertex|cent(?:er|re|roid)|intersect\w*|focus|origin)\b[^.\n\ue000-\uefff]*\sat\s+\Z", re.IGNORECASE
+    r"""
+    \b(?:\w*point|vertex|cent(?:er|re|roid)|intersect\w*|focus|origin)\b[^.\n\ue000-\uefff]*\sat\s+\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _LARGE = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NAME = re.compile(
@@ -150,10 +153,10 @@ _IN_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"({_NUMERAL})\s+squared\b", r"\1^2"),
         (rf"({_NUMERAL})\s+cubed\b", r"\1^3"),
         (rf"({_NUMERAL})\s+and\s+(?:a|one)[\s-]half\b", r"\1 1/2"),
-        (rf"({_STATED}{_NUMERAL})\s+divided\s+by\s+(\d+)(?![\d.,/]*\d)", r"\1/\2"),
-        (rf"({_STATED}{_NUMERAL})\s+minus\s+(?=\$?\d)", r"\1 - "),
-        (rf"({_STATED}{_NUMERAL})\s+plus\s+(?=\$?\d)", r"\1 + "),
-        (rf"({_STATED}{_NUMERAL})\s+times\s+(?=\d)", r"\1 × "),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+divided\s+by\s+(\d+)(?![\d.,/]*\d)", r"\1/\2"),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+minus\s+(?=\$?\d)", r"\1 - "),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+plus\s+(?=\$?\d)", r"\1 + "),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+times\s+(?=\d)", r"\1 × "),
         (r"((?:is|are|:|=)\s+)(?:negative|minus)\s+(?=\$?\d)", r"\1-"),
         (r"(?<![\w.,/])(\d{1,9})\s+in\s+(\d{1,9})(?=\s*[*_]*[.!]?[*_]*(?:\s*\n|\s*\Z))", r"\1/\2"),
     )
@@ -374,10 +377,14 @@ def _joined_statements(formula: str) -> Value | None:
             at = match.end()
     if not joints or not formula[at:].strip(" \\.,"):
         return None
-    values = [_equation_value(piece.strip()) for piece in [*pieces, formula[at:]]]
+    pieces.append(formula[at:])
+    values = [_equation_value(piece.strip()) for piece in pieces]
+    one_chain = sum("=" in piece for piece in pieces) == 1  # x = a = 3 or 1
     written = [
-        value.text if value.named or not _is_named_chain(piece) else f"{piece.split('=')[0].strip()} = {value.text}"
-        for value, piece in zip(values, [*pieces, formula[at:]], strict=True)
+        f"{piece.split('=')[0].strip()} = {value.text}"
+        if _is_named_chain(piece)
+        else (value.side if one_chain and value.side and not value.named else value.text)
+        for value, piece in zip(values, pieces, strict=True)
     ]
     return Value(" ".join(part for pair in zip(written, [*joints, ""], strict=True) for part in pair).strip())
 
