@@ -421,9 +421,9 @@ def _sides(formula: str) -> list[str]:
     rounded: list[int] = []
     for match in _TOP.finditer(formula):
         sign = match[0]
-        if sign in "{([" or sign == "\\{":
+        if sign in "{([" or sign in ("\\{", "\\begin"):
             depth += 1
-        elif sign in "})]" or sign == "\\}":
+        elif sign in "})]" or sign in ("\\}", "\\end"):
             depth -= 1
         elif depth <= 0 and sign in ("=", "≡", "\\equiv", "≈", "\\approx"):
             if sign == "=" and formula[match.start() - 1 : match.start()] in ("<", ">"):
