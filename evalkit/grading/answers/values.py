@@ -108,13 +108,13 @@ _TAG = re.compile(
 # an equation that is still to be solved for its one unknown: 2x = 12, x^2 = 12, 1/x = 3
 _SCALED = re.compile(
     r"""
-    \s*[-+−]?\s*
+    \s?[-+−]?\s?
     (?:
-        (?:\d[\d.]*|\\[dt]?frac\s*\{?\d+\}?\s*\{?\d+\}?)\s*(?:\\cdot|\\times|[*×·])?\s*[a-z](?:\^\{?\d+\}?|[²³])?
-        |[a-z](?:\^\{?\d+\}?|[²³])|[a-z]\s*/\s*\d+|\d+\s*/\s*[a-z]
-        |\\[dt]?frac\s*\{\d*[a-z]\}\s*\{?\d+\}?|\\[dt]?frac\s*\{?\d+\}?\s*\{\d*[a-z]\}
+        (?:\d[\d.]*|\\[dt]?frac\s?\{?\d+\}?\s?\{?\d+\}?)\s?(?:\\cdot|\\times|[*×·])?\s?[a-z](?:\^\{?\d+\}?|[²³])?
+        |[a-z](?:\^\{?\d+\}?|[²³])|[a-z]\s?/\s?\d+|\d+\s?/\s?[a-z]
+        |\\[dt]?frac\s?\{\d*[a-z]\}\s?\{?\d+\}?|\\[dt]?frac\s?\{?\d+\}?\s?\{\d*[a-z]\}
     )
-    (?:\s*[-+−]\s*\d+(?:\.\d+)?)?\s*=[^=]*\Z
+    (?:\s?[-+−]\s?\d+(?:\.\d+)?)?\s?=[^=]*\Z
     """,
     re.VERBOSE,
 )
