@@ -33,6 +33,22 @@ _RETRACTED = re.compile(
       |(?:that|this|it)(?:['’]s|\sis)\s(?:wrong|incorrect|not\s(?:right|correct))|(?:that|this)\s(?:was|can['’]?t\sbe)\s(?:wrong|right|a\smistake))""",
     re.VERBOSE | re.IGNORECASE,
 )
+_CHECK = 600  # characters of a check behind an answer
+_CHECKING = re.compile(
+    r"""[\s,.…—-]*(?:
+    (?:let\s(?:me|us)\s|let['’]s\s|i(?:['’]ll|\swill)\s)?(?:just\s|quickly\s)?(?:double[-\s]?check|verify|check|confirm|make\ssure)\b
+    |(?P<remark>(?:this|that|it)(?:['’]s|\sis)\s(?:an?|the|indeed|also|right|correct|fine|ok|true|well|consistent|just)\b|yes\b))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_AGAINST = re.compile(
+    r"""\b(?:not|no|nor|never|cannot|wrong|incorrect|mistakes?|errors?|forgot|overlooked|miss(?:ed|ing)|misread|should|but|however|instead|again
+    |re(?:count|do|check|consider|think|compute|calculate|read)\w*|scratch|oops|sorry|correction|need|must|different|except|unless|made)\b|n['’]t\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_AFFIRMED = re.compile(
+    r"""\b(?:good|yes|correct|right|ok(?:ay)?|fine|great|perfect|confirmed|holds|works|checks?(?:\sout)?|matches|consistent|true|verified)\W*\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _WRONG = re.compile(r"correction|scratch|mistake|wrong|incorrect|not (?:right|correct)|can['’]?t be", re.IGNORECASE)
 # what others said, or what was thought at first: the value in it is none
 _OTHERS = re.compile(
@@ -41,10 +57,16 @@ _OTHERS = re.compile(
     \s+(?:final\s)?)\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
+# "If 0 is counted as natural, the answer is 34", behind an answer without "if"; not "if we add them, the answer is"
+_HYPOTHETICAL = re.compile(
+    r"""\b(?:if(?!\s(?:and\sonly|not\b|(?:we|you|one)\s(?:add|sum|plug|put|solve|simplify|substitute|multiply|divide|subtract|combine|round|take|do
+      |compute|calculate|work)))|unless|assuming|suppos(?:e|ing)|had\s(?:we|the|it|there)|were\s(?:we|the|it|there)|otherwise)\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _TENTATIVE = re.compile(r"\b(?:could|might|may|seems?|appears?|perhaps|maybe|possibly)\b", re.IGNORECASE)
 _QUALIFIER = (
     r"(?:\s*\([^()\n]{1,60}\)|,[^,.\n:]{1,60},|\s+(?:to|in|of|for|as|rounded|therefore|thus|hence|then|clearly|here|will)"
-    r"\b[^.\n:=]{0,120}?|\s+\(?[a-z]\)?(?=\s*[:=]))?"
+    r"\b[^.\n:=]{0,120}?|\s+\(?[a-z]\)?(?=\s*[:=])|\s+(?:that\s)?(?:we|i)\s(?:get|obtain|find|have|seek|want))?"
 )
 _CUE = re.compile(
     rf"""(?:(?<![^\W_])|(?<=[\u2e80-\uffff]))
@@ -52,8 +74,8 @@ _CUE = re.compile(
     (?:(?P<noun>{ANSWER_WORDS}|(?<=final\s)(?:result|value)|(?<=correct\s)(?:result|value|option|choice))(?![a-zà-ž])
         (?:\s+(?:{RIGHT_WORDS}))?)
     {_QUALIFIER}
-    (?P<mark>[\s*_"'’`]*(?:(?:is|are|was|be|must\sbe|should\sbe|would\sbe|will\sbe|could\sbe|might\sbe|may\sbe|equals|comes\sout\s(?:to|as)|{IS_WORDS})(?![a-zA-Z])
-        (?:\s*[:：])?|[:：=]|–|—|-(?=\s)|[.](?=\s+{V})|(?<=[\u2e80-\uffff])(?=\s*{V})|[*_]*\s*\n)[\s*_"'’`]*(?:\(final\)\s*)?)""",
+    (?P<mark>[\s*_"'’`]*(?:(?:is|are|was|be|must\sbe|should\sbe|would\sbe|will\sbe|could\sbe|might\sbe|may\sbe|equals|(?:turns|comes|works)\sout\s(?:to\sbe|to|as)|comes\sto(?:\sbe)?|{IS_WORDS})(?![a-zA-Z])
+        (?:\s*[:：])?|[:：=→⇒]|–|—|[-=]>|-(?=\s)|[.](?=\s+{V})|(?<=[\u2e80-\uffff])(?=\s*{V})|[*_]*\s*\n)[\s*_"'’`]*(?:\(final\)\s*)?)""",
     re.VERBOSE | re.IGNORECASE,
 )
 # "Answer 9" on a line of its own
@@ -77,6 +99,7 @@ _LEAD = re.compile(
     |[^\W\d_](?=\s*[=:])|there|out)[\s*_"'“”’`,:：=]+){{0,8}}[\s*_"'“”’`,:：=\-–—]*(?={V})""",
     re.VERBOSE | re.IGNORECASE,
 )
+_LABELLED = re.compile(rf"[\s*_]*(?P<label>\([A-J]\))[\s*_]*(?P<value>{V})[.*_]*[^\S\n]*(?:\n|\Z)")  # (C) 12
 # words right before or behind a value that make it a bound, a part of something or a label
 _BOUND = (
     r"(?:at\s(?:least|most)|(?:more|less|greater|smaller|larger|bigger|fewer|other|rather)\sthan|exceeds?|between|either|around|near|nearly|almost"
@@ -85,7 +108,32 @@ _BOUND = (
     r"|within|until|than|about\show|not|never|n['’]t(?:\sbe)?|cannot\sbe|nor|neither|except|excluding|if|suppose\sthat|assume|let)"
 )
 _BOUNDED = re.compile(rf"\b{_BOUND}\s*(?:the\s|to\s|equal\sto\s|be\s|also\s)?[\s*_(]*({V})", re.IGNORECASE)
-_DENIED = re.compile(rf"({V})[\s*_]*\s(?:is|are|was|were)(?:\snot|n['’]t)\b", re.IGNORECASE)  # "5 is not the answer"
+# "5 is not the answer", "we reject x = 12", "12 does not work"
+_DENIED = re.compile(
+    rf"""
+    (?:\b(?:reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:es?|ed|ing)|rul(?:es?|ed|ing)\sout)\s(?:the\s\w+\s)?)({V})
+    |({V})[\s*_]*\s
+        (?:
+            (?:(?:is|are|was|were)|(?:does|do|did|would|will|can))(?:\snot|n['’]t)\b|cannot\b|fails?\b
+            |(?:is|are|was|were|must\sbe|can\sbe|has\sto\sbe)\s(?:\w+\s)?(?:rejected|discarded|extraneous|excluded|ruled\sout
+                |in(?:valid|admissible|feasible|correct)|impossible|wrong)\b
+        )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# a sentence that ends with what is to be found: "Given that the perimeter is 12, find the area."
+_ASKS = re.compile(
+    r"""
+    (?:\A|,)\s*(?:and\s|so\s|now\s)?
+    (?:
+        (?:(?:we|i|you)\s(?:now\s|still\s|first\s)?(?:need|want|have|are\sasked|are\sto|must|should|can)\s(?:to\s|now\s)?|let['’]s\s|let\sus\s)
+        |(?=(?:find|determine|calculate|compute|evaluate)\b)
+    )
+    (?:find|determine|calculate|compute|evaluate|work\sout|figure\sout)\b[^\ue000-\uefff]*\Z
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_CASE = re.compile(rf"\A[\W_]*case\s(?:{V}|[ivx]+|[a-h])[\s*_]*[:.)]", re.IGNORECASE)
 _RELATIVE = re.compile(
     r"""
     [\s*_]*(?:\w+\s)?
@@ -105,6 +153,13 @@ _RATHER = re.compile(
 )
 _NOT_BUT = re.compile(rf"\bnot\s[^.\n]{{0,30}}?{V}?[^.\n]{{0,20}}?,?\s?but\s(?:rather\s|actually\s)?", re.IGNORECASE)
 _PARENTHESIS = re.compile(rf"\s\((?:[^()\n]*[A-Za-z]{{2}}[^()\n]*|{V})\)")
+# "12π, which is about 37.7": the rounded value of the exact one before it
+_ABOUT = re.compile(
+    rf"""(?P<exact>{V})(?P<unit>(?:\s[A-Za-z]+){{0,3}}?)(?:,?\s(?:which|that)\s(?:is|equals)|[,;]?\sor|,\si\.e\.,?|,)?\s
+    (?:(?:about|approximately|roughly|around|approx\.?|nearly)(?:\sequal\sto)?|≈)\s(?P<rounded>{V})(?:\s[A-Za-z]+){{0,3}}?(?=[.,;\s*_]*\Z)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_EXACT = re.compile(r"\\(?:pi|[dt]?frac|sqrt|ln|log|e)\b|[π√/^]|\\sqrt")
 _LEADING = re.compile(
     rf"""\A[\s*_#>-]*(?:(?:but|and|so|now|then|thus|also)\s)?
     (?:since|because|as|if|when|given|using|by|from|after|for|with|in|at|on|of|out\sof|plugging|setting|substituting|solving|dividing|multiplying
@@ -181,7 +236,7 @@ _ASIDE = re.compile(
     |\A[\W_]*(?:I\shope|hope\sth|let\sme\sknow|note\b|recall|alternatively|thank|if\syou|feel\sfree|remark
       |check(?:ing)?\b(?!,?\swe)|verif|to\sverify|we\s(?:can\s|may\s)?(?:verify|check)|let['’]?s?\sverify|as\sa\scheck|\(?testing
       |indeed\b|this\s(?:completes|matches|confirms|is\sconsistent)|(?:the|this)\sanswer\s(?:makes|is\sconsistent|matches)
-      |it\s(?:matches|checks)|the\scalculations|in\sthis\s(?:diagram|figure)
+      |it\s(?:matches|checks)|the\scalculations|in\sthis\s(?:diagram|figure)|for\s(?:example|instance)\b|e\.g\.
       |(?:the|a)\s(?:graph|diagram|figure|plot)\b.*\bshown\b)""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -216,14 +271,27 @@ def masked_end(response: str) -> Masked:
 
 def read_statement(masked: Masked) -> Stated | None:
     """The answer that a response states in words; None where it states none."""
-    at = 0
-    for match in _RETRACTED.finditer(masked.text):
+    at, text = 0, masked.text
+    for match in list(_RETRACTED.finditer(text)):
+        if _is_check(masked, match):
+            text = text[: match.start()].rstrip()
+            break
         at = match.end()
-    after = Masked(masked.text[at:], masked.values)
+    after = Masked(text[at:], masked.values)
     cue = _last_cue(after)
     if cue is not None:
         return cue
     return None if breaks_off(after.text) or _unfinished(after.text) else _last_sentence(after)
+
+
+def _is_check(masked: Masked, retraction: re.Match[str]) -> bool:
+    """Whether what follows "Hold on, …" is a check that confirms, or a remark, and states no other answer."""
+    rest = masked.text[retraction.end() :]
+    if len(rest) > _CHECK or not (check := _CHECKING.match(rest)) or _AGAINST.search(retraction[0] + rest):
+        return False
+    if re.search(V, rest) and (check["remark"] or not _AFFIRMED.search(rest)):
+        return False
+    return not breaks_off(rest) and not _unfinished(rest) and _last_cue(Masked(rest, masked.values)) is None
 
 
 def value_at(text: str) -> str | None:
@@ -236,7 +304,7 @@ def value_at(text: str) -> str | None:
 def later_final_answer(tail: str) -> Stated | None:
     """A final answer that stands behind a box, with its value at once behind its cue."""
     masked = masked_end(tail)
-    cue = _last_cue(masked)
+    cue = _last_cue(masked, behind_box=True)
     return (
         cue if cue is not None and cue.rule == "final answer" and not cue.worded and _DIGIT.search(cue.answer) else None
     )
@@ -271,15 +339,18 @@ def takes_back(text: str) -> bool:
     return any(_WRONG.search(text[match.start() : match.end() + 40]) for match in _RETRACTED.finditer(text[:_TAIL]))
 
 
-def _last_cue(masked: Masked) -> Stated | None:
+def _last_cue(masked: Masked, *, behind_box: bool = False) -> Stated | None:
+    """The last answer behind a cue; one that rests on an "if" only where nothing else is stated."""
     text = masked.text
     found = [(match.end(), match) for match in _CUE.finditer(text)] + [
         (match.end(), match) for match in _BARE_CUE.finditer(text)
     ]
     stated: list[tuple[int, Stated]] = []
+    supposed: list[tuple[int, Stated]] = []
     for end, match in sorted(found, key=lambda item: item[0])[-_CUES:]:
-        before = text[max(0, match.start() - 80) : match.start()]
-        line = re.split(r"[.!?\n]", before)[-1]
+        before = text[max(0, match.start() - 200) : match.start()]
+        sentence = re.split(r"[.!?\n]", before)[-1]
+        line = sentence[-80:]
         if match.groupdict().get("mark", "").strip() == "." and line.strip(" *_#"):
             continue  # "I do not know the answer. 7 people …"
         if _OTHERS.search(line):
@@ -291,13 +362,16 @@ def _last_cue(masked: Masked) -> Stated | None:
             continue  # "the correct option is the second one"
         if value is not None and (not tentative or ", " in value.answer):
             rule = "final answer" if re.search(r"final|correct|最终|最后", match[0], re.IGNORECASE) else "answer"
-            stated.append((match.start(), replace(value, rule=rule)))
+            behind = re.split(r"[.!?\n]", text[end : end + 100])[0] if "would be" in match[0] else ""
+            found_in = supposed if _HYPOTHETICAL.search(sentence) or re.search(r"\bif\b", behind) else stated
+            found_in.append((match.start(), replace(value, rule=rule)))
     for match in _BACKWARD.finditer(text):
         value_of = masked.value(match[1])
         line = re.split(r"[.!?\n]", text[max(0, match.start() - 80) : match.start()])[-1]
         if not _TENTATIVE.search(line) and not re.search(r"\bnot\b|n['’]t\b", match[0] + line):
-            stated.append((match.start(), Stated(value_of.text, "answer", value_of.side)))
-    return max(stated, key=lambda item: item[0])[1] if stated else None
+            stated.append((match.start(), Stated(value_of.text, "answer", value_of.meant)))
+    given = stated or ([] if behind_box else supposed)
+    return max(given, key=lambda item: item[0])[1] if given else None
 
 
 def _after_cue(masked: Masked, after: str, *, clause: bool = False) -> Stated | None:
@@ -306,6 +380,9 @@ def _after_cue(masked: Masked, after: str, *, clause: bool = False) -> Stated | 
     With `clause` (behind a colon or a heading) a sentence may state its value in any way.
     """
     after = _NOT_BUT.sub("", after, count=1)
+    if labelled := _LABELLED.match(after):
+        value = masked.value(labelled["value"])
+        return Stated(f"{labelled['label']} {value.text}", "answer", value.side or value.text)
     lead = _LEAD.match(after)
     if lead is None:
         lead = re.match(rf"[\s*_\"'“”’`:：=({{]*(?={V})", after)
@@ -315,7 +392,7 @@ def _after_cue(masked: Masked, after: str, *, clause: bool = False) -> Stated | 
         if re.search(r"\b(?:either|between)\b", lead[0]) or _RELATIVE.match(rest) or re.match(r"[\s*_]*\?", rest):
             return None
         value = masked.value(after[at])
-        return Stated(value.text, "answer", value.side)
+        return Stated(value.text, "answer", value.meant)
     pieces = _SPLIT.split(after.lstrip())
     sentence = pieces[0].split("\n")[0]
     if pieces[0].rstrip(" *_").endswith((":", "：")):
@@ -405,41 +482,32 @@ _LEADS_TO = re.compile(
 def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
     """The one value that a sentence states; None where it states several, or none."""
     text = sentence.strip()
-    if re.search(r"\?[\s*_\"”)]*\Z", text):
+    if re.search(r"\?[\s*_\"”)]*\Z", text) or _ASKS.search(text) or _CASE.match(text):
         return None
     bold = _BOLD.findall(text)
     if bold and len(re.findall(V, bold[-1])) == 1:
         return _of(masked, re.findall(V, bold[-1])[0])
-    text = _NOT_BUT.sub("", text)
-    text = _PARENTHESIS.sub("", _RATHER.sub("", text)) if re.search(V, _PARENTHESIS.sub("", text)) else text
-    for pattern in (_LEADING, _LEADING):
-        cut = pattern.sub("", text, count=1)
-        text = cut if re.search(V, cut) else text
-    clauses = [clause for clause in _CLAUSE.split(text) if re.search(V, clause)]
-    main = clauses[-1] if clauses else text
-    if len(clauses) > 1 and _HEDGED.search(main) and not _HEDGED.search(clauses[-2]):
-        main = clauses[-2]
-    if listed := re.match(
-        rf"(.*\b(?:there\s(?:is|are)|has|have|had)\s[^:]*{V}[^:]*):\s", main, re.IGNORECASE | re.DOTALL
-    ):
-        main = listed[1]
-    trailing = _TRAILING.search(main)
-    if (
-        trailing
-        and re.search(rf"(?:=|\b(?:is|are|equals))\s*{V}", main[trailing.end("kept") :])
-        and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
-    ):
-        trailing = None  # "for the bill + $10 for the tip = $35"
-    if trailing and trailing["place"] and not _is_place(masked.value(trailing["place"])):
-        trailing = None
-    if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
-        main = main[: trailing.end("kept")]
+    return _with_rounded(masked, text) or _value_of(masked, text)
+
+
+def _with_rounded(masked: Masked, text: str) -> Stated | None:
+    """The exact value of "12π, which is about 37.7", with its rounded value as what may be meant as well."""
+    about = _ABOUT.search(text)
+    if about is None or not _EXACT.search(masked.value(about["exact"]).text):
+        return None
+    stated = _value_of(masked, text[: about.end("exact")])
+    exact, rounded = masked.value(about["exact"]), masked.value(about["rounded"])
+    return replace(stated, side=rounded.side or rounded.text) if stated and stated.answer == exact.text else None
+
+
+def _value_of(masked: Masked, text: str) -> Stated | None:
+    main = _without_trailing(masked, _main_clause(text))
     bounded = {
         match[1]
         for match in _BOUNDED.finditer(main)
         if masked.value(match[1]).side is None or not re.search(r"least|most|exceed", match[0])
     }
-    bounded |= set(_DENIED.findall(main))
+    bounded |= {match[1] or match[2] for match in _DENIED.finditer(main)}
     if _HEDGED.search(main):
         return None
     found = [character for character in re.findall(V, main) if character not in bounded]
@@ -467,9 +535,48 @@ def _sentence_value(masked: Masked, sentence: str) -> Stated | None:
     return _of(masked, subject[1]) if subject else None
 
 
+def _main_clause(text: str) -> str:
+    """The clause of a sentence that states its value."""
+    text = _NOT_BUT.sub("", text)
+    text = _PARENTHESIS.sub("", _RATHER.sub("", text)) if re.search(V, _PARENTHESIS.sub("", text)) else text
+    for pattern in (_LEADING, _LEADING):
+        cut = pattern.sub("", text, count=1)
+        text = cut if re.search(V, cut) else text
+    clauses = [clause for clause in _CLAUSE.split(text) if re.search(V, clause)]
+    main = clauses[-1] if clauses else text
+    if len(clauses) > 1 and _HEDGED.search(main) and not _HEDGED.search(clauses[-2]):
+        main = clauses[-2]
+    if listed := re.match(
+        rf"(.*\b(?:there\s(?:is|are)|has|have|had)\s[^:]*{V}[^:]*):\s", main, re.IGNORECASE | re.DOTALL
+    ):
+        return listed[1]
+    return main
+
+
+def _without_trailing(masked: Masked, main: str) -> str:
+    """A clause without the reason, the condition or the place behind its value."""
+    trailing = _TRAILING.search(main)
+    if (
+        trailing
+        and re.search(rf"(?:=|\b(?:is|are|equals))\s*{V}", main[trailing.end("kept") :])
+        and not re.match(r"[,;:]?\s*(?:since|because|when|which|if|where)", main[trailing.end("kept") :])
+    ):
+        trailing = None  # "for the bill + $10 for the tip = $35"
+    if trailing and (
+        late := re.search(rf",\s(?:and|but)\s(?:as|since|because)\b[^{V[1:-1]}]*,\s({V})[\s.*_]*\Z", main)
+    ):
+        trailing = None if masked.value(late[1]).side else trailing  # "x = ±12, and as x is positive, x = 12"
+    if trailing and trailing["place"] and not _is_place(masked.value(trailing["place"])):
+        trailing = None
+    if trailing and (_has_verb(main[: trailing.end("kept")]) or masked.value(main[trailing.start()]).side):
+        return main[: trailing.end("kept")]
+    return main
+
+
 def _is_place(value: Value) -> bool:
-    """Whether a value behind "at" may be where a function has its value: x = 2, (1, 2)."""
-    return value.named or (value.text.startswith("(") and "," in value.text)
+    """Whether a value behind "at" may be where a function has its value: x = 2, (1, 2), "x = 2, y = 5"."""
+    coordinates = re.match(r"[a-z]\s?=[^=,]+,\s[a-z]\s?=", value.text)
+    return value.named or coordinates is not None or (value.text.startswith("(") and "," in value.text)
 
 
 def _has_verb(text: str) -> bool:
@@ -479,4 +586,4 @@ def _has_verb(text: str) -> bool:
 
 def _of(masked: Masked, character: str) -> Stated:
     value = masked.value(character)
-    return Stated(value.text, "conclusion", value.side)
+    return Stated(value.text, "conclusion", value.meant)

@@ -15,7 +15,7 @@ from evalkit.grading.answers.conclusions import (
     takes_back,
     value_at,
 )
-from evalkit.grading.answers.statement import ascii_digits, has_words_around, is_prose, led_value
+from evalkit.grading.answers.statement import ANSWER_WORDS, ascii_digits, has_words_around, is_prose, led_value
 from evalkit.grading.answers.values import V, mask
 from evalkit.thinking import until_end_of_turn
 
@@ -55,6 +55,21 @@ _FIRST = re.compile(
     (?:explanation|reason|because|(?:this|that)\ is\ because|check|verification|proof|justification|why)
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+# an answer's value in a code block of its own
+_FENCED_ANSWER = re.compile(
+    rf"""
+    ((?:{ANSWER_WORDS.replace(" ", "[ ]")})[\s*_]{{0,6}}[:：][ *_]{{0,6}}\n\s{{0,4}})
+    ```\w*\n([^\n`]{{1,80}})\n\s{{0,4}}```
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_NUMBERED = re.compile(
+    rf"""
+    \b(?:solutions|answers|roots|values|zeros|pairs|numbers|intercepts|possibilities)\b[^.\n{V[1:-1]}]*[:：]\**\s+
+    ((?:\s*{V}[.)]\s+[^\n]{{1,200}}(?:\n|\Z)){{2,20}})\s*\Z
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _BULLETS = re.compile(r"(?:are|:)\**\s*\n((?:\s*[-*•]\s+[^\n]{1,200}(?:\n|\Z)){2,20})\s*\Z")
 _OTHERS = re.compile(r"(?:your|['’]s|previous|earlier|initial|wrong|incorrect|his|her|their)\s+\Z", re.IGNORECASE)
@@ -228,7 +243,7 @@ def _from_element(response: str) -> Extracted | None:
     if elements:
         if is_prose(elements[-1]) and (stated := read_statement(masked_end(elements[-1]))):
             return Extracted(stated.answer, "answer element", stated.side)
-        return Extracted(value_at(elements[-1]) or elements[-1], "answer element")
+        return _element_value(elements[-1])
     fields = _FIELD.findall(response)
     if fields:
         return Extracted(fields[-1].strip('"'), "answer field")
@@ -236,16 +251,34 @@ def _from_element(response: str) -> Extracted | None:
     return Extracted(hashes[-1].strip(), "#### line") if hashes else None
 
 
+def _element_value(content: str) -> Extracted:
+    """What an `<answer>` element gives: the value it leads to, or all of it where that is only a part."""
+    masked = mask(re.sub(r"\s\((?=[^()]*[A-Za-z]{3})[^()]*\)\s*\Z", "", content))  # "5 units (see 3)"
+    outside = re.sub(V, " ", masked.text)
+    value = value_at(content)
+    if value is None or len(re.findall(V, masked.text)) > 1 or re.search(r"[=<>≤≥≠∪∩±^\\+×·]", outside):
+        return Extracted(content, "answer element")
+    return Extracted(value, "answer element")
+
+
 def _from_statement(response: str) -> Extracted | None:
     response = re.sub(r"(?<=[\w)}])\\+\Z", "", _DECORATION.sub("", response.strip()))
     if "\\boxed" in response:
         return None  # a box that was never closed, or is empty
-    prose = _TAG.sub(" ", _CODE.sub(" ", response))  # a number in code or markup concludes nothing
+    prose = _TAG.sub(
+        " ", _CODE.sub(" ", _FENCED_ANSWER.sub(r"\1\2", response))
+    )  # a number in code or markup concludes nothing
     masked = masked_end(prose)
     if (listed := _BULLETS.search(masked.text)) and "```" not in response:
         items = [re.findall(V, item) for item in listed[1].strip().split("\n")]
         if all(len(item) == 1 for item in items):
             values = [masked.value(item[0]) for item in items]
+            return Extracted(", ".join(value.side or value.text for value in values), "conclusion")
+    if (numbered := _NUMBERED.search(masked.text)) and "```" not in response:
+        items = [re.findall(V, item) for item in numbered[1].strip().split("\n") if item.strip()]
+        labels = [masked.value(item[0]).text for item in items if len(item) == 2]
+        if labels == [str(number + 1) for number in range(len(items))]:
+            values = [masked.value(item[1]) for item in items]
             return Extracted(", ".join(value.side or value.text for value in values), "conclusion")
     worded = len(response) > _LONGEST or is_prose(response) or has_words_around(response)
     if response and not worded and not _RELATION.search(masked.text):
@@ -281,5 +314,5 @@ def _whole(response: str) -> Extracted | None:
         masked = mask(response)
         value = masked.values[0] if masked.values else None
         if value and value.side is not None and re.fullmatch(rf"[\s*_.]*{V}[\s*_.\w]*", masked.text):
-            return Extracted(value.text, "whole response", value.side)
+            return Extracted(value.text, "whole response", value.meant)
     return Extracted(code[1] if code else led_value(response), "whole response")

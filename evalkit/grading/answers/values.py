@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evalkit.grading.answers.expressions import CONNECTOR, GROUPED, LETTER, expression_spans
 from evalkit.grading.latex.units import measure
-from evalkit.grading.latex.vocabulary import NUMBER_WORDS
+from evalkit.grading.latex.vocabulary import MULTIPLES, NUMBER_WORDS, PARTS
 
 FIRST, LAST = 0xE000, 0xEFFF  # characters that stand for values in masked text
 V = "[\ue000-\uefff]"
@@ -27,14 +28,14 @@ _MONEY = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _NUM = (
-    r"(?:\\?\$\s?|[€£¥₹]\s?)?(?:\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?"
+    rf"(?:\\?\$\s?|[€£¥₹]\s?)?(?:{GROUPED}|\d(?:[\d,]*\d)?(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)(?:_\d+)?"
     r"(?:\s?\\?%|\s?[€£¥₹]|°)?"
 )
 _POWER = r"(?:(?:\^|\*\*)\{?\(?[-\w+/]{1,12}\)?\}?|[²³])?"
 _ATOM = (
     rf"(?:\d+\s\d+/\d+|(?:{_NUM})?\\(?:[dt]?frac\s?\{{[^{{}}\n]{{1,60}}\}}\s?\{{[^{{}}\n]{{1,60}}\}}|sqrt(?:\[\d\])?\s?\{{[^{{}}\n]{{1,60}}\}}|(?:pi|infty)(?![A-Za-z])){_POWER}|"
-    rf"{_NUM}(?:[a-zπθφ](?![A-Za-z]))?!?{_POWER}(?:√\(?\w{{1,9}}\)?)?|[√∞π]\(?\w{{0,9}}\)?"
-    rf"|[A-Za-z]{{1,3}}\([^()\n]{{1,40}}\)|[A-Za-zθφα](?:_\w|[₀-₉])?(?![A-Za-z'’]){_POWER}"
+    rf"{_NUM}(?:[a-zπθφ](?!{LETTER}))?!?{_POWER}(?:√\(?\w{{1,9}}\)?)?|[√∞π]\(?\w{{0,9}}\)?"
+    rf"|[A-Za-z]{{1,3}}\([^()\n]{{1,40}}\)|[A-Za-zθφα](?:_\w|[₀-₉])?(?!{LETTER}|['’]){_POWER}"
     rf"|\((?=[^()\n]{{0,60}}[\d+*/^])(?![^()\n]{{0,60}}[A-Za-z]{{3}})[^()\n]{{1,60}}\){_POWER})"
 )
 _RUN = re.compile(
@@ -57,17 +58,25 @@ _AND = re.compile(
     re.VERBOSE,
 )
 _UNIT = re.compile(
-    r"""
+    rf"""
     \s?(?:square\s|cubic\s)?
-    (?:[A-Za-zµΩ]{1,12}(?:\^?\d|[²³])?(?:/[a-z]{1,6})?|degrees(?:\s(?:Celsius|Fahrenheit))?)(?![A-Za-z])
+    (?:[A-Za-zµΩ]{{1,12}}(?:\^?\d|[²³])?(?:/[a-z]{{1,6}})?|degrees(?:\s(?:Celsius|Fahrenheit))?)(?!{LETTER})
     """,
     re.VERBOSE,
+)
+_GLUED = re.compile(r"(?:(?<=\d)[A-Za-z]\d+(?!\w|\.\d)|(?<=\d[A-Za-z])\d+(?!\w|\.\d))?")
+# "the midpoint is at x = 2, y = 5": its coordinates
+_POINT_AT = re.compile(
+    r"""
+    \b(?:\w*point|vertex|cent(?:er|re|roid)|intersect\w*|focus|origin)\b[^.\n\ue000-\uefff]*\sat\s+\Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _LARGE = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NAME = re.compile(
     r"""
     \s*(?:\\(?:angle|text|mathrm|vec|overline|boldsymbol|mathbf|operatorname|mathcal|triangle)\s*)*\{?
-    (?:\\?[A-Za-z]+)\}?'*(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?
+    (?:\\?[A-Za-z]+)\}?'*[₀-₉]*(?:_\{?[\w\\ {}]{1,12}\}?)?(?:\^\{?-1\}?)?(?:\s*\(\s*[a-z](?:,\s*[a-z])*\s*\))?
     \s*
     |\s*\([a-z](?:,\s*[a-z])+\)\s*
     """,
@@ -89,9 +98,26 @@ _IMPLIES = re.compile(
     """,
     re.VERBOSE,
 )
-_TAG = re.compile(r"\\(?:label|tag)\s*\{[^{}]*\}|\\(?:qquad|quad)\s*\\(?:text|blacksquare).*\Z", re.DOTALL)
+_JOINT = re.compile(rf"{CONNECTOR}|(?<!\\);|\\[{{}}]|[{{}}()\[\]]", re.IGNORECASE)
+_TAG = re.compile(
+    rf"\\(?:label|tag)\s*\{{[^{{}}]*\}}|\\(?:qquad|quad)\s*(?!{CONNECTOR})\\(?:text|blacksquare).*\Z",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
 
 
+# an equation that is still to be solved for its one unknown: 2x = 12, x^2 = 12, 1/x = 3
+_SCALED = re.compile(
+    r"""
+    \s?[-+−]?\s?
+    (?:
+        (?:\d[\d.]*|\\[dt]?frac\s?\{?\d+\}?\s?\{?\d+\}?)\s?(?:\\cdot|\\times|[*×·])?\s?[a-z](?:\^\{?\d+\}?|[²³])?
+        |[a-z](?:\^\{?\d+\}?|[²³])|[a-z]\s?/\s?\d+|\d+\s?/\s?[a-z]
+        |\\[dt]?frac\s?\{\d*[a-z]\}\s?\{?\d+\}?|\\[dt]?frac\s?\{?\d+\}?\s?\{\d*[a-z]\}
+    )
+    (?:\s?[-+−]\s?\d+(?:\.\d+)?)?\s?=[^=]*\Z
+    """,
+    re.VERBOSE,
+)
 _SIGN = re.compile(r"\\(?:blacksquare|square|Box|qed|checkmark|quad|qquad|dots|ldots|cdots)[\s.]*")
 _CONSTANT = re.compile(
     r"""
@@ -102,15 +128,38 @@ _CONSTANT = re.compile(
 _WORD_VALUE = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[A-Za-z ]{2,}\}")
 _OUT_OF = re.compile(r"(?<![\d.])(\d{1,9})\s+out\s+of\s+(\d{1,9})(?!\.?\d)")
 _RATIO = re.compile(r"(\bratio\b[^.\n]{0,100}?)(?<![\d.])(\d{1,9})\s+to\s+(\d{1,9})(?!\.?\d)", re.IGNORECASE)
+_ONE_WORD = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_PART_WORD = "|".join(sorted(PARTS, key=len, reverse=True))
 _WORD_NUMBER = re.compile(
     rf"""
     (?<=\s)
     (?:
         (?:negative\s|positive\s|minus\s)?infinity
-        |{"|".join(sorted(NUMBER_WORDS, key=len, reverse=True))}
-    )(?![\w-])(?!\s(?:of|or\ more|way|another|more|hundred|thousand|million|billion)\b)
+        |(?:(?:negative|minus)\s)?(?:{_ONE_WORD})
+            (?:[\s-](?:and\s)?(?:{_ONE_WORD}|(?:{_PART_WORD})s?|{"|".join(MULTIPLES)})(?![^\W\d_])){{0,6}}
+        |an?\s(?=half|third|quarter)(?:{_PART_WORD})
+    )(?![\w-])(?!\s(?:of|or\ more|way|another|more|{"|".join(MULTIPLES)})\b)
     """,
     re.IGNORECASE | re.VERBOSE,
+)
+# an operation in words behind a number: the number alone is not what is said
+_NUMERAL = r"(?<![\w.,/^])[-−]?\d+(?:\.\d+)?"
+_STATED = r"(?:\b(?:is|are|equals)|[:=])\s+(?:\d+(?:\.\d+)?\s[-+×]\s)?"  # no step: "computing 7 times 2"
+_IN_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), written)
+    for pattern, written in (
+        (rf"({_NUMERAL})\s+to\s+the\s+power\s+(?:of\s+)?(-?\d+)(?![\d.]*\d)", r"\1^{\2}"),
+        (rf"({_NUMERAL})\s+(?:raised\s+)?to\s+the\s+(\d+)(?:st|nd|rd|th)(?:\s+power)?\b", r"\1^{\2}"),
+        (rf"({_NUMERAL})\s+squared\b", r"\1^2"),
+        (rf"({_NUMERAL})\s+cubed\b", r"\1^3"),
+        (rf"({_NUMERAL})\s+and\s+(?:a|one)[\s-]half\b", r"\1 1/2"),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+divided\s+by\s+(\d+)(?![\d.,/]*\d)", r"\1/\2"),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+minus\s+(?=\$?\d)", r"\1 - "),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+plus\s+(?=\$?\d)", r"\1 + "),
+        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+times\s+(?=\d)", r"\1 × "),
+        (r"((?:is|are|:|=)\s+)(?:negative|minus)\s+(?=\$?\d)", r"\1-"),
+        (r"(?<![\w.,/])(\d{1,9})\s+in\s+(\d{1,9})(?=\s*[*_]*[.!]?[*_]*(?:\s*\n|\s*\Z))", r"\1/\2"),
+    )
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
 Put = Callable[["Value"], str]
@@ -123,6 +172,11 @@ class Value:
     text: str
     side: str | None = None
     named: bool = False  # `x = 2`
+
+    @property
+    def meant(self) -> str | None:
+        """The side that may be the answer: none where the other side is no name, as in `2x = 12`."""
+        return None if _SCALED.match(self.text) else self.side
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +205,11 @@ def mask(text: str) -> Masked:
         return chr(FIRST + len(values) - 1)
 
     text = re.sub(V, " ", text)
+    for pattern, written in _IN_WORDS:
+        text = pattern.sub(written, text)
     text = _RATIO.sub(r"\1\2:\3", _OUT_OF.sub(r"\1/\2", text))
-    masked = _words_masked(_numbers_masked(_formulas_masked(text, put), put), put)
+    masked = _expressions_masked(_formulas_masked(text, put), put)
+    masked = _words_masked(_numbers_masked(masked, put), put)
     return _joined(masked, values)
 
 
@@ -189,6 +246,27 @@ def _formula_masked(content: str, put: Put, *, display: bool) -> str:
     )
 
 
+def _expressions_masked(text: str, put: Put) -> str:
+    """Expressions that no pattern for numbers reads whole: `2 \\sqrt{3}`, `x ≥ 3`, `pi/3`."""
+    pieces, at = [], 0
+    for first, last in expression_spans(text):
+        start, end = first, _measured(text, last)
+        if re.match(r"[-+–>]\s", text[start:end]) and text[max(0, start - 40) : start].rstrip(" ")[-1:] in ("", "\n"):
+            start += 2  # a bullet
+        pieces += [text[at:start], put(chain_value(text[start:end]))]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _measured(text: str, end: int) -> int:
+    """Where a value that ends at `end` has its end with what measures it: "5 million", "5 cm"."""
+    if large := _LARGE.match(text, end):
+        end = large.end()
+    unit = _UNIT.match(text, end)
+    known = unit and measure(unit[0].strip().removesuffix("s")) is not None
+    return unit.end() if unit and known and unit[0].strip() not in ("in", "a", "per", "each") else end
+
+
 def _numbers_masked(text: str, put: Put) -> str:
     pieces, at = [], 0
     for found in _RUN.finditer(text):
@@ -198,19 +276,15 @@ def _numbers_masked(text: str, put: Put) -> str:
             continue
         end = found.end()
         start = found.start()
-        if re.match(r"[-+*]\s", found[0]) and text[:start].rstrip(" ")[-1:] in ("", "\n"):
+        if re.match(r"[-+*]\s", found[0]) and text[max(0, start - 40) : start].rstrip(" ")[-1:] in ("", "\n"):
             start += 2  # a bullet
-        written = re.sub(r"<<[^<>]*>>", "", text[start:end])
         if found["time"] is None and found["tuple"] is None:
-            if large := _LARGE.match(text, end):
-                written, end = written + large[0], large.end()
-            unit = _UNIT.match(text, end)
-            if (
-                unit
-                and measure(unit[0].strip().removesuffix("s")) is not None
-                and unit[0].strip() not in ("in", "a", "per", "each")
-            ):
-                written, end = written + unit[0], unit.end()
+            end = _measured(text, end)
+        if glued := _GLUED.match(text, end):
+            end = glued.end()  # 10C3, 2x2
+        if re.search(r"(?:\A|[:=]|\b(?:is|are|equals))[^\S\n]*–[^\S\n]?\Z", text[max(0, start - 12) : start]):
+            start = text.rindex("–", 0, start)  # a dash for a minus sign
+        written = re.sub(r"<<[^<>]*>>", "", text[start:end])
         pieces += [text[at:start], " " if found[0][:1].isspace() else "", put(chain_value(written))]
         at = end
     return "".join([*pieces, text[at:]])
@@ -220,7 +294,7 @@ def _words_masked(text: str, put: Put) -> str:
     """ "is seven", not "seven is": only where a number in words is what is stated."""
     return _WORD_NUMBER.sub(
         lambda match: (
-            put(Value(match[0]))
+            put(Value(re.sub(r"\Aan?\s", "one ", match[0])))
             if _BEFORE_WORD_NUMBER.search(text[max(0, match.start() - 25) : match.start()])
             else match[0]
         ),
@@ -240,7 +314,7 @@ def _joined(text: str, values: list[Value]) -> Masked:
         while last + 1 < len(found) and _AND.fullmatch(text[found[last].end() : found[last + 1].start()]):
             last += 1
         group = [values[ord(match[0]) - FIRST] for match in found[number : last + 1]]
-        if len(group) > 1 and not _is_list(group, text[max(0, found[number].start() - 12) : found[number].start()]):
+        if len(group) > 1 and not _is_list(group, text[max(0, found[number].start() - 60) : found[number].start()]):
             group, last = group[:1], number
         pieces += [text[at : found[number].start()], chr(FIRST + len(joined))]
         if len(group) == 1:
@@ -255,6 +329,8 @@ def _joined(text: str, values: list[Value]) -> Masked:
 
 def _is_list(group: list[Value], before: str) -> bool:
     """Whether joined values are one list: `x = 1 and y = 2`, `x = 1 or 2`, no steps of a calculation."""
+    if _POINT_AT.search(before) and len({value.text.split("=")[0] for value in group if value.named}) == len(group):
+        return True
     if (
         re.search(
             r"""
@@ -283,6 +359,43 @@ def chain_value(formula: str) -> Value:
     pieces = [piece for piece in _IMPLIES.split(formula) if piece.strip(" .,;")]
     formula = (pieces[-1] if pieces else formula).strip().strip(",;").strip()
     formula = re.sub(r"(?<!\\)[.。]\s*\Z", "", formula).strip()
+    return _joined_statements(formula) or _equation_value(formula)
+
+
+def _joined_statements(formula: str) -> Value | None:
+    r"""`x = 2 \text{ or } x = 3` as a whole: no side of one of its equations is what it says."""
+    pieces, joints, at, depth = [], [], 0, 0
+    for match in _JOINT.finditer(formula):
+        sign = match[0]
+        if sign.lstrip("\\") in ("{", "(", "["):
+            depth += 1
+        elif sign.lstrip("\\") in ("}", ")", "]"):
+            depth -= 1
+        elif depth <= 0:
+            pieces.append(formula[at : match.start()])
+            joints.append(sign)
+            at = match.end()
+    if not joints or not formula[at:].strip(" \\.,"):
+        return None
+    pieces.append(formula[at:])
+    values = [_equation_value(piece.strip()) for piece in pieces]
+    one_chain = sum("=" in piece for piece in pieces) == 1  # x = a = 3 or 1
+    written = [
+        f"{piece.split('=')[0].strip()} = {value.text}"
+        if _is_named_chain(piece)
+        else (value.side if one_chain and value.side and not value.named else value.text)
+        for value, piece in zip(values, pieces, strict=True)
+    ]
+    return Value(" ".join(part for pair in zip(written, [*joints, ""], strict=True) for part in pair).strip())
+
+
+def _is_named_chain(formula: str) -> bool:
+    """Whether `x = a = b` stands there: what it comes to is x's value."""
+    return formula.count("=") > 1 and _NAME.fullmatch(formula.split("=")[0]) is not None
+
+
+def _equation_value(formula: str) -> Value:
+    """What one equation, or a chain of them, comes to."""
     sides = [side.strip() for side in _sides(formula)]
     while len(sides) > 2 and _NAME.fullmatch(sides[-1]) and not _CONSTANT.search(sides[-1]):
         sides = sides[:-1]  # 36 - 19 = 17 = x
@@ -308,9 +421,9 @@ def _sides(formula: str) -> list[str]:
     rounded: list[int] = []
     for match in _TOP.finditer(formula):
         sign = match[0]
-        if sign in "{([" or sign == "\\{":
+        if sign in "{([" or sign in ("\\{", "\\begin"):
             depth += 1
-        elif sign in "})]" or sign == "\\}":
+        elif sign in "})]" or sign in ("\\}", "\\end"):
             depth -= 1
         elif depth <= 0 and sign in ("=", "≡", "\\equiv", "≈", "\\approx"):
             if sign == "=" and formula[match.start() - 1 : match.start()] in ("<", ">"):
