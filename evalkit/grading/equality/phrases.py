@@ -98,7 +98,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (
             re.compile(
                 rf"""
-        (?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is\ |are\ )?{words}(?![A-Za-z])\s*+\}}?
+        (?:\\text\s*\{{\s*+)?(?<![A-Za-z])(?:is\ |are\ )?{words.replace(" ", "[ ]")}(?![A-Za-z])\s*+\}}?
         """,
                 re.VERBOSE,
             ),

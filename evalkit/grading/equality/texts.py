@@ -71,11 +71,12 @@ _SAID_OF = (
     ("angle", "acute obtuse right reflex straight"),
     ("(?:system|equations?)", "consistent inconsistent dependent independent"),
 )  # fmt: skip
-_SAID = re.compile(
-    "|".join(rf"(?:{'|'.join(properties.split())}) {noun}" for noun, properties in _SAID_OF)
-    + r"|(?:infinitely many|an? infinite number of|infinite) (?:distinct )?(?:solutions|values|answers|points)"
-    + r"|(?:infinitely many|an infinite number)"
+_INFINITELY_MANY = (
+    r"(?:infinitely many|an? infinite number of|infinite) (?:distinct )?(?:solutions|values|answers|points)",
+    r"(?:infinitely many|an infinite number)",
 )
+_SAID_WORDS = [rf"(?:{'|'.join(properties.split())}) {noun}" for noun, properties in _SAID_OF]
+_SAID = re.compile("|".join([*_SAID_WORDS, *_INFINITELY_MANY]))
 
 
 def _alike(gold: str, answer: str) -> bool:
