@@ -251,7 +251,7 @@ def _covered(rng: np.random.Generator, problems: int, n: int, kinds: Sequence[tu
     """How often the interval of a share holds the truth; `kinds`: how many problems, finished and right shares."""
     share, finish, right = np.array(kinds).T
     truth = 100 * (share * finish * right).sum() / (share * finish).sum()
-    held = []
+    held: list[bool] = []
     while len(held) < 150:
         kind = rng.choice(len(share), size=problems, p=share)
         of = rng.binomial(n, finish[kind])
