@@ -113,9 +113,12 @@ def _lower(hits: float, count: float, z: float) -> float:
     return middle
 
 
-def student_quantile(problems: int) -> float:
-    """The 97.5% point of Student's t with `problems` - 1 degrees of freedom; infinite for one problem."""
-    if problems < 2:
+def student_quantile(problems: float) -> float:
+    """The 97.5% point of Student's t with `problems` - 1 degrees of freedom; infinite for one problem.
+
+    `problems` need not be whole, as where they have different weights.
+    """
+    if problems <= 1:
         return math.inf
     from scipy.special import stdtrit
 
@@ -157,6 +160,29 @@ def problems_interval(by_problem: Floats, floor: float) -> tuple[float, float]:
     square = (float((by_problem**2).sum()) + _UNSEEN) / total
     share = min(max((square - mean**2) / (mean * (1 - mean)), floor), 1.0)
     return score_interval(float(by_problem.mean()), problems / share, student_quantile(problems))
+
+
+def share_interval(hits: Floats, of: Floats) -> tuple[float, float] | None:
+    """The interval over problems of sum(hits) / sum(of), one of each per problem, 0 <= hits <= of.
+
+    `problems_interval` with problems that weigh what they have in `of`, and equal to it where all have the same. The
+    number of problems is that of the heaviest weight, sum(of) / max(of), and an unseen one has that weight, since rare
+    problems may be heavy; the variance is that of the linearised ratio (Cochran 1977, "Sampling Techniques", section
+    6.4). None where a single problem has any weight.
+
+    >>> share_interval(np.array([0.0, 0.0]), np.array([4.0, 0.0])) is None
+    True
+    """
+    if np.count_nonzero(of) < 2:
+        return None
+    value, most = float(hits.sum() / of.sum()), float(of.max())
+    problems = float(of.sum()) / most
+    total = problems + 2 * _UNSEEN
+    mean = (problems * value + _UNSEEN) / total
+    apart = float((((hits - mean * of) / most) ** 2).sum()) + _UNSEEN * (mean**2 + (1 - mean) ** 2)
+    floor = 1 / most if bool((hits == np.round(hits)).all()) else 0.0
+    share = min(max(apart / (total * mean * (1 - mean)), floor), 1.0)
+    return score_interval(value, problems / share, student_quantile(problems))
 
 
 def estimate(by_problem: Floats, variance: float | None, samples: int, k: int = 1, binary: bool = True) -> Estimate:

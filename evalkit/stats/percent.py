@@ -7,9 +7,8 @@ from math import inf, isclose, isfinite
 import numpy as np
 
 from evalkit.errors import EvalkitError
-from evalkit.stats.intervals import Estimate
+from evalkit.stats.intervals import Estimate, share_interval
 from evalkit.stats.metrics import avg_at_n, avg_of_unequal
-from evalkit.stats.ratio import score_kept
 from evalkit.types import Interval, Metric
 
 
@@ -64,9 +63,9 @@ def mean_metric(name: str, values: Sequence[Sequence[float]], note: str = "") ->
 def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str = "") -> Metric:
     """The sum of `hits` over the sum of `of`, in percent: one of each per problem, with 0 <= hits <= of.
 
-    n is the sum of `of`. The interval over problems is Fieller's (`evalkit.stats.ratio`), within 0 and 100; None where
-    there are too few problems for one. Raises EvalkitError where `of` is 0 for every problem, where the two have
-    different lengths, and for hits outside 0 and `of`.
+    n is the sum of `of`. The interval over problems is that of `mean_metric` where all of `of` are equal
+    (`evalkit.stats.intervals.share_interval`); None where `of` is above 0 for a single problem. Raises EvalkitError
+    where `of` is 0 for every problem, where the two have different lengths, and for hits outside 0 and `of`.
 
     Examples:
         >>> found = share_metric("instructions", [1, 2, 3, 2], [2, 2, 3, 3])
@@ -83,9 +82,6 @@ def share_metric(name: str, hits: Sequence[float], of: Sequence[int], note: str 
         raise EvalkitError(
             "There is nothing to take a share of.", "leave the metric out where `of` is 0 for every problem."
         )
-    ratio = score_kept(np.array(hits) / max(of), np.array(of) / max(of))
-    interval = None
-    if ratio.interval is not None:
-        low, high = (100 * min(max(end, 0.0), 1.0) for end in ratio.interval)
-        interval = Interval(low, high)
+    ends = share_interval(np.array(hits, dtype=float), np.array(of, dtype=float))
+    interval = None if ends is None else Interval(100 * ends[0], 100 * ends[1])
     return Metric(name, in_percent(sum(hits) / sum(of)), sum(of), "%", interval_problems=interval, note=note)
