@@ -259,21 +259,7 @@ class TaskFiles:
         """Every score with the name of its grader. A later score of a sample replaces an earlier one."""
         path = path or self.scores_path
         for number, line in read_checked(path, self.run):
-            stored: _ScoreLine = validated(_ScoreLine, line, path, number)
-            key = SampleKey(stored.task, stored.problem_id, stored.sample_index)
-            try:
-                score = Score(
-                    stored.value,
-                    stored.status,
-                    stored.answer,
-                    stored.explanation,
-                    stored.extracted_by,
-                    stored.metadata,
-                    key=key,
-                )
-            except ValueError as error:
-                raise damaged(path, number, str(error)) from error
-            yield score, stored.grader
+            yield score_of_line(line, path, number)
 
     def latest_scores(self) -> dict[SampleKey, Score]:
         """The last score of every sample, which is the one that counts."""
@@ -448,6 +434,24 @@ def validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
         raise damaged(path, number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except ValueError as error:
         raise damaged(path, number, str(error)) from error
+
+
+def score_of_line(line: bytes, path: Path, number: int) -> tuple[Score, str]:
+    """A line of scores.jsonl as a score and the name of its grader. Raises EvalkitError, naming the line, if not."""
+    stored: _ScoreLine = validated(_ScoreLine, line, path, number)
+    try:
+        score = Score(
+            stored.value,
+            stored.status,
+            stored.answer,
+            stored.explanation,
+            stored.extracted_by,
+            stored.metadata,
+            key=SampleKey(stored.task, stored.problem_id, stored.sample_index),
+        )
+    except ValueError as error:
+        raise damaged(path, number, str(error)) from error
+    return score, stored.grader
 
 
 @dataclass(frozen=True, slots=True)
