@@ -663,5 +663,32 @@ def find_runs(path: Path) -> list[RunDirectory]:
         raise EvalkitError(reason, "pass a results folder or a run directory.")
     found = [RunDirectory(file.parent) for file in sorted(path.rglob("run.json"))]
     if not found:
+        for _, error in runs_without_record(path):
+            raise error
         raise EvalkitError(f"There is no run below {path}.", "`evalkit run` creates one.")
     return found
+
+
+def runs_without_record(path: Path) -> list[tuple[Path, DamagedError]]:
+    """The folders at or below `path` that have a task's completions and no run.json, with what is wrong, sorted."""
+    found = dict.fromkeys(file.parent.parent for file in sorted(path.rglob("completions.jsonl")) if _is_of_a_task(file))
+    return [(folder, _no_record(folder)) for folder in found if not (folder / "run.json").exists()]
+
+
+def _no_record(folder: Path) -> DamagedError:
+    return DamagedError(
+        f"{folder} has completions but no run.json.",
+        "restore the file from a copy, or move the folder away if it is no run.",
+    )
+
+
+def _is_of_a_task(file: Path) -> bool:
+    """Whether a completions.jsonl is in the folder of its task, and not of something that was put away or exported."""
+    if any(part.startswith(".") and part != ".." for part in file.parts[-3:-1]):
+        return False
+    try:
+        with file.open("rb") as stream:
+            record = json.loads(stream.readline(1 << 24))
+        return isinstance(record, dict) and record.get("task") == file.parent.name and "sample_index" in record
+    except (OSError, ValueError):
+        return file.with_name("scores.jsonl").exists()
