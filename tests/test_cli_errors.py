@@ -1,11 +1,13 @@
 """What a user may get wrong: one sentence, one hint, no traceback, exit code 2."""
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import EVALKIT, evalkit, told, write_recorded
+from made_runs import completion, made, score
 from synthetic import aime_rows, write_all, write_jsonl
 
 CHECKPOINT = "examples/tiny_distill/student-distilled"
@@ -102,6 +104,19 @@ def test_a_pipe_that_is_closed_is_not_an_incomplete_run() -> None:
     done = subprocess.run([EVALKIT, "protocols"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("arguments", [("leaderboard", "{run}"), ("verify", "{run}"), ("compare", "{run}", "{run}")])
+def test_a_stream_that_is_closed_is_nothing(arguments: tuple[str, ...], closed: str, tmp_path: Path) -> None:
+    made(tmp_path, [completion(("a", 0)), completion(("a", 1))], [score(("a", 0)), score(("a", 1))])
+    command = " ".join(shlex.quote(part.format(run=tmp_path)) for part in (str(EVALKIT), *arguments))
+    usual = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == usual.returncode
+    assert done.stdout == ("" if " >&-" in f" {closed}" else usual.stdout)
+    assert done.stderr == ("" if "2>&-" in closed else usual.stderr)
 
 
 def test_missing_data(tmp_path: Path) -> None:

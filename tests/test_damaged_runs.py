@@ -140,3 +140,27 @@ def test_a_page_that_follows_runs_takes_a_mended_one_in(results: Path, tmp_path:
     assert site.refresh()
     assert sorted(feed.task.run.model for feed in site.feeds) == ["a", "b", "c"]
     assert site.notices() == []
+
+
+def test_a_run_without_its_record_is_told(results: Path) -> None:
+    told_of = f"{results / 'b'} has completions but no run.json."
+    (results / "b" / "run.json").unlink()
+    assert f"not shown: {told_of} Restore the file" in evalkit("leaderboard", results).stderr
+    done = evalkit("verify", results, code=1)
+    assert told_of in done.stdout
+    assert told(done) == f"{results / 'b'} is not complete."
+    assert "restore the file" in done.stderr
+    assert told(evalkit("verify", results / "b", code=2)) == told_of
+
+
+def test_folders_that_are_no_runs_are_not_told(results: Path) -> None:
+    """An export, what was put away, and a folder with a file of that name."""
+    lines = (results / "b" / "sums" / "completions.jsonl").read_bytes()
+    for folder in ("export/x", ".kept/sums", "b/.kept/sums", "suites/s"):
+        (results / folder).mkdir(parents=True)
+        (results / folder / "completions.jsonl").write_bytes(lines)
+    assert "no run.json" not in evalkit("verify", results).stdout
+    assert (
+        evalkit("leaderboard", results).stderr
+        == evalkit("leaderboard", results / "a", results / "b", results / "c").stderr
+    )

@@ -11,6 +11,7 @@ from made_runs import completion, description, entry, failure, made, score, writ
 from told_engine import ToldEngine, plain_records, planned
 
 from evalkit import EvalkitError, RunIncompleteError
+from evalkit.errors import DamagedError
 from evalkit.run import merging
 from evalkit.run.evaluate import execute_plan
 from evalkit.run.merging import MergedTask, merge_runs
@@ -267,3 +268,28 @@ def test_the_names_of_missing_shards() -> None:
     assert missing("") == ""
     assert missing("1/x") == ""
     assert missing("1/2", "1/3") == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "told"),
+    [
+        ("completions", b"\xff\xfe garbage", "is damaged"),
+        ("completions", b"[1]", "is damaged"),
+        ("completions", b'{"problem_id": "a"}', "is damaged: task: "),
+        ("scores", b"\xff\xfe garbage", "is damaged"),
+        ("scores", b"{}", "is damaged: task: "),
+        ("scores", json.dumps({**score(("a", 0)), "value": 7.0}).encode(), "is damaged: "),
+        ("second_opinions", b"no JSON", "is damaged: "),
+        ("adjudications", b"\xff", "is damaged: "),
+    ],
+)
+def test_a_damaged_line_is_told_of_the_run_that_has_it(tmp_path: Path, file: str, line: bytes, told: str) -> None:
+    first, second = shard_run(tmp_path / "a", "1/2", FOUR[:2]), shard_run(tmp_path / "b", "2/2", FOUR[2:])
+    path = second.path / f"sums/{file}.jsonl"
+    before = path.read_bytes() if path.exists() else b""
+    path.write_bytes(before + line + b"\n")
+    with pytest.raises(DamagedError) as caught:
+        merged(tmp_path, first, second)
+    assert caught.value.message.startswith(f"Line {len(before.splitlines()) + 1} of {path} {told}"), caught.value
+    assert caught.value.hint
+    assert not (tmp_path / "merged/sums").exists()

@@ -267,3 +267,14 @@ def test_the_callback_evaluates_what_a_trainer_saves(tmp_path: Path) -> None:
     ]
     assert len({row["run"] for row in rows}) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint-1", "checkpoint-2"}
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "1e300", "0"])
+def test_watch_refuses_what_is_no_time(seconds: str, tmp_path: Path) -> None:
+    watch = Watch(tmp_path, tmp_path / "results", [])
+    with pytest.raises(EvalkitError, match=r"^poll is .*, it has to be from 0.01 to 604,800 seconds"):
+        watch.follow(None, True, float(seconds), print)
+    if seconds not in ("0", "1e300"):
+        with pytest.raises(EvalkitError, match=r"^settle is "):
+            Watch(tmp_path, tmp_path / "results", [], settle=float(seconds))
+    told(evalkit("watch", tmp_path, "-t", "arithmetic", "--once", "--poll", seconds, code=2))

@@ -1,13 +1,19 @@
 """Loops are found exactly; tokens, idle time and cost are counted."""
 
+import math
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
+from helpers import evalkit, told
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines.repetition import LEAST_TOKENS, LONGEST_PERIOD, loop_period
-from evalkit.run.throughput import Meter, Throughput
+from evalkit.errors import EvalkitError
+from evalkit.run.evaluate import evaluate
+from evalkit.run.throughput import Meter, Throughput, checked_prices
 from evalkit.types import Completion
 
 
@@ -96,3 +102,24 @@ def test_figures_do_not_depend_on_where_the_clock_starts(begin: float) -> None:
     assert found == measured(2.0)
     assert (found.load_seconds, found.seconds, found.idle_seconds) == (4.0, 31.0, 19.0)
     assert found.gpu_hours == pytest.approx(35 / 3600)
+
+
+@pytest.mark.parametrize(
+    "prices", [(math.nan, 1), (math.inf, 1), (1, -5), (1e300, 1), (10**400, 1), 1, (1, 2, 3), "12", ("1", 2), (True, 1)]
+)
+def test_prices_of_no_use_are_refused_before_anything_starts(prices: Any, tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match=r"^(prices is|A price is) "):
+        evaluate("nowhere", "arithmetic", output=tmp_path / "run", prices=prices)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("prices", [("nan", "1"), ("inf", "1"), ("-5", "1")])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_the_command_refuses_prices_of_no_use(prices: tuple[str, str], more: tuple[str, ...]) -> None:
+    done = evalkit("run", "nowhere", "-t", "arithmetic", "--price", *prices, *more, code=2)
+    assert told(done) == f"A price is {float(prices[0])}, it has to be a number from 0 to 1,000,000,000."
+
+
+def test_prices_may_be_whole_numbers_or_none() -> None:
+    assert checked_prices((0, 2)) == (0.0, 2.0)
+    assert checked_prices(None) is None

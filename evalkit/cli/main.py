@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-from evalkit.cli.terminal import close_output, echo, end_process, guard_output, ignore_interrupts
+from evalkit.cli.terminal import close_output, echo, end_process, guard_output, ignore_interrupts, open_closed_streams
 from evalkit.errors import EvalkitError
 from evalkit.visible import visible_line
 from evalkit.workers import end_with_parent
@@ -202,6 +202,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The entry point `evalkit`. Exits as `run` returns."""
+    open_closed_streams()
     end_with_parent()
     _print_every_character()
     guard_output()

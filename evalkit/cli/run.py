@@ -119,9 +119,11 @@ def command(
     from evalkit.cli.selection import take_tasks
     from evalkit.results.trackers import require_tracker
     from evalkit.run.evaluate import execute_plan, finished_run, plan_run
+    from evalkit.run.throughput import checked_prices
 
     if log_to is not None:
         require_tracker(log_to)
+    checked_prices(price)
     tasks = take_tasks(task_names, others)
     others["engine_options"] = take_engine_options(others)
     others["engine"], others["data"] = engine_name, read_data_options(data_folders)

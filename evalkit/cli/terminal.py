@@ -37,6 +37,22 @@ def echo(
     click.echo(shown, err=err, nl=nl)
 
 
+def open_closed_streams() -> None:
+    """Where stdin, stdout or stderr was closed (`>&-`), it is nothing from now on: what is printed there goes nowhere.
+
+    The descriptor is taken too, or else the next file that is opened would get it, and what libraries print with it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        if nowhere != descriptor:
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+        os.set_inheritable(descriptor, True)
+        setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # open to the end
+
+
 def guard_output() -> None:
     """What this process logs or warns of is made visible too, and no character stops a stream that cannot encode it."""
     for stream in (sys.stdout, sys.stderr):

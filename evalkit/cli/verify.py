@@ -15,8 +15,9 @@ _IMPORTED = "what a log of another harness lacks stays missing; `evalkit settle 
 def command(runs: tuple[Path, ...]) -> None:
     """Check the checksum and schema of every line of RUNS, and compare the counts with the plan.
 
-    The exit code is 2 if a line is damaged or duplicated, and 1 if completions or scores are missing. A completion
-    that ended in an error of the engine is counted, and is not the end of its sample: the same command asks again.
+    The exit code is 2 if a line is damaged or duplicated, and 1 if completions, scores or a run.json are missing. A
+    completion that ended in an error of the engine is counted, and is not the end of its sample: the same command asks
+    again.
 
     \b
     evalkit verify results/
@@ -24,10 +25,11 @@ def command(runs: tuple[Path, ...]) -> None:
     from evalkit.errors import RunIncompleteError
     from evalkit.results.ungraded import is_ungraded
     from evalkit.store.counting import count_samples
-    from evalkit.store.run import find_runs
+    from evalkit.store.run import find_runs, runs_without_record
     from evalkit.visible import visible_line
 
     incomplete, hints = [], set()
+    lost = {folder: error for path in runs for folder, error in runs_without_record(path)}
     for run in [found for path in runs for found in find_runs(path)]:
         is_imported = run.record().is_imported
         for task in run.tasks().values():
@@ -37,6 +39,10 @@ def command(runs: tuple[Path, ...]) -> None:
             if not counts.whole:
                 incomplete.append(f"{task}")
                 hints.add(_IMPORTED if is_imported else _RESUME)
+    for folder, error in lost.items():
+        echo(visible_line(error.message))
+        incomplete.append(f"{folder}")
+        hints.add(error.hint.removesuffix("."))
     if incomplete:
         more = f" and {len(incomplete) - 3} more" if len(incomplete) > 3 else ""
         several = f"{len(incomplete)} tasks are not complete: {', '.join(incomplete[:3])}{more}."

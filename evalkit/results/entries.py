@@ -11,7 +11,7 @@ from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.results.harness_figure import harness_figure
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
-from evalkit.store.run import RunDirectory, TaskRun, find_runs
+from evalkit.store.run import RunDirectory, TaskRun, find_runs, runs_without_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ def load_entries(paths: Iterable[Path]) -> tuple[list[Entry], list[str]]:
 
     Raises EvalkitError if there is no run, or if nothing is left.
     """
+    paths = list(paths)
     tasks, broken = readable_tasks(dict.fromkeys(run for path in paths for run in find_runs(path)))
+    broken += {run: error for path in paths for run, error in runs_without_record(path)}.items()
     reports = [_report_as_stored(task) for task in tasks]
     refresh_reports([task for task, report in zip(tasks, reports, strict=True) if report is None])
     entries: list[Entry] = []

@@ -44,7 +44,7 @@ from evalkit.run.preflight import (
 from evalkit.run.queue import TaskPlan
 from evalkit.run.session import RunSession, default_run_path, run_identity
 from evalkit.run.shards import Shard, part_of, read_shard
-from evalkit.run.throughput import Throughput
+from evalkit.run.throughput import Throughput, checked_prices
 from evalkit.store.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -333,6 +333,7 @@ def evaluate(
         ...     print(len(run.samples()), run.report().metric("pass@1").unit)
         6 %
     """
+    prices = checked_prices(prices)
     _require_known(overrides, [*list(signature(evaluate).parameters)[:-1], *ProtocolOverrides.__annotations__])
     given: RunArguments = {
         "protocol": protocol,
@@ -372,6 +373,7 @@ def execute_plan(
     """
     if workers is not None and workers < 1:
         raise EvalkitError(f"workers is {workers}, it has to be 1 or more.", "omit it to use the default.")
+    prices = checked_prices(prices)
     plan.require_room()
     plan.require_end()
     for line in doubts(plan.checks, plan.engine):

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import load_report
 from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import read_checked
+from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, TaskFiles, find_runs
+from evalkit.store.run import RunDirectory, TaskFiles, find_runs, score_of_line, validated
+from evalkit.types import Completion, Score
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +44,8 @@ def merge_runs(runs: Sequence[str | Path], output: str | Path) -> list[MergedTas
     What `output` holds already is one of the parts. The united run is that of an execution without shards, and
     `evalkit run` goes on with it.
 
-    Raises EvalkitError if the runs are of different settings or contradict each other, RunIncompleteError, after
-    writing what there is, if completions are missing.
+    Raises EvalkitError if a line of a run is damaged, and if the runs are of different settings or contradict each
+    other; RunIncompleteError, after writing what there is, if completions are missing.
     """
     target = RunDirectory(Path(output))
     sources = [found for path in runs for found in find_runs(Path(path))]
@@ -114,8 +116,9 @@ def _merge_task(
     order = {key: number for number, key in enumerate(plan.counts)}
     parts = [run.files(name) for run in sources]
     files = target.files(name)
-    completions, overlaps = _places([part.completions_path for part in parts], _same_completion)
-    scores, _ = _places([part.scores_path for part in parts], _latest)
+    completions, overlaps = _places([part.completions_path for part in parts], _completion, _same_completion)
+    scores, _ = _places([part.scores_path for part in parts], _score, _latest)
+    opinions = _opinions(parts)
     present = sum(sample in plan for sample in completions)
 
     def place(sample: Sample) -> tuple[int, str, int]:
@@ -124,42 +127,53 @@ def _merge_task(
     _write_sorted([part.completions_path for part in parts], completions, files.completions_path, place)
     kept = {sample: where for sample, where in scores.items() if sample in completions}
     _write_sorted([part.scores_path for part in parts], kept, files.scores_path, place)
-    _merge_opinions(parts, files)
+    for path_of, lines in opinions.items():
+        path_of(files).write_bytes(b"".join(line + b"\n" for line in lines))
     return MergedTask(name, len(completions), plan.samples, plan.samples - present, overlaps)
 
 
-def _places(paths: Sequence[Path], choose: Callable[..., bool]) -> tuple[dict[Sample, Place], int]:
+def _completion(line: bytes, path: Path, number: int) -> tuple[Sample, Completion]:
+    completion: Completion = validated(Completion, line, path, number)
+    return (completion.problem_id, completion.sample_index), completion
+
+
+def _score(line: bytes, path: Path, number: int) -> tuple[Sample, tuple[Score, str]]:
+    score, grader = score_of_line(line, path, number)
+    assert score.key is not None
+    return (score.key.problem_id, score.key.sample_index), (score, grader)
+
+
+def _places(
+    paths: Sequence[Path], parse: Callable[[bytes, Path, int], tuple[Sample, Any]], choose: Callable[..., bool]
+) -> tuple[dict[Sample, Place], int]:
     """Where the line of each sample stands, and how many samples stand in several files.
 
-    `choose(known, new, known path, new path)` says whether the new record replaces the known one.
+    `parse(line, path, number)` gives the sample and the record of a line. `choose(known, new, known path, new path)`
+    says whether the new record replaces the known one.
+
+    Raises EvalkitError at a damaged line.
     """
     found: dict[Sample, Place] = {}
     several: set[Sample] = set()
     with ExitStack() as stack:
         streams: dict[int, IO[bytes]] = {}
-        for number, path in enumerate(paths):
-            for offset, line in _lines(path):
-                record = json.loads(line)
-                sample = str(record["problem_id"]), int(record["sample_index"])
-                here = (number, offset, len(line))
+        for file, path in enumerate(paths):
+            offset = 0
+            for number, line in read_checked(path):
+                sample, record = parse(line, path, number)
+                here = (file, offset, len(line))
+                offset += len(line) + 1
                 if (known := found.get(sample)) is None:
                     found[sample] = here
                     continue
-                if known[0] != number:
+                if known[0] != file:
                     several.add(sample)
                 if known[0] not in streams:
                     streams[known[0]] = stack.enter_context(paths[known[0]].open("rb"))
-                if choose(json.loads(_line_at(streams[known[0]], known)), record, paths[known[0]], path):
+                _, before = parse(_line_at(streams[known[0]], known), paths[known[0]], 0)
+                if choose(before, record, paths[known[0]], path):
                     found[sample] = here
     return found, len(several)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The offset and the content of every line, checked."""
-    offset = 0
-    for _, line in read_checked(path):
-        yield offset, line
-        offset += len(line) + 1
 
 
 def _line_at(stream: IO[bytes], place: Place) -> bytes:
@@ -167,34 +181,40 @@ def _line_at(stream: IO[bytes], place: Place) -> bytes:
     return stream.read(place[2])
 
 
-def _same_completion(known: Mapping[str, Any], new: Mapping[str, Any], path: Path, new_path: Path) -> bool:
+def _same_completion(known: Completion, new: Completion, path: Path, new_path: Path) -> bool:
     """Whether the new completion replaces the known one: one that failed does not count."""
-    if known.get("error") is not None:
+    if known.error is not None:
         return True
-    if new.get("error") is not None:
+    if new.error is not None:
         return False
-    if differing := [field for field in _COMPLETION if known.get(field) != new.get(field)]:
+    if differing := _differing(_COMPLETION, known, new):
         raise EvalkitError(
-            f"{path} and {new_path} have different completions of sample {new['sample_index']} of problem "
-            f"{new['problem_id']}: the {differing[0]} differs.",
+            f"{path} and {new_path} have different completions of sample {new.sample_index} of problem "
+            f"{new.problem_id}: the {differing} differs.",
             "they are not parts of one run; merge them with others, or delete one of the two.",
         )
     return False
 
 
-def _latest(known: Mapping[str, Any], new: Mapping[str, Any], path: Path, new_path: Path) -> bool:
+def _latest(known: tuple[Score, str], new: tuple[Score, str], path: Path, new_path: Path) -> bool:
     """Whether the new score replaces the known one. In one file the last counts; of two files, one without an error."""
     if path == new_path:
         return True
-    if known["status"] == "error" or new["status"] == "error":
-        return bool(known["status"] == "error")
-    if known["grader"] == new["grader"] and (field := next((f for f in _SCORE if known.get(f) != new.get(f)), None)):
+    before, after = known[0], new[0]
+    if before.status == "error" or after.status == "error":
+        return before.status == "error"
+    if known[1] == new[1] and after.key is not None and (differing := _differing(_SCORE, before, after)):
         raise EvalkitError(
-            f"{path} and {new_path} have different scores of sample {new['sample_index']} of problem "
-            f"{new['problem_id']}: the {field} differs.",
+            f"{path} and {new_path} have different scores of sample {after.key.sample_index} of problem "
+            f"{after.key.problem_id}: the {differing} differs.",
             "grade the runs again with `evalkit score`, then merge them.",
         )
     return False
+
+
+def _differing(fields: Sequence[str], known: object, new: object) -> str | None:
+    """The first of the fields that is not the same in both."""
+    return next((field for field in fields if getattr(known, field) != getattr(new, field)), None)
 
 
 def _write_sorted(
@@ -221,9 +241,15 @@ def _write_sorted(
         ) from error
 
 
-def _merge_opinions(parts: Sequence[TaskFiles], target: TaskFiles) -> None:
-    """Unite what second graders and people said, each line once."""
-    for name in ("second_opinions.jsonl", "adjudications.jsonl"):
-        lines = dict.fromkeys(line for part in parts for _, line in read_checked(part.folder / name))
+def _opinions(parts: Sequence[TaskFiles]) -> dict[Callable[[TaskFiles], Path], list[bytes]]:
+    """What second graders and people said, by the file of it: each line once. Raises EvalkitError at a damaged line."""
+    united: dict[Callable[[TaskFiles], Path], list[bytes]] = {}
+    for path_of in (opinions_path, adjudications_path):
+        lines: dict[bytes, None] = {}
+        for path in map(path_of, parts):
+            for number, line in read_checked(path):
+                validated(dict, line, path, number)
+                lines[line] = None
         if lines:
-            (target.folder / name).write_bytes(b"".join(line + b"\n" for line in lines))
+            united[path_of] = list(lines)
+    return united

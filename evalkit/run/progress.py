@@ -88,7 +88,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._quiet:
             return self
-        if sys.stderr.isatty() or _in_notebook_with_widgets():
+        if (sys.stderr is not None and sys.stderr.isatty()) or _in_notebook_with_widgets():
             from rich.console import Console
             from rich.live import Live
 
@@ -176,6 +176,8 @@ class Progress:
         return f"{ungraded} left to grade" if ungraded else "done"
 
     def _print_line(self) -> None:
+        if sys.stderr is None:  # `print` would take stdout
+            return
         parts = []
         for name in self.tasks:
             done, score, cut, errors = self._cells(name)

@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evalkit.errors import EvalkitError
 from evalkit.types import Completion
+
+_MOST_PRICE = 1e9  # so that no cost is beyond what a float can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,30 @@ class Throughput:
     cost: float | None
     prompts_uncounted: int | None = None
     generated_uncounted: int | None = None
+
+
+def checked_prices(prices: object) -> tuple[float, float] | None:
+    """Two prices as numbers, None where none are given. Raises EvalkitError for anything else.
+
+    Examples:
+        >>> checked_prices([1, 2.5])
+        (1.0, 2.5)
+    """
+    if prices is None:
+        return None
+    if not isinstance(prices, tuple | list) or len(prices) != 2:
+        raise EvalkitError(
+            f"prices is {prices!r}, it has to be two numbers.",
+            "give the price per million prompt tokens and that per million generated tokens.",
+        )
+    for one in prices:
+        # a comparison with nan is false
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= _MOST_PRICE:
+            raise EvalkitError(
+                f"A price is {one!r}, it has to be a number from 0 to {_MOST_PRICE:,.0f}.",
+                "give the price per million prompt tokens and that per million generated tokens.",
+            )
+    return float(prices[0]), float(prices[1])
 
 
 class Meter:

@@ -35,6 +35,8 @@ _WEIGHTS = (".safetensors", ".bin")
 _TEMPORARY = (".tmp", ".incomplete", ".lock", ".part")
 _MOST_HEADER = 100_000_000
 _MOST_TRIES = 3
+_LEAST_POLL = 0.01
+_MOST_POLL = 86_400 * 7
 
 
 def why_incomplete(folder: Path, settle: float, now: float | None = None) -> str | None:
@@ -114,6 +116,7 @@ class Watch:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise EvalkitError(f"The folder {self.folder} does not exist.", "pass the output folder of a training run.")
+        _require_seconds("settle", self.settle, 0, sys.float_info.max, "a finite number, 0 or more")
 
     def waiting(self, settle: float | None = None) -> list[Path]:
         """The complete checkpoints that are to be evaluated next."""
@@ -160,7 +163,11 @@ class Watch:
         return path
 
     def follow(self, until: Path | None, once: bool, poll: float, tell: Callable[[str], None]) -> None:
-        """Evaluate what appears until the file `until` does; with `once` until nothing is left."""
+        """Evaluate what appears until the file `until` does; with `once` until nothing is left.
+
+        `poll` is the number of seconds between two looks at the folder. Raises EvalkitError where it cannot be one.
+        """
+        _require_seconds("poll", poll, _LEAST_POLL, _MOST_POLL, f"from {_LEAST_POLL} to {_MOST_POLL:,} seconds")
         told: set[str] = set()
         while True:
             is_last = until is not None and until.exists()
@@ -184,6 +191,12 @@ class Watch:
         for checkpoint in checkpoints_in(self.folder):
             if checkpoint not in self.done and (reason := why_incomplete(checkpoint, self.settle)) is not None:
                 yield f"{checkpoint}: not complete: {reason}"
+
+
+def _require_seconds(name: str, value: float, least: float, most: float, words: str) -> None:
+    """Raises EvalkitError where `value` is no time to wait; nan is none."""
+    if not least <= value <= most:
+        raise EvalkitError(f"{name} is {value}, it has to be {words}.", "omit it to use the default.")
 
 
 def _read_curve(path: Path) -> list[dict[str, Any]]:

@@ -259,21 +259,7 @@ class TaskFiles:
         """Every score with the name of its grader. A later score of a sample replaces an earlier one."""
         path = path or self.scores_path
         for number, line in read_checked(path, self.run):
-            stored: _ScoreLine = validated(_ScoreLine, line, path, number)
-            key = SampleKey(stored.task, stored.problem_id, stored.sample_index)
-            try:
-                score = Score(
-                    stored.value,
-                    stored.status,
-                    stored.answer,
-                    stored.explanation,
-                    stored.extracted_by,
-                    stored.metadata,
-                    key=key,
-                )
-            except ValueError as error:
-                raise damaged(path, number, str(error)) from error
-            yield score, stored.grader
+            yield score_of_line(line, path, number)
 
     def latest_scores(self) -> dict[SampleKey, Score]:
         """The last score of every sample, which is the one that counts."""
@@ -448,6 +434,24 @@ def validated(record_type: Any, line: bytes, path: Path, number: int) -> Any:
         raise damaged(path, number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except ValueError as error:
         raise damaged(path, number, str(error)) from error
+
+
+def score_of_line(line: bytes, path: Path, number: int) -> tuple[Score, str]:
+    """A line of scores.jsonl as a score and the name of its grader. Raises EvalkitError, naming the line, if not."""
+    stored: _ScoreLine = validated(_ScoreLine, line, path, number)
+    try:
+        score = Score(
+            stored.value,
+            stored.status,
+            stored.answer,
+            stored.explanation,
+            stored.extracted_by,
+            stored.metadata,
+            key=SampleKey(stored.task, stored.problem_id, stored.sample_index),
+        )
+    except ValueError as error:
+        raise damaged(path, number, str(error)) from error
+    return score, stored.grader
 
 
 @dataclass(frozen=True, slots=True)
@@ -659,5 +663,32 @@ def find_runs(path: Path) -> list[RunDirectory]:
         raise EvalkitError(reason, "pass a results folder or a run directory.")
     found = [RunDirectory(file.parent) for file in sorted(path.rglob("run.json"))]
     if not found:
+        for _, error in runs_without_record(path):
+            raise error
         raise EvalkitError(f"There is no run below {path}.", "`evalkit run` creates one.")
     return found
+
+
+def runs_without_record(path: Path) -> list[tuple[Path, DamagedError]]:
+    """The folders at or below `path` that have a task's completions and no run.json, with what is wrong, sorted."""
+    found = dict.fromkeys(file.parent.parent for file in sorted(path.rglob("completions.jsonl")) if _is_of_a_task(file))
+    return [(folder, _no_record(folder)) for folder in found if not (folder / "run.json").exists()]
+
+
+def _no_record(folder: Path) -> DamagedError:
+    return DamagedError(
+        f"{folder} has completions but no run.json.",
+        "restore the file from a copy, or move the folder away if it is no run.",
+    )
+
+
+def _is_of_a_task(file: Path) -> bool:
+    """Whether a completions.jsonl is in the folder of its task, and not of something that was put away or exported."""
+    if any(part.startswith(".") and part != ".." for part in file.parts[-3:-1]):
+        return False
+    try:
+        with file.open("rb") as stream:
+            record = json.loads(stream.readline(1 << 24))
+        return isinstance(record, dict) and record.get("task") == file.parent.name and "sample_index" in record
+    except (OSError, ValueError):
+        return file.with_name("scores.jsonl").exists()
