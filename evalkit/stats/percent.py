@@ -17,7 +17,7 @@ def in_percent(share: float) -> float:
 
     Examples:
         >>> 100 * (51 / 80), in_percent(51 / 80), in_percent(2 / 3)
-        (63.74999999999999, 63.75, 66.66666666666667)
+        (63.74999999999999, 63.75, 66.66666666666666)
     """
     value = 100 * share
     short = round(value, 8)
