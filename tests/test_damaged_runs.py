@@ -146,6 +146,9 @@ def test_a_run_without_its_record_is_told(results: Path) -> None:
     told_of = f"{results / 'b'} has completions but no run.json."
     (results / "b" / "run.json").unlink()
     assert f"not shown: {told_of} Restore the file" in evalkit("leaderboard", results).stderr
+    site = Site(results.parent / "site", SiteOptions((results,), pictures=False))
+    assert site.refresh()
+    assert any(told_of in one for one in site.notices())
     done = evalkit("verify", results, code=1)
     assert told_of in done.stdout
     assert told(done) == f"{results / 'b'} is not complete."

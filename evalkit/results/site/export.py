@@ -24,7 +24,7 @@ from evalkit.results.site.pieces import BUCKETS, encoded, write_file, write_gram
 from evalkit.results.site.problems import ProblemSets, prompt_messages
 from evalkit.results.site.tables import dispute_records, distillation_page, fidelity_pages
 from evalkit.results.site.texts import write_texts
-from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs
+from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs, runs_without_record
 from evalkit.types import STATUSES
 
 SITE_SCHEMA = 1
@@ -124,6 +124,9 @@ class Site:
         self.left_out.runs.clear()
         tasks: dict[Path, list[TaskRun]] = {}
         failure = None
+        for folder, error in (lost for path in self.options.runs for lost in runs_without_record(path)):
+            failure = failure or error
+            self.left_out.runs[folder] = damage_note(folder, error)
         for run in found:
             try:
                 named = list(run.tasks().values())
