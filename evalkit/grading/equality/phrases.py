@@ -141,6 +141,17 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\(\s*\\approx\s*(-?[\d.]+)\s*\)\s*\$?\s*$"), r"\\approx \1"),
     (re.compile(r"(?<==)\s*+(-?\d+\.\d{2,})\s*(?:\\[lc]?dots|\.\.\.)\s*\$?\s*$"), r"\1"),
     (_OUT_OF, "/"),
+    # 33 (mod 37)
+    (
+        re.compile(
+            rf"""
+            (?<=[\w}})])\s*+(?:\\[ ,;:]\s*+)?
+            \(\s*+(?:{WRAPPER_COMMAND}\{{)?\s*+\\?b?mod(?![a-z])\s*+\}}?\s*+(\d{{1,9}}|[a-z])\s*+\)
+            """,
+            re.VERBOSE,
+        ),
+        r" \\pmod{\1}",
+    ),
     (re.compile(r"∨|\\lor(?![A-Za-z])"), r"\\text{ or }"),
     (_HOURS, r"\1 hours \2 minutes"),
     (_BRACE, r"\\begin{cases}\1\\end{cases}"),
