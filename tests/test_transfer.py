@@ -54,6 +54,11 @@ def test_each_reason_of_rejection_is_counted(run: Path) -> None:
         assert example.gold == "42"
 
 
+def test_a_run_that_is_named_twice_is_counted_once(run: Path) -> None:
+    made = make_transfer_set([run, run.parent, run.parent / "." / run.name], per_problem=3)
+    assert made == make_transfer_set(run, per_problem=3)
+
+
 def test_the_card_tells_the_counts_and_the_reasons(run: Path, tmp_path: Path) -> None:
     made = make_transfer_set(run, per_problem=1)
     path, card = made.save(tmp_path / "set.jsonl")
