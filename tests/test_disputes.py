@@ -72,10 +72,10 @@ def test_disputes_are_counted_and_bound_the_score(disputed: Path) -> None:
     assert (one.ours.status, one.theirs.status) == ("wrong", "correct")
     found = summarise_disputes(task)
     assert found is not None
-    assert (found.samples, found.disputed, found.adjudicated) == (4, 1, 0)
+    assert (found.samples, found.disputed, found.adjudicated, found.unjudged) == (4, 1, 0, 1)
     assert (found.low, found.high) == (50.0, 75.0)
     told_by_table = evalkit("leaderboard", disputed).stdout
-    assert "1 of 4 disputed by llm judge-1, score between 50.0 and 75.0" in told_by_table
+    assert "1 of 3 disputed by llm judge-1, score between 50.0 and 75.0 (1 not judged)" in told_by_table
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_human_decides_in_a_terminal(disputed: Path, tmp_path: Path) -> None:
     assert child.exitstatus == 0
     table = evalkit("leaderboard", disputed).stdout
     assert "75.0" in table
-    assert "0 of 4 disputed by llm judge-1; 1 adjudicated" in table
+    assert "0 of 3 disputed by llm judge-1 (1 not judged); 1 adjudicated" in table
     assert "There is no open dispute" in evalkit("adjudicate", disputed).stderr
 
 

@@ -21,7 +21,8 @@ class DisputeSummary:
     """How sure the grader is: `disputed` completions of `samples`; the mean score lies between `low` and `high`.
 
     `low` and `high` (percent) count every dispute against and in favour of the model. `adjudicated` counts completions
-    that a human decided. `grader` names the second grader, empty where only humans have spoken.
+    that a human decided. `grader` names the second grader, empty where only humans have spoken. Of `unjudged` completions
+    neither has said anything, such as where a judge's reply could not be read: the score may lie outside by so many.
     """
 
     grader: str
@@ -30,12 +31,15 @@ class DisputeSummary:
     adjudicated: int
     low: float
     high: float
+    unjudged: int = 0
 
     def __str__(self) -> str:
         parts = []
         if self.grader:
             between = f", score between {self.low:.1f} and {self.high:.1f}" if self.disputed else ""
-            parts.append(f"{self.disputed} of {self.samples} disputed by {self.grader}{between}")
+            judged = self.samples - self.unjudged
+            missing = f" ({self.unjudged} not judged)" if self.unjudged else ""
+            parts.append(f"{self.disputed} of {judged} disputed by {self.grader}{between}{missing}")
         if self.adjudicated:
             parts.append(f"{self.adjudicated} adjudicated")
         return "; ".join(parts)
@@ -82,4 +86,5 @@ def summarise_disputes(task: TaskRun) -> DisputeSummary | None:
         sum(key in counted for key in decided),
         100 * (total - loss) / samples,
         100 * (total + gain) / samples,
+        sum(key not in theirs and key not in decided for key in counted) if theirs else 0,
     )
