@@ -21,8 +21,8 @@ class DisputeSummary:
     """How sure the grader is: `disputed` completions of `samples`; the mean score lies between `low` and `high`.
 
     `low` and `high` (percent) count every dispute against and in favour of the model. `adjudicated` counts completions
-    that a human decided. `grader` names the second grader, empty where only humans have spoken. Of `unjudged` completions
-    neither has said anything, such as where a judge's reply could not be read: the score may lie outside by so many.
+    that a human decided. `grader` names the second grader, empty where only humans have spoken. Of `unjudged`
+    completions neither has said anything, such as where a judge's reply could not be read: the score may lie outside.
     """
 
     grader: str
