@@ -273,6 +273,9 @@ def test_the_last_line_of_a_log(tmp_path: Path) -> None:
     log.write_bytes(b"\xff\n")
     assert suites._last_line(log) == suites._read(log).strip() == "\ufffd"
     assert JobState(job("a"), log).devices == []
+    assert suites._error(log) == suites._error(tmp_path / "none") == ""
+    log.write_text("error: an earlier one.\nhint: no.\nerror: There is no model x.\nhint: give a folder.\n")
+    assert suites._error(log) == "error: There is no model x."
 
 
 # Checkpoints

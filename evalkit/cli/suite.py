@@ -75,7 +75,8 @@ def _finish(states: "Sequence[JobState]", figures: "Sequence[PublishedScore]", p
         echo(f"page: {page}", err=True)
     if failed := [state for state in states if state.code]:
         raise RunIncompleteError(
-            f"{len(failed)} of {len(states)} runs could not finish: {failed[0].job.name}: {failed[0].said}",
+            f"{len(failed)} of {len(states)} runs could not finish: {failed[0].job.name}: "
+            f"{failed[0].said.removeprefix('error: ')}",
             f"see {failed[0].log}; run the same command again to resume.",
         )
 

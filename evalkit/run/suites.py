@@ -240,7 +240,7 @@ class SuiteRun:
             code = state.process.poll()
             if code is not None:
                 state.code = code
-                state.said = _last_line(state.log) if code else "finished"
+                state.said = _error(state.log) or _last_line(state.log) if code else "finished"
                 state.run = printed_run(_read(state.log))
                 yield state
 
@@ -310,10 +310,19 @@ def _read(path: Path) -> str:
 
 
 def _last_line(log: Path) -> str:
+    return next((line.strip() for line in reversed(_last_lines(log)) if line.strip()), "")
+
+
+def _error(log: Path) -> str:
+    """The line of the error that ended a run, which a hint follows; empty where there is none."""
+    return next((line.strip() for line in reversed(_last_lines(log)) if line.startswith("error: ")), "")
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The whole lines at the end of a log."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            lines = stream.read().decode("utf-8", "replace").split("\n")
+            return stream.read().decode("utf-8", "replace").split("\n")[:-1]
     except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines[:-1]) if line.strip()), "")
+        return []
