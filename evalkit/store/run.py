@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from evalkit.errors import DamagedError, EvalkitError
-from evalkit.files import is_finite, is_single_name, parse_json, read_file
+from evalkit.files import is_finite, is_single_name, open_file, parse_json, read_file
 from evalkit.store.answers import data_digest, is_corrected, told_correction, with_corrections
 from evalkit.store.identity import (
     identity_of,
@@ -671,8 +671,9 @@ def find_runs(path: Path) -> list[RunDirectory]:
 
 def runs_without_record(path: Path) -> list[tuple[Path, DamagedError]]:
     """The folders at or below `path` that have a task's completions and no run.json, with what is wrong, sorted."""
-    found = dict.fromkeys(file.parent.parent for file in sorted(path.rglob("completions.jsonl")) if _is_of_a_task(file))
-    return [(folder, _no_record(folder)) for folder in found if not (folder / "run.json").exists()]
+    files = (file for file in sorted(path.rglob("completions.jsonl")) if not (file.parents[1] / "run.json").exists())
+    found = dict.fromkeys(file.parents[1] for file in files if _is_of_a_task(file))
+    return [(folder, _no_record(folder)) for folder in found]
 
 
 def _no_record(folder: Path) -> DamagedError:
@@ -687,8 +688,8 @@ def _is_of_a_task(file: Path) -> bool:
     if any(part.startswith(".") and part != ".." for part in file.parts[-3:-1]):
         return False
     try:
-        with file.open("rb") as stream:
-            record = json.loads(stream.readline(1 << 24))
+        with open_file(file) as stream:
+            record = parse_json(stream.readline(1 << 24))
         return isinstance(record, dict) and record.get("task") == file.parent.name and "sample_index" in record
     except (OSError, ValueError):
         return file.with_name("scores.jsonl").exists()
