@@ -120,7 +120,7 @@ def test_overlaps_are_equal_or_refused(folder: Path) -> None:
     scores = folder / "a/arithmetic/scores.jsonl"
     graded = scores.read_bytes()
     first, *others = records(scores)
-    failed = {**first, "status": "error", "value": None}
+    failed = {**first, "status": "error", "value": 0.0}
     failed.pop("crc")
     scores.write_text("".join(json.dumps(line) + "\n" for line in (failed, *others)))
     for i, order in enumerate((["a", "b"], ["b", "a"])):
