@@ -94,14 +94,14 @@ def expression_spans(text: str) -> Iterator[tuple[int, int]]:
     run: list[_Token] = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "break"
-        token = _Token("whole" if kind == "name" else kind, match[0], match.start(), match.end())
-        if kind == "letter" and _is_word(text, token):
-            token = _Token("break", token.text, token.start, token.end)
-        if token.kind == "break":
+        if kind != "break":
+            token = _Token("whole" if kind == "name" else kind, match[0], match.start(), match.end())
+            if kind != "letter" or not _is_word(text, token):
+                run.append(token)
+                continue
+        if run:
             yield from _expressions(run)
             run = []
-        else:
-            run.append(token)
     yield from _expressions(run)
 
 

@@ -265,9 +265,8 @@ def _from_statement(response: str) -> Extracted | None:
     response = re.sub(r"(?<=[\w)}])\\+\Z", "", _DECORATION.sub("", response.strip()))
     if "\\boxed" in response:
         return None  # a box that was never closed, or is empty
-    prose = _TAG.sub(
-        " ", _CODE.sub(" ", _FENCED_ANSWER.sub(r"\1\2", response))
-    )  # a number in code or markup concludes nothing
+    prose = _FENCED_ANSWER.sub(r"\1\2", response) if "```" in response else response
+    prose = _TAG.sub(" ", _CODE.sub(" ", prose))  # a number in code or markup concludes nothing
     masked = masked_end(prose)
     if (listed := _BULLETS.search(masked.text)) and "```" not in response:
         items = [re.findall(V, item) for item in listed[1].strip().split("\n")]

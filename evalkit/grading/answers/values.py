@@ -145,20 +145,22 @@ _WORD_NUMBER = re.compile(
 # an operation in words behind a number: the number alone is not what is said
 _NUMERAL = r"(?<![\w.,/^])[-−]?\d+(?:\.\d+)?"
 _STATED = r"(?:\b(?:is|are|equals)|[:=])\s+(?:\d+(?:\.\d+)?\s[-+×]\s)?"  # no step: "computing 7 times 2"
-_IN_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), written)
-    for pattern, written in (
-        (rf"({_NUMERAL})\s+to\s+the\s+power\s+(?:of\s+)?(-?\d+)(?![\d.]*\d)", r"\1^{\2}"),
-        (rf"({_NUMERAL})\s+(?:raised\s+)?to\s+the\s+(\d+)(?:st|nd|rd|th)(?:\s+power)?\b", r"\1^{\2}"),
-        (rf"({_NUMERAL})\s+squared\b", r"\1^2"),
-        (rf"({_NUMERAL})\s+cubed\b", r"\1^3"),
-        (rf"({_NUMERAL})\s+and\s+(?:a|one)[\s-]half\b", r"\1 1/2"),
-        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+divided\s+by\s+(\d+)(?![\d.,/]*\d)", r"\1/\2"),
-        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+minus\s+(?=\$?\d)", r"\1 - "),
-        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+plus\s+(?=\$?\d)", r"\1 + "),
-        (rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+times\s+(?=\d)", r"\1 × "),
-        (r"((?:is|are|:|=)\s+)(?:negative|minus)\s+(?=\$?\d)", r"\1-"),
-        (r"(?<![\w.,/])(\d{1,9})\s+in\s+(\d{1,9})(?=\s*[*_]*[.!]?[*_]*(?:\s*\n|\s*\Z))", r"\1/\2"),
+# the word without which a pattern finds nothing, the pattern, and what is written for it
+_IN_WORDS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
+    (word, re.compile(pattern, re.IGNORECASE), written)
+    for word, pattern, written in (
+        ("power", rf"({_NUMERAL})\s+to\s+the\s+power\s+(?:of\s+)?(-?\d+)(?![\d.]*\d)", r"\1^{\2}"),
+        ("to", rf"({_NUMERAL})\s+(?:raised\s+)?to\s+the\s+(\d+)(?:st|nd|rd|th)(?:\s+power)?\b", r"\1^{\2}"),
+        ("squared", rf"({_NUMERAL})\s+squared\b", r"\1^2"),
+        ("cubed", rf"({_NUMERAL})\s+cubed\b", r"\1^3"),
+        ("half", rf"({_NUMERAL})\s+and\s+(?:a|one)[\s-]half\b", r"\1 1/2"),
+        ("divided", rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+divided\s+by\s+(\d+)(?![\d.,/]*\d)", r"\1/\2"),
+        ("minus", rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+minus\s+(?=\$?\d)", r"\1 - "),
+        ("plus", rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+plus\s+(?=\$?\d)", r"\1 + "),
+        ("times", rf"({_STATED}{_NUMERAL}(?:\^\{{?\d+\}}?)?)\s+times\s+(?=\d)", r"\1 × "),
+        ("negative", r"((?:is|are|:|=)\s+)negative\s+(?=\$?\d)", r"\1-"),
+        ("minus", r"((?:is|are|:|=)\s+)minus\s+(?=\$?\d)", r"\1-"),
+        ("in", r"(?<![\w.,/])(\d{1,9})\s+in\s+(\d{1,9})(?=\s*[*_]*[.!]?[*_]*(?:\s*\n|\s*\Z))", r"\1/\2"),
     )
 )
 _BEFORE_WORD_NUMBER = re.compile(r"(?:\b(?:is|are|be|equals)(?:\s(?:only|exactly|just|therefore|thus))?|=|:)\s\Z")
@@ -205,8 +207,10 @@ def mask(text: str) -> Masked:
         return chr(FIRST + len(values) - 1)
 
     text = re.sub(V, " ", text)
-    for pattern, written in _IN_WORDS:
-        text = pattern.sub(written, text)
+    lower = text.lower()
+    for word, pattern, written in _IN_WORDS:
+        if word in lower:
+            text = pattern.sub(written, text)
     text = _RATIO.sub(r"\1\2:\3", _OUT_OF.sub(r"\1/\2", text))
     masked = _expressions_masked(_formulas_masked(text, put), put)
     masked = _words_masked(_numbers_masked(masked, put), put)
