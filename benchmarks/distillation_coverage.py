@@ -1,6 +1,6 @@
 """How often the intervals of `evalkit distill` hold the truth, and how many of its listed problems are false.
 
-    python benchmarks/distillation_coverage.py [--draws 2000] [--part gap overlap crossing discoveries pooled]
+    python benchmarks/distillation_coverage.py [--draws 2000] [--part gap ends kept overlap crossing discoveries pooled]
 
 Problems are drawn from a population whose solve rates by base, student and teacher are known (logistic in a common
 difficulty and each model's own part), then samples from the rates. Printed in percent; "not defined" counts apart.
@@ -15,7 +15,7 @@ import numpy as np
 from evalkit.stats.intervals import Floats, estimate
 from evalkit.stats.passes import crossing_point, pass_curves
 from evalkit.stats.published import error_towards
-from evalkit.stats.ratio import gap_recovered, gap_recovered_run, pooled_ratio
+from evalkit.stats.ratio import gap_recovered, gap_recovered_run, pooled_ratio, score_kept
 from evalkit.stats.solved import discoveries, more_often, overlap
 
 POPULATION = 200_000
@@ -51,6 +51,15 @@ GAPS = (
     World("MATH-500, n = 1, tiny gap", 500, 1, (1, 2, 1), (1.1, 2, 1), (1.2, 2, 1)),
     World("GPQA, n = 8, small gap", 198, 8, (0, 1, 1), (0.2, 1, 1), (0.4, 1, 1)),
 )
+ENDS = (
+    World("student near 0, 20, n = 1", 20, 1, (-6, 1, 1), (-4, 1, 1), (1, 2, 1)),
+    World("student near 0, 30, n = 4", 30, 4, (-6, 1, 1), (-5, 1, 1), (1, 2, 1)),
+    World("student near 0, 500, n = 1", 500, 1, (-7, 1, 1), (-6.5, 1, 1), (1, 2, 1)),
+    World("half near 0, 30, n = 4", 30, 4, (-9, 6, 1), (-8, 6, 1), (1, 6, 1)),
+    World("both near 1, 30, n = 4", 30, 4, (-2, 2, 1), (4, 1, 1), (5, 1, 1)),
+    World("both near 1, 500, n = 1", 500, 1, (0, 2, 1), (4.5, 1, 1), (5, 1, 1)),
+    World("almost alike, 198, n = 8", 198, 8, (-2, 2, 1), (1, 4, 0.1), (1.05, 4, 0.1)),
+)
 SHARPENED = (
     World("AIME, n = 64", 30, 64, (-1, 1.5, 0.5), (-0.5, 4, 2), (1, 2, 1)),
     World("100 problems, n = 16", 100, 16, (-1, 1.5, 0.5), (-0.5, 4, 2), (1, 2, 1)),
@@ -73,7 +82,7 @@ def gap(world: World, draws: int, rng: np.random.Generator) -> str:
     for _ in range(draws):
         p = world.rates(rng, world.problems)
         b, s, t = counts(rng, world.samples, *p)
-        found = gap_recovered(s, t, b)
+        found = gap_recovered(*(samples_of(x, world.samples) for x in (s, t, b)))
         undefined += found.interval is None
         held += found.interval is not None and found.interval[0] <= truth <= found.interval[1]
         fixed = (p[1].mean() - p[0].mean()) / (p[2].mean() - p[0].mean())
@@ -97,9 +106,10 @@ def pooled(worlds: tuple[World, ...], draws: int, rng: np.random.Generator) -> s
         parts, chosen = [], []
         for world, truth in zip(worlds, truths, strict=True):
             b, s, t = counts(rng, world.samples, *world.rates(rng, world.problems))
-            alone = gap_recovered(s, t, b)
+            of_all = samples_of(s, world.samples), samples_of(t, world.samples), samples_of(b, world.samples)
+            alone = gap_recovered(*of_all)
             if alone.defined and alone.denominator > 0:
-                parts.append((s - b, t - b))
+                parts.append(of_all)
                 chosen.append(truth)
         found = pooled_ratio(parts) if len(parts) > 1 else None
         if found is None or found.interval is None:
@@ -110,6 +120,27 @@ def pooled(worlds: tuple[World, ...], draws: int, rng: np.random.Generator) -> s
         held += found.interval[0] <= truth_of_chosen <= found.interval[1]
     defined = draws - undefined
     return f"{told(held, undefined, draws)} | {benchmarks / max(defined, 1):.2f}"
+
+
+def samples_of(rates: Floats, samples: int) -> Floats:
+    """0 and 1 by problem and sample index, as many of 1 as the rates say."""
+    return (np.arange(samples) < np.round(rates * samples)[:, None]).astype(np.float64)
+
+
+def kept(world: World, draws: int, rng: np.random.Generator) -> str:
+    """The share of the teacher's score: coverage over problems, and its width."""
+    _, student, teacher = world.rates(np.random.default_rng(99), POPULATION)
+    truth = student.mean() / teacher.mean()
+    held = undefined = 0
+    widths = []
+    for _ in range(draws):
+        _, s, t = counts(rng, world.samples, *world.rates(rng, world.problems))
+        found = score_kept(samples_of(s, world.samples), samples_of(t, world.samples))
+        undefined += found.interval is None
+        if found.interval is not None:
+            held += found.interval[0] <= truth <= found.interval[1]
+            widths.append(found.interval[1] - found.interval[0])
+    return f"{100 * truth:.1f} | {told(held, undefined, draws)} | {100 * np.median(widths):.1f}"
 
 
 def run_error(observed: Floats, samples: int, other: float) -> float:
@@ -188,6 +219,10 @@ PARTS: dict[str, tuple[str, tuple[World, ...], Callable[[World, int, np.random.G
     "gap": (
         "over problems: held | where defined | not defined | run to run: held | where defined | not defined", GAPS, gap
     ),
+    "ends": (
+        "over problems: held | where defined | not defined | run to run: held | where defined | not defined", ENDS, gap
+    ),
+    "kept": ("truth | held | where defined | not defined | median width", GAPS + ENDS, kept),
     "overlap": ("inherited | not inherited | lost | beyond: held (bias in points)", GAPS[:6], overlaps),
     "crossing": ("true k | held | no interval", SHARPENED, crossing),
     "discoveries": ("lost | beyond: false share (listed)", GAPS, false_discoveries),

@@ -153,6 +153,31 @@ def few(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def graded_by(run: Path, grader: str) -> None:
+    """Let every score of a run be of this grader."""
+    for path in run.glob("*/scores.jsonl"):
+        lines = [json.loads(line) | {"grader": grader} for line in path.read_text().splitlines()]
+        path.write_bytes(b"".join(encode_line({k: v for k, v in line.items() if k != "crc"}) for line in lines))
+
+
+def test_scores_of_an_earlier_grader_are_told_wherever_they_are_compared(runs: Path) -> None:
+    def told() -> tuple[tuple[str, ...], str]:
+        compared = CliRunner().invoke(cli, ["compare", str(runs / "student"), str(runs / "teacher")]).stdout
+        return page(runs).students[0].tasks[0].notes, compared
+
+    notes, compared = told()
+    assert not any("earlier version" in note for note in notes)
+    assert "earlier version" not in compared
+    graded_by(runs / "teacher" / "run", "math500@1+grader1")
+    notes, compared = told()
+    assert "an earlier version of evalkit graded the teacher's run: evalkit score grades it again" in notes
+    assert "an earlier version of evalkit graded B: evalkit score grades it again." in compared
+    graded_by(runs / "student" / "run", "math500@1+grader1")
+    notes, compared = told()
+    assert "an earlier version of evalkit graded the student's run: evalkit score grades it again" in notes
+    assert "an earlier version of evalkit graded A and B: evalkit score grades them again." in compared
+
+
 def test_the_headline_says_on_how_many_benchmarks_there_is_a_gap(few: Path) -> None:
     found = page(few)
     assert found.verdict[0] == (
@@ -262,7 +287,9 @@ def test_costs_are_those_of_the_completions(runs: Path) -> None:
     assert cost.per_right == pytest.approx(sum(tokens) / (14 * 16 + 16 * 12))
     assert cost.thinking + cost.answer == pytest.approx(cost.tokens)
     assert max(cost.budgets.values()) == pytest.approx(task.gap.student.value)
-    assert task.costs["teacher"].length_ratio == pytest.approx(1)
+    ratio = task.costs["teacher"].length_ratio
+    assert ratio is not None
+    assert ratio.value == pytest.approx(1)
 
 
 def test_a_local_checkpoint_tells_its_size(tmp_path: Path) -> None:

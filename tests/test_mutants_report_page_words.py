@@ -1,6 +1,7 @@
 """What a distillation's figures say in words, sentence by sentence, and the costs that they tell of."""
 
 import json
+import math
 import struct
 from dataclasses import replace
 from math import nan
@@ -186,14 +187,14 @@ def test_agreement_in_words(interval: Any, word: str) -> None:
 @pytest.mark.parametrize(
     ("interval", "told"),
     [
-        ((1.1, 2.0), "are longer than the teacher's: 1.50 [1.10, 2.00] times as long."),
-        ((0.5, 0.9), "are shorter than the teacher's: 1.50 [0.50, 0.90] times as long."),
-        ((1.0, 2.0), "are about as long as the teacher's: 1.50 [1.00, 2.00] times."),
-        ((0.5, 1.0), "are about as long as the teacher's: 1.50 [0.50, 1.00] times."),
+        ((1.1, 2.0), "are longer than the teacher's: 1.50 [1.10, 2.00] times as long (7 problems that both solve)."),
+        ((0.5, 0.9), "are shorter than the teacher's: 1.50 [0.50, 0.90] times as long (7 problems that both solve)."),
+        ((1.0, 2.0), "are about as long as the teacher's: 1.50 [1.00, 2.00] times (7 problems that both solve)."),
+        ((0.5, 1.0), "are about as long as the teacher's: 1.50 [0.50, 1.00] times (7 problems that both solve)."),
     ],
 )
 def test_lengths_in_words(interval: Any, told: str) -> None:
-    costs = {"student": replace(TASK.costs["student"], length_interval=interval)}
+    costs = {"student": replace(TASK.costs["student"], length_ratio=ClusteredMean(1.5, 0.1, interval, 7))}
     assert said("as long", costs=costs) == [f"Right answers of the student on MATH-500 {told}"]
 
 
@@ -264,10 +265,22 @@ def test_where_an_answer_is_stated_first(text: str, answer: str, end: int | None
 def test_lengths_are_compared_on_problems_that_both_solve() -> None:
     own, theirs = np.array([[10.0, 30.0], [5.0, 5.0]]), np.array([[10.0, 10.0], [7.0, 7.0]])
     right, none = np.array([[0.0, 1.0], [0.0, 0.0]]), np.zeros((2, 2))
-    ratio, interval = length_ratio(own, right, theirs, np.ones((2, 2)))
-    assert ratio == pytest.approx(3)
-    assert interval is None, "of a single problem"
-    assert length_ratio(own, none, theirs, np.ones((2, 2))) == (None, None)
+    found = length_ratio(own, right, theirs, np.ones((2, 2)))
+    assert found is not None
+    assert found.value == pytest.approx(3)
+    assert found.clusters == 1
+    assert math.isnan(found.interval[0]), "of a single problem"
+    assert length_ratio(own, none, theirs, np.ones((2, 2))) is None
+
+
+def test_a_ratio_that_is_the_same_on_all_problems_tells_no_interval() -> None:
+    own, right = np.array([[20.0], [40.0], [60.0]]), np.ones((3, 1))
+    same = length_ratio(own, right, own / 2, right)
+    assert same is not None
+    assert words.length_text(same) == "2.00 (no interval)"
+    other = length_ratio(own, right, np.array([[10.0], [20.0], [31.0]]), right)
+    assert other is not None
+    assert words.length_text(other) == "1.98 [1.89, 2.07]"
 
 
 def checkpoint(folder: Path, header: bytes, length: int | None = None) -> Any:

@@ -53,9 +53,10 @@ def problem(name: str) -> SolvedProblem:
 
 def cost(tokens: float, ratio: float | None = None, budgets: bool = True) -> Cost:
     shares = {100: 0.1, 200: 0.3, 400: 0.5} if budgets else {}
+    length = ClusteredMean(ratio, 0.1, (ratio - 0.1, ratio + 0.2), 42) if ratio else None
     return Cost(
-        tokens, 0.75 * tokens, 0.25 * tokens, 0.125, 2 * tokens, ratio, (ratio - 0.1, ratio + 0.2) if ratio else None,
-        shares, {b: (v - 0.05, v + 0.1) for b, v in shares.items()}, (0.9 * tokens, 1.2 * tokens), (tokens, 3 * tokens),
+        tokens, 0.75 * tokens, 0.25 * tokens, 0.125, 2 * tokens, length, shares,
+        {b: (v - 0.05, v + 0.1) for b, v in shares.items()}, (0.9 * tokens, 1.2 * tokens), (tokens, 3 * tokens),
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ LIMITED = task(
 )
 OTHER = task(result(-0.2, by_problem=(), problems_needed=None), "GPQA", 0.5, samples_needed=None)
 REMARKS = [
-    "AIME 2024: the protocols of A and B differ: temperature 0.6, not 1; n 4, not 8.",
+    "AIME 2024: the settings of A and B differ: temperature 0.6, not 1; n 4, not 8.",
     "AIME 2024: subset of 5 of 30 problems: another benchmark.",
     "AIME 2024: 3 problems that only one of the runs has are left out.",
     "AIME 2024: for p the run with more samples is thinned to n = 4.",
@@ -458,7 +458,7 @@ def test_what_cannot_be_compared_is_refused_with_a_reason(tmp_path: Path) -> Non
     first, second = load_entries([a])[0], load_entries([other])[0]
     with pytest.raises(EvalkitError) as raised:
         compare(first, second, False, 0.02)
-    assert raised.value.message.startswith("The runs of math500 use different protocols: ")
+    assert raised.value.message.startswith("The runs of math500 have other settings: ")
     assert raised.value.hint == "pass --across-protocols to compare them anyway; the table then lists the differences."
     (across,) = compare(first, second, True, 0.02)
     assert across.differences

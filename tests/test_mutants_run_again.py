@@ -81,7 +81,7 @@ def test_a_run_is_graded_again_whole(here: Here, tmp_path: Path) -> None:
     content["tasks"]["sums"]["identity"]["version"] = 1
     run.rewrite(content)
     (changed,) = rescore(tmp_path)
-    assert changed == ChangedVerdict(SampleKey("sums", "p1", 0), "wrong", "correct", "2", "compared")
+    assert changed == ChangedVerdict(SampleKey("sums", "p1", 0), "wrong", "correct", "2", "compared", 0.0, 1.0)
     assert sorted(map(str, plain_records(files.scores_path))) == before
     assert len(here.graded) == 6
     assert not files.rescoring_path.exists()
@@ -121,11 +121,26 @@ def test_a_verdict_that_changes_back_is_no_change(here: Here, tmp_path: Path) ->
     assert not verdicts.has(key)
     verdicts.add(Score(0.0, "wrong", key=key))
     assert verdicts.has(key)
-    assert verdicts.changed[key] == ChangedVerdict(key, "correct", "wrong", None, "")
+    assert verdicts.changed[key] == ChangedVerdict(key, "correct", "wrong", None, "", 1.0, 0.0)
     verdicts.add(Score(1.0, "correct", key=key))
     assert verdicts.changed == {}
     verdicts.add(Score(0.0, "wrong", key=SampleKey("sums", "new", 0)))
     assert verdicts.changed == {}, "it had no verdict before"
+
+
+def test_another_value_is_a_change_where_the_status_stays(here: Here, tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    rewritten(run.files("sums").scores_path, {("p0", 0): {"value": 0.5}, ("p0", 1): {"status": "wrong", "value": 0.25}})
+    changed = rescore(tmp_path)
+    assert list(map(str, changed)) == ["correct (0.5) -> correct", "wrong (0.25) -> correct"]
+    verdicts = module._Verdicts(run.files("sums"), "g")
+    for value in (1.0, 0.25, 0.5):
+        verdicts.add(Score(value, "correct", key=SampleKey("sums", "p0", 0)))
+        assert [str(c) for c in verdicts.changed.values()] == (
+            [] if value == 1 else [f"correct -> correct ({value:g})"]
+        )
+    verdicts.add(Score(0.0, "error", key=SampleKey("sums", "p0", 0)))
+    assert [str(c) for c in verdicts.changed.values()] == ["correct -> error"]
 
 
 def test_a_human_s_word_outranks_the_graders(here: Here, tmp_path: Path) -> None:

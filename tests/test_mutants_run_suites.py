@@ -24,22 +24,33 @@ from evalkit.run.suites import Job, JobState, SuiteRun, plan_suite, read_suite
 from evalkit.run.watching import Watch, checkpoints_in, step_of, why_incomplete
 from evalkit.store.run import RunDirectory
 
+TASK = """
+from evalkit import Task
+
+class Doubles(Task):
+    name = "doubles"
+    title = "Doubles"
+
+    def load(self, source):
+        return []
+"""
 SUITE = """
 name = "s"
 side_by_side = 2
 task_file = "my.py"
 protocols = ["deepseek-r1", "own.json"]
 [[tasks]]
-task = "arithmetic"
+task = "livecodebench"
 n = 3
 [tasks.options]
-window = 4
+window = "2024-08-01:2024-12-31"
 [[tasks]]
 task = "math500"
 [defaults]
 limit = 5
 seed = 0
-options = {dtype = "bf16", many = ["a", "b"]}
+engine = "transformers"
+options = {dtype = "bfloat16", end_token = ["a", "b"]}
 [[models]]
 model = "here"
 group = "g"
@@ -48,7 +59,7 @@ gpus = 2
 model = "org/b"
 temperature = 0.0
 seed = 7
-options = {dtype = "f32"}
+options = {dtype = "float32"}
 """
 
 
@@ -56,17 +67,25 @@ options = {dtype = "f32"}
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "here").mkdir()
     (tmp_path / "s.toml").write_text(SUITE)
-    (tmp_path / "own.json").write_text(json.dumps({"temperature": 0.9, "n": {"math500": 2, "arithmetic": 9}}))
+    (tmp_path / "my.py").write_text(TASK)
+    (tmp_path / "own.json").write_text(json.dumps({"temperature": 0.9, "n": {"math500": 2, "livecodebench": 9}}))
     return tmp_path
 
 
 def test_the_jobs_of_a_suite(folder: Path) -> None:
     jobs = plan_suite(*read_suite(str(folder / "s.toml")))
     here = str(folder / "here")
-    first = ("-t", "arithmetic,math500", "-T", "arithmetic.window=4", "--task-file", str(folder / "my.py"))
-    many = ("-E", "many=a", "-E", "many=b")
-    common = (*first, "--limit", "5", "--seed", "0", "-E", "dtype=bf16", *many)
-    other = (*first, "--limit", "5", "--seed", "7", "-E", "dtype=f32")
+    first = (
+        "-t",
+        "livecodebench,math500",
+        "-T",
+        "livecodebench.window=2024-08-01:2024-12-31",
+        "--task-file",
+        str(folder / "my.py"),
+    )
+    many = ("-E", "end_token=a", "-E", "end_token=b")
+    common = (*first, "--limit", "5", "--seed", "0", "--engine", "transformers", "-E", "dtype=bfloat16", *many)
+    other = (*first, "--limit", "5", "--seed", "7", "--engine", "transformers", "-E", "dtype=float32")
     assert [(job.model, job.group, job.gpus) for job in jobs] == [(here, "g", 2), ("org/b", "", 0)] * 2
     assert [job.arguments for job in jobs] == [common, other] * 2
     assert [job.name for job in jobs] == [
@@ -76,8 +95,8 @@ def test_the_jobs_of_a_suite(folder: Path) -> None:
         "org/b, own+temperature=0",
     ]
     assert [job.protocol.temperature for job in jobs] == [0.6, 0.0, 0.9, 0.0]
-    assert jobs[0].protocol.n["arithmetic"] == 3
-    assert jobs[2].protocol.n == {"math500": 2, "arithmetic": 3}
+    assert jobs[0].protocol.n["livecodebench"] == 3
+    assert jobs[2].protocol.n == {"math500": 2, "livecodebench": 3}
 
 
 def test_a_suite_that_cannot_be_read(tmp_path: Path) -> None:
@@ -185,8 +204,7 @@ def test_a_suite_runs_its_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         *(sys.executable, "-m", "evalkit", "run", "a", "--protocol", protocol, "-t", "x"),
         *("--results", str(tmp_path), "--workers", "1"),
     ]
-    assert Path(protocol).name == "01.json"
-    assert not Path(protocol).exists(), "the folder of the protocols is gone"
+    assert Path(protocol) == tmp_path / "suites" / "s" / "01.json", "beside its log"
     assert first.env["EVALKIT_PARENT"] == str(os.getpid())
     assert "CUDA_VISIBLE_DEVICES" not in first.env
     assert first.signals == []
@@ -207,7 +225,7 @@ def test_a_suite_that_is_stopped_ends_its_processes(tmp_path: Path, monkeypatch:
 
 def started(run: SuiteRun, machine: Machine, tmp_path: Path) -> list[tuple[str, str]]:
     before = len(machine.processes)
-    list(run._started(tmp_path))
+    list(run._started())
     new = machine.processes[before:]
     return [(process.command[4], process.env.get("CUDA_VISIBLE_DEVICES", "")) for process in new]
 

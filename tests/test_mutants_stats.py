@@ -225,19 +225,18 @@ def test_intervals() -> None:
 
 
 def test_ratios_and_overlaps() -> None:
-    base, student, teacher = (made(12, 8, m, i).mean(axis=1) for i, m in enumerate((0.2, 0.5, 0.8)))
+    sampled = [made(12, 8, m, i) for i, m in enumerate((0.2, 0.5, 0.8))]
+    b, s, t = sampled
+    base, student, teacher = (samples.mean(axis=1) for samples in sampled)
     held: dict[str, Any] = {
-        "gap": [ratio.gap_recovered(student, teacher, base), ratio.gap_recovered(base, base, base)],
+        "gap": [ratio.gap_recovered(*p) for p in ((s, t, b), (s, b, t), (b, b, b), (b, t, s), (t, s[:, :3], b))],
         "gap of runs": [
             ratio.gap_recovered_run((0.5, 0.8, 0.2), (0.02, 0.01, 0.03)),
             ratio.gap_recovered_run((0.5, 0.5, 0.5), (0.02, 0.01, 0.03)),
             ratio.gap_recovered_run((0.5, 0.55, 0.5), (0.05, 0.05, 0.05)),
         ],
-        "paired": [ratio.paired_ratio(student, teacher), ratio.paired_ratio(student[:1], teacher[:1])],
-        "pooled": [
-            ratio.pooled_ratio([(student, teacher)]),
-            ratio.pooled_ratio([(student, teacher), (base[:5], teacher[:5])]),
-        ],
+        "kept": [ratio.score_kept(*p) for p in ((s, t), (t, s), (b, t), (b * 0, t), (t, t), (s[:1], t[:1]))],
+        "pooled": [ratio.pooled_ratio(p) for p in ([(s, t, b)], [(s, t, b), (s[:5], t[:5], b[:5])])],
         "clustered": [clustered.ratio_of_sums(student, teacher), clustered.ratio_of_sums(student[:1], teacher[:1])],
         "overlap": [solved.overlap(student, teacher), solved.overlap(base, student, teacher), solved.overlap(base)],
         "consistency": [agreement.error_consistency(student, teacher), agreement.error_consistency(base, base)],

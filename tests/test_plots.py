@@ -131,6 +131,17 @@ def test_published_figures_are_drawn_whatever_our_models_are_called(tmp_path: Pa
     assert ">published, without error bars<" in text
 
 
+def test_the_title_that_paper_has_no_room_for_is_printed(tmp_path: Path) -> None:
+    write(tmp_path / "runs", [f"m{i}" for i in range(5)])
+    command = ["plot", "k", tmp_path / "runs", "-t", "aime24", "-o", tmp_path / "k.svg"]
+    done = evalkit(*command, "--style", "paper")
+    caption = "Do more tries help, and does voting? 12 problems, n = 4; no bands with more than four runs"
+    assert f"caption: {caption}\n" in done.stderr
+    assert "no bands" not in (tmp_path / "k.svg").read_text()
+    assert "caption" not in evalkit(*command).stderr
+    assert "no bands with more than four runs" in (tmp_path / "k.svg").read_text()
+
+
 def test_a_published_figure_of_our_model_stands_in_our_row(tmp_path: Path) -> None:
     entries = write(tmp_path, ["DeepSeek-R1-Distill-Qwen-1.5B"])
     published = [f for f in load_published("deepseek-r1") if f.model.endswith("Qwen-1.5B")]

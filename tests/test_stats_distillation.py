@@ -11,9 +11,10 @@ from evalkit.stats.agreement import error_consistency, same_answer_shares
 from evalkit.stats.clustered import ratio_of_sums
 from evalkit.stats.drafting import expected_calls, tokens_per_call
 from evalkit.stats.intervals import Floats
+from evalkit.stats.metrics import avg_at_n
 from evalkit.stats.passes import crossing_point, g_pass_at_k, pass_curves
 from evalkit.stats.ranking import rank_correlation, ranking_accuracy
-from evalkit.stats.ratio import fieller, gap_recovered, paired_ratio, pooled_ratio
+from evalkit.stats.ratio import fieller, gap_recovered, pooled_ratio, score_kept
 from evalkit.stats.solved import both_discoveries, discoveries, more_often, more_often_table, overlap
 
 
@@ -26,10 +27,17 @@ def worlds(rng: np.random.Generator, problems: int, shift: float) -> tuple[Float
     return base, student, teacher
 
 
+def drawn(rng: np.random.Generator, n: int, rates: Floats) -> Floats:
+    """n samples of each problem, 0 or 1."""
+    return np.asarray(rng.random((len(rates), n)) < rates[:, None], dtype=np.float64)
+
+
 def test_fieller_is_the_set_of_ratios_that_a_test_does_not_reject() -> None:
     rng = np.random.default_rng(1)
     numerators, denominators = rng.normal(0.3, 1, 40), rng.normal(1, 1, 40)
-    found = paired_ratio(numerators, denominators)
+    cov = np.cov(numerators, denominators) / 40
+    variances, means = (cov[0, 0], cov[1, 1]), (numerators.mean(), denominators.mean())
+    found = fieller(*means, variances, cov[0, 1], 2.0226909)
     assert found.interval is not None
     for ratio in found.interval:
         rest = numerators - ratio * denominators
@@ -39,8 +47,9 @@ def test_fieller_is_the_set_of_ratios_that_a_test_does_not_reject() -> None:
 
 def test_a_gap_that_cannot_be_told_from_none_is_not_defined() -> None:
     assert not fieller(1.0, 0.1, (0.01, 0.01), 0.0).defined
-    assert not paired_ratio(np.array([1.0]), np.array([1.0])).defined
-    same = np.array([0.5, 0.25, 1.0])
+    assert not gap_recovered([[1]], [[1]], [[0]]).defined
+    assert not score_kept([[1]], [[1]]).defined
+    same = [[0, 1, 0, 1], [0, 0, 0, 1], [1, 1, 1, 1]]
     assert not gap_recovered(same, same, same).defined
     assert fieller(1.0, 2.0, (0.0, 0.0), 0.0).interval == (0.5, 0.5)
 
@@ -52,20 +61,73 @@ def test_gap_recovered_holds_the_truth(problems: int, n: int, shift: float) -> N
     rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(400):
-        b, s, t = (rng.binomial(n, p) / n for p in worlds(rng, problems, shift))
+        b, s, t = (drawn(rng, n, p) for p in worlds(rng, problems, shift))
         found = gap_recovered(s, t, b)
         wrong += found.interval is not None and not found.interval[0] <= truth <= found.interval[1]
     assert wrong <= 0.085 * 400  # 5%, and three standard errors
 
 
+@pytest.mark.parametrize(
+    ("problems", "n", "ability"), [(20, 1, -4.0), (30, 4, -5.0), (100, 1, -4.5), (30, 4, 5.0), (100, 1, 5.0)]
+)
+def test_what_is_kept_holds_the_truth_near_0_and_1(problems: int, n: int, ability: float) -> None:
+    rng, wrong = np.random.default_rng(1), 0
+
+    def rates(many: int) -> tuple[Floats, Floats]:
+        difficulty = rng.normal(size=many)
+        student = 1 / (1 + np.exp(difficulty - ability + rng.normal(size=many)))
+        return student, 1 / (1 + np.exp(2 * difficulty - max(ability, 1.0) - 0.5))
+
+    student, teacher = rates(200_000)
+    truth = student.mean() / teacher.mean()
+    for _ in range(400):
+        s, t = (drawn(rng, n, p) for p in rates(problems))
+        found = score_kept(s, t)
+        wrong += found.interval is not None and not found.interval[0] <= truth <= found.interval[1]
+    assert wrong <= 0.085 * 400
+
+
+def test_nothing_solved_is_as_uncertain_as_its_score_is() -> None:
+    nothing, all_solved = np.zeros((20, 1)), np.ones((20, 1))
+    upper = avg_at_n(nothing).interval_problems[1]
+    kept = score_kept(nothing, all_solved)
+    assert kept.interval is not None
+    assert kept.interval[0] == 0.0
+    assert upper <= kept.interval[1] < 1.2 * upper, "the teacher's own interval adds little"
+    gap = gap_recovered(nothing, all_solved, nothing)
+    assert gap.interval is not None
+    assert gap.interval[0] == pytest.approx(-gap.interval[1], rel=0.3)
+    assert gap.interval[1] > 0.9 * upper
+
+
+def test_a_ratio_turned_around_has_the_interval_turned_around() -> None:
+    rng = np.random.default_rng(3)
+    low, high = drawn(rng, 4, np.full(40, 0.2)), drawn(rng, 4, np.full(40, 0.8))
+    for student in (drawn(rng, 4, np.full(40, rate)) for rate in (0.05, 0.5, 0.95)):
+        to_teacher, to_base = gap_recovered(student, high, low), gap_recovered(student, low, high)
+        assert to_teacher.interval is not None
+        assert to_base.interval is not None
+        assert to_teacher.value is not None
+        assert to_base.value == pytest.approx(1 - to_teacher.value)
+        assert to_base.interval[0] == pytest.approx(1 - to_teacher.interval[1], abs=0.03)
+        assert to_base.interval[1] == pytest.approx(1 - to_teacher.interval[0], abs=0.03)
+        assert to_teacher.interval[0] < to_teacher.value < to_teacher.interval[1]
+
+
 def test_benchmarks_count_the_same_in_a_pooled_gap() -> None:
-    first = np.array([0.0, 0.2, 0.1, 0.3]), np.array([0.5, 0.5, 0.6, 0.4])
-    second = np.tile([0.5, 0.4], 50), np.tile([1.0, 1.0], 50)
-    found = pooled_ratio([first, second])
-    assert found.value == pytest.approx((0.15 + 0.45) / (0.5 + 1.0))
+    rng = np.random.default_rng(2)
+    few = tuple(drawn(rng, 4, np.full(30, rate)) for rate in (0.4, 0.9, 0.1))
+    many = tuple(drawn(rng, 1, np.full(500, rate)) for rate in (0.6, 0.9, 0.2))
+    (s1, t1, b1), (s2, t2, b2) = few, many
+    found = pooled_ratio([(s1, t1, b1), (s2, t2, b2)])
+    gains = [float(s.mean() - b.mean()) for s, b in ((s1, b1), (s2, b2))]
+    gaps = [float(t.mean() - b.mean()) for t, b in ((t1, b1), (t2, b2))]
+    assert found.value == pytest.approx(sum(gains) / sum(gaps))
     assert found.interval is not None
-    assert found.value is not None
-    assert found.interval[0] < found.value < found.interval[1]
+    alone = [gap_recovered(*parts).interval for parts in ((s1, t1, b1), (s2, t2, b2))]
+    wider, narrower = (interval[1] - interval[0] for interval in alone if interval is not None)
+    assert narrower / 2 < found.interval[1] - found.interval[0] < wider
+    assert pooled_ratio([(s1, t1, b1)]) == gap_recovered(s1, t1, b1)
 
 
 @pytest.mark.parametrize(("more", "less"), [(1, 1), (4, 4), (8, 5), (3, 16)])

@@ -78,6 +78,41 @@ def test_an_invalid_suite_is_told(tmp_path: Path, content: str, said: str) -> No
         read_suite("r1-destill")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('tasks = [{task = "arithmatic"}]\nmodels = [{model = "m"}]', "There is no task 'arithmatic'"),
+        ('tasks = [{task = "arithmetic", options = {x = 1}}]\nmodels = [{model = "m"}]', "has no option 'x'"),
+        ('tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", temperature = nan}]', "models.0.temperature"),
+        ('tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", temperature = -1}]', "temperature"),
+        ('tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", top_p = 2}]', "top_p"),
+        ('tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", max_tokens = 0}]', "max_tokens"),
+        ('tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", engine = "vlm"}]', "There is no engine 'vlm'"),
+        (
+            'tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", engine = "openai", options = {bas_url = "u"}}]',
+            "has no option 'bas_url'",
+        ),
+        ('protocols = ["r1"]\ntasks = [{task = "arithmetic"}]\nmodels = [{model = "m"}]', "There is no protocol 'r1'"),
+    ],
+)
+def test_what_a_run_would_refuse_is_told_before_any_of_them(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "s.toml").write_text(f'name = "s"\n{content}')
+    assert said in told(evalkit("suite", tmp_path / "s.toml", "--dry-run", code=2))
+
+
+def test_what_a_suites_output_cannot_be_is_told_before_any_run(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('name = "s"\ntasks = [{task = "arithmetic"}]\nmodels = [{model = "m"}]')
+    assert "ends with .pdf" in told(evalkit("suite", tmp_path / "s.toml", "-o", tmp_path / "page.pdf", code=2))
+    assert "does not say which format" in told(evalkit("leaderboard", "-o", tmp_path / "table.xlsx", code=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_n_of_several_tasks_under_one_name(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('name = "s"\ntasks = [{task = "forgetting", n = 3}]\nmodels = [{model = "m"}]')
+    (job,) = plan_suite(*read_suite(str(tmp_path / "s.toml")))
+    assert [job.protocol.n[name] for name in ("gsm8k", "mmlu_pro", "ifeval")] == [3, 3, 3]
+
+
 def test_models_and_protocols_with_their_overrides(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(
         'name = "s"\nprotocols = ["deepseek-r1", "qwq"]\ntasks = [{task = "arithmetic", n = 5}]\n'
@@ -112,16 +147,16 @@ def test_small_models_run_beside_large_ones(tmp_path: Path, monkeypatch: pytest.
         def poll(self) -> int | None:
             return self.code
 
-    def start(self: SuiteRun, state: suites.JobState, folder: Path) -> None:
+    def start(self: SuiteRun, state: suites.JobState) -> None:
         state.process = Running()  # type: ignore[assignment]
         started.append((state.job.model, [gpu.name for gpu in state.devices]))
 
     monkeypatch.setattr(SuiteRun, "_start", start)
-    list(run._started(tmp_path))
+    list(run._started())
     assert started == [("org/whole", ["0", "1", "2", "3"])]
     run.states[3].process.code = 0  # type: ignore[union-attr]
     list(run._ended())
-    list(run._started(tmp_path))
+    list(run._started())
     assert {name for name, _ in started} == {"org/whole", "org/large", "org/small", "org/other"}
     devices = [gpu for _, gpus in started[1:] for gpu in gpus]
     assert sorted(devices) == ["0", "1", "2", "3"]

@@ -9,6 +9,7 @@ import click
 
 from evalkit.cli.selection import output_option, trust_option, trust_task_files, write_output
 from evalkit.cli.terminal import echo
+from evalkit.errors import EvalkitError
 
 # read from disk: importing them here would cost every command of the CLI their imports
 _RENDERERS = Path(__file__).parents[1] / "results" / "formats" / "renderers"
@@ -134,6 +135,7 @@ def command(
     from evalkit.results.labels import given_labels
     from evalkit.results.table_options import TableOptions, build, load_options, merged
 
+    form = form or _default_format(output)
     options = merged(
         load_options(config) if config is not None else TableOptions(),
         {
@@ -157,7 +159,6 @@ def command(
 
         entries = with_clean_scores(entries, load_contamination(without_contaminated))
         notes = [*notes, clean_note(entries)]
-    form = form or _default_format(output)
     if form == "model-card":
         from evalkit.results.formats.model_card import model_card
 
@@ -170,7 +171,13 @@ def _default_format(output: Path | None) -> str:
     import sys
 
     if output is not None:
-        return _ENDINGS.get(output.suffix.lower(), "md")
+        ending = output.suffix.lower()
+        if ending and ending not in _ENDINGS:
+            raise EvalkitError(
+                f"{output.name} does not say which format it shall have.",
+                f"end the name with {', '.join(_ENDINGS)}, or name the format with -f.",
+            )
+        return _ENDINGS.get(ending, "md")
     return "terminal" if sys.stdout.isatty() else "md"
 
 

@@ -6,6 +6,7 @@ import click
 
 from evalkit.cli.selection import trust_option, trust_task_files
 from evalkit.cli.terminal import echo
+from evalkit.visible import visible_line
 
 KINDS = ("bars", "tokens", "k", "map", "lengths", "budget", "steps", "gap", "crossing", "lineage", "thinking")
 
@@ -53,7 +54,7 @@ class _WithKinds(click.Command):
     type=click.Choice(["screen", "paper"]),
     default="screen",
     show_default=True,
-    help="paper: one column wide, small letters, without a title.",
+    help="paper: one column wide, small letters; its title is printed, for the caption.",
 )
 @trust_option
 def command(
@@ -87,4 +88,6 @@ def command(
         echo(note, err=True)
     path = output or Path(f"{kind}.png")
     save(figure, path)
+    if not request.look.titled and figure.get_label():
+        echo(visible_line(f"caption: {figure.get_label()}"), err=True)
     echo(f"wrote {path}", err=True)

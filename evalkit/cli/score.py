@@ -125,7 +125,7 @@ def _grade(
     begun = time.monotonic()
     changed, reports = rescore_run(run, names, folders, workers, task_file, judge_on)
     for one in changed:
-        told = f"{one.before} -> {one.after} (answer {one.answer!r}; {one.explanation})"
+        told = f"{one} (answer {one.answer!r}; {one.explanation})"
         echo(visible_line(f"flipped: {one.key.task} {one.key.problem_id} sample {one.key.sample_index}: {told}"))
     if not reports:
         return reports

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.terminal import echo
+from evalkit.errors import EvalkitError, RunIncompleteError
 
 if TYPE_CHECKING:
-    from evalkit.results.published import PublishedScore
+    from evalkit.results.table_options import TableOptions
     from evalkit.run.suites import JobState
 
 
@@ -41,6 +42,7 @@ def command(
     evalkit suite my-models.toml --results results/may
     """
     from evalkit.results.published import load_published
+    from evalkit.results.table_options import TableOptions
     from evalkit.run.suites import SuiteRun, plan_suite, read_suite
 
     described, folder = read_suite(suite)
@@ -51,25 +53,29 @@ def command(
             echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
         return
     more = [part for folder_ in data_folders for part in ("--data", folder_)]
-    figures = [figure for name in described.published for figure in load_published(name)]
+    for name in described.published:
+        load_published(name)  # a name that is unknown is told before hours of runs
+    options = TableOptions(published=tuple(described.published))
+    page = output or Path(results) / "suites" / f"{described.name}.html"
+    if page.suffix.lower() not in (".html", ".htm", ""):
+        raise EvalkitError(f"The page is HTML, and {page.name} ends with {page.suffix}.", "pass -o FILE.html.")
     running = SuiteRun(described, jobs, Path(results), more, side_by_side)
     with _View(len(jobs)) as view:
         running.execute(view.show)
-    _finish(running.states, figures, output or Path(results) / "suites" / f"{described.name}.html")
+    _finish(running.states, options, page)
 
 
-def _finish(states: "Sequence[JobState]", figures: "Sequence[PublishedScore]", page: Path) -> None:
+def _finish(states: "Sequence[JobState]", options: "TableOptions", page: Path) -> None:
     """Print the table of what is finished and write the page. Raises RunIncompleteError if a run failed."""
-    from evalkit.errors import RunIncompleteError
     from evalkit.results.entries import load_entries
     from evalkit.results.formats import renderer
-    from evalkit.results.leaderboard import build_table
+    from evalkit.results.table_options import build
     from evalkit.store.lines import write_text_output
 
     runs = list(dict.fromkeys(state.run for state in states if state.run is not None))
     if runs:
         entries, notes = load_entries(runs)
-        table = build_table(entries, figures, notes=notes)
+        table = build(options, entries, notes)
         echo(renderer("md")(table), nl=False)
         write_text_output(page, renderer("html")(table))
         echo(f"page: {page}", err=True)

@@ -12,6 +12,7 @@ from evalkit.results.entries import Entry
 from evalkit.results.problem_sets import OTHER_ID, entry_differences, with_equal_sets
 from evalkit.stats import Comparison, compare_paired, compare_unpaired, holm, samples_to_find
 from evalkit.stats.solved import discoveries, more_often
+from evalkit.store.grader import graded_earlier
 
 LEVEL = 0.05
 _PAIRED_SHARE = 0.5  # of the smaller set's problems that both must have for a paired comparison
@@ -40,7 +41,8 @@ class TaskComparison:
     target difference in 4 of 5 tries; it is None where more samples of these problems cannot. `differences` lists the
     settings that differ. `left_out` counts the problems that only one side has. `flips` holds the problems whose solve
     rate changed, the largest change first. `available` is the number of problems of the benchmark as A's and B's run
-    know it, None where a run does not.
+    know it, None where a run does not. `graded_earlier` names those of A and B that an earlier version of evalkit
+    graded.
     """
 
     task: str
@@ -53,6 +55,7 @@ class TaskComparison:
     tests: int = 1
     samples_needed: int | None = None
     available: tuple[int | None, int | None] = (None, None)
+    graded_earlier: tuple[str, ...] = ()
 
     @property
     def problems(self) -> int:
@@ -175,21 +178,27 @@ def _compare_task(a: Entry, b: Entry, across_protocols: bool, target: float) -> 
         told = "; ".join(differences)
         of_data = told.startswith("different data: ")  # stands behind the settings
         raise EvalkitError(
-            f"The runs of {task} {'have' if of_data else 'use different protocols:'} {told}.",
+            f"The runs of {task} {'have' if of_data else 'have other settings:'} {told}.",
             "pass --across-protocols to compare them anyway; the table then lists the differences"
             + ("; evalkit import LOG -t RUN/TASK gives problems the ids of RUN's." if OTHER_ID in told else "."),
         )
     available = a.available, b.available
+    earlier = tuple(side for side, entry in (("A", a), ("B", b)) if graded_earlier(entry.report.graders))
     first, second = a.report.values, b.report.values
     shared = [problem for problem in first if problem in second]
     if len(shared) < _PAIRED_SHARE * min(len(first), len(second)) or not shared:
         apart = compare_unpaired(list(first.values()), list(second.values()), target)
-        return TaskComparison(task, a.report.title, apart, 1.0, tuple(differences), 0, (), available=available)
+        return TaskComparison(
+            task, a.report.title, apart, 1.0, tuple(differences), 0, (), available=available, graded_earlier=earlier
+        )
     before, after = [first[p] for p in shared], [second[p] for p in shared]
     left_out = len(first) + len(second) - 2 * len(shared)
     result = compare_paired(before, after, target)
     flips = tuple(_flips(shared, before, after))
-    return TaskComparison(task, a.report.title, result, 1.0, tuple(differences), left_out, flips, available=available)
+    return TaskComparison(
+        task, a.report.title, result, 1.0, tuple(differences), left_out, flips,
+        available=available, graded_earlier=earlier,
+    )  # fmt: skip
 
 
 def _flips(ids: Sequence[str], before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]) -> list[Flip]:

@@ -1,8 +1,9 @@
 """What a model's answers cost: tokens of thinking and of answer, tokens after the answer was there, budgets."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,7 +24,8 @@ class Cost:
 
     `tokens` per completion, of which `thinking` and `answer` (split by characters); `after_answer` is the share in
     [0, 1] of a right completion's tokens that come after its final answer was first stated. `per_right` is all tokens
-    over the right completions. `length_ratio` is against the teacher on problems that both solve, with its interval.
+    over the right completions. `length_ratio` is against the teacher (see `length_ratio`); None where no problem is
+    solved by both.
     `budgets` holds the accuracy in [0, 1] had completions been cut at so many tokens, `budget_intervals` its 95%
     interval run to run. `tokens_interval` and `per_right_interval` are over problems, None for a single problem.
     """
@@ -33,8 +35,7 @@ class Cost:
     answer: float
     after_answer: float | None
     per_right: float | None
-    length_ratio: float | None
-    length_interval: tuple[float, float] | None
+    length_ratio: ClusteredMean | None
     budgets: Mapping[int, float]
     budget_intervals: Mapping[int, tuple[float, float]]
     tokens_interval: tuple[float, float] | None
@@ -124,10 +125,10 @@ def measure_cost(
     thinking, after = _shares(side, [samples.problem_ids[i] for i in rows])
     right = float((values >= 1).sum())
     mean = float(tokens.mean())
-    ratio, interval = None, None
+    ratio = None
     if teacher is not None and teacher.run is not None and teacher.samples.tokens is not None:
         theirs = teacher.samples.tokens[teacher_rows].astype(np.float64)
-        ratio, interval = length_ratio(tokens, values, theirs, teacher.samples.values[teacher_rows])
+        ratio = length_ratio(tokens, values, theirs, teacher.samples.values[teacher_rows])
     cut = {b: avg_at_n(np.where(tokens <= b, values, 0.0)) for b in grid}
     spent = tokens.sum(axis=1)
     return Cost(
@@ -137,7 +138,6 @@ def measure_cost(
         after_answer=after,
         per_right=float(tokens.sum()) / right if right else None,
         length_ratio=ratio,
-        length_interval=interval,
         budgets={b: found.value for b, found in cut.items()},
         budget_intervals={b: found.interval_run for b, found in cut.items()},
         tokens_interval=_over_problems(spent, np.full(len(rows), float(tokens.shape[1]))),
@@ -175,16 +175,19 @@ def _shares(side: TaskSide, wanted: list[str]) -> tuple[float, float | None]:
     return (min(thought / total, 1.0) if total else 0.0), (after / counted if counted else None)
 
 
-def length_ratio(
-    own: Floats, own_values: Floats, theirs: Floats, their_values: Floats
-) -> tuple[float | None, tuple[float, float] | None]:
-    """The geometric mean over problems that both solve of own over the teacher's mean length of right completions."""
+def length_ratio(own: Floats, own_values: Floats, theirs: Floats, their_values: Floats) -> ClusteredMean | None:
+    """The geometric mean over problems that both solve of own over the teacher's mean length of right completions.
+
+    The arrays are tokens and values by problem and sample index. `clusters` are the problems that both solve; None
+    where there are none. The interval is NaN where there is one, or where the ratio is the same on all of them, which
+    tells nothing of how another problem's would differ. `stderr` is that of the logarithm.
+    """
     logs = []
     for mine, right, other, other_right in zip(own, own_values >= 1, theirs, their_values >= 1, strict=True):
         if right.any() and other_right.any() and mine[right].mean() > 0 and other[other_right].mean() > 0:
             logs.append(float(np.log(mine[right].mean() / other[other_right].mean())))
     if not logs:
-        return None, None
+        return None
     found = ratio_of_sums(np.array(logs), np.ones(len(logs)))
-    low, high = np.exp(found.interval)
-    return float(np.exp(found.value)), (float(low), float(high)) if np.isfinite(low) else None
+    low, high = np.exp(found.interval) if np.ptp(logs) > 1e-9 else (math.nan, math.nan)
+    return replace(found, value=float(np.exp(found.value)), interval=(float(low), float(high)))

@@ -14,6 +14,7 @@ from evalkit.results.published import PublishedScore, load_published, model_key,
 from evalkit.results.recreate import recreate_task
 from evalkit.results.runs import Run, run_paths
 from evalkit.results.samples import Samples, load_samples
+from evalkit.store.grader import graded_earlier
 from evalkit.store.lines import read_checked
 from evalkit.store.run import TaskRun, find_runs
 
@@ -168,10 +169,15 @@ def short_name(model: str) -> str:
 
 
 def settings_notes(student: TaskSide, others: Mapping[str, TaskSide]) -> list[str]:
-    """How the runs of the others were made otherwise than the student's."""
-    told = []
+    """How the runs of the others were made otherwise than the student's, and which have an earlier version's grades."""
     assert student.run is not None
     own = _settings(student.run)
+    earlier = [
+        role
+        for role, side in {"student": student, **others}.items()
+        if side.run is not None and graded_earlier(side.samples.graders)
+    ]
+    told = [f"an earlier version of evalkit graded the {role}'s run: evalkit score grades it again" for role in earlier]
     for role, side in others.items():
         if side.run is not None and (differences := setting_differences(_settings(side.run), own)):
             told.append(f"the {role}'s run has other settings: {'; '.join(differences)}")

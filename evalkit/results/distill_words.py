@@ -1,5 +1,6 @@
 """What a distillation's figures say, in sentences: nothing is said that an interval does not carry."""
 
+import math
 from collections.abc import Iterator
 
 from evalkit.results.distill_records import (
@@ -50,6 +51,12 @@ def mean_text(mean: ClusteredMean | None, digits: int = 0) -> str:
         return percent(mean.value, digits)
     ends = (max(mean.interval[0], 0.0), min(mean.interval[1], 1.0))
     return f"{percent(mean.value, digits)} {interval_percent(ends, digits)}"
+
+
+def length_text(found: ClusteredMean) -> str:
+    """`0.82 [0.70, 0.95]`, or `0.82 (no interval)` where there is none."""
+    low, high = found.interval
+    return f"{found.value:.2f} (no interval)" if math.isnan(low) else f"{found.value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def kappa_text(found: ErrorConsistency) -> str:
@@ -278,14 +285,18 @@ def _agreement_sentence(who: str, task: TaskDistillation, found: Agreement) -> s
 
 def _length_sentence(who: str, task: TaskDistillation) -> str:
     cost = task.costs.get("student")
-    if cost is None or cost.length_ratio is None or cost.length_interval is None:
+    if cost is None or cost.length_ratio is None or math.isnan(cost.length_ratio.interval[0]):
         return ""
-    low, high = cost.length_interval
-    told = f"{cost.length_ratio:.2f} [{low:.2f}, {high:.2f}]"
+    low, high = cost.length_ratio.interval
+    told, where = length_text(cost.length_ratio), f" ({cost.length_ratio.clusters:,} problems that both solve)"
     if low <= 1 <= high:
-        return f"Right answers of {_within(who)} on {task.title} are about as long as the teacher's: {told} times."
+        return (
+            f"Right answers of {_within(who)} on {task.title} are about as long as the teacher's: {told} times{where}."
+        )
     word = "longer" if low > 1 else "shorter"
-    return f"Right answers of {_within(who)} on {task.title} are {word} than the teacher's: {told} times as long."
+    return (
+        f"Right answers of {_within(who)} on {task.title} are {word} than the teacher's: {told} times as long{where}."
+    )
 
 
 def _overall(who: str, student: StudentDistillation) -> Iterator[str]:

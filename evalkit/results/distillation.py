@@ -160,8 +160,8 @@ def _fidelity(side: ModelSide, teacher: ModelSide) -> StudentFidelity | None:
 
 def _task(
     student: TaskSide, teacher: TaskSide, base: TaskSide | None
-) -> tuple[TaskDistillation, tuple[Floats, Floats] | None]:
-    """One benchmark, and numerator and denominator of the gap by problem where they are at hand."""
+) -> tuple[TaskDistillation, tuple[Floats, Floats, Floats] | None]:
+    """One benchmark, and the values of student, teacher and base by problem where they are at hand."""
     sides = {"teacher": teacher} | ({"base": base} if base is not None else {})
     ids = student.samples.problem_ids
     notes = settings_notes(student, sides)
@@ -222,8 +222,8 @@ def _clean(
     clean = [i for i in ids if i not in bad]
     recovered = None
     if len(scores) == 3 and clean:
-        means = {role: side.samples.values[_rows(side, clean)].mean(axis=1) for role, side in of_runs.items()}
-        recovered = gap_recovered(means["student"], means["teacher"], means["base"])
+        values = {role: side.samples.values[_rows(side, clean)] for role, side in of_runs.items()}
+        recovered = gap_recovered(values["student"], values["teacher"], values["base"])
     return CleanTask(len(ids) - len(clean), scores, recovered)
 
 
@@ -254,20 +254,16 @@ def _score(side: TaskSide, rows: Mapping[str, list[int]], role: str, problems: i
 
 def _gap(
     student: TaskSide, teacher: TaskSide, base: TaskSide | None, rows: Mapping[str, list[int]]
-) -> tuple[Gap, tuple[Floats, Floats] | None]:
+) -> tuple[Gap, tuple[Floats, Floats, Floats] | None]:
     problems = len(rows["student"])
     s = _score(student, rows, "student", problems)
     t = _score(teacher, rows, "teacher", problems)
     b = _score(base, rows, "base", problems) if base is not None else None
     sides = {"student": student, "teacher": teacher, "base": base}
-    means = {
-        role: _values(side, rows, role).mean(axis=1)
-        for role, side in sides.items()
-        if side is not None and role in rows
-    }
+    values = {role: _values(side, rows, role) for role, side in sides.items() if side is not None and role in rows}
     parts = recovered_run = None
-    if len(means) == 3:
-        parts = (means["student"] - means["base"], means["teacher"] - means["base"])
+    if len(values) == 3:
+        parts = values["student"], values["teacher"], values["base"]
     if b is not None:
         errors = _error(s, s.value), _error(t, b.value), _error(b, t.value)
         recovered_run = gap_recovered_run((s.value, t.value, b.value), errors)
@@ -276,9 +272,9 @@ def _gap(
         base=b,
         student=s,
         problems=problems,
-        recovered=gap_recovered(means["student"], means["teacher"], means["base"]) if parts is not None else None,
+        recovered=gap_recovered(*parts) if parts is not None else None,
         recovered_run=recovered_run,
-        retention=score_kept(means["student"], means["teacher"]) if "teacher" in means else None,
+        retention=score_kept(values["student"], values["teacher"]) if "teacher" in values else None,
         retention_run=gap_recovered_run((s.value, t.value, 0.0), (_error(s, s.value), _error(t, 0.0), 0.0)),
         available=student.available,
     )

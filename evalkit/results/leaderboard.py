@@ -20,7 +20,7 @@ from evalkit.results.problem_sets import entry_differences, with_equal_sets
 from evalkit.results.published import PAPER, PublishedScore, load_published, model_key
 from evalkit.results.reproduction import SAMPLES_ASSUMED, verdict
 from evalkit.stats import distance, error_towards, holm, leaders, least_p_value, sign_flip_test
-from evalkit.store.grader import is_earlier
+from evalkit.store.grader import graded_earlier
 from evalkit.types import Interval, Metric
 
 BEST_NOTE = (
@@ -100,7 +100,7 @@ def _marks(entries: Sequence[Entry], unusual: Mapping[tuple[Path, str], str]) ->
             marks.add(entry, f"{found}.")
         if entry.report.warnings:
             marks.add(entry, f"{', '.join(entry.report.warnings)}.")
-        if any(is_earlier(name) for name in entry.report.graders or ()):
+        if graded_earlier(entry.report.graders):
             marks.add(entry, "graded by an earlier version of evalkit: evalkit score grades it again.")
     for entry in entries:
         if failed := entry.report.statuses["error"]:

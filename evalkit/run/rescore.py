@@ -35,13 +35,26 @@ _MOST_UNSCORED_TEXT = 16_000_000  # characters; one completion is let through wh
 
 @dataclass(frozen=True, slots=True)
 class ChangedVerdict:
-    """A sample whose status changed when it was graded again."""
+    """A sample whose status or value changed when it was graded again; `before` and `after` are statuses."""
 
     key: SampleKey
     before: str
     after: str
     answer: str | None
     explanation: str
+    value_before: float
+    value_after: float
+
+    def __str__(self) -> str:
+        before, after = (
+            status if value == _usual_value(status) else f"{status} ({value:g})"
+            for status, value in ((self.before, self.value_before), (self.after, self.value_after))
+        )
+        return f"{before} -> {after}"
+
+
+def _usual_value(status: str) -> float:
+    return 1.0 if status == "correct" else 0.0
 
 
 def rescore(
@@ -156,11 +169,18 @@ def _rescore_task(
 
 
 class _Verdicts:
-    """The status of each sample before, which ones were graded again, and the verdicts that changed."""
+    """Status and value of each sample before, which ones were graded again, and the verdicts that changed."""
 
     def __init__(self, files: TaskFiles, grader: str) -> None:
         """What an interrupted pass of the same grader has done is taken over, its errors excepted."""
-        self._before = files.statuses()
+        self._before = SampleStatuses()
+        self._values: dict[tuple[str, int], float] = {}  # those that the status does not tell
+        for facts in files.score_facts():
+            sample = facts["problem_id"], facts["sample_index"]
+            self._before.set(*sample, facts["status"])
+            self._values.pop(sample, None)
+            if facts["value"] != _usual_value(facts["status"]):
+                self._values[sample] = facts["value"]
         self._graded = SampleStatuses()
         self.changed: dict[SampleKey, ChangedVerdict] = {}
         for score, name in files.scores(files.rescoring_path):
@@ -176,10 +196,14 @@ class _Verdicts:
         assert key is not None
         self._graded.set(key.problem_id, key.sample_index, score.status)
         before = self._before.get(key.problem_id, key.sample_index)
-        if before is not None and before != score.status:
-            self.changed[key] = ChangedVerdict(key, before, score.status, score.answer, score.explanation)
-        else:
-            self.changed.pop(key, None)
+        self.changed.pop(key, None)
+        if before is None:
+            return
+        value = self._values.get((key.problem_id, key.sample_index), _usual_value(before))
+        if (before, value) != (score.status, score.value):
+            self.changed[key] = ChangedVerdict(
+                key, before, score.status, score.answer, score.explanation, value, score.value
+            )
 
 
 class _Unscored:

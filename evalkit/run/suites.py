@@ -9,7 +9,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
 from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.suites import task_names
 from evalkit.engines.gpus import GPU, visible_gpus
+from evalkit.engines.registry import default_engine, engine_class, make_options, read_assignments
 from evalkit.errors import EvalkitError
+from evalkit.run.planning import choose_tasks
 from evalkit.run.printed import printed_run
 from evalkit.store.lines import write_atomically
 from evalkit.workers import ending_with_this_process
@@ -39,7 +41,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Settings(_Strict):
@@ -157,19 +159,34 @@ def read_suite(name_or_file: str) -> tuple[Suite, Path]:
 
 
 def plan_suite(suite: Suite, folder: Path) -> list[Job]:
-    """The runs of a suite, in the order of the file. Raises EvalkitError for an unknown protocol."""
+    """The runs of a suite, in the order of the file.
+
+    Raises EvalkitError for unknown protocols, tasks, engines and options, and for settings that no engine takes.
+    """
     jobs = []
+    counts = {name: task.n for task in suite.tasks if task.n is not None for name in task_names(task.task)}
     for name in suite.protocols:
         path = folder / name if name.endswith(".json") else name
         preset = find_protocol(str(path))
         for entry in suite.models:
             settings = {**_given(suite.defaults), **_given(entry)}
             protocol = preset.overridden({k: settings.get(k) for k in _OVERRIDES})
-            counts = {task.task: task.n for task in suite.tasks if task.n is not None}
             protocol = replace(protocol, n={**protocol.n, **counts})
+            _require_valid(suite, folder, settings, protocol)
             model = _located(entry.model, folder)
             jobs.append(Job(model, entry.group, protocol, _arguments(suite, folder, settings), entry.gpus or 0))
     return jobs
+
+
+def _require_valid(suite: Suite, folder: Path, settings: Mapping[str, Any], protocol: Protocol) -> None:
+    """Find what `evalkit run` would refuse before any of the runs has begun."""
+    task_file = str(folder / suite.task_file) if suite.task_file is not None else None
+    names = [name for task in suite.tasks for name in task_names(task.task)]
+    for chosen in choose_tasks(names, task_file, _task_options(suite), protocol.options):
+        protocol.sampling(chosen.task, settings.get("seed", 0))
+    if "engine" in settings or "options" in settings:
+        engine = engine_class(settings.get("engine") or default_engine())
+        make_options(engine, read_assignments(_engine_options(settings)))
 
 
 def _given(settings: _Settings) -> dict[str, Any]:
@@ -184,18 +201,25 @@ def _located(model: str, folder: Path) -> str:
 def _arguments(suite: Suite, folder: Path, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The options of `evalkit run` that do not belong to the protocol."""
     arguments = ["-t", ",".join(task.task for task in suite.tasks)]
-    for task in suite.tasks:
-        for key, value in task.options.items():
-            arguments += ["-T", f"{task.task}.{key}={value}"]
+    for option in _task_options(suite):
+        arguments += ["-T", option]
     if suite.task_file is not None:
         arguments += ["--task-file", str(folder / suite.task_file)]
     for key in ("limit", "seed", "engine"):
         if key in settings:
             arguments += [f"--{key}", str(settings[key])]
-    for key, value in settings.get("options", {}).items():
-        for one in value if isinstance(value, list) else [value]:
-            arguments += ["-E", f"{key}={one}"]
+    for option in _engine_options(settings):
+        arguments += ["-E", option]
     return tuple(arguments)
+
+
+def _task_options(suite: Suite) -> list[str]:
+    return [f"{task.task}.{key}={value}" for task in suite.tasks for key, value in task.options.items()]
+
+
+def _engine_options(settings: Mapping[str, Any]) -> list[str]:
+    values = ((k, v if isinstance(v, list) else [v]) for k, v in settings.get("options", {}).items())
+    return [f"{key}={one}" for key, several in values for one in several]
 
 
 class SuiteRun:
@@ -213,22 +237,21 @@ class SuiteRun:
 
     def execute(self, show: Callable[[Sequence[JobState]], None] = lambda _: None) -> None:
         """Run all jobs. `show` is called whenever one changes. After an interrupt the running ones are ended first."""
-        with tempfile.TemporaryDirectory(prefix="evalkit-suite-") as folder:
-            try:
-                while any(state.code is None for state in self.states):
-                    changed = [*self._ended(), *self._started(Path(folder))]
-                    if changed or self._has_news():
-                        show(self.states)
-                    time.sleep(_POLL)
-            finally:
-                for state in self._running():
-                    assert state.process is not None
-                    state.process.terminate()
-                for state in self._running():
-                    assert state.process is not None
-                    with suppress(subprocess.TimeoutExpired):
-                        state.process.wait(20)
-                    state.process.kill()
+        try:
+            while any(state.code is None for state in self.states):
+                changed = [*self._ended(), *self._started()]
+                if changed or self._has_news():
+                    show(self.states)
+                time.sleep(_POLL)
+        finally:
+            for state in self._running():
+                assert state.process is not None
+                state.process.terminate()
+            for state in self._running():
+                assert state.process is not None
+                with suppress(subprocess.TimeoutExpired):
+                    state.process.wait(20)
+                state.process.kill()
         show(self.states)
 
     def _running(self) -> list[JobState]:
@@ -244,7 +267,7 @@ class SuiteRun:
                 state.run = printed_run(_read(state.log))
                 yield state
 
-    def _started(self, folder: Path) -> Iterator[JobState]:
+    def _started(self) -> Iterator[JobState]:
         """Start the waiting jobs for which there is room, those that need most GPUs first."""
         waiting = sorted((s for s in self.states if s.process is None), key=lambda s: -self._needed(s.job))
         taken = {gpu.name for state in self._running() for gpu in state.devices}
@@ -257,7 +280,7 @@ class SuiteRun:
             others = min(self._most - running, len(waiting) - number) - 1
             share = max(needed, len(free) // (others + 1)) if self._gpus else 0
             state.devices, free = free[:share], free[share:]
-            self._start(state, folder)
+            self._start(state)
             yield state
 
     def _needed(self, job: Job) -> int:
@@ -266,15 +289,15 @@ class SuiteRun:
             return 0
         return min(job.gpus or _gpus_for(job.model, self._gpus[0].memory), len(self._gpus))
 
-    def _start(self, state: JobState, folder: Path) -> None:
-        protocol = folder / f"{state.log.stem}.json"
+    def _start(self, state: JobState) -> None:
+        state.log.parent.mkdir(parents=True, exist_ok=True)
+        protocol = state.log.with_suffix(".json")
         write_atomically(protocol, json.dumps(asdict(state.job.protocol)), durable=False)
         command = [sys.executable, "-m", "evalkit", "run", state.job.model, "--protocol", str(protocol)]
         command += [*state.job.arguments, "--results", str(self._results), *self._arguments]
         environment = ending_with_this_process(os.environ)
         if state.devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.name for gpu in state.devices)
-        state.log.parent.mkdir(parents=True, exist_ok=True)
         with state.log.open("wb") as log:
             state.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         state.said = "started"

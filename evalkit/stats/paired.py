@@ -208,16 +208,13 @@ def paired_difference(a: Samples, b: Samples) -> ClusteredMean:
 def _difference_interval(a: Estimate, b: Estimate, which: str, correlation: float) -> tuple[float, float]:
     """Newcombe's hybrid score interval of b - a: it stays inside [-1, 1].
 
-    What a correlation takes off is given back as far as it rests on successes that were too rare to be seen: runs that
-    agree on every problem may still differ by the `_UNSEEN` successes that a set of this size lacks now and then.
+    What a correlation takes off is given back as far as `unseen_variance` says.
     """
     a_low, a_high = a.interval_run if which == "run" else a.interval_problems
     b_low, b_high = b.interval_run if which == "run" else b.interval_problems
     difference = b.value - a.value
     quantile = _Z if which == "run" else student_quantile(a.problems)
-    unseen = 0.0
-    if correlation > 0:
-        unseen = correlation * _UNSEEN * (quantile / (min(a.samples, b.samples) * a.problems)) ** 2
+    unseen = unseen_variance(correlation, quantile, min(a.samples, b.samples) * a.problems)
 
     def reach(x: float, y: float) -> float:
         return math.sqrt(max(x * x + y * y - 2 * correlation * x * y, 0.0) + unseen)
@@ -225,6 +222,18 @@ def _difference_interval(a: Estimate, b: Estimate, which: str, correlation: floa
     low = difference - reach(b.value - b_low, a_high - a.value)
     high = difference + reach(b_high - b.value, a.value - a_low)
     return max(low, -1.0), min(high, 1.0)
+
+
+def unseen_variance(correlation: float, quantile: float, count: int) -> float:
+    """The square of what a correlation takes off an interval and rests on successes that were too rare to be seen.
+
+    Runs that agree on every problem may still differ by the `_UNSEEN` successes that a set of this size (`count`
+    samples) lacks now and then. `quantile` is that of the interval.
+
+    >>> unseen_variance(-0.2, 1.96, 100)
+    0.0
+    """
+    return correlation * _UNSEEN * (quantile / count) ** 2 if correlation > 0 else 0.0
 
 
 def sign_flip_test(a: Samples, b: Samples) -> float:

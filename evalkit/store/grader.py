@@ -1,6 +1,7 @@
 """Which version of the graders a score is of: a part of the grader's name in scores.jsonl."""
 
 import re
+from collections.abc import Iterable
 
 GRADER_VERSION = 6
 """Raised whenever a change to a grader, or to what it reads of a response, can change a verdict."""
@@ -20,6 +21,16 @@ def name_of_grader(task: str, task_version: int, file_digest: str | None, data_d
     file = f"+file{file_digest[:8]}" if file_digest else ""
     data = f"+data{data_digest}" if data_digest else ""
     return f"{task}@{task_version}+grader{GRADER_VERSION}{file}{data}"
+
+
+def graded_earlier(graders: Iterable[str] | None) -> bool:
+    """Whether any of the graders that gave a run's scores is of an earlier version of evalkit.
+
+    Examples:
+        >>> graded_earlier(["human", "math500@1+grader1"]), graded_earlier(None)
+        (True, False)
+    """
+    return any(is_earlier(name) for name in graders or ())
 
 
 def is_earlier(name: str) -> bool:

@@ -67,8 +67,11 @@ def _remarks(run: RunComparison) -> list[str]:
     for task in run.tasks:
         if task.differences:
             of_data = task.differences[0].startswith("different data: ")
-            how = "A and B have" if of_data else "the protocols of A and B differ:"
+            how = "A and B have" if of_data else "the settings of A and B differ:"
             told.append(f"{task.title}: {how} {'; '.join(task.differences)}.")
+        if task.graded_earlier:
+            who, them = " and ".join(task.graded_earlier), "it" if len(task.graded_earlier) == 1 else "them"
+            told.append(f"{task.title}: an earlier version of evalkit graded {who}: evalkit score grades {them} again.")
         if task.subset:
             told.append(f"{task.title}: subset of {task.subset}: another benchmark.")
         if task.left_out:

@@ -71,7 +71,11 @@ def new_figure(
 
 
 def heading(figure: "Figure", look: Look, question: str, told: str = "") -> None:
-    """The question that a picture answers, in bold, and below it what is drawn. On paper nothing: see `Look`."""
+    """The question that a picture answers, in bold, and below it what is drawn: the figure's label.
+
+    On paper they are not drawn: see `Look`.
+    """
+    figure.set_label(f"{question} {told}".strip())
     if not look.titled:
         return
     width, height = figure.get_size_inches()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ERRORS = "95%: thick run to run, thin over problems"
+NO_BANDS = "; no bands with more than four runs"
 _DIAMONDS: dict[bool, dict[str, Any]] = {  # by whether the settings are the same
     True: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markeredgecolor": "white", "linestyle": ""},
     False: {"marker": "D", "color": COLOURS[3], "markersize": 5, "markerfacecolor": "none", "linestyle": ""},
@@ -457,7 +458,7 @@ def score_against_k(
         figure,
         look,
         "Do more tries help, and does voting?",
-        basis(chosen) + ("; bands: 95% of pass@k, run to run" if banded else ""),
+        basis(chosen) + ("; bands: 95% of pass@k, run to run" if banded else NO_BANDS),
     )
     return figure
 

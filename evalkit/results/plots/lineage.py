@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evalkit.errors import EvalkitError
 from evalkit.results.distill_costs import length_ratio
+from evalkit.results.distill_words import length_text
 from evalkit.results.entries import Entry
 from evalkit.results.plots.budgets import load_lengths
 from evalkit.results.plots.drawing import (
@@ -23,6 +24,7 @@ from evalkit.results.plots.drawing import (
     token_axis,
 )
 from evalkit.results.plots.figures import basis, names, of_task, rate_image
+from evalkit.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,13 +218,12 @@ def _ratio_words(student: Entry, teacher: Entry) -> str:
     where = {p: j for j, p in enumerate(other.problem_ids)}
     pairs = [(i, where[p]) for i, p in enumerate(own.problem_ids) if p in where]
     mine, theirs = [i for i, _ in pairs], [j for _, j in pairs]
-    ratio, interval = length_ratio(
+    ratio = length_ratio(
         tokens[mine].astype(np.float64), own.values[mine], their_tokens[theirs].astype(np.float64), other.values[theirs]
     )
     if ratio is None:
         return "no problem that both solve"
-    ends = f"[{interval[0]:.2f}, {interval[1]:.2f}]" if interval is not None else "(one problem: no interval)"
-    return f"{ratio:.2f} {ends} of the teacher's tokens"
+    return f"{length_text(ratio)} of the teacher's tokens ({counted(ratio.clusters, 'problem')})"
 
 
 def _nothing_shared(student: Entry) -> EvalkitError:

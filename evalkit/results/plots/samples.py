@@ -25,7 +25,7 @@ from evalkit.results.plots.drawing import (
     short,
     token_axis,
 )
-from evalkit.results.plots.figures import basis, names, of_task, run_colours
+from evalkit.results.plots.figures import NO_BANDS, basis, names, of_task, run_colours
 from evalkit.types import STATUSES
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def budget_curve(
     panel.set_xlabel("token budget per completion (logarithmic)")
     panel.set_ylabel(f"{label(chosen[0].report.title, 30)}\npass@1 (percent)")
     end_labels(panel, labelled, look)
-    bands = "; bands: 95%, run to run" if banded else ""
+    bands = "; bands: 95%, run to run" if banded else NO_BANDS
     heading(
         figure,
         look,

@@ -13,11 +13,12 @@ from evalkit.results.distill_records import (
     StudentDistillation,
     TaskDistillation,
 )
-from evalkit.results.distill_words import interval_percent, kappa_text, mean_text, percent, ratio_text
+from evalkit.results.distill_words import interval_percent, kappa_text, length_text, mean_text, percent, ratio_text
 from evalkit.results.formats.fidelity import GROUP_COLUMNS, measure_rows
 from evalkit.results.metrics import interval_text
 from evalkit.stats.clean import CleanScore
 from evalkit.stats.clustered import ClusteredMean
+from evalkit.words import counted
 
 _NAMED = 12  # problems named in a cell
 _LONG = 34  # characters of a cell from which its column holds words
@@ -294,8 +295,7 @@ def _budget_table(found: Distillation) -> PageTable:
 def _cost_cells(cost: Cost, role: str) -> tuple[str, ...]:
     ratio = "–"
     if role != "teacher" and cost.length_ratio is not None:
-        ends = cost.length_interval
-        ratio = f"{cost.length_ratio:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends is not None else "")
+        ratio = f"{length_text(cost.length_ratio)}, {counted(cost.length_ratio.clusters, 'problem')}"
     return (
         _tokens(cost.tokens, cost.tokens_interval),
         f"{cost.thinking:,.0f}",
