@@ -152,6 +152,7 @@ def test_a_context_that_ends_before_max_tokens_is_told_before_the_run(checkpoint
     assert "arithmetic: the context of 65536 tokens leaves" in evalkit(*command, "--max-tokens", 70000).stdout
 
 
+@pytest.mark.slow
 def test_no_server_at_all_is_told_at_once_and_at_the_end(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(RunIncompleteError, match=r"does not answer|fails every request") as caught:

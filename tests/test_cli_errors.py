@@ -106,7 +106,10 @@ def test_a_pipe_that_is_closed_is_not_an_incomplete_run() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+_OTHERS_CLOSED = ("2>&-", "<&-", "<&- >&- 2>&-")
+
+
+@pytest.mark.parametrize("closed", [">&-", *(pytest.param(c, marks=pytest.mark.slow) for c in _OTHERS_CLOSED)])
 @pytest.mark.parametrize("arguments", [("leaderboard", "{run}"), ("verify", "{run}"), ("compare", "{run}", "{run}")])
 def test_a_stream_that_is_closed_is_nothing(arguments: tuple[str, ...], closed: str, tmp_path: Path) -> None:
     made(tmp_path, [completion(("a", 0)), completion(("a", 1))], [score(("a", 0)), score(("a", 1))])

@@ -70,7 +70,7 @@ def entry(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("of", FROM)
-@pytest.mark.parametrize("by", ["run", "score"])
+@pytest.mark.parametrize("by", ["run", pytest.param("score", marks=pytest.mark.slow)])
 def test_a_corrected_answer_keeps_the_completions(
     tmp_path: Path, of: str, by: str, caplog: pytest.LogCaptureFixture
 ) -> None:

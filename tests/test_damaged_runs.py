@@ -98,6 +98,7 @@ def test_a_comparison_shows_the_others_of_a_folder_but_needs_the_run_that_was_na
     assert f"not shown: Line 2 of {results / 'more' / 'b'}" in done
 
 
+@pytest.mark.slow
 def test_students_of_a_folder_are_shown_without_the_damaged_one(results: Path) -> None:
     spoil(results)
     students = results.parent / "students"
@@ -156,6 +157,7 @@ def test_a_run_without_its_record_is_told(results: Path) -> None:
     assert told(evalkit("verify", results / "b", code=2)) == told_of
 
 
+@pytest.mark.slow
 def test_folders_that_are_no_runs_are_not_told(results: Path) -> None:
     """An export, what was put away, and a folder with a file of that name."""
     lines = (results / "b" / "sums" / "completions.jsonl").read_bytes()

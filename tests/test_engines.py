@@ -138,6 +138,7 @@ def test_gpus_are_those_of_all_replicas(tmp_path: Path, tiny_checkpoint: Path, m
     assert VLLMEngine(str(tiny_checkpoint), VLLMOptions()).gpus == 0
 
 
+@pytest.mark.slow
 def test_gpu_hours_are_told_for_any_engine_that_has_gpus(tmp_path: Path) -> None:
     file = tmp_path / "two_gpus.py"
     file.write_text(ECHO.read_text() + "    gpus = 2\n")
@@ -411,6 +412,7 @@ def test_an_engine_file_without_an_engine_says_what_its_class_lacks(tmp_path: Pa
     assert "fails when it is run: SystemExit: 3." in told(evalkit("engines", "show", "--engine-file", file, code=2))
 
 
+@pytest.mark.slow
 def test_an_engine_file_has_to_have_the_engine(tmp_path: Path) -> None:
     lost = evalkit("run", "m", "-t", "arithmetic", "--engine-file", tmp_path / "lost.py", code=2)
     assert told(lost) == f"There is no file {tmp_path / 'lost.py'}."

@@ -146,6 +146,7 @@ def test_the_hubs_results_name_the_data_set(tmp_path: Path, data_of_math500: Pat
     assert "subset" not in entry["notes"]
 
 
+@pytest.mark.slow
 def test_what_the_hubs_results_leave_out_is_told(
     tmp_path: Path, data_of_math500: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

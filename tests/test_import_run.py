@@ -567,6 +567,7 @@ def test_logs_of_two_harnesses_become_one_set_and_are_compared(tmp_path: Path) -
         imported(both, tmp_path / "c", task=str(first.path / name))
 
 
+@pytest.mark.slow
 def test_the_order_of_a_logs_rows_is_no_matter_and_other_data_are_told_in_words(tmp_path: Path) -> None:
     rows = [{"i": f"p{i}", "q": f"What is {i} + 1?", "gen": f"So it is {i + i % 2}.", "ans": i + 1} for i in range(6)]
     other = [*rows[1:4], {**rows[4], "q": "What is two and three?"}, {**rows[5], "ans": 7}, {**rows[0], "i": "p9"}]

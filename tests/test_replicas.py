@@ -197,6 +197,7 @@ class SlowLine(LocalReplica):
         await asyncio.sleep(0.3)
 
 
+@pytest.mark.slow
 def test_an_answer_that_overtakes_its_request_is_seen(tmp_path: Path) -> None:
     requests = asked(4)
     found: list[Completion] = []

@@ -79,6 +79,7 @@ def test_statuses_partition_the_samples(folder: Path) -> None:
     assert done.stdout.count("\n") == 3, "what can be piped is the table alone"
 
 
+@pytest.mark.slow
 def test_what_was_cut_is_truncated_and_never_guessed_from_open_thinking(folder: Path) -> None:
     run(folder, finish_reason="length")
     assert statuses(folder) == {"correct": 7, "wrong": 1, "no_answer": 0, "truncated": 2, "error": 0}

@@ -62,7 +62,9 @@ def comments(_: Any) -> Sent:
     return Sent(200, endless(b": wait\n\n", 0.1), {"content-type": "text/event-stream"}, length=False)
 
 
-@pytest.mark.parametrize("silent", [hangs, drips, begins_and_hangs, comments])
+@pytest.mark.parametrize(
+    "silent", [hangs, *(pytest.param(each, marks=pytest.mark.slow) for each in (drips, begins_and_hangs, comments))]
+)
 def test_a_server_that_never_answers_ends_the_run_after_the_patience(
     silent: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_server_that_never_answers_ends_the_run_after_the_patience(
     assert re.search(r"has sent nothing for \d s; waiting for 2 s of silence at most", caplog.text)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_not_even_its_list_of_models_ends_the_run(tmp_path: Path) -> None:
     with QuirkServer(hangs) as server, pytest.raises(RunIncompleteError, match="nothing came for 1 s"):
         run_on(server, tmp_path / "run", patience=1.0)

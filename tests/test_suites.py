@@ -97,9 +97,12 @@ def test_an_invalid_suite_is_told(tmp_path: Path, content: str, said: str) -> No
 )
 def test_what_a_run_would_refuse_is_told_before_any_of_them(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "s.toml").write_text(f'name = "s"\n{content}')
-    assert said in told(evalkit("suite", tmp_path / "s.toml", "--dry-run", code=2))
+    with pytest.raises(EvalkitError) as refused:
+        plan_suite(*read_suite(str(tmp_path / "s.toml")))
+    assert said in refused.value.message
 
 
+@pytest.mark.slow
 def test_what_a_suites_output_cannot_be_is_told_before_any_run(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('name = "s"\ntasks = [{task = "arithmetic"}]\nmodels = [{model = "m"}]')
     assert "ends with .pdf" in told(evalkit("suite", tmp_path / "s.toml", "-o", tmp_path / "page.pdf", code=2))

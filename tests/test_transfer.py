@@ -132,6 +132,7 @@ def test_nothing_that_can_be_kept_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "set.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_the_commands_hand_on_to_each_other(run: Path, tmp_path: Path) -> None:
     done = evalkit("transfer", run, "-o", tmp_path / "set.jsonl", "-k", "2")
     assert "3 of 12 completions kept" in done.stderr
@@ -142,6 +143,7 @@ def test_the_commands_hand_on_to_each_other(run: Path, tmp_path: Path) -> None:
     assert "cannot be written" in told(evalkit("transfer", run, "-o", tmp_path / "set.csv", code=2))
 
 
+@pytest.mark.slow
 def test_a_set_of_a_benchmarks_problems_is_told_on_the_terminal(tmp_path: Path) -> None:
     data = write_all(tmp_path / "data")
     thought = "<think>\nI double the number.\n</think>\n\n"
@@ -191,6 +193,7 @@ def test_every_fault_is_found_where_it_is(flawed: Path) -> None:
     assert graded - right == found.faults["wrong"].count
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_for_a_pipeline(flawed: Path) -> None:
     done = evalkit("audit", flawed, code=1)
     assert "above what is allowed: looping" in done.stderr
