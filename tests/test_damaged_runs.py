@@ -1,18 +1,25 @@
 """A damaged run: the hint names the command that mends it, and the other runs of the folder are shown."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from helpers import evalkit, told
 from report_runs import TaskData, maths_problems, maths_sample, write_samples, write_task_file
 
+from evalkit.cli.main import cli
 from evalkit.errors import DamagedError
-from evalkit.results.frames import leaderboard
+from evalkit.results.distill_models import load_side
+from evalkit.results.frames import leaderboard, load_results
+from evalkit.results.runs import load_runs
 from evalkit.results.site.export import Site
 from evalkit.results.site.options import SiteOptions
+from evalkit.run.merging import merge_runs
 from evalkit.store.run import RunDirectory
+from evalkit.transfer import make_transfer_set
 
 TASK = TaskData("sums", "Sums", maths_problems(4), maths_sample(0.5, 1), n=2)
 CHECKSUM = "is damaged: its checksum is wrong."
@@ -155,6 +162,24 @@ def test_a_run_without_its_record_is_told(results: Path) -> None:
     assert told(done) == f"{results / 'b'} is not complete."
     assert "restore the file" in done.stderr
     assert told(evalkit("verify", results / "b", code=2)) == told_of
+
+
+def test_a_run_without_its_record_is_missing_from_nothing_unnoticed(results: Path, tmp_path: Path) -> None:
+    told_of = f"{results / 'b'} has completions but no run.json."
+    (results / "b" / "run.json").unlink()
+    readers: list[Callable[[Path], object]] = [
+        load_runs, load_results, make_transfer_set, lambda path: merge_runs([path], tmp_path / "merged"),
+    ]  # fmt: skip
+    for read in readers:
+        with pytest.raises(DamagedError) as raised:
+            read(results)
+        assert raised.value.message == told_of
+    found = load_side([results])
+    assert any(told_of in note for side in found for note in side.notes)
+    done = CliRunner().invoke(cli, ["score", str(results)])
+    assert f"{results / 'b'}: {told_of} Restore the file" in done.stderr
+    assert f"1 of 3 runs are not graded as a whole: {results / 'b'}." in str(done.exception)
+    assert len(load_runs(results / "a", results / "a", results / "c")) == 2, "each once"
 
 
 @pytest.mark.slow

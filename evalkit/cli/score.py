@@ -73,14 +73,17 @@ def command(
     from evalkit.cli.summary import print_summary
     from evalkit.results.report import load_report
     from evalkit.run.session import require_no_errors
-    from evalkit.store.run import find_runs
+    from evalkit.store.run import find_runs, runs_without_record
 
     folders = read_data_options(data_folders)
     require_second_opinion(second_opinion, judge_url, judge_model)
     if trust:
         trust_task_files(list(runs), task_file)
     found = [run for path in runs for run in find_runs(path)]
-    failed: list[tuple[Path, EvalkitError]] = []
+    failed: list[tuple[Path, EvalkitError]] = [lost for path in runs for lost in runs_without_record(path)]
+    count = len(found) + len(failed)
+    for path, error in failed:
+        _tell(path, error)
     for run in found:
         echo(f"{run.path}", err=True)
         try:
@@ -94,19 +97,21 @@ def command(
             print_summary(run, reports)
             require_no_errors(run, reports)
         except EvalkitError as error:
-            if len(found) == 1:
+            if count == 1:
                 raise
-            told = f"{run.path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"
-            echo(visible_line(told), err=True)
+            _tell(run.path, error)
             failed.append((run.path, error))
     if failed:
         kind = RunIncompleteError if any(isinstance(error, RunIncompleteError) for _, error in failed) else EvalkitError
         raise kind(
-            f"{len(failed)} of {len(found)} runs are not graded as a whole: "
-            f"{', '.join(str(path) for path, _ in failed)}.",
-            f"{'the others are; ' if len(failed) < len(found) else ''}what each needs is told above, then run the same "
+            f"{len(failed)} of {count} runs are not graded as a whole: {', '.join(str(path) for path, _ in failed)}.",
+            f"{'the others are; ' if len(failed) < count else ''}what each needs is told above, then run the same "
             "command again.",
         )
+
+
+def _tell(path: Path, error: EvalkitError) -> None:
+    echo(visible_line(f"{path}: {error.message} {error.hint[:1].upper()}{error.hint[1:]}"), err=True)
 
 
 def _grade(

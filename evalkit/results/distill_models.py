@@ -16,7 +16,7 @@ from evalkit.results.runs import Run, run_paths
 from evalkit.results.samples import Samples, load_samples
 from evalkit.store.grader import graded_earlier
 from evalkit.store.lines import read_checked
-from evalkit.store.run import TaskRun, find_runs
+from evalkit.store.run import TaskRun, find_runs, runs_without_record
 
 _HEADER_LIMIT = 100_000_000  # bytes of a safetensors header; the format's own limit
 
@@ -77,6 +77,8 @@ def load_side(source: str | Path | Run | Sequence[str | Path | Run]) -> list[Mod
             published = _published_side(str(one))
             found.sides.setdefault(published.model, {}).update(published.tasks)
             continue
+        for folder, error in runs_without_record(one):
+            found.leave_out(error, folder, one)
         for run in find_runs(one):
             try:
                 tasks = list(run.tasks().values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.results.entries import load_entries
 from evalkit.results.leaderboard import build_table
 from evalkit.results.runs import Run, run_paths
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import RunDirectory, all_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def load_results(path: str | Path | Run | Sequence[str | Path | Run]) -> "pd.Dat
     """
     import pandas as pd
 
-    runs = [run for folder in run_paths(path, "load_results") for run in find_runs(folder)]
+    runs = all_runs(run_paths(path, "load_results"))
     return pd.DataFrame([row for run in runs for row in sample_records(run)])
 
 

@@ -24,8 +24,8 @@ from evalkit.store.grader import graded_earlier
 from evalkit.types import Interval, Metric
 
 BEST_NOTE = (
-    "bold: better than every other run of its column (paired permutation test, p < 0.05 after Holm over the columns; "
-    "for metrics that are not means over problems, their run-to-run errors). Runs that are tied at the top share it. "
+    "bold: better than every other run of its column, p < 0.05 after Holm over the columns (pass@1: a paired "
+    "permutation test over problems; other metrics: their run-to-run errors). Runs that are tied at the top share it. "
     "Published figures take no part, nor do runs whose settings or problems are not those of most runs of the column."
 )
 INTERVAL_NOTE = (

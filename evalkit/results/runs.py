@@ -15,7 +15,7 @@ from evalkit.results.metrics import kind_of
 from evalkit.results.recreate import recreate_problems
 from evalkit.results.report import Report, load_report
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs
+from evalkit.store.run import RunDirectory, RunRecord, TaskRun, all_runs
 from evalkit.types import Problem
 
 if TYPE_CHECKING:
@@ -163,12 +163,12 @@ class RunDifference:
 
 
 def load_runs(*paths: str | Path | Run) -> list[Run]:
-    """Every run at or below the given folders (default: `results`).
+    """Every run at or below the given folders (default: `results`), each once.
 
     Raises EvalkitError if there is no run or if one is damaged.
     """
     folders = run_paths(paths, "load_runs") if paths else [Path("results")]
-    return [Run(run.path) for folder in folders for run in find_runs(folder)]
+    return [Run(run.path) for run in all_runs(folders)]
 
 
 def run_paths(given: object, asked: str) -> list[Path]:

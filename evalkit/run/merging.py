@@ -15,7 +15,7 @@ from evalkit.store.identity import prompt_digests, refuse_differences, run_diffe
 from evalkit.store.lines import read_checked
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, TaskFiles, find_runs, score_of_line, validated
+from evalkit.store.run import RunDirectory, TaskFiles, all_runs, score_of_line, validated
 from evalkit.types import Completion, Score
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def merge_runs(runs: Sequence[str | Path], output: str | Path) -> list[MergedTas
     other; RunIncompleteError, after writing what there is, if completions are missing.
     """
     target = RunDirectory(Path(output))
-    sources = [found for path in runs for found in find_runs(Path(path))]
+    sources = all_runs(map(Path, runs))
     if target.description_path.exists():
         sources.append(target)
     sources = list({run.path.resolve(): run for run in sources}.values())

@@ -11,7 +11,7 @@ results/<model>/<run-id>/
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -667,6 +667,21 @@ def find_runs(path: Path) -> list[RunDirectory]:
             raise error
         raise EvalkitError(f"There is no run below {path}.", "`evalkit run` creates one.")
     return found
+
+
+def all_runs(paths: Iterable[Path]) -> list[RunDirectory]:
+    """The run directories at or below the paths, each once.
+
+    Raises EvalkitError where a path has none, and DamagedError where a run has lost its run.json: it would be missing.
+    """
+    found: dict[Path, RunDirectory] = {}
+    for path in paths:
+        runs = find_runs(path)
+        for _, error in runs_without_record(path):
+            raise error
+        for run in runs:
+            found.setdefault(run.path.resolve(), run)
+    return list(found.values())
 
 
 def runs_without_record(path: Path) -> list[tuple[Path, DamagedError]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from evalkit.errors import EvalkitError
 from evalkit.results.exports.samples import ExportedSample, TaskExport
 from evalkit.results.recreate import recreate_problems, recreate_task
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import all_runs
 from evalkit.thinking import split_thinking
 from evalkit.transfer.quality import is_looping, mixes_languages, same_text, whole_characters, word_runs
 from evalkit.transfer.writing import card, write_card, write_rows
@@ -157,10 +157,7 @@ def make_transfer_set(
 
 
 def _tasks(sources: Sequence[str | Path], data: str | Path | None) -> Iterator[TaskExport]:
-    runs: dict[Path, RunDirectory] = {}  # a run that is named twice is one
-    for run in (run for source in sources for run in find_runs(Path(source))):
-        runs.setdefault(run.path.resolve(), run)
-    for run in runs.values():
+    for run in all_runs(map(Path, sources)):
         for recorded in run.tasks().values():
             made = recreate_task(recorded)
             problems = {p.id: p for p in recreate_problems(recorded, made, str(data) if data else None)}
