@@ -20,9 +20,10 @@ from evalkit.results.published import load_published
 from evalkit.results.report import load_report
 from evalkit.results.reproduction import differences
 from evalkit.run.evaluate import plan_run
+from evalkit.store.folders import find_runs
 from evalkit.store.identity import content_of, run_differences
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, find_runs
+from evalkit.store.run import RunDirectory
 
 TASK = """
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ from made_runs import completion, description, entry, failure, made, score, writ
 from told_engine import plain_records
 
 from evalkit import EvalkitError
+from evalkit.store.folders import find_runs
 from evalkit.store.opinions import Adjudication, Opinion, adjudications, opinions, record
 from evalkit.store.plan import SamplePlan
 from evalkit.store.run import (
@@ -18,7 +19,6 @@ from evalkit.store.run import (
     RunDirectory,
     TaskFiles,
     completion_record,
-    find_runs,
     score_record,
     validated,
 )

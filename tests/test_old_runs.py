@@ -10,8 +10,8 @@ import pytest
 from helpers import REPOSITORY, evalkit, told
 
 from evalkit.results.report import load_report, write_report
+from evalkit.store.folders import find_runs
 from evalkit.store.grader import GRADER_VERSION
-from evalkit.store.run import find_runs
 
 OLD = REPOSITORY / "tests" / "runs_v01"
 

@@ -19,8 +19,9 @@ from evalkit.run import rescore as rescoring
 from evalkit.run import session
 from evalkit.run.scoring import grader_name
 from evalkit.store import grader
+from evalkit.store.folders import find_runs
 from evalkit.store.lines import encode_line
-from evalkit.store.run import RunDirectory, completion_record, find_runs
+from evalkit.store.run import RunDirectory, completion_record
 from evalkit.types import Completion
 
 TASK = """

@@ -73,7 +73,7 @@ def command(
     from evalkit.cli.summary import print_summary
     from evalkit.results.report import load_report
     from evalkit.run.session import require_no_errors
-    from evalkit.store.run import find_runs, runs_without_record
+    from evalkit.store.folders import find_runs, runs_without_record
 
     folders = read_data_options(data_folders)
     require_second_opinion(second_opinion, judge_url, judge_model)

@@ -39,7 +39,8 @@ def write_output(text: str, output: Path | None) -> None:
 
 def one_run(path: Path) -> "RunDirectory":
     """The run at `path`, or the only one below it. Raises EvalkitError if there are several."""
-    from evalkit.store.run import RunDirectory, find_runs
+    from evalkit.store.folders import find_runs
+    from evalkit.store.run import RunDirectory
 
     if not path.is_dir() or not (path / "run.json").exists():
         first, *others = find_runs(path)
@@ -80,7 +81,7 @@ def trust_task_files(paths: Iterable[Path], moved: str | None = None) -> None:
     `moved` is where their file is now.
     """
     from evalkit.benchmark.registry import trust_task_file
-    from evalkit.store.run import find_runs
+    from evalkit.store.folders import find_runs
 
     for run in [found for path in paths for found in find_runs(path)]:
         for task in run.tasks().values():

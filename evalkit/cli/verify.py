@@ -25,7 +25,7 @@ def command(runs: tuple[Path, ...]) -> None:
     from evalkit.errors import RunIncompleteError
     from evalkit.results.ungraded import is_ungraded
     from evalkit.store.counting import count_samples
-    from evalkit.store.run import find_runs, runs_without_record
+    from evalkit.store.folders import find_runs, runs_without_record
     from evalkit.visible import visible_line
 
     incomplete, hints = [], set()

@@ -14,9 +14,10 @@ from evalkit.results.published import PublishedScore, load_published, model_key,
 from evalkit.results.recreate import recreate_task
 from evalkit.results.runs import Run, run_paths
 from evalkit.results.samples import Samples, load_samples
+from evalkit.store.folders import find_runs, runs_without_record
 from evalkit.store.grader import graded_earlier
 from evalkit.store.lines import read_checked
-from evalkit.store.run import TaskRun, find_runs, runs_without_record
+from evalkit.store.run import TaskRun
 
 _HEADER_LIMIT = 100_000_000  # bytes of a safetensors header; the format's own limit
 

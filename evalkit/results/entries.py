@@ -11,7 +11,8 @@ from evalkit.errors import DamagedError, EvalkitError, RunIncompleteError
 from evalkit.results.harness_figure import harness_figure
 from evalkit.results.own_metrics import NoReportError, tell_absent_headlines
 from evalkit.results.report import Report, load_report, refresh_reports, stored_report
-from evalkit.store.run import RunDirectory, TaskRun, find_runs, runs_without_record
+from evalkit.store.folders import find_runs, runs_without_record
+from evalkit.store.run import RunDirectory, TaskRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from evalkit.results.entries import load_entries
 from evalkit.results.leaderboard import build_table
 from evalkit.results.runs import Run, run_paths
-from evalkit.store.run import RunDirectory, all_runs
+from evalkit.store.folders import all_runs
+from evalkit.store.run import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,9 @@ from evalkit.results.formats.parts import comparison_html, run_html
 from evalkit.results.metrics import kind_of
 from evalkit.results.recreate import recreate_problems
 from evalkit.results.report import Report, load_report
+from evalkit.store.folders import all_runs
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, RunRecord, TaskRun, all_runs
+from evalkit.store.run import RunDirectory, RunRecord, TaskRun
 from evalkit.types import Problem
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import IO, Any
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import load_report
+from evalkit.store.folders import all_runs
 from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import read_checked
 from evalkit.store.opinions import adjudications_path, opinions_path
 from evalkit.store.plan import SamplePlan
-from evalkit.store.run import RunDirectory, TaskFiles, all_runs, score_of_line, validated
+from evalkit.store.run import RunDirectory, TaskFiles, score_of_line, validated
 from evalkit.types import Completion, Score
 
 logger = logging.getLogger(__name__)

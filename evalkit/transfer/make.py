@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from evalkit.errors import EvalkitError
 from evalkit.results.exports.samples import ExportedSample, TaskExport
 from evalkit.results.recreate import recreate_problems, recreate_task
-from evalkit.store.run import all_runs
+from evalkit.store.folders import all_runs
 from evalkit.thinking import split_thinking
 from evalkit.transfer.quality import is_looping, mixes_languages, same_text, whole_characters, word_runs
 from evalkit.transfer.writing import card, write_card, write_rows

@@ -9,7 +9,7 @@ from evalkit.errors import EvalkitError
 from evalkit.results.entries import Entry, load_entries
 from evalkit.results.plots.drawing import SCREEN, Look
 from evalkit.results.published import PublishedScore
-from evalkit.store.run import find_runs
+from evalkit.store.folders import find_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,8 @@ from evalkit.results.site.pieces import BUCKETS, encoded, write_file, write_gram
 from evalkit.results.site.problems import ProblemSets, prompt_messages
 from evalkit.results.site.tables import dispute_records, distillation_page, fidelity_pages
 from evalkit.results.site.texts import write_texts
-from evalkit.store.run import RunDirectory, RunRecord, TaskRun, find_runs, runs_without_record
+from evalkit.store.folders import find_runs, runs_without_record
+from evalkit.store.run import RunDirectory, RunRecord, TaskRun
 from evalkit.types import STATUSES
 
 SITE_SCHEMA = 1
