@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from click.testing import CliRunner
 from helpers import EVALKIT, REPOSITORY, evalkit, records, told, write_recorded
 
+from evalkit.cli.main import cli
+from evalkit.errors import EvalkitError
 from evalkit.results.disputes import disputes, summarise_disputes
 from evalkit.store.run import RunDirectory
 
@@ -79,6 +82,13 @@ def test_disputes_are_counted_and_bound_the_score(disputed: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", ["--judge-url", "--judge-model"])
+def test_a_judge_whom_nobody_asks_is_told(option: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["score", str(tmp_path), option, "http://127.0.0.1:9/v1"])
+    assert isinstance(done.exception, EvalkitError)
+    assert done.exception.message == f"{option} is for a second opinion, and none was asked for."
+
+
 def test_an_undecided_judge_is_asked_again_and_the_others_are_not(disputed: Path, judge_url: str) -> None:
     assert len(records(disputed / "two" / "second_opinions.jsonl")) == 3
     done = evalkit("score", disputed, "--second-opinion", "llm", "--judge-url", judge_url)

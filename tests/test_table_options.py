@@ -107,6 +107,7 @@ def test_groups_are_headings(results: Path) -> None:
     ("options", "error"),
     [
         ({"tasks": ("aime25",)}, "no column 'aime25'"),
+        ({"tasks": ("math500", "aime24:pass@3")}, "no column 'aime24:pass@3'"),
         ({"order": ("nobody",)}, "No row fits 'nobody'"),
         ({"labels": {"nobody": "x"}}, "no run or model 'nobody'"),
         ({"groups": {"pupils": ()}}, "No row is in the group 'pupils'"),
@@ -124,6 +125,15 @@ def test_groups_are_headings(results: Path) -> None:
 def test_what_fits_nothing_is_an_error(results: Path, options: dict[str, object], error: str) -> None:
     with pytest.raises(EvalkitError, match=error):
         table(results, **options)
+
+
+def test_an_unknown_column_is_told_with_those_that_there_are(results: Path) -> None:
+    for tasks in (("nope",), ("aime24", "nope:pass@1")):
+        with pytest.raises(EvalkitError) as raised:
+            table(results, tasks=tasks)
+        assert raised.value.message == f"There is no column {tasks[-1]!r}."
+        assert raised.value.hint.startswith("there are: ")
+        assert {"aime24", "math500"} <= set(raised.value.hint.removeprefix("there are: ").rstrip(".").split(", "))
 
 
 @pytest.mark.parametrize(

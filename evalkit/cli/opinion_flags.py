@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from evalkit.cli.terminal import echo
+from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
     from evalkit.benchmark.data import DataFolders
@@ -35,6 +36,9 @@ def require_second_opinion(second_opinion: str | None, judge_url: str | None, ju
         from evalkit.run.opinions import require_second_opinion as require
 
         require(second_opinion, judge_url, judge_model)
+    elif judge_url is not None or judge_model is not None:
+        given = "--judge-url" if judge_url is not None else "--judge-model"
+        raise EvalkitError(f"{given} is for a second opinion, and none was asked for.", "add --second-opinion llm.")
 
 
 def ask_second_opinion(

@@ -112,7 +112,12 @@ def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] 
         figures = [f for f in figures if model_key(f.model) in judged]
     tasks = {name.partition(":")[0] for name in options.tasks}
     if tasks:
-        ours = [e for e in ours if e.report.task in tasks]
+        known = list(dict.fromkeys([*(e.report.task for e in ours), *(f.column[0] for f in figures)]))
+        titles = {*known, *(e.report.title for e in ours), *(f.benchmark for f in figures)}
+        for name in options.tasks:
+            if name.partition(":")[0] not in titles:
+                raise _no_column(name, known, known)
+        ours = [e for e in ours if tasks & {e.report.task, e.report.title}]
         figures = [f for f in figures if f.column[0] in tasks or f.benchmark in tasks]
     present = {e.run for e in ours}
     labels = {k: v for k, v in options.labels.items() if any(fits(k, run, *_models(ours, run)) for run in present)}
@@ -206,13 +211,14 @@ def _with_columns(table: Table, wanted: Sequence[str]) -> Table:
         found = [i for i, c in enumerate(table.columns) if _is_column(c, task, metric)]
         if not found:
             known = [f"{c.task}:{c.metric}" for c in table.columns]
-            raise EvalkitError(
-                f"There is no column {name!r}.{did_you_mean(name, [c.task for c in table.columns])}",
-                f"there are: {', '.join(known) or 'none'}.",
-            )
+            raise _no_column(name, [c.task for c in table.columns], known)
         chosen.update(dict.fromkeys(found))
     rows = [replace(row, cells=[row.cells[i] for i in chosen]) for row in table.rows]
     return replace(table, columns=[table.columns[i] for i in chosen], rows=rows)
+
+
+def _no_column(name: str, tasks: Sequence[str], known: Sequence[str]) -> EvalkitError:
+    return EvalkitError(f"There is no column {name!r}.{did_you_mean(name, tasks)}", f"there are: {', '.join(known)}.")
 
 
 def _is_column(column: Column, task: str, metric: str) -> bool:
