@@ -441,6 +441,9 @@ def test_a_checkpoint_is_evaluated_by_a_process(
     said[:] = ["run directory: x\n", 1]
     assert not watch.evaluate(other)
     assert (watch.done, watch.failed) == ({path}, {other: 3})
+    said[:] = ["run directory: x\n", 0]
+    assert watch.evaluate(other)
+    assert (watch.done, watch.failed) == ({path, other}, {}), "it could be evaluated in the end"
 
 
 def always(text: str, request: object) -> str:

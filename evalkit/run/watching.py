@@ -146,6 +146,7 @@ class Watch:
             logger.warning("%s: exit code %d, %s", checkpoint, done.returncode, said)
             return False
         self.done.add(checkpoint)
+        self.failed.pop(checkpoint, None)
         self.extend_curve(checkpoint, RunDirectory(found))
         return True
 
