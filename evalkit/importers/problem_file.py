@@ -11,7 +11,6 @@ from evalkit.benchmark.files import Row
 from evalkit.benchmark.registry import GROUP, did_you_mean, plugins
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError
-from evalkit.grading import grade_choice, grade_math, math_equal
 from evalkit.types import Message, Problem, Score
 
 PROBLEM_FILE = f"{__name__}:ProblemFile"
@@ -117,6 +116,8 @@ class ProblemFile(Task):
         return [{"role": "user", "content": prompt.replace("{problem}", problem.prompt)}]
 
     def score(self, problem: Problem, response: str) -> Score:
+        from evalkit.grading import grade_choice, grade_math
+
         if self.of_kind == "choice":
             return grade_choice(response, problem.target, problem.metadata["choices"])
         return grade_math(response, problem.target)
@@ -127,6 +128,8 @@ class ProblemFile(Task):
         return f"So the final answer is \\boxed{{{problem.target}}}."
 
     def same_answer(self, first: str, second: str) -> bool:
+        from evalkit.grading import math_equal
+
         return math_equal(first, second) if self.of_kind == "math" else first.strip() == second.strip()
 
 

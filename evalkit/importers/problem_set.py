@@ -8,7 +8,6 @@ from evalkit.benchmark.data import DataSource
 from evalkit.benchmark.task import DatasetSpec, Task
 from evalkit.errors import EvalkitError
 from evalkit.files import is_single_name
-from evalkit.grading import grade_choice, grade_math, math_equal
 from evalkit.types import Problem, Score
 
 PROBLEM_SET = f"{__name__}:ProblemSet"
@@ -64,11 +63,15 @@ class ProblemSet(Task):
         return next((score for score in scores if score.status == "correct"), scores[0])
 
     def _grade(self, problem: Problem, response: str, gold: str) -> Score:
+        from evalkit.grading import grade_choice, grade_math  # here, since tables read results without graders
+
         if self.of_kind == "choice":
             return grade_choice(response, gold, problem.metadata.get("choices") or list("ABCDEFGHIJ"))
         return grade_math(response, gold)
 
     def same_answer(self, first: str, second: str) -> bool:
+        from evalkit.grading import math_equal
+
         return math_equal(first, second) if self.of_kind == "math" else first.strip() == second.strip()
 
 
