@@ -100,7 +100,8 @@ def score_kept(student: Samples, teacher: Samples) -> Ratio:
     """
     s, t = avg_at_n(student), avg_at_n(teacher)
     top, bottom = ((x.value, *x.interval_problems) for x in (s, t))
-    found = _ratio([_Pair(top, bottom, *_correlated(_means(student), _means(teacher), _UNSEEN_KEPT, s.samples))])
+    samples = min(s.samples, t.samples)
+    found = _ratio([_Pair(top, bottom, *_correlated(_means(student), _means(teacher), _UNSEEN_KEPT, samples))])
     if found.interval is None:
         return found
     return replace(found, interval=(max(found.interval[0], 0.0), found.interval[1]))
@@ -178,7 +179,7 @@ def _lower_end(pairs: Sequence[_Pair]) -> float | None:
     if not a > 0:
         return None
     # where 0 is below the interval the denominator may be larger than it was seen, else smaller
-    above = top > 0 and c >= 0
+    above = top > 0 and c > 0
     reaches = [pair.bottom[2] - pair.bottom[0] if above else pair.bottom[0] - pair.bottom[1] for pair in pairs]
     a = bottom**2 - sum(reach**2 for reach in reaches)
     b = top * bottom - sum(pair.correlation * x * y for pair, x, y in zip(pairs, down, reaches, strict=True))
