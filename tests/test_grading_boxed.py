@@ -175,6 +175,7 @@ SAME: tuple[tuple[str, str], ...] = (
     # bases, vectors, matrices
     ("2516_{(8)}", "2516_8"),
     (r"2516 \text{ base } 8", "2516_8"),
+    (r"2516 \text{ in base } 8", "2516_8"),
     (r"2516_{\text{base }8}", "2516_8"),
     (r"\left<3,0\right>", "(3,0)"),
     ("<3,0>", "(3,0)"),

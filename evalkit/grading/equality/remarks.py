@@ -55,7 +55,7 @@ _REMAINDER = re.compile(
 
 # a numeral with its base in words: 2516 \text{ base } 8, 1010 (base two)
 _BASE = re.compile(
-    rf"""(?<![\w.,{{}}_^\\])([0-9A-F]{{1,60}})(?![0-9A-F]){_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+\(?)?base[\s-]*+
+    rf"""(?<![\w.,{{}}_^\\])([0-9A-F]{{1,60}})(?![0-9A-F]){_SPACES}(?:\(\s*+)?(?:{_TEXT}\s*+\(?(?:in\s+)?)?base[\s-]*+
     \}}?{_SPACES}(\d{{1,2}}|{"|".join(BASE_WORDS)})(?![\w])\s*+\)?\s*+\}}?\s*+\)?(?=[\s.$]*+\Z)""",
     re.VERBOSE,
 )
