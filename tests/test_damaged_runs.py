@@ -179,7 +179,23 @@ def test_a_run_without_its_record_is_missing_from_nothing_unnoticed(results: Pat
     done = CliRunner().invoke(cli, ["score", str(results)])
     assert f"{results / 'b'}: {told_of} Restore the file" in done.stderr
     assert f"1 of 3 runs are not graded as a whole: {results / 'b'}." in str(done.exception)
+    done = CliRunner().invoke(cli, ["score", str(results), str(results / "." / "a" / ".." / "b" / "..")])
+    assert f"1 of 3 runs are not graded as a whole: {results / 'b'}." in str(done.exception), "each once"
     assert len(load_runs(results / "a", results / "a", results / "c")) == 2, "each once"
+
+
+def test_completions_in_no_folder_of_a_run_are_nothing(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (results / "completions.jsonl").write_bytes((results / "b" / "sums" / "completions.jsonl").read_bytes())
+    monkeypatch.chdir(results)
+    assert len(load_runs(".")) == len(load_runs(results)) == 3
+
+
+def test_a_merge_below_its_runs_that_was_cut_short_is_done_again(results: Path) -> None:
+    merged = results / "merged"
+    (merged / "sums").mkdir(parents=True)
+    (merged / "sums" / "completions.jsonl").write_bytes((results / "a" / "sums" / "completions.jsonl").read_bytes())
+    merge_runs([results / "a", results], merged)
+    assert len(load_runs(merged)) == 1
 
 
 @pytest.mark.slow

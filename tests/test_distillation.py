@@ -176,6 +176,8 @@ def test_scores_of_an_earlier_grader_are_told_wherever_they_are_compared(runs: P
     notes, compared = told()
     assert "an earlier version of evalkit graded the student's run: evalkit score grades it again" in notes
     assert "an earlier version of evalkit graded A and B: evalkit score grades them again." in compared
+    compared = CliRunner().invoke(cli, ["compare", str(runs / "student"), str(runs / "teacher"), "-f", "json"]).stdout
+    assert json.loads(compared)["comparisons"][0]["tasks"][0]["graded_earlier"] == ["A", "B"]
 
 
 def test_the_headline_says_on_how_many_benchmarks_there_is_a_gap(few: Path) -> None:

@@ -394,7 +394,8 @@ def test_the_record_of_a_comparison(tmp_path: Path) -> None:
         "p": 0.25, "adjusted_p": 1.0, "established": False, "target": 2.0,
         "problems_needed": found.problems_needed, "needed_is_bound": False,
         "seen_run": pytest.approx(100 * found.seen_run), "seen_problems": pytest.approx(100 * found.seen_problems),
-        "settings_that_differ": [], "problems": 4, "problems_available": 4, "problems_left_out": 0,
+        "settings_that_differ": [], "graded_earlier": [],
+        "problems": 4, "problems_available": 4, "problems_left_out": 0,
         "flips": [
             {"problem_id": "p1", "a": 0.0, "b": 100.0, "established": False},
             {"problem_id": "p0", "a": 50.0, "b": 100.0, "established": False},

@@ -142,6 +142,9 @@ def test_the_title_that_paper_has_no_room_for_is_printed(tmp_path: Path) -> None
     assert "no bands" not in (tmp_path / "k.svg").read_text()
     assert "caption" not in CliRunner().invoke(cli, [*map(str, command)]).stderr
     assert "no bands with more than four runs" in (tmp_path / "k.svg").read_text()
+    figure, _ = new_figure(4, 3, look=PAPER)
+    drawing.heading(figure, PAPER, "What?", drawing.label("costs $5 and $6"))
+    assert figure.get_label() == "What? costs $5 and $6"
 
 
 def test_a_published_figure_of_our_model_stands_in_our_row(tmp_path: Path) -> None:

@@ -100,6 +100,12 @@ def test_nothing_solved_is_as_uncertain_as_its_score_is() -> None:
     assert gap.interval[1] > 0.9 * upper
 
 
+def test_few_problems_define_no_ratio() -> None:
+    student, teacher = [[1] + [0] * 7, [0] * 8], [[1] * 7 + [0], [1] * 6 + [0, 0]]
+    assert not score_kept(student, teacher).defined
+    assert not gap_recovered(student, teacher, [[0] * 8] * 2).defined
+
+
 def test_a_ratio_turned_around_has_the_interval_turned_around() -> None:
     rng = np.random.default_rng(3)
     low, high = drawn(rng, 4, np.full(40, 0.2)), drawn(rng, 4, np.full(40, 0.8))

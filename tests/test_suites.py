@@ -114,6 +114,9 @@ def test_n_of_several_tasks_under_one_name(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('name = "s"\ntasks = [{task = "forgetting", n = 3}]\nmodels = [{model = "m"}]')
     (job,) = plan_suite(*read_suite(str(tmp_path / "s.toml")))
     assert [job.protocol.n[name] for name in ("gsm8k", "mmlu_pro", "ifeval")] == [3, 3, 3]
+    (tmp_path / "s.toml").write_text('name = "s"\ntasks = [{task = "AIME24", n = 3}]\nmodels = [{model = "m"}]')
+    (job,) = plan_suite(*read_suite(str(tmp_path / "s.toml")))
+    assert job.protocol.n["aime24"] == 3
 
 
 def test_models_and_protocols_with_their_overrides(tmp_path: Path) -> None:

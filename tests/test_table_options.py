@@ -117,6 +117,7 @@ def test_groups_are_headings(results: Path) -> None:
             "No row fits 'nobody\\*' of the group 'rest'",
         ),
         ({"models": ("nobody",)}, "has no row"),
+        ({"models": ("nobody",), "tasks": ("aime24",)}, "has no row"),
         ({"rows": "theirs"}, "rows is 'theirs'"),
         ({"label": "tab}{x"}, "cannot be a label"),
         ({"published": ("deepseek-r1:nobody",)}, "no model 'nobody'"),

@@ -73,14 +73,17 @@ def command(
     from evalkit.cli.summary import print_summary
     from evalkit.results.report import load_report
     from evalkit.run.session import require_no_errors
-    from evalkit.store.folders import find_runs, runs_without_record
+    from evalkit.store.folders import each_once, find_runs, runs_without_record
 
     folders = read_data_options(data_folders)
     require_second_opinion(second_opinion, judge_url, judge_model)
     if trust:
         trust_task_files(list(runs), task_file)
-    found = [run for path in runs for run in find_runs(path)]
-    failed: list[tuple[Path, EvalkitError]] = [lost for path in runs for lost in runs_without_record(path)]
+    found = each_once(run for path in runs for run in find_runs(path))
+    lost: dict[Path, tuple[Path, EvalkitError]] = {}
+    for folder, damage in (one for path in runs for one in runs_without_record(path)):
+        lost.setdefault(folder.resolve(), (folder, damage))
+    failed = list(lost.values())
     count = len(found) + len(failed)
     for path, error in failed:
         _tell(path, error)

@@ -112,6 +112,8 @@ def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] 
         figures = [f for f in figures if model_key(f.model) in judged]
     tasks = {name.partition(":")[0] for name in options.tasks}
     if tasks:
+        if not ours and not figures:
+            raise _no_row()
         known = list(dict.fromkeys([*(e.report.task for e in ours), *(f.column[0] for f in figures)]))
         titles = {*known, *(e.report.title for e in ours), *(f.benchmark for f in figures)}
         for name in options.tasks:
@@ -127,7 +129,7 @@ def build(options: TableOptions, entries: Sequence[Entry], notes: Sequence[str] 
     rows = [row for row in table.rows if options.rows == "both" or row.published == (options.rows == "published")]
     rows = _plainly_named(_grouped(_ordered(rows, options.order), options.groups))
     if not rows:
-        raise EvalkitError("The table has no row.", "check rows, models and the published tables.")
+        raise _no_row()
     return finished(replace(table, rows=rows, title=options.title, label=options.label, verbose=verbose))
 
 
@@ -217,8 +219,13 @@ def _with_columns(table: Table, wanted: Sequence[str]) -> Table:
     return replace(table, columns=[table.columns[i] for i in chosen], rows=rows)
 
 
+def _no_row() -> EvalkitError:
+    return EvalkitError("The table has no row.", "check rows, models and the published tables.")
+
+
 def _no_column(name: str, tasks: Sequence[str], known: Sequence[str]) -> EvalkitError:
-    return EvalkitError(f"There is no column {name!r}.{did_you_mean(name, tasks)}", f"there are: {', '.join(known)}.")
+    there_are = ", ".join(known) or "none"
+    return EvalkitError(f"There is no column {name!r}.{did_you_mean(name, tasks)}", f"there are: {there_are}.")
 
 
 def _is_column(column: Column, task: str, metric: str) -> bool:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.report import load_report
-from evalkit.store.folders import all_runs
+from evalkit.store.folders import all_runs, each_once
 from evalkit.store.identity import prompt_digests, refuse_differences, run_differences, task_differences
 from evalkit.store.lines import read_checked
 from evalkit.store.opinions import adjudications_path, opinions_path
@@ -49,10 +49,9 @@ def merge_runs(runs: Sequence[str | Path], output: str | Path) -> list[MergedTas
     other; RunIncompleteError, after writing what there is, if completions are missing.
     """
     target = RunDirectory(Path(output))
-    sources = all_runs(map(Path, runs))
+    sources = all_runs(map(Path, runs), besides=target.path)
     if target.description_path.exists():
-        sources.append(target)
-    sources = list({run.path.resolve(): run for run in sources}.values())
+        sources = each_once([*sources, target])
     contents = [dict(run.record().content) for run in sources]
     united = _united(sources, contents)
     merged = []

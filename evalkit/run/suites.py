@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.benchmark.protocols import DEFAULT_PROTOCOL, Protocol, find_protocol
-from evalkit.benchmark.registry import did_you_mean
+from evalkit.benchmark.registry import did_you_mean, resolve_task
 from evalkit.benchmark.suites import task_names
 from evalkit.engines.gpus import GPU, visible_gpus
 from evalkit.engines.registry import default_engine, engine_class, make_options, read_assignments
@@ -164,7 +164,13 @@ def plan_suite(suite: Suite, folder: Path) -> list[Job]:
     Raises EvalkitError for unknown protocols, tasks, engines and options, and for settings that no engine takes.
     """
     jobs = []
-    counts = {name: task.n for task in suite.tasks if task.n is not None for name in task_names(task.task)}
+    file = folder / suite.task_file if suite.task_file is not None else None
+    counts = {
+        resolve_task(name, file).name: task.n
+        for task in suite.tasks
+        if task.n is not None
+        for name in task_names(task.task)
+    }
     for name in suite.protocols:
         path = folder / name if name.endswith(".json") else name
         preset = find_protocol(str(path))

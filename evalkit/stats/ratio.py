@@ -12,6 +12,7 @@ from evalkit.stats.metrics import avg_at_n
 from evalkit.stats.paired import Samples, paired_difference, unseen_variance
 
 Z = 1.959963984540054
+_LEAST = 0.02  # of the denominator's square: its lower end is a hundredth of its value, and the ratio is anything
 _UNSEEN = 0.5  # problems of which nothing is known, half of them solved
 _CORNERS = np.array([(s, t, b) for s in (0.0, 1.0) for t in (0.0, 1.0) for b in (0.0, 1.0)]).T
 _UNSEEN_GAP = np.array([_CORNERS[0] - _CORNERS[2], _CORNERS[1] - _CORNERS[2]])
@@ -176,7 +177,7 @@ def _lower_end(pairs: Sequence[_Pair]) -> float | None:
     unseen = sum(pair.unseen for pair in pairs)
     a = bottom**2 - sum((pair.bottom[0] - pair.bottom[1]) ** 2 for pair in pairs)
     c = top**2 - sum(reach**2 for reach in down) - unseen
-    if not a > 0:
+    if not a > _LEAST * bottom**2:
         return None
     # where 0 is below the interval the denominator may be larger than it was seen, else smaller
     above = top > 0 and c > 0

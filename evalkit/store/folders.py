@@ -21,24 +21,33 @@ def find_runs(path: Path) -> list[RunDirectory]:
     return found
 
 
-def all_runs(paths: Iterable[Path]) -> list[RunDirectory]:
-    """The run directories at or below the paths, each once.
+def all_runs(paths: Iterable[Path], besides: Path | None = None) -> list[RunDirectory]:
+    """The run directories at or below the paths, each once; `besides` need not have its run.json yet.
 
     Raises EvalkitError where a path has none, and DamagedError where a run has lost its run.json: it would be missing.
     """
-    found: dict[Path, RunDirectory] = {}
+    found: list[RunDirectory] = []
     for path in paths:
         runs = find_runs(path)
-        for _, error in runs_without_record(path):
-            raise error
-        for run in runs:
-            found.setdefault(run.path.resolve(), run)
+        for folder, error in runs_without_record(path):
+            if besides is None or folder.resolve() != besides.resolve():
+                raise error
+        found += runs
+    return each_once(found)
+
+
+def each_once(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
+    """The runs without those that were named before, by whatever path."""
+    found: dict[Path, RunDirectory] = {}
+    for run in runs:
+        found.setdefault(run.path.resolve(), run)
     return list(found.values())
 
 
 def runs_without_record(path: Path) -> list[tuple[Path, DamagedError]]:
     """The folders at or below `path` that have a task's completions and no run.json, with what is wrong, sorted."""
-    files = (file for file in sorted(path.rglob("completions.jsonl")) if not (file.parents[1] / "run.json").exists())
+    below = (file for file in sorted(path.rglob("completions.jsonl")) if len(file.relative_to(path).parts) > 1)
+    files = (file for file in below if not (file.parents[1] / "run.json").exists())
     found = dict.fromkeys(file.parents[1] for file in files if _is_of_a_task(file))
     return [(folder, _no_record(folder)) for folder in found]
 

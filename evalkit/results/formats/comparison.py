@@ -297,6 +297,7 @@ def _task_record(task: TaskComparison) -> dict[str, Any]:
         "seen_run": 100 * r.seen_run,
         "seen_problems": 100 * r.seen_problems,
         "settings_that_differ": list(task.differences),
+        "graded_earlier": list(task.graded_earlier),
         "problems": task.problems,
         "problems_available": max((n for n in task.available if n is not None), default=None),
         "problems_left_out": task.left_out,

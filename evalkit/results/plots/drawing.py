@@ -75,7 +75,7 @@ def heading(figure: "Figure", look: Look, question: str, told: str = "") -> None
 
     On paper they are not drawn: see `Look`.
     """
-    figure.set_label(f"{question} {told}".strip())
+    figure.set_label(f"{question} {told}".strip().replace(r"\$", "$"))  # `label` escapes what matplotlib would set
     if not look.titled:
         return
     width, height = figure.get_size_inches()
