@@ -189,7 +189,9 @@ def test_protocols_do_not_mix_in_silence(tmp_path: Path) -> None:
     warm = replace(find_protocol("deepseek-r1"), name="warm", temperature=1.0)
     write_run(tmp_path / "a" / "r", "a", {"aime24": solve_rates(20, 2, 0.5)})
     write_run(tmp_path / "b" / "r", "b", {"aime24": solve_rates(20, 2, 0.5)}, protocol=warm)
-    assert "different protocols" in told(evalkit("compare", tmp_path / "a", tmp_path / "b", code=2))
+    assert "have other settings: temperature 1.0 instead of 0.6" in told(
+        evalkit("compare", tmp_path / "a", tmp_path / "b", code=2)
+    )
     text = evalkit("compare", tmp_path / "a", tmp_path / "b", "--across-protocols").stdout
     assert "(across protocols)" in text
     assert "temperature 1.0 instead of 0.6" in text
