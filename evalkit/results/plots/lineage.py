@@ -223,7 +223,7 @@ def _ratio_words(student: Entry, teacher: Entry) -> str:
     )
     if ratio is None:
         return "no problem that both solve"
-    return f"{length_text(ratio)} of the teacher's tokens ({counted(ratio.clusters, 'problem')})"
+    return f"{length_text(ratio)} of the teacher's tokens\n({counted(ratio.clusters, 'problem')})"
 
 
 def _nothing_shared(student: Entry) -> EvalkitError:
