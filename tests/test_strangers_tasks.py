@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def test_a_run_whose_metrics_fail_is_left_out_and_kept(tmp_path: Path, returned:
     assert len(records(tmp_path / "results/own/own/completions.jsonl")) == 2
     assert len(records(tmp_path / "results/own/own/scores.jsonl")) == 2
     assert sentence in told(evalkit("score", tmp_path / "results/own", code=2))
-    both = evalkit("score", tmp_path / "results/own", tmp_path / "results/own", code=2).stderr
+    shutil.copytree(tmp_path / "results/own", tmp_path / "second")
+    both = evalkit("score", tmp_path / "results/own", tmp_path / "second", code=2).stderr
     assert "2 of 2 runs are not graded" in both
     assert "hint: what each needs is told above" in both
     assert sentence in told(evalkit("leaderboard", tmp_path / "results", code=2)), "nothing is left to show"
