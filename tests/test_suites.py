@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from helpers import EVALKIT, REPOSITORY, evalkit, told
 
 from evalkit import EvalkitError
 from evalkit.benchmark.registry import installed_tasks
+from evalkit.cli.main import cli
 from evalkit.engines.gpus import GPU
 from evalkit.run import suites
 from evalkit.run.suites import SuiteRun, plan_suite, read_suite, suite_names
@@ -92,14 +94,15 @@ def test_an_invalid_suite_is_told(tmp_path: Path, content: str, said: str) -> No
             'tasks = [{task = "arithmetic"}]\nmodels = [{model = "m", engine = "openai", options = {bas_url = "u"}}]',
             "has no option 'bas_url'",
         ),
+        ('published = ["nope"]\ntasks = [{task = "arithmetic"}]\nmodels = [{model = "m"}]', "nope"),
         ('protocols = ["r1"]\ntasks = [{task = "arithmetic"}]\nmodels = [{model = "m"}]', "There is no protocol 'r1'"),
     ],
 )
 def test_what_a_run_would_refuse_is_told_before_any_of_them(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "s.toml").write_text(f'name = "s"\n{content}')
-    with pytest.raises(EvalkitError) as refused:
-        plan_suite(*read_suite(str(tmp_path / "s.toml")))
-    assert said in refused.value.message
+    done = CliRunner().invoke(cli, ["suite", str(tmp_path / "s.toml"), "--dry-run"])
+    assert isinstance(done.exception, EvalkitError)
+    assert said in done.exception.message
 
 
 @pytest.mark.slow

@@ -47,18 +47,18 @@ def command(
 
     described, folder = read_suite(suite)
     jobs = plan_suite(described, folder)
-    if dry_run:
-        for job in jobs:
-            counts = ", ".join(f"{task} n = {n}" for task, n in job.protocol.n.items())
-            echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
-        return
-    more = [part for folder_ in data_folders for part in ("--data", folder_)]
     for name in described.published:
         load_published(name)  # a name that is unknown is told before hours of runs
     options = TableOptions(published=tuple(described.published))
     page = output or Path(results) / "suites" / f"{described.name}.html"
     if page.suffix.lower() not in (".html", ".htm", ""):
         raise EvalkitError(f"The page is HTML, and {page.name} ends with {page.suffix}.", "pass -o FILE.html.")
+    if dry_run:
+        for job in jobs:
+            counts = ", ".join(f"{task} n = {n}" for task, n in job.protocol.n.items())
+            echo(f"{job.name}: {' '.join(job.arguments)}{f' ({counts})' if counts else ''}")
+        return
+    more = [part for folder_ in data_folders for part in ("--data", folder_)]
     running = SuiteRun(described, jobs, Path(results), more, side_by_side)
     with _View(len(jobs)) as view:
         running.execute(view.show)
