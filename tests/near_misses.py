@@ -113,4 +113,5 @@ def is_true_equality(name: str, gold: str, answer: str) -> bool:
 TRUE_EQUALITIES = {
     ("digit", r"\prod_{i=1}^{k}(2i-1)"),  # the factor for i = 1 is 1
     ("one more digit", r"\frac{270}7\text{ degrees}"),  # \frac{270}71 is 270/7 times 1
+    ("item twice", "**Final Answer:** $221,$8$"),  # 221 and 8, with two dollars too many
 }

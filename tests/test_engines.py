@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -25,6 +26,22 @@ from evalkit.run.scoring import score_completion
 from evalkit.types import Completion, Request, Score
 
 ECHO = REPOSITORY / "examples" / "echo_engine.py"
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_wait_for_each_other_for_a_short_time(given: dict[str, str], spins: str) -> None:
+    """Before torch is loaded, and as the user says where the user does."""
+    bare = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = (
+        "import os, sys, evalkit.engines.transformers; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**bare, **given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [spins, "False"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from peer_logs import WRITERS, write, write_lines
 
 from evalkit import EvalkitError
 from evalkit.importers.reader import find_logs
-from evalkit.results.exports import TARGETS, export_run
+from evalkit.results.exports import SAMPLES_ALONE, TARGETS, export_run
 from evalkit.results.recreate import recreate_problems
 from evalkit.run.importing import import_run
 from evalkit.store.run import RunDirectory
@@ -188,6 +188,30 @@ def test_a_run_with_a_fault_goes_to_inspect_and_not_to_lm_eval(tmp_path: Path) -
     export_run(done.path, "inspect", tmp_path / "out")
     (again,) = find_logs(str(tmp_path / "out")).logs
     assert [s.error for s in again.samples()].count("the engine died") == 1
+
+
+def test_what_an_incomplete_run_gives_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = import_run(peer_logs.write_inspect_json(tmp_path / "log"), tmp_path / "run", workers=1).path
+    for name in ("completions.jsonl", "scores.jsonl"):
+        (path,) = run.glob(f"*/{name}")
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:-1]))
+    for path in run.glob("*/report.json"):
+        path.unlink()
+    for to in TARGETS:
+        if to not in SAMPLES_ALONE:
+            with pytest.raises(EvalkitError):
+                export_run(run, to, tmp_path / to)
+            assert not (tmp_path / to).exists()
+            continue
+        caplog.clear()
+        export_run(run, to, tmp_path / to)
+        (message,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+        assert "is not complete: 3 of 4 completions, 3 scores" in message
+        assert f"{to} gets the samples that are there, and no figure" in message
+    (path,) = (tmp_path / "inspect").glob("*.json")
+    log = json.loads(path.read_text())
+    assert (log["status"], log["results"]["scores"][0]["metrics"], len(log["samples"])) == ("cancelled", {}, 3)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,10 @@ def test_what_is_no_checkpoint_is_told_apart(tmp_path: Path) -> None:
     assert refused(adapter) == (f"{adapter} is a LoRA adapter.", f"run it as CHECKPOINT --lora {adapter}.")
     for other in (folder(tmp_path / "n", model__nemo=""), folder(tmp_path / "p", params__json={})):
         assert refused(other)[0] == f"The folder {other} holds weights in another program's format and no config.json."
+    assert refused(bare, revision="main", needs_weights=False) == (
+        f"{bare} is a folder, which has no revisions.",
+        "leave --revision out, or give the checkpoint's hub id.",
+    )
     tokenizer = Checkpoint(str(bare), needs_weights=False)
     assert (tokenizer.has_config, tokenizer.vocabulary(), tokenizer.context_length()) == (False, None, None)
     os.mkfifo(bare / "pipe")
@@ -306,9 +311,10 @@ def test_an_adapter_in_place_of_a_model_is_put_on_its_own(tmp_path: Path, caplog
     own = folder(tmp_path / "a", adapter_config__json={"r": 4, "base_model_name_or_path": str(base), "revision": "v2"})
     with caplog.at_level(logging.INFO):
         model, found = split_adapter(str(own), options)
-    assert (model, found) == (str(base), TransformersOptions(revision="v2", batch_size=3, lora=str(own)))
+    assert (model, found) == (str(base), TransformersOptions(batch_size=3, lora=str(own))), "a folder has none"
     assert caplog.messages == [f"{own} is a LoRA adapter: it is put on {base}"]
-    assert split_adapter(str(own), replace(options, revision="v1"))[1].lora == str(own), "a folder has no revisions"
+    with pytest.raises(EvalkitError, match=re.escape(f"{own} is a folder, which has no revisions.")):
+        split_adapter(str(own), replace(options, revision="v1"))
     given = TransformersOptions(lora="x")
     assert split_adapter(str(own), given) == (str(own), given)
     assert split_adapter(str(base), options) == (str(base), options)

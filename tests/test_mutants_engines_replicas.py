@@ -53,8 +53,13 @@ def keys(completions: list[Completion]) -> list[str]:
 # What is told to replicas
 
 
-def test_the_gpus_and_the_setup_of_each_replica() -> None:
-    assert replica_environments(2, 1, []) == [{}, {}]
+def test_the_gpus_and_the_setup_of_each_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert replica_environments(2, 1, []) == [{"OMP_NUM_THREADS": "3"}] * 2, "they share the processors"
+    assert replica_environments(9, 1, []) == [{"OMP_NUM_THREADS": "1"}] * 9
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert replica_environments(2, 1, []) == [{"OMP_NUM_THREADS": "5"}] * 2, "as the user says"
     assert replica_environments(2, 2, ["3", "GPU-a", "5", "6", "7"]) == [
         {"CUDA_VISIBLE_DEVICES": "3,GPU-a"},
         {"CUDA_VISIBLE_DEVICES": "5,6"},

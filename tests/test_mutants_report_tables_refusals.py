@@ -52,6 +52,12 @@ def test_a_row_that_is_no_published_figure_is_named(row: str, tmp_path: Path) ->
     )
 
 
+def test_a_published_metric_of_several_lines_is_one_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(f'{HEAD}m,B,,"a|b\nc",50,,,,,S,\n', newline="")
+    assert [(each.metric, each.value) for each in load_published(str(path))] == [("a|b\nc", 50.0)]
+
+
 def test_a_published_table_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     rows = [

@@ -446,6 +446,26 @@ def test_a_checkpoint_is_evaluated_by_a_process(
     assert (watch.done, watch.failed) == ({path, other}, {}), "it could be evaluated in the end"
 
 
+def test_a_refused_checkpoint_is_tried_again_once_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkpoint(tmp_path / "out/c-1")
+    watch = watch_of(tmp_path)
+    codes = [2, 1, 2]
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=codes.pop(0), stderr="error: no such task\n")
+    )
+    assert watch.waiting() == [path]
+    assert not watch.evaluate(path)
+    assert watch.waiting() == [], "the same command would be refused again"
+    (path / "tokenizer.json").write_text("{}")
+    aged(path, age=500)
+    assert watch.waiting() == [path], "a file has come"
+    assert not watch.evaluate(path)
+    assert watch.waiting() == [path], "what could not finish is resumed"
+    assert (watch.failed, codes) == ({path: 2}, [2])
+
+
 def always(text: str, request: object) -> str:
     return text
 
@@ -460,7 +480,10 @@ def test_a_curve_has_a_line_for_each_figure(tmp_path: Path) -> None:
         assert curve == tmp_path / "results/curves/out.csv"
         rows.append(list(csv.DictReader(curve.read_text().splitlines())))
     text = curve.read_text().splitlines()
-    assert text[0] == "step,checkpoint,task,metric,value,unit,run_low,run_high,n,problems,run"
+    assert text[0] == (
+        "step,checkpoint,task,metric,value,unit,run_low,run_high,problems_low,problems_high,n,problems,"
+        "truncated,errors,run"
+    )
     assert [(r["step"], r["checkpoint"], r["run"]) for r in rows[1]] == [
         ("3", "checkpoint-3", "run-3-4/x"),
         ("20", "checkpoint-20", "run-20-0/x"),
@@ -471,6 +494,15 @@ def test_a_curve_has_a_line_for_each_figure(tmp_path: Path) -> None:
         *("sums", "pass@1", "%", "1", "3"),
     )
     assert float(last[0]["value"]) == pytest.approx(100 / 3)
+    assert float(last[0]["run_low"]) < 100 / 3 < float(last[0]["run_high"])
+    assert float(last[0]["problems_low"]) < 100 / 3 < float(last[0]["problems_high"])
+    assert (last[0]["truncated"], last[0]["errors"]) == ("0.0", "0")
+    older = "step,checkpoint,task,metric,value,unit,run_low,run_high,n,problems,run"
+    curve.write_text(f"{older}\n3,checkpoint-3,sums,pass@1,50.0,%,40.0,60.0,1,3,run-3-4/x\n")
+    watch.extend_curve(tmp_path / "out/checkpoint-20", RunDirectory(path))
+    before, after = csv.DictReader(curve.read_text().splitlines())
+    assert [before[name] for name in older.split(",")][4:] == ["50.0", "%", "40.0", "60.0", "1", "3", "run-3-4/x"]
+    assert (before["truncated"], before["problems_low"], after["step"]) == ("", "", "20"), "a curve of before"
     unnumbered = tmp_path / "out/final"
     watch.extend_curve(unnumbered, RunDirectory(path))
     first = next(csv.DictReader(curve.read_text().splitlines()))

@@ -117,6 +117,7 @@ def test_the_reason_of_a_failed_start_is_in_what_its_processes_wrote(capfd: pyte
     reason = reason_of_failure(vague, written)
     assert reason == "OutOfMemoryError: CUDA out of memory."
     assert "--tensor-parallel" in advice_for(reason, {"tensor_parallel": 1})
+    assert "it needs a GPU" in advice_for("Device string must not be empty", {}), "vLLM's CUDA build without one"
     assert "Traceback" in capfd.readouterr().err, "what they wrote is still to be seen"
     assert reason_of_failure(ValueError("\n  the context is too long\nmore"), written) == "the context is too long"
     checked = ValueError("1 validation error for VllmConfig\n  Value error, no such quantization [type=value_error]")

@@ -88,7 +88,7 @@ def command(
     for path, error in failed:
         _tell(path, error)
     for run in found:
-        echo(f"{run.path}", err=True)
+        echo(visible_line(f"{run.path}"), err=count == 1)  # what is piped tells whose figures they are
         try:
             reports = _grade(run, task_names, folders, workers, task_file, judge_on)
             if not reports:

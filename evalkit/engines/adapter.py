@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from evalkit.engines.checkpoint import is_hub_id
+from evalkit.engines.checkpoint import is_hub_id, require_no_revision
 from evalkit.engines.options import LocalOptions
 from evalkit.engines.tokenizers import has_own_tokenizer, own_template
 from evalkit.errors import EvalkitError
@@ -101,8 +101,9 @@ def split_adapter(model: str, options: Options) -> tuple[str, Options]:
     """
     if options.lora is not None or not _is_adapter(model, options.revision):
         return model, options
-    name = f"{model}@{options.revision}" if options.revision else model
-    adapter = Adapter(name if not Path(model).is_dir() else model)
+    if Path(model).is_dir():
+        require_no_revision(model, options.revision)
+    adapter = Adapter(f"{model}@{options.revision}" if options.revision else model)
     if adapter.base is None:
         raise EvalkitError(
             f"{model} is a LoRA adapter that does not name its checkpoint.", f"run it as CHECKPOINT --lora {model}."
@@ -112,7 +113,8 @@ def split_adapter(model: str, options: Options) -> tuple[str, Options]:
             f"{model} is a LoRA adapter of {adapter.base}, which is not there.", f"run it as CHECKPOINT --lora {model}."
         )
     logger.info("%s is a LoRA adapter: it is put on %s", model, adapter.base)
-    return adapter.base, replace(options, revision=adapter.base_revision, lora=adapter.pinned_name)
+    revision = None if Path(adapter.base).is_dir() else adapter.base_revision
+    return adapter.base, replace(options, revision=revision, lora=adapter.pinned_name)
 
 
 def _is_adapter(model: str, revision: str | None) -> bool:

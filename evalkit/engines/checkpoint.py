@@ -26,6 +26,14 @@ def is_hub_id(model: str) -> bool:
     return _HUB_ID.fullmatch(model) is not None and ".." not in model
 
 
+def require_no_revision(folder: str, revision: str | None) -> None:
+    """Raises EvalkitError where a revision is asked of a folder."""
+    if revision is not None:
+        raise EvalkitError(
+            f"{folder} is a folder, which has no revisions.", "leave --revision out, or give the checkpoint's hub id."
+        )
+
+
 class Checkpoint:
     """`model` is a local folder or a hub id. Nothing is read or fetched before it is needed.
 
@@ -57,6 +65,7 @@ class Checkpoint:
             raise _no_config(f"The folder {model}", model, [path.name for path in Path(model).iterdir()])
         if self.is_local:
             _require_files(Path(model))
+            require_no_revision(model, revision)
 
     @cached_property
     def commit(self) -> str | None:

@@ -32,9 +32,14 @@ REPLICA_COMMAND = (sys.executable, "-m", "evalkit.engines.replica")
 
 
 def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> list[dict[str, str]]:
-    """What each replica's environment differs in: the GPUs that it sees. Without GPUs it is nothing."""
+    """What each replica's environment differs in: the GPUs that it sees, without GPUs its share of the processors.
+
+    `OMP_NUM_THREADS` of the user stays.
+    """
     if not devices:
-        return [{} for _ in range(replicas)]
+        # each would start a thread for every processor, and threads that wait for each other's turn take most of it
+        own = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // replicas))
+        return [{"OMP_NUM_THREADS": own} for _ in range(replicas)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(devices[i * group : (i + 1) * group])} for i in range(replicas)]
 
 

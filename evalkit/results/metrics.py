@@ -186,7 +186,7 @@ def kind_of(name: str) -> MetricKind:
         >>> kind_of("cons@64").curve, kind_of("verdict no code").comparable
         (True, False)
     """
-    return next(kind for kind in KINDS if re.fullmatch(kind.pattern, name))
+    return next((kind for kind in KINDS if re.fullmatch(kind.pattern, name)), OWN)  # `.` is no line break
 
 
 def unit_of(name: str) -> Unit:

@@ -30,7 +30,11 @@ from evalkit.workers import ending_with_this_process
 
 logger = logging.getLogger(__name__)
 
-CURVE = ("step", "checkpoint", "task", "metric", "value", "unit", "run_low", "run_high", "n", "problems", "run")
+CURVE = (
+    *("step", "checkpoint", "task", "metric", "value", "unit", "run_low", "run_high", "problems_low", "problems_high"),
+    *("n", "problems", "truncated", "errors", "run"),
+)
+_LEAST_COLUMNS = {"step", "checkpoint", "task", "metric", "value"}
 _WEIGHTS = (".safetensors", ".bin")
 _TEMPORARY = (".tmp", ".incomplete", ".lock", ".part")
 _MOST_HEADER = 100_000_000
@@ -57,12 +61,16 @@ def why_incomplete(folder: Path, settle: float, now: float | None = None) -> str
         for path in weights:
             if path.suffix == ".safetensors" and (reason := _why_cut(path)):
                 return reason
-        newest = max(path.stat().st_mtime for path in [folder, *files])
-        if (time.time() if now is None else now) - newest < settle:
+        if (time.time() if now is None else now) - _last_change(folder) < settle:
             return "it has just changed"
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def _last_change(folder: Path) -> float:
+    """When the folder or a file in it last changed, in seconds. Raises OSError where it is gone."""
+    return max(path.stat().st_mtime for path in [folder, *(path for path in folder.iterdir() if path.is_file())])
 
 
 def _why_cut(path: Path) -> str | None:
@@ -102,7 +110,8 @@ class Watch:
 
     `every_new`: each of them, else only the newest. `settle` is in seconds, see the module. The curve of a training run
     (the folder that holds the checkpoints) is `<results>/curves/<training run>.csv`, a line a checkpoint, task and
-    metric; it is derived from the runs and can be deleted.
+    metric; it is derived from the runs and can be deleted. `refused` are the checkpoints for which `evalkit run` ended
+    with 2, and when they had last changed: they are tried again once they change.
     """
 
     folder: Path
@@ -112,6 +121,7 @@ class Watch:
     settle: float = 10.0
     done: set[Path] = field(default_factory=set)
     failed: dict[Path, int] = field(default_factory=dict)
+    refused: dict[Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
@@ -121,7 +131,7 @@ class Watch:
     def waiting(self, settle: float | None = None) -> list[Path]:
         """The complete checkpoints that are to be evaluated next."""
         found = [path for path in checkpoints_in(self.folder) if path not in self.done]
-        ready = [path for path in found if self.failed.get(path, 0) < _MOST_TRIES]
+        ready = [path for path in found if self.failed.get(path, 0) < _MOST_TRIES and not self._is_still_refused(path)]
         ready = [path for path in ready if why_incomplete(path, self.settle if settle is None else settle) is None]
         if not self.every_new and ready:
             self.done.update(ready[:-1])
@@ -131,6 +141,7 @@ class Watch:
     def evaluate(self, checkpoint: Path) -> bool:
         """Evaluate one checkpoint in a process of its own and extend the curve; whether it could be finished."""
         command = [sys.executable, "-m", "evalkit", "run", str(checkpoint), "--results", str(self.results)]
+        changed = self._changed(checkpoint)
         done = subprocess.run(
             [*command, *self.arguments],
             stderr=subprocess.PIPE,
@@ -142,13 +153,25 @@ class Watch:
         found = printed_run(done.stderr)
         if done.returncode or found is None:
             self.failed[checkpoint] = self.failed.get(checkpoint, 0) + 1
+            if done.returncode == 2:
+                self.refused[checkpoint] = changed
             said = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("error:")), "no error")
             logger.warning("%s: exit code %d, %s", checkpoint, done.returncode, said)
             return False
         self.done.add(checkpoint)
         self.failed.pop(checkpoint, None)
+        self.refused.pop(checkpoint, None)
         self.extend_curve(checkpoint, RunDirectory(found))
         return True
+
+    def _is_still_refused(self, checkpoint: Path) -> bool:
+        return checkpoint in self.refused and self.refused[checkpoint] == self._changed(checkpoint)
+
+    def _changed(self, checkpoint: Path) -> float:
+        try:
+            return _last_change(checkpoint)
+        except OSError:
+            return 0.0
 
     def extend_curve(self, checkpoint: Path, run: RunDirectory) -> Path:
         """Add the figures of one checkpoint to the curve of its training run, in place of earlier ones of it."""
@@ -205,7 +228,7 @@ def _read_curve(path: Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except OSError:
         return []
-    return [row for row in rows if tuple(row) == CURVE]
+    return [{name: row.get(name) or "" for name in CURVE} for row in rows if set(row) >= _LEAST_COLUMNS]
 
 
 def _figures(checkpoint: Path, run: RunDirectory) -> Iterator[dict[str, Any]]:
@@ -215,6 +238,7 @@ def _figures(checkpoint: Path, run: RunDirectory) -> Iterator[dict[str, Any]]:
         for name in report.headlines:
             if (metric := report.metric(name)) is not None:
                 low, high = metric.interval_run or ("", "")
+                least, most = metric.interval_problems or ("", "")
                 yield {
                     "step": "" if step is None else str(step),
                     "checkpoint": checkpoint.name,
@@ -224,7 +248,11 @@ def _figures(checkpoint: Path, run: RunDirectory) -> Iterator[dict[str, Any]]:
                     "unit": metric.unit,
                     "run_low": low,
                     "run_high": high,
+                    "problems_low": least,
+                    "problems_high": most,
                     "n": report.n,
                     "problems": report.problems,
+                    "truncated": "" if report.truncation_rate is None else report.truncation_rate,
+                    "errors": report.statuses.get("error", 0),
                     "run": os.path.relpath(run.path, run.path.parent.parent),
                 }

@@ -22,6 +22,11 @@ class SampleCounts:
     scores: int
     whole: bool
 
+    @property
+    def only_errors(self) -> bool:
+        """Whether a task is not whole for its errors alone."""
+        return not self.whole and self.errors > 0 and self.completions == self.planned
+
     def in_words(self, graded: bool = True) -> str:
         """`8 of 24 completions (7 are errors), 8 scores`; without scores where nothing is `graded`."""
         told = counted(self.scores, "score") if graded else "not graded"

@@ -175,7 +175,7 @@ class TransformersEngine(Engine):
             return self._on_ray(requests, setup, self.options.ray)
         names = [gpu.name for gpu in visible_gpus()] if self._device.type == "cuda" else []
         environments = replica_environments(self.replicas, self._gpus_per_replica if names else 1, names)
-        return generate_in_replicas(requests, setup, environments)
+        return generate_in_replicas(requests, setup, environments, self._facts)
 
     def _on_ray(self, requests: Iterator[Request], setup: dict[str, Any], address: str) -> Iterator[Completion]:
         from evalkit.engines.ray_replicas import RayPlaces, cluster_gpus, generate_on_ray
@@ -190,7 +190,7 @@ class TransformersEngine(Engine):
 
         model = self.load()
         rows = self._most_rows(0)
-        facts = {name: self.environment()[name] for name in ("device", "dtype")}
+        facts = {name: self.environment()[name] for name in ("device", "dtype", "threads")}
         outlet.ready(rows + max(2, rows // _WAITING_SHARE) if takes_rows(model) else _WINDOWS * rows, facts)
         for completion in self._serve(_Queue(self, inbox.draw)):
             outlet.answer(completion)

@@ -96,6 +96,8 @@ def advice_for(reason: str, options: Mapping[str, object]) -> str:
             f"lower --max-model-len, spread it over more GPUs (--tensor-parallel, now {parallel}), "
             "or free the GPU that another process uses (`nvidia-smi`)."
         )
+    if "device string must not be empty" in low:  # its words where it knows no device of this machine
+        return "this build of vLLM found no device that it knows: it needs a GPU; --engine transformers needs none."
     if "driver" in low or "cuda" in low:
         return "bring the GPU's driver up to the CUDA that torch was built for, or use --engine transformers."
     return "see what vLLM wrote above; --engine transformers runs without it."

@@ -1,14 +1,19 @@
 """A run in the formats of the places where results live: `export_run`, and one module a format."""
 
 import importlib
+import logging
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
 from evalkit.results.exports.samples import TaskExport
+from evalkit.results.formats.escaping import one_line
 from evalkit.results.recreate import recreate_problems, recreate_task
 from evalkit.results.runs import Run, run_path
 from evalkit.store.run import RunDirectory
 
+logger = logging.getLogger(__name__)
+
+SAMPLES_ALONE = ("inspect", "parquet")  # these hold runs that are not complete
 TARGETS = ("every-eval-ever", "hf-eval-results", "inspect", "lm-eval", "parquet")
 
 
@@ -17,6 +22,9 @@ def export_run(run: str | Path | Run, to: str, output: str | Path, *, data: str 
 
     `to` is one of TARGETS; `data` is the folder with the tasks' data sets, None for where the run had them. Raises
     EvalkitError: no such format, not a run, data that is not at hand, a run that the format cannot hold.
+
+    Of an incomplete run `inspect` and `parquet` get the samples that are there, with a warning. The other formats,
+    which hold figures, refuse it.
 
     Examples:
         >>> from evalkit import import_run
@@ -44,6 +52,11 @@ def export_run(run: str | Path | Run, to: str, output: str | Path, *, data: str 
         made = recreate_task(recorded)
         problems = {p.id: p for p in recreate_problems(recorded, made, str(data) if data else None)}
         tasks.append(TaskExport(recorded, made, problems))
+    if to in SAMPLES_ALONE:
+        for task in tasks:
+            if not task.counts.whole:
+                told = f"{task.counts.in_words(task.graded)}; {to} gets the samples that are there, and no figure"
+                logger.warning("%s is not complete: %s", one_line(task.name), told)
     module = importlib.import_module(f"evalkit.results.exports.{to.replace('-', '_')}")
     written: list[Path] = module.write(tasks, folder)
     return written

@@ -21,7 +21,10 @@ _STOPPED = {
 
 
 def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
-    """Write one log for each task; every sample with its text, finish reason, tokens, verdict or error."""
+    """Write one log for each task; every sample with its text, finish reason, tokens, verdict or error.
+
+    A task of which samples are missing has the status `cancelled`. It has no accuracy, and neither has one with errors.
+    """
     written = []
     for task in tasks:
         path = folder / f"{task.finished:%Y-%m-%dT%H-%M-%S}_{task.name}.json"
@@ -49,11 +52,12 @@ def _header(task: TaskExport, samples: Sequence[dict[str, Any]]) -> dict[str, An
     scored = [s["scores"]["evalkit"]["value"] for s in samples if s["scores"]]
     numbers = [{"C": 1.0, "I": 0.0}.get(v, v) for v in scored]
     metrics = {}
-    if numbers:
+    counts = task.counts
+    if numbers and counts.whole:
         metrics["accuracy"] = {"name": "accuracy", "value": sum(numbers) / len(numbers), "params": {}}
     return {
         "version": 2,
-        "status": "success",
+        "status": "success" if counts.whole or counts.only_errors else "cancelled",
         "eval": {
             "eval_id": _identifier(task, "eval"),
             "run_id": _identifier(task, "run"),

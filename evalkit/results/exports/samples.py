@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from evalkit.benchmark.task import Task
+from evalkit.results.ungraded import is_ungraded
+from evalkit.store.counting import SampleCounts, count_samples
 from evalkit.store.run import TaskRun
 from evalkit.thinking import split_thinking
 from evalkit.types import Completion, Problem, SampleKey, Score
@@ -59,6 +61,14 @@ class TaskExport:
     @cached_property
     def scores(self) -> Mapping[SampleKey, Score]:
         return self.run.files.latest_scores()
+
+    @property
+    def graded(self) -> bool:
+        return not is_ungraded(self.run)
+
+    @cached_property
+    def counts(self) -> SampleCounts:
+        return count_samples(self.run, self.graded)
 
     @cached_property
     def finished(self) -> datetime:
