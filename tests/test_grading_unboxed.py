@@ -77,6 +77,12 @@ def test_what_a_chain_of_equations_comes_to(formula: str, value: str, side: str 
         ("\\boxed{42}\n\nHuman: And 3+4?\n\nAssistant: \\boxed{7}", "7", "wrong"),
         ("The answer is 42.\n\n**Question:** What is 3+4?\n**Answer:** 7", "42", "correct"),
         ("Question 1: \\boxed{2}\n\nQuestion 2: \\boxed{3}", "2, 3", "correct"),
+        # one line that concludes
+        ("Thus x^3 + 1/x^3 = 18.", "18", "correct"),
+        ("In conclusion, 3+4=7.", "7", "correct"),
+        ("So x = 2 or x = 3.", "2, 3", "correct"),
+        ("Hence 2x = 10.", "5", "wrong"),
+        ("So is 7 prime?", "7", "no_answer"),
         # GLM's box, gpt-oss's JSON
         ("<think>5?</think>The answer is <|begin_of_box|>\\frac{1}{2}<|end_of_box|>.", "0.5", "correct"),
         ("<|begin_of_box|>7<|end_of_box|>", "7", "correct"),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-GRADER_VERSION = 6
+GRADER_VERSION = 7
 """Raised whenever a change to a grader, or to what it reads of a response, can change a verdict."""
 
 _NAME = re.compile(r".*@[0-9]+\+grader([0-9]{1,9})(?:\+file[0-9a-f]+)?(?:\+data[0-9a-f]+)?", re.DOTALL)
