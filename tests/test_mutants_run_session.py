@@ -228,6 +228,9 @@ def test_what_waits_for_the_graders_is_graded_once(most: int, tmp_path: Path, mo
 def test_a_settled_sample_is_not_asked_for_again(tmp_path: Path) -> None:
     executed(tmp_path, planned(ToldEngine(lambda r: failed(r, "no") if r.key[1:] == ("p0", 0) else right(r))))
     assert settle(RunDirectory(tmp_path), ["sums"]) == {"sums": 1}
+    assert json.loads((tmp_path / "sums/report.json").read_text())["settled"] == 1, (
+        "the run is complete, and has its figures"
+    )
     engine = ToldEngine()
     run, _ = executed(tmp_path, planned(engine))
     assert engine.asked == []

@@ -21,6 +21,7 @@ from evalkit.benchmark.declared import is_task_name
 from evalkit.benchmark.task import Task, normalised
 from evalkit.errors import EvalkitError, first_line
 from evalkit.files import read_file
+from evalkit.words import listed
 
 GROUP = "evalkit.tasks"
 
@@ -101,7 +102,7 @@ def _require_only(entry: EntryPoint, what: str, name: str | None = None) -> None
     if any(claim.value != entry.value for claim in claims):
         raise EvalkitError(
             f"{'Two packages register' if len(packages) > 1 else 'There are two of'} the {what} {claims[0].name}: "
-            f"{' and '.join(packages)}.",
+            f"{listed(packages)}.",
             f"uninstall one of them, or give the {what} another name.",
         )
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.words import listed
+
 _QUERY = "index,uuid,name,driver_version,memory.total,memory.free"
 _MIB = 1 << 20
 
@@ -115,4 +117,4 @@ def _node(path: Path) -> dict[str, str]:
 def describe(gpus: Sequence[GPU]) -> str:
     """Such as `2 x NVIDIA H100 80GB HBM3, driver 580.159.04`."""
     kinds = sorted({str(gpu) for gpu in gpus})
-    return f"{len(gpus)} x {kinds[0]}" if len(kinds) == 1 else " and ".join(str(gpu) for gpu in gpus)
+    return f"{len(gpus)} x {kinds[0]}" if len(kinds) == 1 else listed(gpus)

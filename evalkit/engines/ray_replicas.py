@@ -21,6 +21,7 @@ from evalkit.engines.replicas import LONGEST_LINE, REPLICA_COMMAND, SECONDS_TO_E
 from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request
+from evalkit.words import listed
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def generate_on_ray(
 
 def require_room(needs: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> None:
     """Raises EvalkitError where no node can hold a replica. `nodes` has the resources of each."""
-    needed = " and ".join(f"{amount:g} {name}" for name, amount in needs.items())
+    needed = listed(f"{amount:g} {name}" for name, amount in needs.items())
     total = {name: sum(node.get(name, 0) for node in nodes) for name in ("GPU", "CPU")}
     if any(total[name] < amount for name, amount in needs.items()):
         raise EvalkitError(

@@ -11,7 +11,7 @@ from evalkit.importers.problem_set import PROBLEM_SET
 from evalkit.results.entries import Entry, setting_differences
 from evalkit.results.recreate import recreate_problems
 from evalkit.types import Problem
-from evalkit.words import counted
+from evalkit.words import counted, listed
 
 OTHER_ID = "with the same text under another id"
 
@@ -94,8 +94,8 @@ def _of_sets(ours: Mapping[str, Problem], theirs: Mapping[str, Problem]) -> list
 
 def _of_sources(entry: Entry, other: Entry) -> str:
     if entry.hub_ids != other.hub_ids:
-        return f"{' and '.join(entry.hub_ids) or 'none'} instead of {' and '.join(other.hub_ids) or 'none'}"
-    return f"the content of {' and '.join(entry.hub_ids) or 'its data set'} is not the same"
+        return f"{listed(entry.hub_ids) or 'none'} instead of {listed(other.hub_ids) or 'none'}"
+    return f"the content of {listed(entry.hub_ids) or 'its data set'} is not the same"
 
 
 def _of_ids(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:

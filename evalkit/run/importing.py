@@ -35,6 +35,7 @@ from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, TaskFiles, completion_record
 from evalkit.types import Completion, Problem
 from evalkit.visible import visible_line
+from evalkit.words import listed
 
 logger = logging.getLogger(__name__)
 
@@ -342,7 +343,7 @@ def _refuse_twins(log: Log, ids: Mapping[str, str]) -> None:
     if twice:
         names = [own for own, ours in ids.items() if ours == twice[0]]
         raise EvalkitError(
-            f"{' and '.join(names[:3])} of {log.where} are both taken for {twice[0]}.",
+            f"{listed(names[:3])} of {log.where} are both taken for {twice[0]}.",
             "leave -t out to make the log's problems a task of their own.",
         )
 

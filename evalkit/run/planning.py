@@ -28,6 +28,7 @@ from evalkit.errors import EvalkitError, plugin_faults
 from evalkit.run.queue import TaskPlan
 from evalkit.types import Message, Problem
 from evalkit.visible import visible_line
+from evalkit.words import listed
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +215,7 @@ def require_json(task: Task, problems: Sequence[Problem]) -> None:
 
 def _tell_unknown_fields(task: Task) -> None:
     if names := unknown_fields(task):
-        told = " and ".join(f"{{{name}}}" for name in names)
+        told = listed(f"{{{name}}}" for name in names)
         logger.warning(
             "The prompt of %s holds %s, which a model reads as it is: only {problem} and {letters} are filled in.",
             task.name,

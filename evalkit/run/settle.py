@@ -1,7 +1,10 @@
 """Close samples that can never succeed, so that a run is complete without them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from evalkit.errors import EvalkitError
+from evalkit.results.report import load_report
 from evalkit.store.lines import LineWriter
 from evalkit.store.run import RunDirectory, score_record
 from evalkit.store.settled import Settlement, settled, settled_path, settlement_record
@@ -35,8 +38,9 @@ def settle(run: RunDirectory, names: Sequence[str]) -> dict[str, int]:
                     lines.append(settlement_record(Settlement(*key, why)))
                     if key not in scores:
                         graded.append(score_record(_score(key, why), SETTLED_BY))
-            files.report_path.unlink(missing_ok=True)  # it is computed anew
+            files.report_path.unlink(missing_ok=True)
             closed[name] = len(fresh)
+    _renew_reports(run, names)
     return closed
 
 
@@ -49,7 +53,14 @@ def reopen(run: RunDirectory, names: Sequence[str]) -> dict[str, int]:
             opened[name] = len(settled(files))
             settled_path(files).unlink(missing_ok=True)
             files.report_path.unlink(missing_ok=True)
+    _renew_reports(run, names)
     return opened
+
+
+def _renew_reports(run: RunDirectory, names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(EvalkitError):  # the task has no figures then, and every table says why
+            load_report(run.task(name))
 
 
 def _score(key: SampleKey, why: str) -> Score:

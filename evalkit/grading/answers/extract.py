@@ -302,7 +302,10 @@ _RELATION = re.compile(
 
 
 _CONCLUDES = re.compile(
-    r"\A(?:thus|so|hence|therefore|then|finally|in conclusion|it follows that)\b,?\s+(?=\S)", re.IGNORECASE
+    r"""
+    \A(?:thus|so|hence|therefore|then|finally|in\ conclusion|it\ follows\ that)\b,?\s+(?=\S)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 

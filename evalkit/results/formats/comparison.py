@@ -13,7 +13,7 @@ from evalkit.results.formats.terminal import TextCell, TextTable, cut_middle, dr
 from evalkit.results.gates import GateResult
 from evalkit.stats import Estimate
 from evalkit.visible import json_text
-from evalkit.words import counted
+from evalkit.words import counted, listed
 
 LEGEND = "percent, differences in points; in brackets 95%, over problems; established: p < 0.05 after Holm"
 DETAILS = (
@@ -70,7 +70,7 @@ def _remarks(run: RunComparison) -> list[str]:
             how = "A and B have" if of_data else "the settings of A and B differ:"
             told.append(f"{task.title}: {how} {'; '.join(task.differences)}.")
         if task.graded_earlier:
-            who, them = " and ".join(task.graded_earlier), "it" if len(task.graded_earlier) == 1 else "them"
+            who, them = listed(task.graded_earlier), "it" if len(task.graded_earlier) == 1 else "them"
             told.append(f"{task.title}: an earlier version of evalkit graded {who}: evalkit score grades {them} again.")
         if task.subset:
             told.append(f"{task.title}: subset of {task.subset}: another benchmark.")

@@ -38,6 +38,7 @@ from evalkit.results.plots.drawing import new_figure as new_figure
 from evalkit.results.plots.drawing import save as save
 from evalkit.results.published import PublishedScore, model_key
 from evalkit.results.reproduction import differences
+from evalkit.words import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -318,7 +319,7 @@ def _best_words(table: Table) -> str:
         some_ours = some_ours or len(own) > 1
         best = [row.label for row in own if (cell := row.cells[i]) is not None and cell.best]
         if best:
-            found.setdefault(" and ".join(label(name, 34) for name in best), []).append(
+            found.setdefault(listed(label(name, 34) for name in best), []).append(
                 f"{table.heads(i)[0]} {column.metric}"
             )
     if not some_ours:
