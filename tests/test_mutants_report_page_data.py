@@ -13,8 +13,10 @@ from snapshots import check_json
 
 import evalkit
 from evalkit.errors import EvalkitError
+from evalkit.results.entries import load_entries
+from evalkit.results.site import texts
 from evalkit.results.site.export import Site, write_site
-from evalkit.results.site.figures import finite
+from evalkit.results.site.figures import comparison_records, finite
 from evalkit.results.site.options import SiteOptions
 from evalkit.results.site.pieces import batches, encoded, write_file, write_piece
 from evalkit.results.site.problems import ProblemSet
@@ -350,6 +352,33 @@ def test_what_a_source_exports(tmp_path: Path) -> None:
     assert (redacted.exports(key), redacted.exports(other)) == (True, False)
     assert redacted.masked("a", words) == "[8 words of the question left out]"
     assert redacted.masked("b", words) == words
+
+
+def test_a_worker_writes_pieces_into_the_folder_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "_worker", {})
+    run = tiny(tmp_path)
+    of_sums = source(run.files("sums").completions_path, ids=[problem.id for problem in PROBLEMS])
+    texts.prepare_worker(json.loads(json.dumps({"folder": str(tmp_path / "out"), "sources": [of_sums.content()]})))
+    ((number, parts),) = jobs([(of_sums, 0, 0)], 4)
+    told = texts.write_in_worker([number, parts])
+    assert len(told["samples"]) == 8
+    assert len(piece(tmp_path / "out", "p4")) == 8
+
+
+def test_runs_are_compared_on_the_tasks_that_both_have(tmp_path: Path) -> None:
+    """A task that one of two runs lacks is none of their comparison."""
+    data = {name: TaskData(name, name.title(), PROBLEMS, sample, n=4) for name in ("sums", "more", "other")}
+    file = write_task_file(tmp_path / "tasks", list(data.values()))
+    runs = []
+    for model, names in (("a", ("sums", "more")), ("b", ("sums", "other"))):
+        folder = tmp_path / "results" / model / "run"
+        runs.append(write_samples(folder, f"org/{model}", [data[name] for name in names], file).path)
+    entries, _ = load_entries([tmp_path / "results"])
+    (found,), left_out = comparison_records(entries, runs)
+    assert (found["a"], found["b"], found["error"], left_out) == (0, 1, "", 0)
+    assert [task["task"] for task in found["tasks"]] == ["sums"]
 
 
 def test_jobs_number_the_pieces_from_the_first(tmp_path: Path) -> None:

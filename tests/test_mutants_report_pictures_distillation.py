@@ -32,7 +32,7 @@ from evalkit.results.distill_records import (
 from evalkit.results.fidelity import FidelityFigure, StudentFidelity
 from evalkit.results.formats.distillation import html, render
 from evalkit.results.formats.distillation.markdown import page_notes
-from evalkit.results.formats.distillation.tables import PageTable, page_tables, score_text
+from evalkit.results.formats.distillation.tables import PageTable, _clean_cells, page_tables, score_text
 from evalkit.results.plots import distillation as plots
 from evalkit.results.plots.drawing import LOOKS, PAPER, SCREEN, Look
 from evalkit.stats import Estimate
@@ -365,6 +365,15 @@ def full() -> Distillation:
     found = replace(TWO, students=(first, second), rounds=rounds)
     told, more = distill_words.verdict(found)
     return replace(found, verdict=tuple(told), details=tuple(more))
+
+
+@pytest.mark.parametrize("missing", ["clean", "difference", "interval_problems"])
+def test_a_clean_score_that_lacks_a_part_has_no_figures(missing: str) -> None:
+    some = Estimate(0.5, 0.02, 0.05, (0.45, 0.55), (0.4, 0.6), 60, 4)
+    whole = CleanScore(some, some, 5, -0.04, (-0.06, -0.02), (-0.07, 0.01))
+    assert _clean_cells(whole) == ("50.0%", "50.0%", "5", "−4.0 [−7.0, +1.0]")
+    lacking: Any = {missing: None}
+    assert _clean_cells(replace(whole, **lacking)) == ("50.0%", "–", "5", "–")
 
 
 def test_an_unknown_format_of_a_page_is_refused() -> None:

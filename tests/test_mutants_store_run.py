@@ -323,9 +323,12 @@ def test_what_is_finished_is_recorded_beside_what_was(tmp_path: Path) -> None:
     assert found["problem_ids"] == ["d", "b", "a"], "in the order of the plan with more problems"
     assert found["sampling"] == {"pilot": 2, "phases": {}, "n": 1, "by_problem": {"b": 4, "a": 4}}
     assert found["problem_prompts"] == ["digest of d", "digest of b", "digest of a"]
-    run.record_finished({"sums": SamplePlan({"c": 1})}, {}, {})
+    run.record_finished({"sums": SamplePlan({"c": 1})}, {"sums": {"c": "digest of c"}}, {})
+    digests_now = held(run)["tasks"]["sums"]["problem_prompts"]
+    assert digests_now == [f"digest of {key}" for key in "dbac"], "those of before are kept"
+    run.record_finished({"sums": SamplePlan({"e": 1})}, {}, {})
     found = held(run)["tasks"]["sums"]
-    assert found["problem_ids"] == ["d", "b", "a", "c"]
+    assert found["problem_ids"] == ["d", "b", "a", "c", "e"]
     assert "problem_prompts" not in found
 
 
