@@ -29,6 +29,7 @@ from evalkit.importers.files import LogFile, Partial, log_files, member_files
 from evalkit.importers.json_stream import JsonStream, beginning, parse
 from evalkit.importers.mapped import mapped_logs, parse_map
 from evalkit.importers.nodes import Node, described
+from evalkit.importers.reader import find_logs
 from evalkit.importers.record import ImportedSample, PeerVerdict, finish_reason, sample_fault
 
 
@@ -367,6 +368,20 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     assert fault(lambda: log_files(str(tmp_path / "gone"))) == f"There is no {tmp_path / 'gone'}."
     (tmp_path / "empty").mkdir()
     assert fault(lambda: log_files(str(tmp_path / "empty"))) == f"{tmp_path / 'empty'} holds no file."
+
+
+def test_thinking_that_a_provider_hides_is_told(tmp_path: Path) -> None:
+    """inspect marks it as redacted, and keeps what it got in its place."""
+    forms = []
+    for redacted in (True, False):
+        samples = peer_logs.inspect_samples()
+        thinking = {"type": "reasoning", "reasoning": "gAAAAB", "redacted": redacted}
+        for sample in samples:
+            sample["output"]["choices"][0]["message"]["content"] = [thinking, {"type": "text", "text": "42"}]
+        path = write(tmp_path / f"{redacted}.json", {**peer_logs.inspect_header(), "samples": samples})
+        (log,) = find_logs(str(path)).logs
+        forms.append({(sample.text_form, "gAAAAB" in sample.prefix + sample.text) for sample in log.samples()})
+    assert forms == [{("thinking removed", False)}, {("rejoined", True)}]
 
 
 def test_a_zip_of_a_folder_is_that_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """The host's side of the sandbox: sharing, checkers, limits, compiled programs, locks, cases, the pool."""
 
 import ast
+import contextlib
 import gzip
 import importlib
 import json
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -477,6 +479,26 @@ def test_larger_limits_need_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Compiled programs
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ({"failure": "time limit"}, "the compiler ran past {seconds:g} s of CPU time"),
+        ({"failure": "memory limit", "detail": "killed"}, "the compiler failed: killed"),
+        ({"failure": "runtime error", "errors": " main.cpp:1: error "}, "main.cpp:1: error"),
+        ({"full": True}, "the executable has more than {output} MB"),
+    ],
+)
+def test_why_a_program_was_not_compiled(reply: dict[str, Any], told: str) -> None:
+    whole = SimpleNamespace(**{"failure": None, "full": False, "errors": "", "detail": "", **reply})
+    session = SimpleNamespace(run=lambda _: (whole, b""))
+    jail = SimpleNamespace(session=lambda _: contextlib.nullcontext((session, "ready", "")))
+    sandbox: Any = SimpleNamespace(lend=lambda _: contextlib.nullcontext(jail))
+    with pytest.raises(compiling.CompileError) as caught:
+        compiling._compile("int main() {}", LANGUAGES["c++17"], sandbox)
+    limits = compiling._LIMITS
+    assert str(caught.value) == told.format(seconds=limits.cpu_seconds, output=limits.output_mb)
 
 
 def test_executables_are_kept_and_old_ones_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
