@@ -380,8 +380,8 @@ def test_thinking_that_a_provider_hides_is_told(tmp_path: Path) -> None:
             sample["output"]["choices"][0]["message"]["content"] = [thinking, {"type": "text", "text": "42"}]
         path = write(tmp_path / f"{redacted}.json", {**peer_logs.inspect_header(), "samples": samples})
         (log,) = find_logs(str(path)).logs
-        forms.append({(sample.text_form, "gAAAAB" in sample.prefix + sample.text) for sample in log.samples()})
-    assert forms == [{("thinking removed", False)}, {("rejoined", True)}]
+        forms.append({(sample.response_form, sample.reasoning) for sample in log.samples()})
+    assert forms == [{("thinking removed", None)}, {("rejoined", "gAAAAB")}]
 
 
 def test_a_zip_of_a_folder_is_that_folder(tmp_path: Path) -> None:
