@@ -179,6 +179,9 @@ def test_a_run_without_its_record_is_missing_from_nothing_unnoticed(results: Pat
     done = CliRunner().invoke(cli, ["score", str(results)])
     assert f"{results / 'b'}: {told_of} Restore the file" in done.stderr
     assert f"1 of 3 runs are not graded as a whole: {results / 'b'}." in str(done.exception)
+    for name in ("a", "c"):
+        figures = done.stdout.partition(f"{results / name}\n")[2]
+        assert figures.splitlines()[0].startswith("| task |"), "each table has the name of its run"
     done = CliRunner().invoke(cli, ["score", str(results), str(results / "." / "a" / ".." / "b" / "..")])
     assert f"1 of 3 runs are not graded as a whole: {results / 'b'}." in str(done.exception), "each once"
     assert len(load_runs(results / "a", results / "a", results / "c")) == 2, "each once"
