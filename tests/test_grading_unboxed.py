@@ -122,6 +122,12 @@ def test_a_thing_with_a_letter_for_a_name_is_no_choice(response: str) -> None:
         ("So \\boxed{T_2 = 300~K}", "A"),
         ("**B**<|im_end|>", "B"),
         ("C[e~[", "C"),
+        # what a line rejects says nothing of the next one
+        ("(A) is wrong\n**Answer: (D)**", "D"),
+        ("A is incorrect\nFinal answer: D", "D"),
+        ("(A) eliminated\n(B) eliminated\n(C) eliminated\nAnswer: D", "D"),
+        ("B: not\nAnswer: (D)", "D"),
+        ("The wrong answer is B. Answer: D", "D"),
         ("Answer: D<seed:eos>", "D"),
         ("The answer is <|begin_of_box|>C<|end_of_box|>", "C"),
     ],

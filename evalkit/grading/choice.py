@@ -139,7 +139,7 @@ _CHAIN = re.compile(
 )
 _OTHER = re.compile(
     r"""
-    (?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$
+    (?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)[^\S\n]*[*_]*\Z
     """,
     re.IGNORECASE | re.VERBOSE,
 )
