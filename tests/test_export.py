@@ -144,6 +144,14 @@ def test_the_hubs_results_name_the_data_set(tmp_path: Path, data_of_math500: Pat
     assert entry["value"] == 100.0
     assert "protocol unknown (imported)" in entry["notes"]
     assert "subset" not in entry["notes"]
+    assert "truncated" not in entry["notes"], "the log has no finish reason"
+    named = import_run(
+        write_lines(tmp_path / "y.jsonl", [{**rows[0], "finish": "length"}]), tmp_path / "named",
+        **{**options, "fields": f"{fields},finish_reason=finish"},  # type: ignore[arg-type]
+    )  # fmt: skip
+    (path,) = export_run(named.path, "hf-eval-results", tmp_path / "named-out")
+    (entry,) = yaml.safe_load(path.read_text())
+    assert entry["notes"].endswith("; 100.0% truncated")
 
 
 @pytest.mark.slow

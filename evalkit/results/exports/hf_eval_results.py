@@ -16,9 +16,10 @@ logger = logging.getLogger(__name__)
 def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
     """Write .eval_results/<task>.yaml for each task that has a data set on the hub, made by huggingface_hub.
 
-    The value is the task's first headline; n, the interval and the protocol stand in the notes, and first of all that
-    it is of a part of the problems, where it is. A task that cannot be written is told as a warning. Raises
-    EvalkitError where no task has a data set there, where samples are missing, and where huggingface_hub is too old.
+    The value is the task's first headline; n, the intervals, the share truncated and the protocol stand in the notes,
+    and first of all that it is of a part of the problems, where it is. A task that cannot be written is told as a
+    warning. Raises EvalkitError where no task has a data set there, where samples are missing, and where
+    huggingface_hub is too old.
     """
     try:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
@@ -46,6 +47,10 @@ def write(tasks: Sequence[TaskExport], folder: Path) -> list[Path]:
             logger.warning("%s: %s; its notes say so", task.name, part)
         if metric.interval_run is not None:
             told.append("95% interval run to run {:.1f} to {:.1f}".format(*metric.interval_run))
+        if metric.interval_problems is not None:
+            told.append("over problems {:.1f} to {:.1f}".format(*metric.interval_problems))
+        if report.truncation_rate is not None:
+            told.append(f"{100 * report.truncation_rate:.1f}% truncated")
         entry = EvalResultEntry(
             dataset_id=task.task.dataset.hub_id,
             task_id=task.task.dataset.config or task.name,
