@@ -54,6 +54,11 @@ def test_each_reason_of_rejection_is_counted(run: Path) -> None:
         assert example.gold == "42"
 
 
+def test_a_problem_has_four_examples_where_nothing_else_is_asked_for(run: Path) -> None:
+    assert make_transfer_set(run) == make_transfer_set(run, per_problem=4)
+    assert make_transfer_set(run).rejected["beyond k"] == 1
+
+
 def test_a_run_that_is_named_twice_is_counted_once(run: Path) -> None:
     made = make_transfer_set([run, run.parent, run.parent / "." / run.name], per_problem=3)
     assert made == make_transfer_set(run, per_problem=3)
