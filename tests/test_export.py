@@ -10,6 +10,7 @@ from helpers import evalkit, records, told
 from peer_logs import WRITERS, write, write_lines
 
 from evalkit import EvalkitError
+from evalkit.errors import RunIncompleteError
 from evalkit.importers.reader import find_logs
 from evalkit.results.exports import SAMPLES_ALONE, TARGETS, export_run
 from evalkit.results.recreate import recreate_problems
@@ -196,6 +197,9 @@ def test_a_run_with_a_fault_goes_to_inspect_and_not_to_lm_eval(tmp_path: Path) -
     export_run(done.path, "inspect", tmp_path / "out")
     (again,) = find_logs(str(tmp_path / "out")).logs
     assert [s.error for s in again.samples()].count("the engine died") == 1
+    (path,) = (tmp_path / "out").glob("*.json")
+    written = json.loads(path.read_text())
+    assert (written["status"], written["results"]["scores"][0]["metrics"]) == ("success", {}), "an error is no score"
 
 
 def test_what_an_incomplete_run_gives_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -220,6 +224,11 @@ def test_what_an_incomplete_run_gives_is_told(tmp_path: Path, caplog: pytest.Log
     (path,) = (tmp_path / "inspect").glob("*.json")
     log = json.loads(path.read_text())
     assert (log["status"], log["results"]["scores"][0]["metrics"], len(log["samples"])) == ("cancelled", {}, 3)
+    (completions,) = run.glob("*/completions.jsonl")
+    completions.unlink()
+    for to in SAMPLES_ALONE:
+        with pytest.raises(RunIncompleteError, match="has no completions yet"):
+            export_run(run, to, tmp_path / f"{to} of nothing")
 
 
 @pytest.mark.slow

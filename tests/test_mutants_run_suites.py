@@ -437,13 +437,14 @@ def test_a_checkpoint_is_evaluated_by_a_process(
         said[:] = [text, code]
         caplog.clear()
         assert not watch.evaluate(other)
-        assert [r.getMessage() for r in caplog.records] == [f"{other}: exit code {code}, {told}"]
+        again = "it is tried again when a file in it has changed, or in ten minutes" if code else "try 1 of 3"
+        assert [r.getMessage() for r in caplog.records] == [f"{other}: exit code {code}, {told}; {again}"]
     said[:] = ["run directory: x\n", 1]
     assert not watch.evaluate(other)
-    assert (watch.done, watch.failed) == ({path}, {other: 3})
+    assert (watch.done, watch.failed, set(watch.refused)) == ({path}, {other: 2}, {other})
     said[:] = ["run directory: x\n", 0]
     assert watch.evaluate(other)
-    assert (watch.done, watch.failed) == ({path, other}, {}), "it could be evaluated in the end"
+    assert (watch.done, watch.failed, watch.refused) == ({path, other}, {}, {}), "it could be evaluated in the end"
 
 
 def test_a_refused_checkpoint_is_tried_again_once_it_has_changed(
@@ -451,19 +452,26 @@ def test_a_refused_checkpoint_is_tried_again_once_it_has_changed(
 ) -> None:
     path = checkpoint(tmp_path / "out/c-1")
     watch = watch_of(tmp_path)
-    codes = [2, 1, 2]
+    codes = [2, 2, 2, 2, 1]
+    now = [10_000.0]
+    monkeypatch.setattr(watching, "time", SimpleNamespace(time=lambda: now[0]))
     monkeypatch.setattr(
         subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=codes.pop(0), stderr="error: no such task\n")
     )
     assert watch.waiting() == [path]
     assert not watch.evaluate(path)
     assert watch.waiting() == [], "the same command would be refused again"
-    (path / "tokenizer.json").write_text("{}")
-    aged(path, age=500)
-    assert watch.waiting() == [path], "a file has come"
+    for number in range(3):
+        (path / f"tokenizer{number}.json").write_text("{}")
+        aged(path, age=500 - number)
+        assert watch.waiting() == [path], "a file has come"
+        assert not watch.evaluate(path)
+        assert watch.waiting() == []
+    now[0] += 600
+    assert watch.waiting() == [path], "what was in the way may be gone"
     assert not watch.evaluate(path)
     assert watch.waiting() == [path], "what could not finish is resumed"
-    assert (watch.failed, codes) == ({path: 2}, [2])
+    assert (watch.failed, set(watch.refused), codes) == ({path: 1}, {path}, [])
 
 
 def always(text: str, request: object) -> str:

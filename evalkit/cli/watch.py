@@ -59,9 +59,9 @@ def command(
     arguments = ["-t", task_names, *(["-n", str(n)] if n is not None else []), *run_options]
     watch = Watch(folder, results, arguments, every_new, settle)
     watch.follow(until, once, poll, lambda line: echo(line, err=True))
-    if watch.failed:
-        first = next(iter(watch.failed))
+    if failed := [*watch.failed, *(path for path in watch.refused if path not in watch.failed)]:
+        first = failed[0]
         raise RunIncompleteError(
-            f"{len(watch.failed)} checkpoints could not be evaluated, the first is {first}.",
+            f"{len(failed)} checkpoints could not be evaluated, the first is {first}.",
             f"see `evalkit run {first}` for the reason; run the same command again to resume.",
         )

@@ -139,10 +139,11 @@ _CHAIN = re.compile(
 )
 _OTHER = re.compile(
     r"""
-    (?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)[^\S\n]*[*_]*\Z
+    (?:second|2nd|third|3rd|next|other|another|alternative|wrong|incorrect|common|错误)\s*$
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_LINE_START = re.compile(r"\n[\s*_#>]*\Z")
 _HTML = re.compile(
     r"""
     </?(?:b|strong|p|i|em|u|span|div|li|ul|ol|br|h\d|mark|code|center)(?:\s[^<>]{0,100})?/?>
@@ -271,7 +272,9 @@ def _cued(plain: str, letters: str, options: dict[str, str], shift: float) -> tu
         after = plain[match.end() : match.end() + 400]
         explicit = match["mark"] is not None
         before = plain[max(0, match.start() - 60) : match.start()]
-        if NEGATED.search(before) or DOUBTED.search(before) or _OTHER.search(before):
+        # "(A) is wrong" says nothing of an "Answer:" that starts the next line
+        heads = explicit and _LINE_START.search(before) is not None and match[0].lstrip("*_#> ")[:1].isupper()
+        if DOUBTED.search(before) or (not heads and (NEGATED.search(before) or _OTHER.search(before))):
             continue
         opened = _opening(after, letters, options) if explicit else None
         letter = opened[0] if opened else _head(after, letters, options)

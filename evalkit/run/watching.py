@@ -39,6 +39,7 @@ _WEIGHTS = (".safetensors", ".bin")
 _TEMPORARY = (".tmp", ".incomplete", ".lock", ".part")
 _MOST_HEADER = 100_000_000
 _MOST_TRIES = 3
+_SECONDS_REFUSED = 600.0
 _LEAST_POLL = 0.01
 _MOST_POLL = 86_400 * 7
 
@@ -111,7 +112,7 @@ class Watch:
     `every_new`: each of them, else only the newest. `settle` is in seconds, see the module. The curve of a training run
     (the folder that holds the checkpoints) is `<results>/curves/<training run>.csv`, a line a checkpoint, task and
     metric; it is derived from the runs and can be deleted. `refused` are the checkpoints for which `evalkit run` ended
-    with 2, and when they had last changed: they are tried again once they change.
+    with 2, when they had last changed, and when they were tried: they are tried again once they change, or later.
     """
 
     folder: Path
@@ -121,7 +122,7 @@ class Watch:
     settle: float = 10.0
     done: set[Path] = field(default_factory=set)
     failed: dict[Path, int] = field(default_factory=dict)
-    refused: dict[Path, float] = field(default_factory=dict)
+    refused: dict[Path, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
@@ -152,11 +153,14 @@ class Watch:
         )
         found = printed_run(done.stderr)
         if done.returncode or found is None:
-            self.failed[checkpoint] = self.failed.get(checkpoint, 0) + 1
+            again = "it is tried again when a file in it has changed, or in ten minutes"
             if done.returncode == 2:
-                self.refused[checkpoint] = changed
+                self.refused[checkpoint] = changed, time.time()
+            else:
+                self.failed[checkpoint] = self.failed.get(checkpoint, 0) + 1
+                again = f"try {self.failed[checkpoint]} of {_MOST_TRIES}"
             said = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("error:")), "no error")
-            logger.warning("%s: exit code %d, %s", checkpoint, done.returncode, said)
+            logger.warning("%s: exit code %d, %s; %s", checkpoint, done.returncode, said, again)
             return False
         self.done.add(checkpoint)
         self.failed.pop(checkpoint, None)
@@ -165,7 +169,10 @@ class Watch:
         return True
 
     def _is_still_refused(self, checkpoint: Path) -> bool:
-        return checkpoint in self.refused and self.refused[checkpoint] == self._changed(checkpoint)
+        if checkpoint not in self.refused:
+            return False
+        changed, tried = self.refused[checkpoint]
+        return changed == self._changed(checkpoint) and time.time() - tried < _SECONDS_REFUSED
 
     def _changed(self, checkpoint: Path) -> float:
         try:
@@ -228,7 +235,8 @@ def _read_curve(path: Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except OSError:
         return []
-    return [{name: row.get(name) or "" for name in CURVE} for row in rows if set(row) >= _LEAST_COLUMNS]
+    sound = [row for row in rows if set(row) >= _LEAST_COLUMNS and re.fullmatch("[0-9]*", row["step"] or "")]
+    return [{name: row.get(name) or "" for name in CURVE} for row in sound]
 
 
 def _figures(checkpoint: Path, run: RunDirectory) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,8 @@ class SampleCounts:
     @property
     def only_errors(self) -> bool:
         """Whether a task is not whole for its errors alone."""
-        return not self.whole and self.errors > 0 and self.completions == self.planned
+        are_all_there = self.completions == self.planned and self.scores >= self.planned - self.errors
+        return not self.whole and self.errors > 0 and are_all_there
 
     def in_words(self, graded: bool = True) -> str:
         """`8 of 24 completions (7 are errors), 8 scores`; without scores where nothing is `graded`."""

@@ -556,7 +556,8 @@ def _tokenizer_of(source: str, options: OpenAIOptions) -> Checkpoint:
             f"The prompts cannot be rendered: {source} is neither a folder nor a hub id.",
             "with --api completions, name the folder or hub id of the tokenizer with --tokenizer; no weights are used.",
         )
-    return Checkpoint(source, options.revision, options.trust_remote_code, needs_weights=False)
+    revision = None if Path(source).is_dir() else options.revision  # of MODEL, which is the server's
+    return Checkpoint(source, revision, options.trust_remote_code, needs_weights=False)
 
 
 def _without_secrets(text: str, servers: Servers) -> str:

@@ -301,19 +301,10 @@ _RELATION = re.compile(
 )
 
 
-_CONCLUDES = re.compile(
-    r"""
-    \A(?:thus|so|hence|therefore|then|finally|in\ conclusion|it\ follows\ that)\b,?\s+(?=\S)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-
-
 def _whole(response: str) -> Extracted | None:
     """A response that is nothing but an expression."""
     if breaks_off(response) or response.rstrip(" *_").endswith("?"):
         return None
-    response = _CONCLUDES.sub("", response)
     code = _FENCED.fullmatch(response)
     if code and not _PLAIN.fullmatch(code[1]):
         return None

@@ -16,7 +16,7 @@ NEGATED = re.compile(
         )
         |不是|错误|非|排除|不选
     )[^\w\n.]*(?:be|just|simply|the|an?|answer|options?|choices?|is|:)?[^\w\n.]*(?:options?|choices?)?
-    [^\w\n.]*\Z
+    [^\w\n.]*$
     """,
     re.IGNORECASE | re.VERBOSE,
 )

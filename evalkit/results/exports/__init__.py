@@ -4,7 +4,7 @@ import importlib
 import logging
 from pathlib import Path
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.results.exports.samples import TaskExport
 from evalkit.results.formats.escaping import one_line
 from evalkit.results.recreate import recreate_problems, recreate_task
@@ -53,6 +53,11 @@ def export_run(run: str | Path | Run, to: str, output: str | Path, *, data: str 
         problems = {p.id: p for p in recreate_problems(recorded, made, str(data) if data else None)}
         tasks.append(TaskExport(recorded, made, problems))
     if to in SAMPLES_ALONE:
+        for task in [each for each in tasks if not each.run.files.completions_path.is_file()]:
+            logger.warning("%s is left out: it has no completions yet", one_line(task.name))
+            tasks.remove(task)
+        if not tasks:
+            raise RunIncompleteError(f"{path} has no completions yet.", "run the command that started it again.")
         for task in tasks:
             if not task.counts.whole:
                 told = f"{task.counts.in_words(task.graded)}; {to} gets the samples that are there, and no figure"

@@ -53,7 +53,7 @@ def _header(task: TaskExport, samples: Sequence[dict[str, Any]]) -> dict[str, An
     numbers = [{"C": 1.0, "I": 0.0}.get(v, v) for v in scored]
     metrics = {}
     counts = task.counts
-    if numbers and counts.whole:
+    if numbers and counts.whole and len(scored) == counts.planned:
         metrics["accuracy"] = {"name": "accuracy", "value": sum(numbers) / len(numbers), "params": {}}
     return {
         "version": 2,
