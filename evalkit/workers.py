@@ -30,6 +30,13 @@ _GRACE = 0.2  # seconds after the limit in which a worker may report that it sto
 _PARENT = "EVALKIT_PARENT"
 
 
+def processors() -> int:
+    """How many processors this process may use: those of the machine, or fewer under taskset, Slurm or in a cpuset."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def ending_with_this_process(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment for an evalkit process that ends when this process does, even by kill -9."""
     return {**environment, _PARENT: str(os.getpid())}

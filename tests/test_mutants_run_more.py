@@ -1,6 +1,5 @@
 """Graders that work side by side, prompts that are measured, and what is shown while a run goes on."""
 
-import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -45,7 +44,7 @@ class Pool:
 
 
 def test_another_grader_works_as_soon_as_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(scoring, "processors", lambda: 3)
     monkeypatch.setattr(scoring._GradingTimes, "is_worth_another", lambda self, queued, workers: True)
     scorer = Scorer([(TaskSpec("sums"), Sums())])
     pool: Any = Pool()

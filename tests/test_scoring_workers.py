@@ -1,7 +1,11 @@
 """As many grading processes as pay for their start."""
 
+import os
+import subprocess
+import sys
 from contextlib import closing
 
+import pytest
 from evalkit_tasks.arithmetic import Arithmetic, test_problems
 
 from evalkit.benchmark.registry import TaskSpec
@@ -39,3 +43,12 @@ def test_a_few_answers_are_graded_by_one_process() -> None:
 def test_workers_that_were_asked_for_grade_at_once() -> None:
     with closing(Scorer([(TaskSpec("arithmetic"), Arithmetic())], workers=3)) as scorer:
         assert scorer.workers == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to processors")
+def test_only_the_processors_that_a_process_may_use_count() -> None:
+    """As under taskset, Slurm or in a cpuset: more workers would wait for each other."""
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from evalkit.workers import processors\nprint(processors())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

@@ -60,12 +60,12 @@ def command(
     evalkit judge cases.jsonl.gz -o verdicts.jsonl
     evalkit judge cases.jsonl -o compat.jsonl --mode lcb-compat --workers 8
     """
-    import os
     from typing import cast
 
     from evalkit.errors import RunIncompleteError
     from evalkit.sandbox import Limits, Mode, Sandbox
     from evalkit.sandbox.cases import judge_file
+    from evalkit.workers import processors
 
     if unsafe_no_sandbox:
         echo(
@@ -76,7 +76,7 @@ def command(
             cases,
             output,
             mode=cast(Mode, mode),
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or processors(),
             limits=Limits(memory_mb=memory_mb, output_mb=output_mb),
             all_tests=all_tests,
             sandbox=sandbox,

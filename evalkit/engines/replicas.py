@@ -20,6 +20,7 @@ from evalkit.engines.threads import Emit, iterate_async
 from evalkit.errors import EvalkitError, RunIncompleteError
 from evalkit.types import Completion, Request, SampleKey
 from evalkit.visible import visible_line
+from evalkit.workers import processors
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -38,16 +39,9 @@ def replica_environments(replicas: int, group: int, devices: Sequence[str]) -> l
     """
     if not devices:
         # each would start a thread for every processor, and threads that wait for each other's turn take most of it
-        own = os.environ.get("OMP_NUM_THREADS") or str(max(1, _processors() // replicas))
+        own = os.environ.get("OMP_NUM_THREADS") or str(max(1, processors() // replicas))
         return [{"OMP_NUM_THREADS": own} for _ in range(replicas)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(devices[i * group : (i + 1) * group])} for i in range(replicas)]
-
-
-def _processors() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def replica_setup(

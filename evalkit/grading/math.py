@@ -1,6 +1,5 @@
 """Grade a mathematical answer: extraction here, equivalence in worker processes with a hard limit."""
 
-import os
 import re
 import threading
 import time
@@ -12,7 +11,7 @@ from evalkit.grading.answers.extract import Extracted, extract_answer
 from evalkit.grading.answers.statement import worded_conclusion
 from evalkit.thinking import split_thinking
 from evalkit.types import NO_RIGHT_ANSWER, Score
-from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
+from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError, processors
 
 TIMEOUT = 1.0  # seconds a pair, start-up of a worker not included
 CALCULUS_TIMEOUT = 0.6  # seconds for limits, integrals and infinite sums, which only sympy can work out
@@ -158,7 +157,7 @@ def _pool(module: str) -> WorkerPool:
             name = f"evalkit.grading.equality.{module}"
             _shared[module] = WorkerPool(
                 f"{name}:judge",
-                workers=max(2, os.cpu_count() or 1),
+                workers=max(2, processors()),
                 memory_mb=MEMORY_MB,
                 initializer=f"{name}:warm_up" if module == "calculus" else None,
                 spare=True,

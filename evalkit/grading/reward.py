@@ -1,6 +1,5 @@
 """The grader as a reward for reinforcement learning: in the signatures of TRL's trainers and of verl."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +9,7 @@ from evalkit.grading.answers.extract import box_contents
 from evalkit.grading.math import grade_math
 from evalkit.thinking import opened_thinking
 from evalkit.types import Score
+from evalkit.workers import processors
 
 COLUMNS = ("answer", "ground_truth", "solution", "gold", "target")  # where a data set keeps what is right
 Text = str | Sequence[Mapping[str, Any]]
@@ -22,7 +22,7 @@ def grade_many(samples: Sequence[tuple[str, str]]) -> list[Score]:
         >>> [score.status for score in grade_many([("It is 2.", "2"), ("It is 3.", "2")])]
         ['correct', 'wrong']
     """
-    with ThreadPoolExecutor(max_workers=2 + (os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(max_workers=2 + processors()) as threads:
         return list(threads.map(lambda sample: grade_math(*sample), samples))
 
 

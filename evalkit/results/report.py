@@ -1,6 +1,5 @@
 """The report of one task of a run: metrics with error bars, status counts, truncation rate, token counts."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from evalkit.store.run import RunDirectory, TaskFiles, TaskRun
 from evalkit.store.settled import settled
 from evalkit.types import STATUSES, Metric, Problem, SampleKey
 from evalkit.visible import json_text
-from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
+from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError, processors
 
 REPORT_SCHEMA = 3
 _WORTH_WORKERS = 20_000_000  # bytes to read: for fewer, starting processes costs more than it saves
@@ -302,7 +301,7 @@ def refresh_reports(stale: Sequence[TaskRun]) -> None:
 
     A report that cannot be computed is skipped; `load_report` raises the error.
     """
-    workers = min(os.cpu_count() or 1, len(stale))
+    workers = min(processors(), len(stale))
     if workers < 2 or sum(map(_bytes_to_read, stale)) < _WORTH_WORKERS:
         return
     pool = WorkerPool("evalkit.results.report:refresh_in_worker", workers=workers)

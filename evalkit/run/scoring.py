@@ -1,6 +1,5 @@
 """Grades completions in worker processes. A score depends only on the problem, the response and the task version."""
 
-import os
 import queue
 import threading
 import time
@@ -16,7 +15,7 @@ from evalkit.benchmark.task import Task
 from evalkit.errors import EvalkitError, place_of
 from evalkit.store.grader import name_of_grader
 from evalkit.types import Completion, Problem, Score
-from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
+from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError, processors
 
 _MOST_ELSEWHERE = 1024  # completions that wait for other machines at once
 GRADER_FAILED = "the grader failed: "  # how the explanation of such an error begins
@@ -59,7 +58,7 @@ class Scorer:
         """`local` names tasks that other processes cannot import; this process grades them, without a time limit.
         `judges` grade theirs elsewhere.
         """
-        self._most = workers or os.cpu_count() or 1
+        self._most = workers or processors()
         self._allowed = workers or 1
         self._tasks = {task.name: task for _, task in tasks}
         self._local = frozenset(local)

@@ -23,7 +23,7 @@ from evalkit.results.site.pieces import encoded, grams_of, write_piece
 from evalkit.results.site.redaction import Redaction
 from evalkit.store.lines import LinePart, damaged, line_parts, read_checked
 from evalkit.types import Completion, SampleKey
-from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError
+from evalkit.workers import WorkerCallError, WorkerDiedError, WorkerPool, WorkerTimeoutError, processors
 
 PIECE_BYTES = 1_000_000
 PIECE_SAMPLES = 2_000
@@ -134,7 +134,7 @@ def write_texts(
     by_feed = {source.feed: source for source, _, _ in sources}
     if processes is None:
         size = sum(max(os.path.getsize(s.path) - start, 0) for s, start, _ in sources if os.path.exists(s.path))
-        processes = min(os.cpu_count() or 1, _MOST_PROCESSES) if size >= _WORTH_PROCESSES else 1
+        processes = min(processors(), _MOST_PROCESSES) if size >= _WORTH_PROCESSES else 1
     if processes < 2:
         for job in jobs(sources, first):
             yield _write(folder, by_feed, job)
