@@ -3,7 +3,7 @@
 import getpass
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -82,8 +82,8 @@ def _ask_all(waiting: "list[tuple[TaskRun, Dispute]]", who: str, data_folder: st
         if key == "s":
             continue
         why = click.prompt("why", default="", show_default=False, err=True)
-        verdict = "correct" if key == "y" else "wrong"
-        adjudicate(task, Adjudication(*one.key, verdict, one.ours.answer or one.theirs.answer, who, why))  # type: ignore[arg-type]
+        verdict: Literal["correct", "wrong"] = "correct" if key == "y" else "wrong"
+        adjudicate(task, Adjudication(*one.key, verdict, one.ours.answer or one.theirs.answer, who, why))
         decided += 1
     return decided
 

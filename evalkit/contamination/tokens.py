@@ -69,10 +69,11 @@ def _powers(length: int) -> tuple[Hashes, Hashes]:
     """The powers of the base and of its inverse modulo 2^64."""
     inverse = pow(_BASE, -1, 1 << 64)
     with np.errstate(over="ignore"):
-        return tuple(  # type: ignore[return-value]
+        one, other = (
             np.cumprod(np.concatenate([[np.uint64(1)], np.full(length, b, dtype=np.uint64)]), dtype=np.uint64)
             for b in (_BASE, inverse)
         )
+    return one, other
 
 
 def _mixed(values: Hashes) -> Hashes:

@@ -132,9 +132,8 @@ Verdict = tuple[bool, str | None]  # whether the rule is for such a pair, and th
 
 
 def _relations(gold: Node, answer: Node) -> Verdict:
-    of_gold, of_answer = isinstance(gold, Rel), isinstance(answer, Rel)
-    if of_gold and of_answer:
-        return True, _both_relations(gold, answer)  # type: ignore[arg-type]
+    if isinstance(gold, Rel) and isinstance(answer, Rel):
+        return True, _both_relations(gold, answer)
     if isinstance(gold, Rel):
         side = value_side(gold, lenient=False)
         if side is not None:

@@ -1,5 +1,6 @@
 """Matrices that an answer writes as a product, a sum or a scalar multiple."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from evalkit.grading.latex.nodes import Call, Matrix, Node, Num, Seq, Sym, substituted, symbols
@@ -80,14 +81,15 @@ def with_its_size(node: Node, other: Node) -> Node:
     if height != width or height < 2 or not symbols(node) <= {"I", f"I_{height}"}:
         return node
     identity = Matrix(tuple(tuple(Num(Fraction(at == to)) for to in range(width)) for at in range(height)))
-    return substituted(node, {Sym("I"): identity, Sym(f"I_{height}"): identity})  # type: ignore[no-any-return]
+    found: Node = substituted(node, {Sym("I"): identity, Sym(f"I_{height}"): identity})
+    return found
 
 
 def _shape(matrix: Matrix) -> tuple[int, int]:
     return len(matrix.rows), len(matrix.rows[0])
 
 
-def _each(matrix: Matrix, change) -> Matrix:  # type: ignore[no-untyped-def]
+def _each(matrix: Matrix, change: Callable[[Node], Node]) -> Matrix:
     return Matrix(tuple(tuple(change(entry) for entry in row) for row in matrix.rows))
 
 

@@ -306,6 +306,10 @@ _TESTS: dict[str, Test] = {
 }
 
 
+def _multiples_of(step: int) -> Test:
+    return lambda n: n % step == 0
+
+
 def _by_words(piece: str) -> _Part | None:
     """ "odd primes", "n is divisible by 3", "positive integers n": every word has to be understood."""
     bare = re.sub(r"\s+", " ", _FILLER.sub(" ", piece)).strip()
@@ -325,7 +329,7 @@ def _by_words(piece: str) -> _Part | None:
                 return None
             tests.append(powers.holds)
         elif digits:
-            tests.append(lambda n, step=int(digits[0]): n % step == 0)  # type: ignore[misc]
+            tests.append(_multiples_of(int(digits[0])))
         else:
             name = word.replace("-", "").removeprefix("perfect").strip().removesuffix("s")
             if name in ("positive", "natural", "prime", "composite", "whole"):
