@@ -111,7 +111,7 @@ def write_samples(
     described = {task.name: _describe(task, task_file) for task in tasks}
     fixed = {k: v for k, v in asdict(protocol).items() if k not in ("n", "prompts", "options", "source")}
     run.rewrite({
-        "schema": 1, "evalkit": "0.2.0", "model": model,
+        "schema": 1, "evalkit": "0.1.9", "model": model,
         "identity": {"engine": {"backend": "synthetic", "dtype": "bfloat16"}, "protocol": fixed, "seed": 0},
         "protocol": asdict(protocol),
         "environment": {"python": "3.11", "packages": {"torch": "2.13.0"}, "engine": {"device": "H100"}},
